@@ -1,0 +1,1 @@
+"""From a run to INT8 graphs: calibration, quantization, export. Leaves a quantized folder behind."""

@@ -1,0 +1,1 @@
+"""What an integrator copies. Each file runs as it stands."""

@@ -1,0 +1,1 @@
+"""Run graphs: one module per runtime."""

@@ -1,0 +1,45 @@
+"""Every error that codriver raises on purpose.
+
+    CodriverError
+    ├── FrameError        a frame, driver box or time that cannot be used; the perceiver's state is untouched
+    ├── SourceError       footage that cannot be read: a clip, a video file, a camera
+    ├── BundleError       a bundle that is missing, changed, or from another version
+    │   └── SignatureError    a bundle whose signature is missing or wrong
+    ├── EngineError       the runtime refused a graph or failed while running it
+    │   └── BackendMissing    the runtime is not installed
+    └── ConfigError       a setting that cannot be meant
+
+Each message says what came, what was expected and what to do.
+"""
+
+
+class CodriverError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class FrameError(CodriverError, ValueError):
+    """A frame, a driver's box or keypoints, or a time that cannot be used."""
+
+
+class SourceError(CodriverError):
+    """Footage that cannot be read."""
+
+
+class BundleError(CodriverError):
+    """A bundle that is missing, incomplete, changed, or written by another version."""
+
+
+class SignatureError(BundleError):
+    """A bundle whose signature is missing or wrong."""
+
+
+class EngineError(CodriverError):
+    """The runtime refused a graph, or failed while running it."""
+
+
+class BackendMissing(EngineError):
+    """The runtime that a bundle needs is not installed."""
+
+
+class ConfigError(CodriverError, ValueError):
+    """A setting that cannot be meant."""

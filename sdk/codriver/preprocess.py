@@ -1,0 +1,79 @@
+"""Pixels and keypoints as the graphs take them. The only implementation: training reads this file too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.errors import FrameError
+from codriver.tasks import GESTURE_POINTS, KEYPOINTS, POSTURE_POINTS
+
+Image = NDArray[np.uint8]
+Box = Sequence[float]            # x, y, width, height in pixels of the in-car frame
+
+MIN_BODY_PX = (10, 20)           # width, height below which AIDE's loader calls a box unusable (dataset.py)
+MIN_FACE_PX = (10, 10)
+
+
+def check_frame(view: str, frame: object) -> Image:
+    """Return the frame if it is (H, W, 3) uint8; a FrameError says what came otherwise."""
+    if not isinstance(frame, np.ndarray):
+        raise FrameError(f"view {view!r}: got {type(frame).__name__}, expected a numpy array (H, W, 3) uint8")
+    if frame.dtype != np.uint8:
+        raise FrameError(
+            f"view {view!r}: got {frame.dtype} {frame.shape}, expected uint8 (H, W, 3); "
+            "scale float images to 0..255 and cast with .astype(np.uint8)"
+        )
+    if frame.ndim != 3 or frame.shape[2] != 3 or min(frame.shape) < 1:
+        raise FrameError(
+            f"view {view!r}: got shape {frame.shape}, expected (H, W, 3); "
+            "drop an alpha channel with frame[..., :3], stack a grey image three times"
+        )
+    return frame
+
+
+def resize(image: Image, size_px: int) -> Image:
+    """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE; shrinking averages areas."""
+    import cv2
+
+    height, width = image.shape[:2]
+    if (height, width) == (size_px, size_px):
+        return np.ascontiguousarray(image)
+    shrinks = height >= size_px and width >= size_px
+    resized: Image = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized
+
+
+def crop(image: Image, box_px: Box, min_px: tuple[int, int]) -> Image | None:
+    """Cut the box out of the frame, clamped to it on the right axes; None if what is left is smaller than `min_px`.
+
+    image: (H, W, 3). box_px: x, y, width, height; may reach outside. min_px: width, height.
+    """
+    height, width = image.shape[:2]
+    if len(box_px) != 4 or not np.all(np.isfinite(box_px)):
+        return None
+    x, y, box_width, box_height = box_px
+    left, right = (int(round(min(max(edge, 0), width))) for edge in (x, x + box_width))
+    top, bottom = (int(round(min(max(edge, 0), height))) for edge in (y, y + box_height))
+    if right - left < min_px[0] or bottom - top < min_px[1]:
+        return None
+    return image[top:bottom, left:right]
+
+
+def joints_from_keypoints(
+    keypoints: NDArray[np.float32], width_px: int, height_px: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Halpe-136 keypoints -> posture (26, 3) and gesture (42, 3), each x, y in -0.25..1.25 of the frame, score 0..1.
+
+    keypoints: (136, 3) x, y in pixels of the in-car frame, score. A point that is not finite becomes all zeros.
+    AIDE's y can exceed the frame and most scores are low, so neither means "missing" (reference: UbH-GCN's statistics).
+    """
+    keypoints = np.asarray(keypoints, dtype=np.float32)
+    if keypoints.shape != (KEYPOINTS, 3):
+        raise FrameError(f"keypoints: got shape {keypoints.shape}, expected ({KEYPOINTS}, 3): Halpe-136, x y score")
+    scaled = keypoints / np.array([width_px, height_px, 1.0], dtype=np.float32)
+    known = np.isfinite(scaled).all(axis=1, keepdims=True)
+    clipped = np.clip(np.where(known, scaled, 0.0), [-0.25, -0.25, 0.0], [1.25, 1.25, 1.0]).astype(np.float32)
+    return clipped[list(POSTURE_POINTS)], clipped[list(GESTURE_POINTS)]

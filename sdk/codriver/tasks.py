@@ -1,0 +1,93 @@
+"""What codriver answers, and what it looks at: tasks, classes, views and streams in their one true order.
+
+Training, quantization and the runtime all read this file, so that an index means the same class everywhere.
+Class order is AIDE's (github.com/ydk122024/AIDE, dataset.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codriver.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One question. `kind` says what shape an answer has; this release answers classifications."""
+
+    name: str
+    labels: tuple[str, ...]
+    title: str                        # for people
+    annotation_key: str               # where the data set's JSON keeps the label
+    kind: str = "classification"
+
+    @property
+    def classes(self) -> int:
+        return len(self.labels)
+
+    def index(self, label: str) -> int:
+        """Index of a class by its exact name; a ConfigError lists the classes otherwise."""
+        if label not in self.labels:
+            raise ConfigError(f"task {self.name}: {label!r} is not a class; expected one of {', '.join(self.labels)}")
+        return self.labels.index(label)
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks that one model answers together."""
+
+    name: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(task.name for task in self.tasks)
+
+    def __getitem__(self, name: str) -> Task:
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise ConfigError(f"task set {self.name} has no task {name!r}; it has {', '.join(self.names)}")
+
+
+AIDE = TaskSet(
+    "aide",
+    (
+        Task(
+            name="driver_emotion",
+            title="Driver emotion",
+            labels=("Anxiety", "Peace", "Weariness", "Happiness", "Anger"),
+            annotation_key="emotion_label",
+        ),
+        Task(
+            name="driver_behavior",
+            title="Driver behaviour",
+            labels=(
+                "Smoking", "Making Phone", "Looking Around", "Dozing Off", "Normal Driving", "Talking", "Body Movement",
+            ),
+            annotation_key="driver_behavior_label",
+        ),
+        Task(
+            name="traffic_context",
+            title="Traffic context",
+            labels=("Traffic Jam", "Waiting", "Smooth Traffic"),
+            annotation_key="scene_centric_context_label",
+        ),
+        Task(
+            name="vehicle_behavior",
+            title="Vehicle behaviour",
+            labels=("Parking", "Turning", "Backward Moving", "Changing Lane", "Forward Moving"),
+            annotation_key="vehicle_based_context_label",
+        ),
+    ),
+)
+TASK_SETS = {AIDE.name: AIDE}
+
+VIEWS = ("incar", "front", "left", "right")
+CROPS = ("face", "body")                             # cut out of the in-car view
+JOINTS = ("posture", "gesture")                      # 26 body points and 42 hand points of Halpe-136
+STREAMS = (*VIEWS, *CROPS, *JOINTS)                  # F_1..F_8
+
+KEYPOINTS = 136                                      # Halpe-136: x, y in pixels of the in-car frame, and a score
+POSTURE_POINTS = tuple(range(26))
+GESTURE_POINTS = tuple(range(94, 136))

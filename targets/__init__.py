@@ -1,0 +1,1 @@
+"""From quantized graphs to a bundle for one device."""

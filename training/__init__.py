@@ -1,0 +1,1 @@
+"""Full precision: data, model, losses, training, evaluation. Leaves a run folder behind."""
