@@ -19,6 +19,7 @@ class Task:
     labels: tuple[str, ...]
     title: str                        # for people
     annotation_key: str               # where the data set's JSON keeps the label
+    needs_any: tuple[str, ...]        # an answer is valid only while at least one of these views is fresh
     kind: str = "classification"
 
     @property
@@ -58,6 +59,7 @@ AIDE = TaskSet(
             title="Driver emotion",
             labels=("Anxiety", "Peace", "Weariness", "Happiness", "Anger"),
             annotation_key="emotion_label",
+            needs_any=("incar",),
         ),
         Task(
             name="driver_behavior",
@@ -66,18 +68,21 @@ AIDE = TaskSet(
                 "Smoking", "Making Phone", "Looking Around", "Dozing Off", "Normal Driving", "Talking", "Body Movement",
             ),
             annotation_key="driver_behavior_label",
+            needs_any=("incar",),
         ),
         Task(
             name="traffic_context",
             title="Traffic context",
             labels=("Traffic Jam", "Waiting", "Smooth Traffic"),
             annotation_key="scene_centric_context_label",
+            needs_any=("front", "left", "right"),
         ),
         Task(
             name="vehicle_behavior",
             title="Vehicle behaviour",
             labels=("Parking", "Turning", "Backward Moving", "Changing Lane", "Forward Moving"),
             annotation_key="vehicle_based_context_label",
+            needs_any=("front", "left", "right"),
         ),
     ),
 )
