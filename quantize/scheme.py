@@ -24,6 +24,10 @@ DIALECTS = {
     dialect.name: dialect
     for dialect in (
         Dialect(
+            name="fp32", weight_bits=32, requires=(),
+            why="no quantization: the reference that INT8 is compared with",
+        ),
+        Dialect(
             name="ort-x86", weight_bits=8, requires=("vnni",),
             why="ONNX Runtime on x86 with VNNI: unsigned activations, per tensor; signed weights, per channel",
         ),
