@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
@@ -46,13 +47,15 @@ def quantize(
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     with whole_folder(out, marker=MARKER) as folder:
         fuser = FuserGraph(model).eval()
-        emissions = {some.name: (encoder_of(model, steps, some), fuser) for some in chosen}
+        encoders = {some.name: encoder_of(model, steps, some) for some in chosen}
         say("writing golden vectors from validation clips")
-        write_golden_clips(folder / "golden", read_split(data, "val")[:golden], model, emissions)
-        written = {some.name: _emit(folder, some, emissions[some.name], model) for some in chosen}
+        write_golden_clips(folder / "golden", read_split(data, "val")[:golden], model, encoders, fuser)
+        written = {some.name: _emit(folder, some, encoders[some.name], model) for some in chosen}
+        fused = onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names)
         report = {
             "schema": SCHEMA, "kind": "quantized", **provenance(("torch", "nncf", "onnx"), seed),
-            **_contract(model), "run": _origin(run_folder, run), "dialects": written, "golden": "golden/golden.json",
+            **_contract(model), "run": _origin(run_folder, run), "golden": "golden/golden.json",
+            "dialects": written, "fuser": _write_graph(folder, "fuser.onnx", fused),
             "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps)},
         }
         write_json(folder / MARKER, report)
@@ -71,23 +74,20 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
     return quantized
 
 
-def _emit(folder: Path, some: Dialect, modules: tuple[nn.Module, nn.Module], model: UVM3TL) -> dict[str, Any]:
-    encoder, fuser = modules
+def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dict[str, Any]:
     if some.weight_bits != 32:
         export_as_qdq(encoder)
-    graphs = {
-        "encoder": onnx_from_module(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS),
-        "fuser": onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names),
-    }
-    (folder / some.name).mkdir()
-    entry: dict[str, Any] = {"requires": some.requires, "why": some.why}
-    for name, graph in graphs.items():
-        data = graph.SerializeToString(deterministic=True)
-        path = f"{some.name}/{name}.onnx"
-        (folder / path).write_bytes(data)
-        entry[name] = {"path": path, "sha256": sha256(data), "bytes": len(data)}
-    say(f"  {some.name}: encoder {entry['encoder']['bytes'] / 1e6:.2f} MB, fuser {entry['fuser']['bytes'] / 1e6:.2f} MB")
-    return entry
+    graph = onnx_from_module(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
+    entry = _write_graph(folder, f"{some.name}/encoder.onnx", graph)
+    say(f"  {some.name}: encoder {entry['bytes'] / 1e6:.2f} MB")
+    return {"requires": some.requires, "why": some.why, "encoder": entry}
+
+
+def _write_graph(folder: Path, path: str, graph: onnx.ModelProto) -> dict[str, Any]:
+    data = graph.SerializeToString(deterministic=True)
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_bytes(data)
+    return {"path": path, "sha256": sha256(data), "bytes": len(data)}
 
 
 def _contract(model: UVM3TL) -> dict[str, Any]:

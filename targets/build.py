@@ -74,22 +74,21 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         streams=tuple(
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")})) for stream in report["streams"]
         ),
-        variants=tuple(_variant(dialect, report["dialects"][dialect]) for dialect in profile.dialects),
+        variants=tuple(
+            VariantSpec(
+                name=dialect, requires=tuple(report["dialects"][dialect]["requires"]),
+                encoder=report["dialects"][dialect]["encoder"]["path"], fuser=report["fuser"]["path"],
+            )
+            for dialect in profile.dialects
+        ),
         context=ContextConfig(**report["context"]),
         golden=report["golden"], metrics={"fp32": report["run"]["test"], "clips": report["run"]["test_clips"]},
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )
 
 
-def _variant(dialect: str, entry: dict[str, Any]) -> VariantSpec:
-    return VariantSpec(
-        name=dialect, requires=tuple(entry["requires"]),
-        encoder=entry["encoder"]["path"], fuser=entry["fuser"]["path"],
-    )
-
-
 def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
-    graphs = [report["dialects"][dialect][graph]["path"] for dialect in profile.dialects for graph in ("encoder", "fuser")]
+    graphs = [report["dialects"][dialect]["encoder"]["path"] for dialect in profile.dialects] + [report["fuser"]["path"]]
     golden = sorted(path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir())
     return [*graphs, *golden]
 
