@@ -52,7 +52,7 @@ class Cameras:
             time.sleep(0.01)
         if not any(reader.newest for reader in self._readers.values()):
             self.close()
-            why = "; ".join(reader.why_absent() for reader in self._readers.values())
+            why = "; ".join(f"{view}: {reader.why_absent()}" for view, reader in self._readers.items())
             raise SourceError(f"no camera gave a frame: {why}; see `v4l2-ctl --list-devices` for what is connected")
 
     def __iter__(self) -> Iterator[FrameSet]:
@@ -72,9 +72,8 @@ class Cameras:
             self._stop.wait(max(next_s - time.monotonic(), 0.0))
 
     def _report(self) -> None:
-        for reader in self._readers.values():
-            if reader.failure and reader.failure not in self.problems:
-                self.problems.append(reader.failure)
+        said = [f"{view}: {reader.failure}" for view, reader in self._readers.items() if reader.failure]
+        self.problems.extend(line for line in said if line not in self.problems)
 
     def close(self) -> None:
         self._stop.set()
@@ -121,8 +120,8 @@ class _Reader:
         if self.failure:
             return self.failure
         if self.newest is None:
-            return f"{self.view}: camera {self.where} has not sent a frame yet"
-        return f"{self.view}: camera {self.where} has sent nothing new for {time.monotonic() - self.newest[1]:.1f} s"
+            return f"camera {self.where} has not sent a frame yet"
+        return f"camera {self.where} has sent nothing new for {time.monotonic() - self.newest[1]:.1f} s"
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -131,7 +130,7 @@ class _Reader:
             except Exception as error:           # a thread has nobody to raise to: the view is absent, and says why
                 why = f"failed: {error}"
             if not self._stop.is_set():
-                self.failure = f"{self.view}: camera {self.where} {why}"
+                self.failure = f"camera {self.where} {why}"
             self._stop.wait(RETRY_S)
 
     def _read_until_it_fails(self) -> str:

@@ -50,16 +50,17 @@ class Clip:
                 if image is not None:
                     frames[view] = image
                 else:
-                    absent[view] = f"{view}: frame {number} is missing" if path is None else f"{path}: not a readable image"
+                    absent[view] = f"frame {number} is missing" if path is None else f"{path} is not a readable image"
             self._report(absent)
             incar = self._paths["incar"].get(number)
             driver = self._annotation.drivers.get(incar.name) if incar is not None and "incar" in frames else None
             yield FrameSet(frames, number / RATE_HZ, driver, absent)
 
     def _report(self, absent: Mapping[str, str]) -> None:
-        if absent and self.strict:
-            raise SourceError(f"{'; '.join(absent.values())}; copy the clip again, or read it without strict")
-        self.problems.extend(absent.values())
+        said = [f"{view}: {why}" for view, why in absent.items()]
+        if said and self.strict:
+            raise SourceError(f"{'; '.join(said)}; copy the clip again, or read it without strict")
+        self.problems.extend(said)
 
     def _find_annotation(self) -> Annotation:
         path = self.folder.resolve().parent / "annotation" / f"{self.name}.json"

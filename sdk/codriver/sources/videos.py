@@ -51,11 +51,12 @@ class Videos:
     def _ended_before(self, now_s: float) -> dict[str, str]:
         """Views whose file ended clearly before the others: not just for having the slower rate."""
         ended = {
-            view: f"{view}: {file.path.name} ended at {file.t:.2f} s"
+            view: f"{file.path.name} ended at {file.t:.2f} s"
             for view, file in self._files.items()
             if file.frame is None and now_s - file.t > 1.5 / file.rate_hz
         }
-        self.problems.extend(why for why in ended.values() if why not in self.problems)
+        said = [f"{view}: {why}" for view, why in ended.items()]
+        self.problems.extend(line for line in said if line not in self.problems)
         return ended
 
     def close(self) -> None:

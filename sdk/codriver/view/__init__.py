@@ -1,5 +1,7 @@
-"""Pictures of what codriver sees and answers: one instant (`LiveView`), one clip (`Sheet`)."""
+"""Pictures of what codriver sees and answers: one instant (`LiveView`), one run (`Record` and `draw_sheet`)."""
 
 from codriver.view.live import LiveView
+from codriver.view.record import Record
+from codriver.view.sheet import About, draw_sheet
 
-__all__ = ["LiveView"]
+__all__ = ["About", "LiveView", "Record", "draw_sheet"]

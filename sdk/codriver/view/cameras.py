@@ -18,7 +18,8 @@ MIN_SCORE = 0.05                                  # AIDE's scores are low; below
 
 
 def draw_camera(
-    image: Image, rect: Rect, view: str, frame: Image | None, status: ViewStatus, driver: Driver | None = None
+    image: Image, rect: Rect, view: str, frame: Image | None, status: ViewStatus,
+    *, driver: Driver | None = None, title: bool = True,
 ) -> None:
     """Draw a tile. frame: the newest one there is, or None. A late one is dimmed, a lost one is not shown at all."""
     lost = frame is None or status.status in ("lost", "never")
@@ -33,7 +34,9 @@ def draw_camera(
     draw.round_corners(image, rect)
     big = rect.height > 300
     at, size = (rect.x + 10, rect.y + 10), 14 if big else 12
-    wide = draw.chip(image, at, TITLES.get(view, view), size, (BACKGROUND, SOFT if lost else TEXT))
+    wide = -6
+    if title:
+        wide = draw.chip(image, at, TITLES.get(view, view), size, (BACKGROUND, SOFT if lost else TEXT))
     if not lost and status.status != "ok":
         age = "" if status.age_s is None else f" {status.age_s:.1f} s"
         draw.chip(image, (at[0] + wide + 6, at[1]), f"late{age}", size, (BACKGROUND, STATE_COLOURS["degraded"]))
@@ -71,7 +74,7 @@ def _draw_points(tile: Image, keypoints: Floats, scale: float, offset: Floats) -
             draw.line(tile, at[[start, end]], mix(SOFT, BACKGROUND, 0.8))
     for point in HANDS:
         if seen[point]:
-            cv2.circle(tile, tuple(int(v) for v in at[point] * 16), 24, TEXT, -1, cv2.LINE_AA, 4)
+            cv2.circle(tile, tuple(int(v) for v in at[point] * 16), 32, TEXT, -1, cv2.LINE_AA, 4)
 
 
 def status_text(view: str, status: ViewStatus) -> str:

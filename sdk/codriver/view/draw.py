@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,18 +21,15 @@ def canvas(width: int, height: int) -> Image:
 
 
 def card(image: Image, rect: Rect, colour: Colour = CARD, radius: int = RADIUS) -> None:
-    """A filled rectangle with round corners."""
-    import cv2
-
-    x, y, right, bottom = rect.x, rect.y, rect.right - 1, rect.bottom - 1
-    radius = max(0, min(radius, rect.width // 2, rect.height // 2))
+    """A filled rectangle with round corners, exact to the pixel at any size."""
     if rect.width < 1 or rect.height < 1:
         return
-    cv2.rectangle(image, (x + radius, y), (right - radius, bottom), colour, -1)
-    cv2.rectangle(image, (x, y + radius), (right, bottom - radius), colour, -1)
-    for centre in ((x, y), (right, y), (x, bottom), (right, bottom)):
-        middle = (min(max(centre[0], x + radius), right - radius), min(max(centre[1], y + radius), bottom - radius))
-        cv2.circle(image, middle, radius, colour, -1, cv2.LINE_AA)
+    radius = min(radius, rect.width // 2, rect.height // 2)
+    image[rect.y + radius : rect.bottom - radius, rect.x : rect.right] = colour
+    image[rect.y : rect.bottom, rect.x + radius : rect.right - radius] = colour
+    if radius > 0:
+        for part, inside in _corners(image, rect, radius):
+            part[:] = (np.array(colour) * inside + part * (1 - inside) + 0.5).astype(np.uint8)
 
 
 def bar(image: Image, rect: Rect, share: float, colour: Colour) -> None:
@@ -89,7 +86,9 @@ def place(image: Image, rect: Rect, picture: Image, dim: float = 1.0) -> tuple[f
 
     height, width = picture.shape[:2]
     scale = min(rect.width / width, rect.height / height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if max(rect.width / width, rect.height / height) < scale * 1.02:
+        scale = max(rect.width / width, rect.height / height)        # no hairlines for the sake of half a pixel
+    size = (min(max(1, round(width * scale)), rect.width), min(max(1, round(height * scale)), rect.height))
     x, y = rect.x + (rect.width - size[0]) // 2, rect.y + (rect.height - size[1]) // 2
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     if dim < 1.0:
@@ -129,16 +128,21 @@ def _hatch(width: int, height: int) -> Image:
 
 def round_corners(image: Image, rect: Rect, radius: int = RADIUS, ground: Colour = BACKGROUND) -> None:
     """Cut a picture's corners back to the ground."""
-    keep = _corner(radius)
-    for flip_y, flip_x in ((False, False), (False, True), (True, False), (True, True)):
-        y = rect.bottom - radius if flip_y else rect.y
-        x = rect.right - radius if flip_x else rect.x
-        share = keep[:: -1 if flip_y else 1, :: -1 if flip_x else 1, None]
-        part = image[y : y + radius, x : x + radius]
-        part[:] = (part * share + np.array(ground) * (1 - share)).astype(np.uint8)
+    for part, inside in _corners(image, rect, radius):
+        part[:] = (part * inside + np.array(ground) * (1 - inside) + 0.5).astype(np.uint8)
 
 
-@lru_cache(maxsize=4)
+def _corners(image: Image, rect: Rect, radius: int) -> Iterator[tuple[Image, NDArray[np.float32]]]:
+    """Each corner's pixels, to be written to, and the share of each of them that lies inside the arc."""
+    inside = _corner(radius)[:, :, None]
+    for down in (False, True):
+        for along in (False, True):
+            y = rect.bottom - radius if down else rect.y
+            x = rect.right - radius if along else rect.x
+            yield image[y : y + radius, x : x + radius], inside[:: -1 if down else 1, :: -1 if along else 1]
+
+
+@lru_cache(maxsize=32)
 def _corner(radius: int) -> NDArray[np.float32]:
     """(radius, radius) share of each pixel of the top left corner that lies inside the arc."""
     fine = (np.arange(radius * 8) + 0.5) / 8

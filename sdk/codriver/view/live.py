@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,6 @@ BIG = Rect(MARGIN, 52, 832, 468)                      # 16:9, as AIDE's cameras 
 SMALL = Rect(MARGIN, 528, 832, 152)
 FOOTER = Rect(MARGIN, 680, 832, 40)
 PANEL = Rect(864, 52, 400, 652)
-HISTORY_S = 6.0                                       # of the strips: twice the model's context
 SLOTS = 16                                            # of the context, for its meter
 STAGES = ("preprocess", "encode", "fuse")
 
@@ -36,6 +35,7 @@ class LiveView:
 
     tasks: Sequence[Task] = AIDE.tasks
     views: Sequence[str] = VIEWS
+    history_s: float = 6.0                            # that the strips show
     swap_colours: bool = False                        # frames are RGB, and drawing is BGR
     _newest: dict[str, Image] = field(default_factory=dict)
     _history: deque[Percept] = field(default_factory=deque)
@@ -52,8 +52,8 @@ class LiveView:
         _draw_footer(image, percept)
         for index, (task, rect) in enumerate(zip(self.tasks, PANEL.rows(len(self.tasks), GAP), strict=True)):
             draw.card(image, rect)
-            results = [(p.t, p.tasks[task.name]) for p in self._history]
-            _draw_task(image, rect, task, results, accent(index))
+            past = Past(self.history_s, [(p.t, p.tasks[task.name]) for p in self._history])
+            _draw_task(image, rect, task, past, accent(index))
         return image
 
     def _remember(self, percept: Percept) -> None:
@@ -62,7 +62,7 @@ class LiveView:
         if not self._history:
             self._start_s = percept.t
         self._history.append(percept)
-        while self._history[0].t < percept.t - HISTORY_S:
+        while self._history[0].t < percept.t - self.history_s:
             self._history.popleft()
 
     def _draw_header(self, image: Image, percept: Percept) -> None:
@@ -84,7 +84,15 @@ class LiveView:
             if status.status != "ok" and view in at.absent:
                 status = ViewStatus(status=status.status, age_s=status.age_s, reason=at.absent[view])
             driver = at.driver if view == "incar" else None
-            draw_camera(image, rect, view, self._newest.get(view), status, driver)
+            draw_camera(image, rect, view, self._newest.get(view), status, driver=driver)
+
+
+@dataclass(frozen=True)
+class Past:
+    """One task's answers of the last seconds, the newest last."""
+
+    span_s: float
+    results: Sequence[tuple[float, TaskResult]]
 
 
 def _why(percept: Percept) -> str:
@@ -116,13 +124,11 @@ def _draw_footer(image: Image, percept: Percept) -> None:
         draw.card(image, Rect(left + slot * 9, baseline - 11, 6, 13), colour, 2)
 
 
-def _draw_task(
-    image: Image, rect: Rect, task: Task, results: Sequence[tuple[float, TaskResult]], colour: Colour
-) -> None:
+def _draw_task(image: Image, rect: Rect, task: Task, past: Past, colour: Colour) -> None:
     """One card: on the left the answer and its recent past, on the right every class."""
-    now = results[-1][1]
+    now = past.results[-1][1]
     inner = rect.inset(14)
-    left = inner._replace(width=198)
+    left = inner._replace(width=184)
     text.put(image, task.title, (left.x, left.y + 9), 12, colour, weight=text.MEDIUM)
     if now.valid and now.label is not None and now.probability is not None:
         _draw_answer(image, left, now.label, now.probability, colour)
@@ -130,9 +136,8 @@ def _draw_task(
         text.put(image, "no answer", (left.x, left.y + 39), 22, FAINT, weight=text.MEDIUM)
         for number, part in enumerate(text.wrap(now.reason, 11, left.width, 2)):
             text.put(image, part, (left.x, left.y + 57 + 14 * number), 11, FAINT)
-    strip = Rect(left.x, left.y + 72, left.width, left.bottom - left.y - 72)
-    _draw_strip(image, strip, task, results, colour)
-    _draw_classes(image, Rect(left.right + 24, inner.y, inner.right - left.right - 24, inner.height), task, now, colour)
+    _draw_strip(image, Rect(left.x, left.y + 74, left.width, left.bottom - left.y - 85), task, past, colour)
+    _draw_classes(image, Rect(left.right + 22, inner.y, inner.right - left.right - 22, inner.height), task, now, colour)
 
 
 def _draw_answer(image: Image, left: Rect, label: str, probability: float, colour: Colour) -> None:
@@ -146,10 +151,9 @@ def _draw_answer(image: Image, left: Rect, label: str, probability: float, colou
 
 
 def _draw_classes(image: Image, rect: Rect, task: Task, now: TaskResult, colour: Colour) -> None:
-    high = min(22.0, rect.height / task.classes)
-    top = rect.y + (rect.height - high * task.classes) / 2
+    high = min(18.5, rect.height / task.classes)
     for number, label in enumerate(task.labels):
-        middle = round(top + (number + 0.5) * high)
+        middle = round(rect.y + 4 + number * high)
         wins = now.valid and label == now.label
         weight = text.MEDIUM if wins else text.REGULAR
         text.put(image, text.fit(label, 11, 98, weight), (rect.x, middle + 4), 11, TEXT if wins else SOFT, weight=weight)
@@ -157,35 +161,30 @@ def _draw_classes(image: Image, rect: Rect, task: Task, now: TaskResult, colour:
         draw.bar(image, Rect(rect.x + 102, middle - 2, rect.width - 102, 4), share, colour if wins else FAINT)
 
 
-def _draw_strip(
-    image: Image, rect: Rect, task: Task, results: Sequence[tuple[float, TaskResult]], colour: Colour
-) -> None:
+def _draw_strip(image: Image, rect: Rect, task: Task, past: Past, colour: Colour) -> None:
     """Probabilities of the last seconds: the class that leads now in colour, the others grey, gaps while invalid."""
     image[rect.bottom - 1, rect.x : rect.right] = LINE
-    now_s, now = results[-1]
+    image[rect.y, rect.x : rect.right] = mix(LINE, CARD, 0.5)
+    text.put(image, f"-{past.span_s:.0f} s", (rect.x, rect.bottom + 11), 10, FAINT)
+    text.put(image, "now", (rect.right, rect.bottom + 11), 10, FAINT, align="right")
+    now = past.results[-1][1]
     for label in sorted(task.labels, key=lambda name: name == now.label):
         wins = now.valid and label == now.label
-        for points in _runs(rect, now_s, results, label):
+        for points in _runs(rect, past, label):
             if wins:
                 draw.area(image, points, rect.bottom - 1.0, colour, 0.18)
             draw.line(image, points, colour if wins else mix(FAINT, CARD, 0.5), 2 if wins else 1)
 
 
-def _runs(
-    rect: Rect, now_s: float, results: Sequence[tuple[float, TaskResult]], label: str
-) -> list[NDArray[np.float64]]:
+def _runs(rect: Rect, past: Past, label: str) -> list[NDArray[np.float64]]:
     """The class's line (N, 2) in pixels, cut where there was no answer."""
     runs: list[list[tuple[float, float]]] = [[]]
-    for t, result in results:
+    now_s = past.results[-1][0]
+    for t, result in past.results:
         if not result.valid:
             runs.append([])
             continue
-        x = rect.right - 1 - (now_s - t) / HISTORY_S * (rect.width - 1)
-        y = rect.bottom - 2 - result.probabilities.get(label, 0.0) * (rect.height - 4)
+        x = rect.right - 1 - (now_s - t) / past.span_s * (rect.width - 1)
+        y = rect.bottom - 1 - result.probabilities.get(label, 0.0) * (rect.height - 2)
         runs[-1].append((x, y))
     return [np.array(run, dtype=np.float64) for run in runs if len(run) > 1]
-
-
-def by_task(percept: Percept) -> Mapping[str, str]:
-    """Task -> its answer for people, '-' while there is none."""
-    return {name: result.label or "-" for name, result in percept.tasks.items()}
