@@ -71,9 +71,13 @@ class Percept:
     model: str                                        # bundle id
 
     def __getattr__(self, name: str) -> TaskResult:
-        if name.startswith("__") or name not in self.tasks:
-            raise AttributeError(f"percept has no {name!r}; its tasks are {', '.join(self.tasks)}")
-        return self.tasks[name]
+        tasks: Mapping[str, TaskResult] = self.__dict__.get("tasks", {})    # not there yet while being copied
+        if name not in tasks:
+            raise AttributeError(f"percept has no {name!r}; its tasks are {', '.join(tasks)}")
+        return tasks[name]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.tasks]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `schema` is raised when a field changes its meaning."""

@@ -55,11 +55,36 @@ def crop(image: Image, box_px: Box, min_px: tuple[int, int]) -> Image | None:
     if len(box_px) != 4 or not np.all(np.isfinite(box_px)):
         return None
     x, y, box_width, box_height = box_px
-    left, right = (int(round(min(max(edge, 0), width))) for edge in (x, x + box_width))
-    top, bottom = (int(round(min(max(edge, 0), height))) for edge in (y, y + box_height))
+    left, right = (round(min(max(edge, 0), width)) for edge in (x, x + box_width))
+    top, bottom = (round(min(max(edge, 0), height)) for edge in (y, y + box_height))
     if right - left < min_px[0] or bottom - top < min_px[1]:
         return None
     return image[top:bottom, left:right]
+
+
+def check_box(name: str, box_px: object) -> Box:
+    """Return the box if it is four numbers; a FrameError says what came otherwise. What it covers is `crop`'s business."""
+    try:
+        values = np.asarray(box_px, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise FrameError(f"{name}: got {box_px!r:.80}, expected four numbers x, y, width, height in pixels") from error
+    if values.shape != (4,):
+        raise FrameError(f"{name}: got shape {values.shape}, expected four numbers x, y, width, height in pixels")
+    return tuple(values.tolist())
+
+
+def check_keypoints(keypoints: object) -> NDArray[np.float32]:
+    """Return the keypoints as float32 (136, 3); a FrameError says what came otherwise. NaN and infinity may be there."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.asarray(keypoints, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise FrameError(
+            f"keypoints: got {type(keypoints).__name__} that is no array of numbers, expected ({KEYPOINTS}, 3)"
+        ) from error
+    if values.shape != (KEYPOINTS, 3):
+        raise FrameError(f"keypoints: got shape {values.shape}, expected ({KEYPOINTS}, 3): Halpe-136, x y score")
+    return values
 
 
 def joints_from_keypoints(
@@ -70,9 +95,7 @@ def joints_from_keypoints(
     keypoints: (136, 3) x, y in pixels of the in-car frame, score. A point that is not finite becomes all zeros.
     AIDE's y can exceed the frame and most scores are low, so neither means "missing" (reference: UbH-GCN's statistics).
     """
-    keypoints = np.asarray(keypoints, dtype=np.float32)
-    if keypoints.shape != (KEYPOINTS, 3):
-        raise FrameError(f"keypoints: got shape {keypoints.shape}, expected ({KEYPOINTS}, 3): Halpe-136, x y score")
+    keypoints = check_keypoints(keypoints)
     scaled = keypoints / np.array([width_px, height_px, 1.0], dtype=np.float32)
     known = np.isfinite(scaled).all(axis=1, keepdims=True)
     clipped = np.clip(np.where(known, scaled, 0.0), [-0.25, -0.25, 0.0], [1.25, 1.25, 1.0]).astype(np.float32)

@@ -21,6 +21,7 @@ class ContextConfig:
     slot_s: float = 0.2          # between two instants; 16 slots reach 3 s back, as AIDE's clips do
     tolerance_s: float = 0.1     # a feature further from its instant than this does not fill the slot
     max_rate_hz: float = 60.0    # frames that come faster are still encoded, but not all are remembered
+    min_context: float = 0.5     # share of the slots that must hold a view before any answer is given
 
     @property
     def span_s(self) -> float:

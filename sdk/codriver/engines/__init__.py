@@ -1,1 +1,76 @@
-"""Run graphs: one module per runtime."""
+"""Run graphs: one module per runtime, all behind the same two methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.errors import ConfigError, EngineError
+
+Arrays = dict[str, NDArray[Any]]
+
+ENGINES = ("onnxruntime", "fake")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What one input or output looks like. Shapes are fixed: no unknown dimension."""
+
+    dtype: str                       # numpy's name: uint8, float32
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a graph takes and gives, by name."""
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+
+    def zeros(self) -> Arrays:
+        """One input of zeros, to warm a graph up with."""
+        return {name: np.zeros(tensor.shape, tensor.dtype) for name, tensor in self.inputs.items()}
+
+
+class Engine(Protocol):
+    """A loaded graph. Outputs are new arrays on every call: the caller owns them."""
+
+    def infer(self, inputs: Arrays) -> Arrays: ...
+
+    def close(self) -> None: ...
+
+
+def open_engine(name: str, graph: bytes, signature: Signature, *, threads: int | None = None) -> Engine:
+    """Load a graph from its bytes; an EngineError says where it departs from the signature.
+
+    name: one of ENGINES. threads: that one inference uses; None: the physical cores this process may use.
+    """
+    if name == "onnxruntime":
+        from codriver.engines.ort import OrtEngine
+
+        return OrtEngine(graph, signature, threads=threads)
+    if name == "fake":
+        from codriver.engines.fake import FakeEngine
+
+        return FakeEngine(signature)
+    raise ConfigError(f"engine {name!r} is not known; this codriver has {', '.join(ENGINES)}")
+
+
+def compare(kind: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise an EngineError that names every input or output (`kind`) in which a graph departs from its signature."""
+    faults = [f"{name} is missing" for name in expected if name not in found]
+    faults += [f"{name} is not in the manifest" for name in found if name not in expected]
+    faults += [
+        f"{name} is {found[name]}, expected {tensor}"
+        for name, tensor in expected.items()
+        if name in found and found[name] != tensor
+    ]
+    if faults:
+        raise EngineError(f"graph and manifest disagree on {kind}: {'; '.join(faults)}; rebuild the bundle")

@@ -1,0 +1,96 @@
+"""A bundle on the device: a folder whose every byte is checked before anything runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from codriver.errors import BundleError
+from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec
+
+SIGNATURE_NAME = "signature.json"            # signs manifest.json, so it cannot be listed there
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked folder. `read` checks again, so that the bytes hashed are the bytes handed on."""
+
+    path: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(path: str | os.PathLike[str]) -> Bundle:
+        """Check every file of the bundle against its manifest; a BundleError names the first that differs."""
+        folder = Path(path)
+        bundle = Bundle(folder, Manifest.read(folder))
+        found = set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME}
+        for name in sorted(found - set(bundle.manifest.files)):
+            raise BundleError(f"{folder / name}: not listed in {MANIFEST_NAME}; move it out of the bundle")
+        for name in bundle.manifest.files:
+            bundle.read(name)
+        return bundle
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a listed file, if they are the ones that its manifest lists."""
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise BundleError(f"{self.path}: {name} is not listed in {MANIFEST_NAME}; fetch or build the bundle anew")
+        data = _read_regular(self.path / name, expected.bytes)
+        if hashlib.sha256(data).hexdigest() != expected.sha256:
+            raise BundleError(f"{self.path / name}: its sha256 is not the one in {MANIFEST_NAME}; fetch the bundle anew")
+        return data
+
+    def choose_variant(self, features: Collection[str]) -> VariantSpec:
+        """The first variant whose requirements this machine meets. features: see `cpu.cpu_features`."""
+        for variant in self.manifest.variants:
+            if set(variant.requires) <= set(features):
+                return variant
+        wanted = "; ".join(f"{v.name} requires {', '.join(v.requires)}" for v in self.manifest.variants)
+        raise BundleError(
+            f"{self.path}: no variant suits this machine, which has {', '.join(sorted(features)) or 'no known feature'} "
+            f"({wanted}); build the bundle for this target"
+        )
+
+    def variant(self, name: str) -> VariantSpec:
+        """A variant by its name; a BundleError lists them otherwise."""
+        for variant in self.manifest.variants:
+            if variant.name == name:
+                return variant
+        names = ", ".join(variant.name for variant in self.manifest.variants)
+        raise BundleError(f"{self.path}: no variant {name!r}; it has {names}")
+
+
+def file_spec(data: bytes) -> FileSpec:
+    return FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Relative paths, with "/", of every file below the folder. Anything but folders and plain files is refused."""
+    pending = [folder]
+    while pending:
+        for entry in os.scandir(pending.pop()):
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(Path(entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                yield Path(entry.path).relative_to(folder).as_posix()
+            else:
+                raise BundleError(f"{entry.path}: a link or a device, expected plain files only; fetch the bundle anew")
+
+
+def _read_regular(path: Path, size: int) -> bytes:
+    """Bytes of a plain file of this size. Never follows a link, never waits for a pipe, never reads more."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path}: not a plain file; fetch the bundle anew")
+            if status.st_size != size:
+                raise BundleError(f"{path}: {status.st_size} bytes, expected {size}; the copy is damaged, fetch the bundle anew")
+            return file.read(size)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); fetch the bundle anew") from error

@@ -1,0 +1,110 @@
+"""Make a bundle so that it is either there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from codriver.bundle import SIGNATURE_NAME, Bundle, file_spec, walk
+from codriver.errors import BundleError
+from codriver.manifest import MANIFEST_NAME, Manifest
+from codriver.manifest_reader import parse_manifest
+
+
+@contextmanager
+def new_bundle(out: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder to fill and `seal`; when the block ends well, check it, and put it at `out` in one move.
+
+    An older bundle at `out` is replaced; anything else there is refused before any work is done.
+    """
+    out = Path(out)
+    _refuse_stranger(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield folder
+        Bundle.open(folder)
+        _sync(folder)
+        _refuse_stranger(out)
+        _move(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def seal(folder: Path, draft: Manifest) -> Manifest:
+    """List and hash every file in the folder, write manifest.json beside them, and return the finished manifest."""
+    names = sorted(set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME})
+    files = {name: file_spec((folder / name).read_bytes()) for name in names}
+    data = replace(draft, files=files).with_id().to_json().encode()
+    manifest = parse_manifest(data)
+    (folder / MANIFEST_NAME).write_bytes(data)
+    return manifest
+
+
+def write_bundle(out: str | os.PathLike[str], draft: Manifest, files: Mapping[str, bytes | Path]) -> Manifest:
+    """Write a bundle at `out`. draft: a manifest without files and id. files: path in the bundle -> bytes or a file."""
+    with new_bundle(out) as folder:
+        for name, source in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+        return seal(folder, draft)
+
+
+def _refuse_stranger(out: Path) -> None:
+    """Raise unless `out` is free, an empty folder, or a bundle that holds nothing but what its manifest lists."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_symlink() or not out.is_dir():
+        raise BundleError(f"{out}: is there and is not a bundle; give another path or remove it yourself")
+    found = set(walk(out)) - {MANIFEST_NAME, SIGNATURE_NAME}
+    if not found and not any(out.iterdir()):
+        return
+    try:
+        listed = set(Manifest.read(out).files)
+    except BundleError as error:
+        raise BundleError(f"{out}: is there and is not a bundle ({error}); give another path or remove it yourself") from error
+    if found - listed:
+        raise BundleError(f"{out}: holds {sorted(found - listed)[0]}, which is not part of the bundle; move it away first")
+
+
+def _move(folder: Path, out: Path) -> None:
+    """Rename into place. An old bundle steps aside first and goes when the new one is there."""
+    os.chmod(folder, 0o755)                          # mkdtemp's 0700 would hide the bundle from other users
+    old = None
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+        os.rename(out, old / out.name)
+    try:
+        os.rename(folder, out)
+    except OSError:
+        if old is not None:
+            os.rename(old / out.name, out)
+        raise
+    _sync_folder(out.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Push every file and folder to the disk: a rename that survives a power cut must not point at lost bytes."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":                           # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

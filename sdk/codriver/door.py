@@ -1,0 +1,83 @@
+"""What a step is given, checked before anything happens: past this door all is trusted, and a refusal changed nothing."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.errors import FrameError
+from codriver.percept import Driver
+from codriver.preprocess import Box, Image, check_box, check_frame, check_keypoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One step's input, checked. Frames: (H, W, 3) uint8; boxes: x, y, width, height in pixels; keypoints (136, 3)."""
+
+    frames: Mapping[str, Image]
+    t: float
+    boxes_px: Mapping[str, Box]                      # crop stream -> box
+    keypoints: NDArray[np.float32] | None
+
+
+def check_step(
+    views: tuple[str, ...], last_t: float | None, frames: object, t: object, driver: object
+) -> Request:
+    """Check one step's input; a FrameError says what came, what was expected and what to do."""
+    checked_frames = check_frames(views, frames)
+    checked_t = check_time(last_t, t)
+    boxes_px, keypoints = check_driver(driver)
+    return Request(frames=checked_frames, t=checked_t, boxes_px=boxes_px, keypoints=keypoints)
+
+
+def check_frames(views: tuple[str, ...], frames: object) -> dict[str, Image]:
+    """views: the names that the bundle knows."""
+    if not isinstance(frames, Mapping):
+        raise FrameError(f"frames: got {type(frames).__name__}, expected a dict of view name -> array; views: {', '.join(views)}")
+    if not frames:
+        raise FrameError(f"frames: got no frame, expected at least one of {', '.join(views)}; skip the step instead")
+    for view in frames:
+        if view not in views:
+            raise FrameError(f"frames: view {view!r} is not one of {', '.join(views)}{_hint(view, views)}")
+        if frames[view] is None:
+            raise FrameError(f"view {view!r}: got None; leave a view without a frame out of the dict")
+    return {view: check_frame(view, frames[view]) for view in frames}
+
+
+def _hint(view: object, views: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(str(view).lower(), views, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else "; leave it out"
+
+
+def check_time(last_t: float | None, t: object) -> float:
+    """Seconds as a float, after `last_t`. None is now, on the monotonic clock."""
+    if t is None:
+        t = time.monotonic()
+    if isinstance(t, bool | np.bool_) or not isinstance(t, int | float | np.integer | np.floating):
+        raise FrameError(f"t: got {type(t).__name__}, expected seconds as a number; convert datetimes with .timestamp()")
+    seconds = float(t)
+    if not math.isfinite(seconds):
+        raise FrameError(f"t: got {seconds}, expected a finite capture time in seconds")
+    if last_t is not None and seconds <= last_t:
+        what = "again" if seconds == last_t else f"which is {last_t - seconds:.3f} s before the last step's {last_t}"
+        raise FrameError(
+            f"t: got {seconds} {what}, expected a later time; drop the frame, or call reset() to begin a new recording"
+        )
+    return seconds
+
+
+def check_driver(driver: object) -> tuple[dict[str, Box], NDArray[np.float32] | None]:
+    """Boxes by crop stream, and keypoints."""
+    if driver is None:
+        return {}, None
+    if not isinstance(driver, Driver):
+        raise FrameError(f"driver: got {type(driver).__name__}, expected codriver.Driver(face_px=..., body_px=..., keypoints=...)")
+    given = {"face": driver.face_px, "body": driver.body_px}
+    boxes_px = {name: check_box(f"driver.{name}_px", box) for name, box in given.items() if box is not None}
+    return boxes_px, None if driver.keypoints is None else check_keypoints(driver.keypoints)

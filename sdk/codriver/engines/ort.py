@@ -1,0 +1,68 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codriver.cpu import default_threads
+from codriver.engines import Arrays, Signature, Tensor, compare
+from codriver.errors import BackendMissing, EngineError
+
+PROVIDER = "CPUExecutionProvider"
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+
+
+class OrtEngine:
+    """One session. Safe to call from several threads; a Perceiver never does."""
+
+    def __init__(self, graph: bytes, signature: Signature, *, threads: int | None = None) -> None:
+        self._session = _session(graph, threads or default_threads())
+        compare("inputs", _tensors(self._session.get_inputs()), signature.inputs)
+        compare("outputs", _tensors(self._session.get_outputs()), signature.outputs)
+        self._outputs = list(signature.outputs)
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        if self._session is None:
+            raise EngineError("this engine is closed; open the bundle again")
+        try:
+            values = self._session.run(self._outputs, inputs)
+        except Exception as error:                   # its exceptions share no base class
+            raise EngineError(f"ONNX Runtime failed while running the graph: {error}") from error
+        return dict(zip(self._outputs, values, strict=True))
+
+    def close(self) -> None:
+        self._session = None                         # the session frees its memory and threads with its last reference
+
+
+def _session(graph: bytes, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendMissing("ONNX Runtime is not installed: pip install 'codriver[onnxruntime]'") from error
+    try:
+        session = onnxruntime.InferenceSession(graph, _options(onnxruntime, threads), providers=[PROVIDER])
+    except Exception as error:
+        raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refused the graph: {error}") from error
+    if session.get_providers() != [PROVIDER]:
+        raise EngineError(f"ONNX Runtime took {session.get_providers()}, expected {PROVIDER} alone; check its build")
+    return session
+
+
+def _options(onnxruntime: Any, threads: int) -> Any:
+    """Low jitter before throughput (reference/int8.md 3.1)."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads
+    options.use_deterministic_compute = True
+    # Two sessions take turns: a pool that goes on spinning after its turn takes the cores from the other one.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    return options
+
+
+def _tensors(arguments: Any) -> dict[str, Tensor]:
+    return {
+        argument.name: Tensor(DTYPES.get(argument.type, argument.type), tuple(argument.shape)) for argument in arguments
+    }

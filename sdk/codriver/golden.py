@@ -1,0 +1,191 @@
+"""Golden vectors: recorded steps and the answers they must lead to, so that a device first proves itself.
+
+golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and the
+probabilities expected after its last step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.bundle import Bundle
+from codriver.errors import BundleError
+from codriver.perceiver import Perceiver
+from codriver.percept import Driver
+from codriver.strict import Fields
+
+SCHEMA = 1
+GOLDEN_NAME = "golden.json"
+
+Frames = Mapping[str, NDArray[np.uint8]]
+Step = tuple[Frames, float, "Driver | None"]         # what Perceiver.step takes: frames (H, W, 3) BGR, seconds, driver
+Expected = Mapping[str, Mapping[str, float]]         # task -> label -> probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenDifference:
+    """How far one task strays from its golden answers, over all clips."""
+
+    task: str
+    max_abs: float                                   # largest difference of any class's probability
+    tolerance: float
+    same_label: bool                                 # whether the likeliest class is the expected one in every clip
+
+    @property
+    def ok(self) -> bool:
+        return self.max_abs <= self.tolerance
+
+
+def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, tolerance: float) -> Path:
+    """Add one clip to `folder`/golden.json, which is made if it is not there yet, and return its path.
+
+    steps: frames in BGR, at rising times. expected: what the last step must answer. tolerance: of a probability.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / GOLDEN_NAME
+    content: dict[str, Any] = {"schema": SCHEMA, "clips": []}
+    if path.exists():
+        content = json.loads(path.read_text())
+    content["clips"].append({
+        "tolerance": float(tolerance),
+        "steps": [_write_step(folder, step) for step in steps],
+        "expected": {task: {label: float(p) for label, p in answer.items()} for task, answer in expected.items()},
+    })
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def _write_step(folder: Path, step: Step) -> dict[str, Any]:
+    frames, t, driver = step
+    driver = driver or Driver()
+    return {
+        "t": float(t),
+        "frames": {view: _write_png(folder, frame) for view, frame in frames.items()},
+        "face_px": None if driver.face_px is None else [float(x) for x in driver.face_px],
+        "body_px": None if driver.body_px is None else [float(x) for x in driver.body_px],
+        "keypoints": None if driver.keypoints is None else np.asarray(driver.keypoints, np.float64).tolist(),
+    }
+
+
+def _write_png(folder: Path, frame: NDArray[np.uint8]) -> str:
+    """Named after its pixels, so that a frame shown twice is stored once."""
+    import cv2
+
+    done, data = cv2.imencode(".png", frame)
+    assert done, frame.shape
+    name = hashlib.sha256(data.tobytes()).hexdigest()[:16] + ".png"
+    (folder / name).write_bytes(data.tobytes())
+    return name
+
+
+def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
+    """Step through every golden clip of the perceiver's bundle and compare. Its own recording is forgotten: it is reset.
+
+    A BundleError says if there are no golden vectors, or a clip ends without an answer.
+    """
+    worst: dict[str, GoldenDifference] = {}
+    for number, (steps, expected, tolerance) in enumerate(read_golden(perceiver.bundle)):
+        perceiver.reset()
+        for frames, t, driver in steps:
+            if perceiver.color != "bgr":
+                frames = {view: np.ascontiguousarray(frame[..., ::-1]) for view, frame in frames.items()}
+            percept = perceiver.step(frames, t, driver)
+        for task, answer in expected.items():
+            result = percept.tasks.get(task)
+            if result is None or not result.valid:
+                reason = "the bundle has no such task" if result is None else result.reason
+                raise BundleError(f"golden clip {number}: no answer for {task}: {reason}; build the bundle anew")
+            found = _difference(task, answer, result.probabilities, tolerance)
+            worst[task] = _worse(worst.get(task), found)
+    perceiver.reset()
+    return list(worst.values())
+
+
+def _difference(
+    task: str, expected: Mapping[str, float], found: Mapping[str, float], tolerance: float
+) -> GoldenDifference:
+    if set(expected) != set(found):
+        raise BundleError(f"golden answer for {task} has other labels than the bundle; build the bundle anew")
+    return GoldenDifference(
+        task=task,
+        max_abs=max(abs(expected[label] - found[label]) for label in expected),
+        tolerance=tolerance,
+        same_label=max(expected, key=expected.__getitem__) == max(found, key=found.__getitem__),
+    )
+
+
+def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
+    if a is None:
+        return b
+    return GoldenDifference(
+        task=a.task,
+        max_abs=max(a.max_abs, b.max_abs),
+        tolerance=min(a.tolerance, b.tolerance),
+        same_label=a.same_label and b.same_label,
+    )
+
+
+def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
+    """Each clip's steps, expected probabilities and tolerance. Everything is read through the bundle, hence checked."""
+    path = bundle.manifest.golden
+    if path is None:
+        raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")
+    try:
+        content = json.loads(bundle.read(path))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{bundle.path / path}: not JSON ({error}); build the bundle anew") from error
+    fields = Fields(path, content)
+    if fields.integer("schema") != SCHEMA:
+        raise BundleError(f"{bundle.path / path}: another schema than {SCHEMA}; update codriver or build the bundle anew")
+    clips = fields.objects("clips")
+    fields.end()
+    if not clips:
+        raise BundleError(f"{bundle.path / path}: holds no clip; build the bundle with some")
+    folder = path.rpartition("/")[0]
+    for clip in clips:
+        yield _read_clip(bundle, folder, clip)
+
+
+def _read_clip(bundle: Bundle, folder: str, clip: Fields) -> tuple[list[Step], Expected, float]:
+    steps = [_read_step(bundle, folder, step) for step in clip.objects("steps")]
+    expected = clip.numbers_by_two_names("expected")
+    tolerance = clip.number("tolerance")
+    if not steps or not expected:
+        raise clip.fault("a clip without steps or without expected answers")
+    clip.end()
+    return steps, expected, tolerance
+
+
+def _read_step(bundle: Bundle, folder: str, step: Fields) -> Step:
+    names = step.texts_by_name("frames")
+    frames = {view: _read_png(bundle, f"{folder}/{name}" if folder else name) for view, name in names.items()}
+    driver = Driver(
+        face_px=step.numbers_or_none("face_px"),
+        body_px=step.numbers_or_none("body_px"),
+        keypoints=_array_or_none(step.rows_or_none("keypoints")),
+    )
+    t = step.number("t")
+    step.end()
+    return frames, t, driver
+
+
+def _array_or_none(rows: list[tuple[float, ...]] | None) -> NDArray[np.float32] | None:
+    return None if rows is None else np.asarray(rows, dtype=np.float32)
+
+
+def _read_png(bundle: Bundle, name: str) -> NDArray[np.uint8]:
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew")
+    return np.asarray(image, dtype=np.uint8)

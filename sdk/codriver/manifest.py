@@ -1,0 +1,168 @@
+"""manifest.json: the contract between the workshop that makes a bundle and the device that runs it.
+
+These are its types; manifest_reader.py reads them, strictly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from codriver.engines import Signature, Tensor
+from codriver.tasks import VIEWS
+from codriver.window import ContextConfig
+
+SCHEMA = 1
+MANIFEST_NAME = "manifest.json"
+CONTEXT_KEYS = ("slots", "slot_s", "tolerance_s", "max_rate_hz", "min_context")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """One question that the bundle answers."""
+
+    name: str
+    labels: tuple[str, ...]              # in the order of the logits
+    needs_any: tuple[str, ...]           # views of which at least one must be fresh
+    kind: str = "classification"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "kind": self.kind, "labels": list(self.labels), "needs_any": list(self.needs_any),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """One input of the encoder: an image (1, size_px, size_px, 3) uint8 or joints (1, points, 3) float32."""
+
+    name: str
+    kind: str                            # "image" or "joints"
+    size: int                            # size_px of an image, points of joints
+    feature: tuple[int, ...]             # shape of its encoded feature, without the batch
+
+    @property
+    def input(self) -> Tensor:
+        if self.kind == "image":
+            return Tensor("uint8", (1, self.size, self.size, 3))
+        return Tensor("float32", (1, self.size, 3))
+
+    @property
+    def feature_name(self) -> str:
+        return f"{self.name}_feature"
+
+    def to_json(self) -> dict[str, Any]:
+        size_key = "size_px" if self.kind == "image" else "points"
+        return {"name": self.name, "kind": self.kind, size_key: self.size, "feature": list(self.feature)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantSpec:
+    """One pair of graphs, and what a machine must have to run it right."""
+
+    name: str                            # the dialect: ort-x86, ort-x86-7bit, ...
+    requires: tuple[str, ...]            # features of the processor, see cpu.py; () runs anywhere
+    encoder: str                         # paths in the bundle
+    fuser: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "requires": list(self.requires), "encoder": self.encoder, "fuser": self.fuser}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSpec:
+    sha256: str
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sha256": self.sha256, "bytes": self.bytes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a bundle is, needs and holds. `seal` in bundle.py adds `id` and `files`."""
+
+    name: str
+    target: str
+    created: str                         # ISO 8601
+    tools: Mapping[str, str]             # name -> version
+    git_commit: str
+    seed: int
+    tasks: tuple[TaskSpec, ...]
+    streams: tuple[StreamSpec, ...]      # in the order of the fuser's mask
+    variants: tuple[VariantSpec, ...]    # best first
+    context: ContextConfig = field(default_factory=ContextConfig)
+    task_set: str = "aide"
+    color: str = "bgr"                   # what the graphs take; frames may come in the other order
+    engine: str = "onnxruntime"
+    golden: str | None = None            # path of golden.json in the bundle
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, FileSpec] = field(default_factory=dict)
+    id: str = ""
+
+    @staticmethod
+    def read(folder: str | Path) -> Manifest:
+        """Read and check `folder`/manifest.json; a BundleError says what is wrong with it."""
+        from codriver.manifest_reader import parse_manifest, read_manifest_bytes
+
+        return parse_manifest(read_manifest_bytes(Path(folder)))
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        return tuple(stream.name for stream in self.streams if stream.name in VIEWS)
+
+    @property
+    def encoder_signature(self) -> Signature:
+        """uint8 (1, H, W, 3) or float32 (1, P, 3) per stream -> float32 (1, *feature) per stream."""
+        return Signature(
+            inputs={stream.name: stream.input for stream in self.streams},
+            outputs={stream.feature_name: Tensor("float32", (1, *stream.feature)) for stream in self.streams},
+        )
+
+    @property
+    def fuser_signature(self) -> Signature:
+        """float32 (1, T, *feature) per stream and mask (1, S, T) -> float32 logits (1, K) per task."""
+        slots = self.context.slots
+        inputs = {stream.feature_name: Tensor("float32", (1, slots, *stream.feature)) for stream in self.streams}
+        inputs["mask"] = Tensor("float32", (1, len(self.streams), slots))
+        return Signature(
+            inputs=inputs, outputs={task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
+        )
+
+    def to_json(self) -> str:
+        """The text of manifest.json, always the same for the same content."""
+        return json.dumps(self._content(), indent=1, allow_nan=False) + "\n"
+
+    def with_id(self) -> Manifest:
+        """The same manifest under its id: name and a hash over all of it, the hashes of the files included."""
+        content = replace(self, id="").to_json().encode()
+        return replace(self, id=f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}")
+
+    def _content(self) -> dict[str, Any]:
+        context = self.context
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "name": self.name,
+            "target": self.target,
+            "engine": self.engine,
+            "created": self.created,
+            "tools": dict(self.tools),
+            "git_commit": self.git_commit,
+            "seed": self.seed,
+            "task_set": self.task_set,
+            "tasks": [task.to_json() for task in self.tasks],
+            "color": self.color,
+            "streams": [stream.to_json() for stream in self.streams],
+            "context": {key: getattr(context, key) for key in CONTEXT_KEYS},
+            "variants": [variant.to_json() for variant in self.variants],
+            "golden": self.golden,
+            "metrics": dict(self.metrics),
+            "training": dict(self.training),
+            "files": {path: self.files[path].to_json() for path in sorted(self.files)},
+        }

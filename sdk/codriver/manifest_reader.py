@@ -1,0 +1,139 @@
+"""Read manifest.json strictly: what is unknown, missing, of another type or out of the bundle is a BundleError."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from codriver.errors import BundleError
+from codriver.manifest import (
+    CONTEXT_KEYS,
+    MANIFEST_NAME,
+    SCHEMA,
+    FileSpec,
+    Manifest,
+    StreamSpec,
+    TaskSpec,
+    VariantSpec,
+)
+from codriver.manifest_rules import check_manifest
+from codriver.strict import Fields
+from codriver.window import ContextConfig
+
+MAX_MANIFEST_BYTES = 1 << 20
+
+
+def read_manifest_bytes(folder: Path) -> bytes:
+    path = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: expected the folder of a bundle, found {'a file' if folder.exists() else 'nothing'}")
+    if path.is_symlink() or not path.is_file():
+        raise BundleError(f"{path}: not there, so this is not a bundle; give the folder that holds {MANIFEST_NAME}")
+    with path.open("rb") as file:
+        data = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: more than {MAX_MANIFEST_BYTES} bytes, no manifest is that large; fetch the bundle anew")
+    return data
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Parse the bytes of manifest.json; a BundleError names the first thing that is wrong."""
+    try:
+        content = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{MANIFEST_NAME}: not JSON ({error}); the copy is damaged, fetch the bundle anew") from error
+    fields = Fields(MANIFEST_NAME, content)
+    schema = fields.integer("schema")
+    if schema != SCHEMA:
+        way_out = "update codriver" if schema > SCHEMA else "rebuild the bundle"
+        raise BundleError(f"{MANIFEST_NAME}: schema {schema}, this codriver reads schema {SCHEMA}; {way_out}")
+    manifest = _manifest(fields)
+    check_manifest(manifest)
+    if not _untouched(manifest, data):
+        raise BundleError(f"{MANIFEST_NAME}: changed since it was written (id {manifest.id}); fetch or build the bundle anew")
+    return manifest
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _untouched(manifest: Manifest, data: bytes) -> bool:
+    """Whether these are the very bytes that codriver would write: no key twice, no number spelled otherwise."""
+    try:
+        return manifest.to_json().encode() == data and manifest.with_id().id == manifest.id
+    except (ValueError, RecursionError):             # 1e999, or nested too deep
+        return False
+
+
+def _manifest(fields: Fields) -> Manifest:
+    context = fields.object("context")
+    manifest = Manifest(
+        id=fields.text("id"),
+        name=fields.text("name"),
+        target=fields.text("target"),
+        engine=fields.text("engine"),
+        created=fields.text("created"),
+        tools=fields.texts_by_name("tools"),
+        git_commit=fields.text("git_commit"),
+        seed=fields.integer("seed"),
+        task_set=fields.text("task_set"),
+        tasks=tuple(_task(item) for item in fields.objects("tasks")),
+        color=fields.text("color"),
+        streams=tuple(_stream(item) for item in fields.objects("streams")),
+        context=_context(context),
+        variants=tuple(_variant(item) for item in fields.objects("variants")),
+        golden=fields.path_or_none("golden"),
+        metrics=fields.free("metrics"),
+        training=fields.free("training"),
+        files={path: _file(item) for path, item in fields.objects_by_path("files").items()},
+    )
+    fields.end()
+    return manifest
+
+
+def _task(fields: Fields) -> TaskSpec:
+    task = TaskSpec(
+        name=fields.text("name"),
+        kind=fields.text("kind"),
+        labels=fields.texts("labels"),
+        needs_any=fields.texts("needs_any"),
+    )
+    fields.end()
+    return task
+
+
+def _stream(fields: Fields) -> StreamSpec:
+    kind = fields.text("kind")
+    stream = StreamSpec(
+        name=fields.text("name"),
+        kind=kind,
+        size=fields.integer("size_px" if kind == "image" else "points"),
+        feature=fields.integers("feature"),
+    )
+    fields.end()
+    return stream
+
+
+def _context(fields: Fields) -> ContextConfig:
+    numbers = {key: fields.number(key) for key in CONTEXT_KEYS if key != "slots"}
+    context = ContextConfig(slots=fields.integer("slots"), **numbers)
+    fields.end()
+    return context
+
+
+def _variant(fields: Fields) -> VariantSpec:
+    variant = VariantSpec(
+        name=fields.text("name"),
+        requires=fields.texts("requires"),
+        encoder=fields.path("encoder"),
+        fuser=fields.path("fuser"),
+    )
+    fields.end()
+    return variant
+
+
+def _file(fields: Fields) -> FileSpec:
+    file = FileSpec(sha256=fields.text("sha256"), bytes=fields.integer("bytes"))
+    fields.end()
+    return file

@@ -1,0 +1,150 @@
+"""A bundle so small that a test makes and steps it in milliseconds, yet real: ONNX graphs that obey the contract.
+
+The graphs are random linear maps over everything they are given, so whatever is put in another place gives another answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from codriver.bundle_writer import write_bundle
+from codriver.engines import Signature
+from codriver.golden import write_golden
+from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
+from codriver.perceiver import Perceiver
+from codriver.percept import Driver
+from codriver.tasks import AIDE, JOINTS, STREAMS
+
+SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
+DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
+
+
+def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Manifest:
+    """A draft, without files and id, of a bundle with these streams."""
+    tasks = tuple(
+        TaskSpec(name=task.name, labels=task.labels, needs_any=tuple(v for v in task.needs_any if v in streams))
+        for task in AIDE.tasks
+    )
+    draft = Manifest(
+        name="tiny",
+        target="test",
+        created="2026-01-01T00:00:00Z",
+        tools={"onnx": onnx.__version__},
+        git_commit="0" * 40,
+        seed=0,
+        tasks=tuple(task for task in tasks if task.needs_any),
+        streams=tuple(_stream(name) for name in streams),
+        variants=(
+            VariantSpec(name="ort-x86", requires=("vnni",), encoder="ort-x86/encoder.onnx", fuser="ort-x86/fuser.onnx"),
+            VariantSpec(name="ort-x86-7bit", requires=(), encoder="ort-x86-7bit/encoder.onnx", fuser="ort-x86-7bit/fuser.onnx"),
+        ),
+    )
+    return replace(draft, **changes)
+
+
+def _stream(name: str) -> StreamSpec:
+    if name in JOINTS:
+        return StreamSpec(name=name, kind="joints", size=SIZE_PX[name], feature=(5,))
+    return StreamSpec(name=name, kind="image", size=SIZE_PX[name], feature=(2, 3, 3))
+
+
+def tiny_files(manifest: Manifest) -> dict[str, bytes]:
+    """Both variants' graphs; the second one's weights differ a little, as 7-bit ones would."""
+    files = {"card.md": b"# tiny\n\nA random model for tests.\n"}
+    for seed, variant in enumerate(manifest.variants):
+        files[variant.encoder] = tiny_encoder(manifest, seed).SerializeToString()
+        files[variant.fuser] = tiny_fuser(manifest, seed).SerializeToString()
+    return files
+
+
+def tiny_encoder(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
+    """Each stream's feature is a random linear map of that stream alone."""
+    graph = _Graph(seed)
+    for stream in manifest.streams:
+        scale = 1 / 255 if stream.kind == "image" else 1.0
+        flat = graph.linear(stream.name, stream.input.shape, int(np.prod(stream.feature)), scale)
+        graph.reshape(flat, (1, *stream.feature), stream.feature_name)
+    return graph.model(manifest.encoder_signature)
+
+
+def tiny_fuser(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
+    """Each task's logits are a random linear map of every feature in every slot, and of the mask."""
+    graph = _Graph(100 + seed)
+    signature = manifest.fuser_signature
+    for task in manifest.tasks:
+        parts = [graph.linear(name, tensor.shape, len(task.labels)) for name, tensor in signature.inputs.items()]
+        graph.add("Sum", parts, task.name)
+    return graph.model(signature)
+
+
+class _Graph:
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def add(self, operator: str, inputs: list[str], output: str | None = None, **attributes: object) -> str:
+        output = output or f"{operator}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def constant(self, values: np.ndarray) -> str:
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def reshape(self, name: str, shape: tuple[int, ...], output: str | None = None) -> str:
+        return self.add("Reshape", [name, self.constant(np.array(shape, np.int64))], output)
+
+    def linear(self, name: str, shape: tuple[int, ...], width: int, scale: float = 1.0) -> str:
+        """(1, ...) -> (1, width)"""
+        size = int(np.prod(shape))
+        weights = self._random.normal(0, 1.5 * scale / np.sqrt(size), (size, width)).astype(np.float32)
+        flat = self.reshape(self.add("Cast", [name], to=TensorProto.FLOAT), (1, size))
+        return self.add("MatMul", [flat, self.constant(weights)])
+
+    def model(self, signature: Signature) -> onnx.ModelProto:
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, DTYPES[t.dtype], t.shape) for name, t in side.items()]
+            for side in (signature.inputs, signature.outputs)
+        )
+        graph = helper.make_graph(self._nodes, "tiny", inputs, outputs, self._constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: bool = True, **changes: object) -> Path:
+    """Write a tiny bundle at `out`, with golden vectors that its own plain variant gave."""
+    draft = tiny_manifest(streams, **changes)
+    files: dict[str, bytes | Path] = dict(tiny_files(draft))
+    write_bundle(out, draft, files)
+    if golden:
+        folder = out.parent / f"{out.name}.golden"
+        steps = tiny_steps(12, views=draft.views)
+        with Perceiver.open(out, variant=draft.variants[-1].name) as perceiver:
+            percept = [perceiver.step(*step) for step in steps][-1]
+        expected = {name: result.probabilities for name, result in percept.tasks.items()}
+        write_golden(folder, steps, expected, tolerance=0.01)
+        files |= {f"golden/{path.name}": path for path in folder.iterdir()}
+        write_bundle(out, replace(draft, golden="golden/golden.json"), files)
+    return out
+
+
+def tiny_steps(
+    count: int, rate_hz: float = 5.0, seed: int = 0, views: tuple[str, ...] = ("incar", "front", "left", "right")
+) -> list[tuple[dict[str, np.ndarray], float, Driver | None]]:
+    """Random frames (40, 60, 3) and a random driver, as the arguments of Perceiver.step."""
+    random = np.random.default_rng(seed)
+    steps = []
+    for number in range(count):
+        frames = {view: random.integers(0, 256, (40, 60, 3), np.uint8) for view in views}
+        keypoints = (random.random((136, 3)) * [60, 40, 1]).astype(np.float32)
+        driver = Driver(face_px=(10, 5, 20, 20), body_px=(5, 2, 40, 36), keypoints=keypoints)
+        steps.append((frames, number / rate_hz, driver if "incar" in views else None))
+    return steps
