@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ def _box(numbers: Sequence[float] | None) -> tuple[float, ...] | None:
     if numbers is None:
         return None
     x, y, width, height = (float(number) for number in numbers)
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise ValueError("a box that is not finite")
     return x, y, width, height
 
 

@@ -58,18 +58,19 @@ class Cameras:
     def __iter__(self) -> Iterator[FrameSet]:
         next_s = time.monotonic()
         while not self._stop.is_set():
-            frames: dict[str, Image] = {}
-            absent: dict[str, str] = {}
-            for view, reader in self._readers.items():
-                frame = reader.take()
-                if frame is None:
-                    absent[view] = reader.why_absent()
-                else:
-                    frames[view] = frame
+            self._wait_for_new_frames(until_s=time.monotonic() + 0.5 / self.rate_hz)
+            taken = {view: reader.take() for view, reader in self._readers.items()}
+            frames = {view: frame for view, frame in taken.items() if frame is not None}
+            absent = {view: self._readers[view].why_absent() for view in taken if view not in frames}
             self._report()
             yield FrameSet(frames, time.monotonic(), None, absent)
             next_s = max(next_s + 1.0 / self.rate_hz, time.monotonic())     # late once is not late for ever
             self._stop.wait(max(next_s - time.monotonic(), 0.0))
+
+    def _wait_for_new_frames(self, until_s: float) -> None:
+        """Cameras are not in step with us: one whose frame is a moment away is not late yet."""
+        while time.monotonic() < until_s and any(r.awaited for r in self._readers.values()):
+            self._stop.wait(0.002)
 
     def _report(self) -> None:
         said = [f"{view}: {reader.failure}" for view, reader in self._readers.items() if reader.failure]
@@ -107,6 +108,11 @@ class _Reader:
     @property
     def known(self) -> bool:
         return self.newest is not None or bool(self.failure)
+
+    @property
+    def awaited(self) -> bool:
+        """It delivers, but nothing new is here yet."""
+        return not self.failure and (self.newest is None or self.newest[1] <= self._taken_s)
 
     def take(self) -> Image | None:
         """The newest frame, unless it was taken before."""

@@ -147,7 +147,8 @@ def _corner(radius: int) -> NDArray[np.float32]:
     """(radius, radius) share of each pixel of the top left corner that lies inside the arc."""
     fine = (np.arange(radius * 8) + 0.5) / 8
     inside = np.hypot(fine[:, None] - radius, fine[None, :] - radius) <= radius
-    return inside.reshape(radius, 8, radius, 8).mean(axis=(1, 3)).astype(np.float32)
+    share: NDArray[np.float32] = inside.reshape(radius, 8, radius, 8).mean(axis=(1, 3), dtype=np.float32)
+    return share
 
 
 def chip(image: Image, at: tuple[int, int], label: str, size_px: int, colours: Sequence[Colour]) -> int:
