@@ -3,7 +3,7 @@
 python samples/cameras.py demo.bundle incar=0,front=1
 python samples/cameras.py demo.bundle incar=a.mp4,front=b.mp4 --file answers.mp4
 
-Press q in the window, or Ctrl-C, to stop. An OpenCV without windows (opencv-python-headless) writes a file instead.
+Press q in the window, or Ctrl-C, to stop. An OpenCV without windows (opencv-python-headless) writes a file.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import cv2
 from codriver import CodriverError, Perceiver
 from codriver.outputs import Video, video_file
 from codriver.preprocess import Image
-from codriver.sources import open_source
+from codriver.sources import Source, open_source
 from codriver.view import LiveView
 
 TITLE = "codriver"
@@ -44,7 +44,7 @@ def can_show_windows() -> bool:
 
 
 @contextmanager
-def screen(file: Path | None, rate_hz: float) -> Iterator[Video]:
+def screen(file: Path | None, source: Source) -> Iterator[Video]:
     """Where pictures go: a window, or a file if one is named or there are no windows."""
     if file is None and can_show_windows():
         yield Window()
@@ -53,17 +53,17 @@ def screen(file: Path | None, rate_hz: float) -> Iterator[Video]:
     if file is None:
         file = Path("codriver.mp4")
         print(f"this OpenCV has no windows: writing {file}", file=sys.stderr)
-    with video_file(file, rate_hz) as video:
+    with video_file(file, source.rate_hz) as video:
         yield video
 
 
 def watch(bundle: str, where: str, file: Path | None) -> None:
-    with Perceiver.open(bundle) as perceiver, open_source(where) as source, screen(file, source.rate_hz) as shown:
+    with Perceiver.open(bundle) as perceiver, open_source(where) as source, screen(file, source) as out:
         view = LiveView(views=perceiver.manifest.views)
         try:
             for at in source:
-                if at.frames:                    # an instant in which no camera delivered has nothing to step on
-                    shown.add(view.render(at, perceiver.step(at.frames, t=at.t, driver=at.driver)))
+                if at.frames:                    # without any frame there is nothing to step on
+                    out.add(view.render(at, perceiver.step(at.frames, t=at.t, driver=at.driver)))
         except (Stop, KeyboardInterrupt):
             pass                                 # the file, if any, is finished all the same
         for problem in source.problems:
@@ -71,7 +71,8 @@ def watch(bundle: str, where: str, file: Path | None) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("bundle")
     parser.add_argument("source", help="VIEW=INDEX or VIEW=FILE, separated by commas; or a clip folder")
     parser.add_argument("--file", type=Path, help="write an MP4 instead of opening a window")

@@ -22,7 +22,7 @@ TRUTH = {
 
 
 def frame(number: int, view: str = "incar", size_px: tuple[int, int] = SIZE_PX) -> np.ndarray:
-    """(H, W, 3) uint8: a grey that says which frame it is, 4 steps apart, over a ramp that says which view."""
+    """(H, W, 3) uint8: a grey that says which frame it is, under a stripe that says which view."""
     image = np.full((size_px[1], size_px[0], 3), 20 + 4 * (number % 50), np.uint8)
     image[: size_px[1] // 4] = 50 * (1 + VIEWS.index(view))
     return image
@@ -34,7 +34,8 @@ def make_clip(root: Path, frames: int = 6, views: tuple[str, ...] = VIEWS, annot
     for view in views:
         (clip / f"{view}frames").mkdir(parents=True)
         for number in range(frames):
-            (clip / f"{view}frames" / f"{number}.jpg").write_bytes(cv2.imencode(".jpg", frame(number, view))[1].tobytes())
+            jpeg = cv2.imencode(".jpg", frame(number, view))[1].tobytes()
+            (clip / f"{view}frames" / f"{number}.jpg").write_bytes(jpeg)
     if annotated:
         write_annotation(root, [pose(number) for number in range(frames)])
     return clip
@@ -81,7 +82,10 @@ def percept(
 
 def _result(labels: tuple[str, ...], winner: int, invalid: bool) -> TaskResult:
     if invalid:
-        return TaskResult(label=None, index=None, probability=None, probabilities={}, valid=False, reason="no fresh frame")
+        return TaskResult(
+            label=None, index=None, probability=None, probabilities={}, valid=False, reason="no fresh frame"
+        )
     rest = 0.3 / (len(labels) - 1)
     shares = {label: 0.7 if index == winner else rest for index, label in enumerate(labels)}
-    return TaskResult(label=labels[winner], index=winner, probability=0.7, probabilities=shares, valid=True, reason="")
+    label = labels[winner]
+    return TaskResult(label=label, index=winner, probability=0.7, probabilities=shares, valid=True, reason="")

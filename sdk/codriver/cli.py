@@ -17,7 +17,7 @@ DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. An error on purpose is one line on stderr, without a traceback."""
+    """Run a command and return its exit code. An error on purpose is one line on stderr, no traceback."""
     args = _parser().parse_args(arguments)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")     # its warnings say less than our own messages do
     try:
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="codriver",
-        description="Four cameras in, four answers out: perception of the driver and the road, on the device.",
-        epilog="example: codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4 --out 0001.jsonl",
+        description="Four cameras in, four answers out: the driver and the road, understood on the device.",
+        epilog="example: codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4",
     )
     parser.add_argument("--version", action="version", version=f"codriver {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -27,7 +27,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}; give a file in a folder of yours") from error
+        why = error.strerror or error
+        raise ConfigError(f"{path} cannot be written: {why}; give a file in a folder of yours") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,7 +54,7 @@ def write_image(path: Path, image: Image) -> None:
 
 @contextmanager
 def video_file(path: Path, rate_hz: float) -> Iterator[Video]:
-    """An MP4 to add pictures to, all of one size. Its codec, MPEG-4 part 2, is in every OpenCV with FFmpeg."""
+    """An MP4 to add pictures of one size to. Its codec, MPEG-4 part 2, is in every OpenCV with FFmpeg."""
     with whole_file(path) as temporary:
         video = _Mp4(temporary, rate_hz)
         try:
@@ -74,10 +75,11 @@ class _Mp4:
 
         if self._writer is None:
             codec = cv2.VideoWriter_fourcc(*"mp4v")  # type: ignore[attr-defined, unused-ignore]
-            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate_hz, (image.shape[1], image.shape[0]))
+            size = (image.shape[1], image.shape[0])
+            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate_hz, size)
             if not self._writer.isOpened():
                 raise ConfigError(
-                    f"{self._path}: this OpenCV cannot write MP4 there; check the folder, or use opencv-python-headless"
+                    f"{self._path}: this OpenCV cannot write MP4 there; check the folder, or its build"
                 )
         self._writer.write(image)
 

@@ -33,8 +33,8 @@ def table(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> lis
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     right = len(widths) if numbers_from is None else numbers_from
     return [
-        "  ".join(c.rjust(w) if i >= right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
+        "  ".join(cell.rjust(w) if at >= right else cell.ljust(w) for at, (cell, w) in cells).rstrip()
+        for cells in (enumerate(zip(row, widths, strict=True)) for row in rows)
     ]
 
 

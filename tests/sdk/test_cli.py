@@ -34,7 +34,8 @@ def command(*arguments, **options):
     """Start `python -m codriver` in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-m", "codriver", *map(str, arguments)], env=environment, **pipes, **options)
+    line = [sys.executable, "-m", "codriver", *map(str, arguments)]
+    return subprocess.Popen(line, env=environment, **pipes, **options)
 
 
 def run(*arguments):
@@ -52,7 +53,8 @@ def test_run_writes_a_json_line_per_step_and_a_summary(bundle, clip, capsys):
 
 def test_run_writes_video_sheet_and_lines_that_fit_together(bundle, clip, tmp_path, capsys):
     view, sheet, lines = tmp_path / "v.mp4", tmp_path / "s.png", tmp_path / "p.jsonl"
-    assert run("run", bundle, "--source", clip, "--view", view, "--sheet", sheet, "--out", lines, "--limit", 5) == 0
+    outputs = ("--view", view, "--sheet", sheet, "--out", lines)
+    assert run("run", bundle, "--source", clip, *outputs, "--limit", 5) == 0
     assert cv2.VideoCapture(str(view)).get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert cv2.imread(str(sheet)).shape == (1350, 1920, 3)
     assert len(lines.read_text().splitlines()) == 5
@@ -97,7 +99,8 @@ def test_an_instant_without_any_frame_is_skipped(bundle, tmp_path, capsys):
 
 def test_views_that_the_bundle_does_not_know_are_left_out_and_named(tmp_path, clip, capsys):
     bundle = make_tiny_bundle(tmp_path / "front.bundle", streams=("front",), golden=False)
-    assert run("run", bundle, "--source", clip, "--sheet", tmp_path / "s.png", "--view", tmp_path / "v.mp4") == 0
+    outputs = ("--sheet", tmp_path / "s.png", "--view", tmp_path / "v.mp4")
+    assert run("run", bundle, "--source", clip, *outputs) == 0
     assert "left: this bundle does not look at it; it has front" in capsys.readouterr().err
 
 
@@ -129,8 +132,10 @@ def test_a_bundle_that_is_not_there_is_wrong_use(name, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("bench",), ("bench", "b", "--size", "big"), ("run", "b"),
-                                       ("bench", "b", "--steps", "0"), ("run", "b", "--source", "x", "--limit", "-1")])
+@pytest.mark.parametrize("arguments", [
+    (), ("fly",), ("bench",), ("bench", "b", "--size", "big"), ("bench", "b", "--steps", "0"),
+    ("run", "b"), ("run", "b", "--source", "x", "--limit", "-1"),
+])
 def test_arguments_that_cannot_be_meant_are_wrong_use(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(*arguments)
@@ -226,7 +231,8 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(bundle, clip):
 
 
 def test_the_command_starts_without_any_heavy_import():
-    code = "import sys, codriver.cli; sys.exit(str({'cv2', 'onnxruntime', 'torch', 'onnx'} & set(sys.modules)))"
+    heavy = {"cv2", "onnxruntime", "torch", "onnx"}
+    code = f"import sys, codriver.cli; sys.exit(str({heavy} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stderr.strip() == "set()"

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -109,7 +109,7 @@ def test_a_folder_of_clips_is_refused_with_one_of_them_as_example(tmp_path):
 
 
 def test_videos_give_the_times_of_their_containers(tmp_path):
-    paths = {view: make_video(tmp_path / f"{view}.mp4", 5, rate_hz=10, view=view) for view in ("incar", "front")}
+    paths = {view: make_video(tmp_path / f"{view}.mp4", 5, 10, view) for view in ("incar", "front")}
     with open_source(",".join(f"{view}={path}" for view, path in paths.items())) as source:
         steps = list(source)
     assert [step.t for step in steps] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=1e-3)
@@ -137,7 +137,7 @@ def test_a_slower_video_is_in_the_steps_of_its_own_times(tmp_path):
 
 def test_a_file_that_is_no_video_is_refused_by_name(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"not a video")
-    with pytest.raises(SourceError, match=r"view 'incar'.*a\.mp4 is not a video"):
+    with pytest.raises(SourceError, match=r"view 'incar'.*a\.mp4 is no video"):
         open_source(f"incar={tmp_path / 'a.mp4'}")
     with pytest.raises(SourceError, match=r"there is no file .*b\.mp4"):
         open_source(f"incar={tmp_path / 'b.mp4'}")
@@ -167,7 +167,7 @@ def test_views_are_split_with_spaces_forgiven():
 
 
 class FakeCamera:
-    """A capture device of 100 Hz. `plugged` may be cleared, `stuck` set: read() then hangs as some drivers do."""
+    """A capture device of 100 Hz. Clear `plugged`, or set `stuck`: read() then hangs as some drivers do."""
 
     def __init__(self, opens=True):
         self.opens, self.plugged, self.stuck, self.count = opens, True, threading.Event(), 0
@@ -204,7 +204,7 @@ def steps_until(source, true, limit=200):
 def test_cameras_give_their_newest_frames_at_rising_times():
     with live({0: FakeCamera(), 1: FakeCamera()}) as source:
         steps = list(islice(source, 8))
-    assert all(a.t < b.t for a, b in zip(steps, steps[1:], strict=False))
+    assert all(a.t < b.t for a, b in pairwise(steps))
     assert all(set(step.frames) == {"incar", "front"} for step in steps)
 
 
@@ -238,7 +238,7 @@ def test_a_camera_that_is_plugged_in_again_comes_back(monkeypatch):
 
 
 def test_no_camera_at_all_is_an_error_that_names_each():
-    with pytest.raises(SourceError, match="incar: camera 0 cannot be opened; front: camera 1 cannot be opened"):
+    with pytest.raises(SourceError, match="incar: camera 0 cannot be opened; front: camera 1 cannot be"):
         live({0: FakeCamera(opens=False), 1: FakeCamera(opens=False)})
 
 

@@ -56,8 +56,8 @@ def test_a_late_view_shows_its_last_picture_dimmed():
 
 
 def test_the_reason_for_an_absent_view_is_on_its_tile():
-    with_reason = FrameSet({}, 1 / 15, None, {"left": "left.mp4 ended at 1.27 s"})
-    plain, said = (LiveView().render(at, percept(1, lost=("left",))) for at in (FrameSet({}, 1 / 15), with_reason))
+    instants = FrameSet({}, 1 / 15), FrameSet({}, 1 / 15, None, {"left": "left.mp4 ended at 1.27 s"})
+    plain, said = (LiveView().render(at, percept(1, lost=("left",))) for at in instants)
     assert (part(plain, LEFT) != part(said, LEFT)).any()
 
 
@@ -86,7 +86,8 @@ def test_the_past_is_drawn_and_forgotten_when_a_new_clip_begins():
 
 
 def test_a_driver_is_drawn_inside_the_in_car_tile_only():
-    driver = Driver(face_px=(-500, -500, 2000, 2000), body_px=(10, 5, 50, 40), keypoints=np.full((136, 3), 30, np.float32))
+    keypoints = np.full((136, 3), 30, np.float32)
+    driver = Driver(face_px=(-500, -500, 2000, 2000), body_px=(10, 5, 50, 40), keypoints=keypoints)
     plain, drawn = (LiveView().render(instant(driver=d), percept()) for d in (None, driver))
     assert (part(plain, BIG) != part(drawn, BIG)).any()
     plain[BIG.y : BIG.bottom, BIG.x : BIG.right] = drawn[BIG.y : BIG.bottom, BIG.x : BIG.right]
@@ -95,7 +96,8 @@ def test_a_driver_is_drawn_inside_the_in_car_tile_only():
 
 @pytest.mark.parametrize("driver", [
     Driver(face_px=(np.nan, 1, 2, 3)), Driver(body_px=(5, 5, -10, 0)), Driver(face_px=(1e9, 1e9, 1, 1)),
-    Driver(keypoints=np.full((136, 3), np.inf, np.float32)), Driver(keypoints=np.full((136, 3), 1e6, np.float32)),
+    Driver(keypoints=np.full((136, 3), np.inf, np.float32)),
+    Driver(keypoints=np.full((136, 3), 1e6, np.float32)),
 ])
 def test_a_strange_driver_does_not_stop_the_drawing(driver):
     LiveView().render(instant(driver=driver), percept())
@@ -228,5 +230,6 @@ def test_a_file_that_cannot_be_written_is_refused_beforehand(tmp_path):
         check_output(tmp_path / "out.avi", (".mp4",))
     with pytest.raises(ConfigError, match="is a folder"):
         check_output(tmp_path, ())
-    with pytest.raises(ConfigError, match="cannot be written"), whole_file(tmp_path / "nowhere" / "x") as path:
+    nowhere = tmp_path / "nowhere" / "x"
+    with pytest.raises(ConfigError, match="cannot be written"), whole_file(nowhere) as path:
         path.write_bytes(b"")

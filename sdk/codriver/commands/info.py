@@ -44,27 +44,31 @@ def _here(bundle: Bundle) -> dict[str, Any]:
     except BundleError:
         variant = None
     engine = bundle.manifest.engine
-    return {"features": features, "variant": variant, "engine": engine, "engine_version": runtime_version(engine)}
+    version = runtime_version(engine)
+    return {"features": features, "variant": variant, "engine": engine, "engine_version": version}
 
 
 def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     context = manifest.context
     size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
     version = here["engine_version"]
+    streams = [f"{s.name} {s.size}{' px' if s.kind == 'image' else ' points'}" for s in manifest.streams]
+    span = f"{context.slots} slots, {context.slot_s} s apart"
     facts = [
         ["bundle", manifest.id],
         ["target", manifest.target],
         ["made", f"{manifest.created}, commit {manifest.git_commit[:12]}, seed {manifest.seed}"],
         ["tools", ", ".join(f"{name} {version}" for name, version in manifest.tools.items()) or "-"],
         ["size", f"{size_mb:.2f} MB in {len(manifest.files)} files"],
-        ["streams", ", ".join(f"{s.name} {s.size}{' px' if s.kind == 'image' else ' points'}" for s in manifest.streams)],
-        ["context", f"{context.slots} slots, {context.slot_s} s apart; answers from {context.min_context:.0%} filled"],
+        ["streams", ", ".join(streams)],
+        ["context", f"{span}; answers from {context.min_context:.0%} filled"],
         ["runtime", f"{here['engine']} {version}" if version else f"{here['engine']}: not installed here"],
         ["golden", manifest.golden or "none: this bundle cannot prove itself"],
     ]
     lines = [*table(facts), "", "tasks"]
     lines += table([[f"  {task.title}", ", ".join(task.labels)] for task in tasks_of(manifest)])
-    lines += ["", f"variants, best first (this machine has {', '.join(here['features']) or 'no known feature'})"]
+    features = ", ".join(here["features"]) or "no known feature"
+    lines += ["", f"variants, best first (this machine has {features})"]
     lines += table([
         [f"  {v.name}", f"needs {', '.join(v.requires)}" if v.requires else "runs anywhere",
          "<- runs here" if v.name == here["variant"] else ""]
@@ -72,10 +76,11 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     ])
     if here["variant"] is None:
         lines.append("  none suits this machine")
-    for title, values in (("training", manifest.training), ("metrics", manifest.metrics)):
-        if values:
-            lines += ["", title, *table([[f"  {key}", value] for key, value in _flat(values)])]
-    return lines
+    return lines + _section("training", manifest.training) + _section("metrics", manifest.metrics)
+
+
+def _section(title: str, values: Mapping[str, Any]) -> list[str]:
+    return ["", title, *table([[f"  {key}", value] for key, value in _flat(values)])] if values else []
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
@@ -85,6 +90,11 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             flat += _flat(value, f"{before}{key}.")
         else:
-            said = f"{value:.4g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            flat.append((f"{before}{key}", said))
+            flat.append((f"{before}{key}", _short(value)))
     return flat
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(_short, value)) if isinstance(value, list) else str(value)

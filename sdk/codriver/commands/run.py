@@ -31,24 +31,25 @@ def add(commands: Commands) -> None:
     parser = add_command(commands, "run", "answer on footage or live cameras", EXAMPLE, run)
     add_bundle(parser)
     parser.add_argument("--source", required=True, metavar="S", help=FORMS)
-    parser.add_argument("--out", default="-", metavar="FILE", help="percepts as JSON lines; -, the default, is stdout")
+    parser.add_argument("--out", default="-", metavar="FILE", help="percepts as JSON lines; default: stdout")
     parser.add_argument("--view", type=Path, metavar="MP4", help="video of the cameras and the answers")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="one picture of the whole run")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N steps")
-    parser.add_argument("--color", choices=COLORS, default="bgr", help="rgb: the footage has red and blue swapped")
+    parser.add_argument("--color", choices=COLORS, default="bgr", help="rgb: red and blue are swapped")
     parser.add_argument("--strict", action="store_true", help="stop at a frame of a clip that cannot be read")
     parser.add_argument("--json", action="store_true", help="the summary on stderr as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    with open_source(args.source, strict=args.strict) as source, open_perceiver(args, color=args.color) as perceiver:
+    opened = open_source(args.source, strict=args.strict)
+    with opened as source, open_perceiver(args, args.color) as perceiver:
         record = Record(tasks_of(perceiver.manifest), perceiver.manifest.views, args.color == "rgb")
         with ExitStack() as stack:
             sinks = [record.add, *_sinks(args, source, perceiver, stack)]
             skipped = _run(args, source, perceiver, sinks)
             if record.last is None:
-                raise SourceError(f"source {source.name}: no step could be made, {skipped} came without any frame")
+                raise SourceError(f"source {source.name}: all {skipped} instants came without a frame")
         if args.sheet:
             about = About(title=source.name, truth=source.truth, problems=len(source.problems))
             write_image(args.sheet, draw_sheet(record, about))
@@ -89,17 +90,21 @@ def _ctrl_c_ends(source: Source) -> Iterator[None]:
             raise
 
 
-def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
+def _sinks(
+    args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack
+) -> Iterator[Sink]:
+    """Whatever wants each percept; the stack finishes their files, or removes them."""
     if args.out == "-":
         yield lambda at, percept: put(json.dumps(percept.to_dict(), allow_nan=False))
     else:
-        lines = stack.enter_context(stack.enter_context(whole_file(Path(args.out))).open("w", encoding="utf-8"))
+        path = stack.enter_context(whole_file(Path(args.out)))
+        lines = stack.enter_context(path.open("w", encoding="utf-8"))
         yield lambda at, percept: _write(lines, json.dumps(percept.to_dict(), allow_nan=False) + "\n")
     if args.view:
         length_s = 10.0 if source.length is None else source.length / source.rate_hz
-        view = LiveView(
-            tasks_of(perceiver.manifest), perceiver.manifest.views, min(max(length_s, 3.0), 10.0), args.color == "rgb"
-        )
+        history_s = min(max(length_s, 3.0), 10.0)
+        manifest = perceiver.manifest
+        view = LiveView(tasks_of(manifest), manifest.views, history_s, args.color == "rgb")
         video = stack.enter_context(video_file(args.view, source.rate_hz))
         yield lambda at, percept: video.add(view.render(at, percept))
 
@@ -109,8 +114,8 @@ def _write(file: Any, text: str) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    outputs = [(args.view, (".mp4",)), (args.sheet, (".png", ".jpg")), (None if args.out == "-" else Path(args.out), ())]
-    for path, suffixes in outputs:
+    out = None if args.out == "-" else Path(args.out)
+    for path, suffixes in ((args.view, (".mp4",)), (args.sheet, (".png", ".jpg")), (out, ())):
         if path is not None:
             check_output(path, suffixes)
 

@@ -33,9 +33,9 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
     """runs: the command runs the bundle's graphs, so one may say how."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with a manifest.json")
     if runs:
-        parser.add_argument("--threads", type=positive, metavar="N", help="of one inference; default: physical cores")
-        parser.add_argument("--engine", default="auto", help="auto (the bundle's own), or fake: answers without a runtime")
-        parser.add_argument("--variant", metavar="NAME", help="default: the first one that suits this machine")
+        parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
+        parser.add_argument("--engine", default="auto", help="auto, or fake: answers without a runtime")
+        parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
 
 
 def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:

@@ -19,7 +19,7 @@ exit code 1 if a file differs or an answer is off; the first thing to run on a d
 
 
 def add(commands: Commands) -> None:
-    parser = add_command(commands, "verify", "check a bundle's files and its answers on this machine", EXAMPLE, run)
+    parser = add_command(commands, "verify", "check a bundle's files and its answers here", EXAMPLE, run)
     add_bundle(parser)
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> dict[str, Any]:
     """Wrong use and a missing runtime raise; everything that speaks against the bundle is a result."""
-    result: dict[str, Any] = {"ok": False, "bundle": str(args.bundle), "files": 0, "variant": None, "golden": [], "error": ""}
+    result: dict[str, Any] = {"ok": False, "bundle": str(args.bundle), "files": 0, "variant": None}
+    result |= {"golden": [], "error": ""}
     try:
         manifest = Bundle.open(args.bundle).manifest
         result |= {"bundle": manifest.id, "files": len(manifest.files)}

@@ -1,4 +1,4 @@
-"""Where frames come from: a clip folder of AIDE, video files, or live cameras. All give the same thing, frame sets.
+"""Where frames come from: a clip folder of AIDE, video files, or live cameras. All give frame sets.
 
     with open_source("AIDE_Dataset/0001") as source:
         for at in source:
@@ -19,7 +19,8 @@ from codriver.sources.videos import Videos
 from codriver.tasks import VIEWS
 
 __all__ = [
-    "Annotation", "Cameras", "Clip", "FrameSet", "Source", "Videos", "open_source", "read_annotation", "split_views",
+    "Annotation", "Cameras", "Clip", "FrameSet", "Source", "Videos",
+    "open_source", "read_annotation", "split_views",
 ]
 
 FORMS = "a clip folder (AIDE_Dataset/0001), videos (front=a.mp4,incar=b.mp4) or cameras (incar=0,front=1)"
@@ -44,7 +45,7 @@ def open_source(text: str, *, strict: bool = False) -> Source:
 
 
 def split_views(text: str) -> dict[str, str]:
-    """'front=a.mp4,incar=b.mp4' -> {'front': 'a.mp4', 'incar': 'b.mp4'}; every view is known and named once."""
+    """'front=a.mp4,incar=b.mp4' -> {'front': 'a.mp4', 'incar': 'b.mp4'}; each view known, and named once."""
     by_view: dict[str, str] = {}
     for part in text.split(","):
         view, equals, where = (piece.strip() for piece in part.partition("="))

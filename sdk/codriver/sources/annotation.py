@@ -21,7 +21,7 @@ ALIASES = {"Forward": "Forward Moving"}      # some of AIDE's files say so; its 
 @dataclass(frozen=True)
 class Annotation:
     truth: Mapping[str, str] = field(default_factory=dict)         # task -> label
-    drivers: Mapping[str, Driver] = field(default_factory=dict)    # image name, "0.jpg" -> where the driver is
+    drivers: Mapping[str, Driver] = field(default_factory=dict)    # image name -> where the driver is
     problems: tuple[str, ...] = ()                                 # parts that could not be used
 
 
@@ -30,9 +30,10 @@ def read_annotation(path: Path) -> Annotation:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SourceError(f"annotation {path}: {error}; expected AIDE's JSON, copy it again from the data set") from error
+        raise SourceError(f"annotation {path}: {error}; expected AIDE's JSON, copy it again") from error
     if not isinstance(content, dict):
-        raise SourceError(f"annotation {path}: got a JSON {type(content).__name__}, expected an object with pose_list")
+        got = type(content).__name__
+        raise SourceError(f"annotation {path}: got a JSON {got}, expected an object with pose_list")
     problems: list[str] = []
     truth = {}
     for task in AIDE.tasks:
@@ -40,7 +41,8 @@ def read_annotation(path: Path) -> Annotation:
         if label is not None:
             truth[task.name] = label
         elif task.annotation_key in content:
-            problems.append(f"{path.name}: {task.annotation_key} is {content[task.annotation_key]!r}, no class of it")
+            got = content[task.annotation_key]
+            problems.append(f"{path.name}: {task.annotation_key} is {got!r}, no class of it")
     drivers: dict[str, Driver] = {}
     entries = content.get("pose_list") or []
     for entry in entries if isinstance(entries, list) else []:
@@ -62,7 +64,8 @@ def _label(task: Task, text: object) -> str | None:
 def _driver(person: Mapping[str, Any]) -> Driver:
     numbers = person.get("keypoints")
     keypoints = None if numbers is None else np.asarray(numbers, dtype=np.float32).reshape(KEYPOINTS, 3)
-    return Driver(face_px=_box(person.get("face_bbox")), body_px=_box(person.get("bbox")), keypoints=keypoints)
+    face_px, body_px = _box(person.get("face_bbox")), _box(person.get("bbox"))
+    return Driver(face_px=face_px, body_px=body_px, keypoints=keypoints)
 
 
 def _box(numbers: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -20,8 +20,8 @@ RETRY_S = 1.0                     # between two attempts to reopen a camera that
 class Cameras:
     """One reader thread per camera, so that a stalled camera blocks nobody.
 
-    A camera without a new frame is absent from the step, and `absent` says why. One that was unplugged is tried again
-    every second. t is time.monotonic(). open_camera: what makes a cv2.VideoCapture of an index, a path or an address.
+    A camera without a new frame is absent from the step, and `absent` says why. One that was unplugged is
+    tried again every second. t is time.monotonic(). open_camera: index, path or address -> a capture.
     """
 
     live = True
@@ -40,7 +40,8 @@ class Cameras:
         self.truth: Mapping[str, str] = {}
         self.problems: list[str] = []
         self._stop = threading.Event()
-        self._readers = {v: _Reader(v, where, open_camera or _open, self._stop) for v, where in cameras.items()}
+        opens = open_camera or _open
+        self._readers = {view: _Reader(view, where, opens, self._stop) for view, where in cameras.items()}
         for reader in self._readers.values():
             reader.thread.start()
         self._wait_for_first_frame()
@@ -53,7 +54,7 @@ class Cameras:
         if not any(reader.newest for reader in self._readers.values()):
             self.close()
             why = "; ".join(f"{view}: {reader.why_absent()}" for view, reader in self._readers.items())
-            raise SourceError(f"no camera gave a frame: {why}; see `v4l2-ctl --list-devices` for what is connected")
+            raise SourceError(f"no camera gave a frame: {why}; `v4l2-ctl --list-devices` lists them")
 
     def __iter__(self) -> Iterator[FrameSet]:
         next_s = time.monotonic()
@@ -133,7 +134,7 @@ class _Reader:
         while not self._stop.is_set():
             try:
                 why = self._read_until_it_fails()
-            except Exception as error:           # a thread has nobody to raise to: the view is absent, and says why
+            except Exception as error:           # nobody to raise to in a thread: the view is absent
                 why = f"failed: {error}"
             if not self._stop.is_set():
                 self.failure = f"camera {self.where} {why}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from codriver.errors import SourceError
+from codriver.percept import Driver
 from codriver.preprocess import Image
 from codriver.sources.annotation import Annotation, read_annotation
 from codriver.sources.frameset import FrameSet
@@ -19,8 +20,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 class Clip:
     """Frames by number, t = number / 15 Hz. The driver is matched by image name, never by position.
 
-    A frame that cannot be read is left out and named in `problems`: one bad JPEG must not end a run on a device,
-    and the perceiver is made for views that come and go. strict=True raises a SourceError instead.
+    A frame that cannot be read is left out and named in `problems`: one bad JPEG must not end a run on a
+    device, and the perceiver is made for views that come and go. strict=True raises a SourceError instead.
     """
 
     live = False
@@ -31,7 +32,7 @@ class Clip:
         self.name = self.folder.resolve().name
         self.strict = strict
         self.problems: list[str] = []
-        self._paths = {view: _numbered(self.folder / f"{view}frames") for view in VIEWS}   # view -> number -> path
+        self._paths = {view: _numbered(self.folder / f"{view}frames") for view in VIEWS}     # by number
         self.views = tuple(view for view in VIEWS if self._paths[view])
         if not self.views:
             raise SourceError(_not_a_clip(self.folder))
@@ -49,12 +50,16 @@ class Clip:
                 image = None if path is None else _read(path)
                 if image is not None:
                     frames[view] = image
+                elif path is None:
+                    absent[view] = f"frame {number} is missing"
                 else:
-                    absent[view] = f"frame {number} is missing" if path is None else f"{path} is not a readable image"
+                    absent[view] = f"{path} is not a readable image"
             self._report(absent)
-            incar = self._paths["incar"].get(number)
-            driver = self._annotation.drivers.get(incar.name) if incar is not None and "incar" in frames else None
+            driver = self._driver(number) if "incar" in frames else None
             yield FrameSet(frames, number / RATE_HZ, driver, absent)
+
+    def _driver(self, number: int) -> Driver | None:
+        return self._annotation.drivers.get(self._paths["incar"][number].name)
 
     def _report(self, absent: Mapping[str, str]) -> None:
         said = [f"{view}: {why}" for view, why in absent.items()]
@@ -92,7 +97,8 @@ def _numbered(folder: Path) -> dict[int, Path]:
     """Frame number -> path. Numbers are numbers: 10.jpg comes after 9.jpg."""
     if not folder.is_dir():
         return {}
-    return {int(path.stem): path for path in folder.iterdir() if path.stem.isdecimal() and path.suffix.lower() in SUFFIXES}
+    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return {int(path.stem): path for path in images if path.stem.isdecimal()}
 
 
 def _read(path: Path) -> Image | None:

@@ -15,10 +15,10 @@ from codriver.preprocess import Image
 class FrameSet:
     """The frames of one instant, as `Perceiver.step` takes them."""
 
-    frames: Mapping[str, Image]                             # view -> (H, W, 3) uint8 BGR; absent views are left out
-    t: float                                                # capture time, seconds, ascending within a source
+    frames: Mapping[str, Image]                   # view -> (H, W, 3) uint8 BGR; absent views are left out
+    t: float                                      # capture time, seconds, ascending within a source
     driver: Driver | None = None
-    absent: Mapping[str, str] = field(default_factory=dict)   # view -> why the source has no frame of it
+    absent: Mapping[str, str] = field(default_factory=dict)      # view -> why the source has no frame of it
 
 
 class Source(Protocol):

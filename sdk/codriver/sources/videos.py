@@ -17,7 +17,7 @@ DEFAULT_RATE_HZ = 15.0            # for a container that does not tell its rate
 class Videos:
     """Frames of several files whose clocks start together. Each step holds the frames of one instant.
 
-    Files may differ in rate and length: a slow view is in fewer steps, a view that ended is absent from then on.
+    Files may differ in rate and length: a slow view is in fewer steps, one that ended is absent from then on.
     """
 
     live = False
@@ -73,7 +73,7 @@ class Videos:
 
 
 class _File:
-    """One video, one frame ahead. `frame` is the next one, or None after the end; `t` is its time, then the last one's."""
+    """One video, one frame ahead. `frame` is the next one, None after the end; `t` is the newest's time."""
 
     def __init__(self, view: str, path: Path) -> None:
         import cv2
@@ -83,7 +83,7 @@ class _File:
         self.path = path
         self._capture: Any = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
-            raise SourceError(f"view {view!r}: {path} is not a video that this OpenCV decodes; convert it to MP4 (H.264)")
+            raise SourceError(f"view {view!r}: {path} is no video that this OpenCV decodes; convert it")
         rate_hz = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.rate_hz = rate_hz if 0.1 < rate_hz < 1000.0 else DEFAULT_RATE_HZ
         self.frames = max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)

@@ -1,4 +1,4 @@
-"""Pictures of what codriver sees and answers: one instant (`LiveView`), one run (`Record` and `draw_sheet`)."""
+"""Pictures of what codriver sees and answers: an instant (`LiveView`), a run (`Record`, `draw_sheet`)."""
 
 from codriver.view.live import LiveView
 from codriver.view.record import Record

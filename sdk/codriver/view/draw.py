@@ -12,7 +12,7 @@ from codriver.preprocess import Image
 from codriver.view import text
 from codriver.view.theme import BACKGROUND, CARD, FAINT, RADIUS, RAISED, SOFT, Colour, Rect, mix
 
-SUBPIXEL = 4                                      # OpenCV's fixed-point shift: coordinates in sixteenths of a pixel
+SUBPIXEL = 4                                      # OpenCV's fixed-point shift: sixteenths of a pixel
 
 
 def canvas(width: int, height: int) -> Image:
@@ -71,7 +71,8 @@ def dashed(image: Image, x: int, top: int, bottom: int, colour: Colour) -> None:
 
 def tick(image: Image, centre: tuple[int, int], size: int, colour: Colour) -> None:
     x, y = centre
-    line(image, np.array([[x - size, y], [x - size * 0.25, y + size * 0.7], [x + size, y - size * 0.8]]), colour, 2)
+    corners = [[x - size, y], [x - size * 0.25, y + size * 0.7], [x + size, y - size * 0.8]]
+    line(image, np.array(corners), colour, 2)
 
 
 def cross(image: Image, centre: tuple[int, int], size: int, colour: Colour) -> None:
@@ -81,13 +82,13 @@ def cross(image: Image, centre: tuple[int, int], size: int, colour: Colour) -> N
 
 
 def place(image: Image, rect: Rect, picture: Image, dim: float = 1.0) -> tuple[float, int, int]:
-    """Fit a picture of any shape into the rectangle, keeping its aspect; return scale and offset from its pixels."""
+    """Fit a picture of any shape into the rectangle, keeping its aspect; return its scale and offset."""
     import cv2
 
     height, width = picture.shape[:2]
     scale = min(rect.width / width, rect.height / height)
     if max(rect.width / width, rect.height / height) < scale * 1.02:
-        scale = max(rect.width / width, rect.height / height)        # no hairlines for the sake of half a pixel
+        scale = max(rect.width / width, rect.height / height)        # no hairlines for half a pixel
     size = (min(max(1, round(width * scale)), rect.width), min(max(1, round(height * scale)), rect.height))
     x, y = rect.x + (rect.width - size[0]) // 2, rect.y + (rect.height - size[1]) // 2
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -152,7 +153,7 @@ def _corner(radius: int) -> NDArray[np.float32]:
 
 
 def chip(image: Image, at: tuple[int, int], label: str, size_px: int, colours: Sequence[Colour]) -> int:
-    """A small label with a ground of its own, top left corner at `at`; colours: ground, text. Returns its width."""
+    """A small label on its own ground, top left corner at `at`; colours: ground, text. Returns its width."""
     wide = text.width(label, size_px, text.MEDIUM) + size_px
     high = round(size_px * 1.7)
     card(image, Rect(at[0], at[1], wide, high), colours[0], high // 2)

@@ -16,7 +16,20 @@ from codriver.tasks import AIDE, VIEWS, Task
 from codriver.view import draw, text
 from codriver.view.cameras import draw_camera, status_text
 from codriver.view.theme import (
-    BACKGROUND, CARD, FAINT, GAP, LINE, MARGIN, RAISED, SOFT, STATE_COLOURS, TEXT, Colour, Rect, accent, mix,
+    BACKGROUND,
+    CARD,
+    FAINT,
+    GAP,
+    LINE,
+    MARGIN,
+    RAISED,
+    SOFT,
+    STATE_COLOURS,
+    TEXT,
+    Colour,
+    Rect,
+    accent,
+    mix,
 )
 
 WIDTH, HEIGHT = 1280, 720
@@ -26,12 +39,13 @@ SMALL = Rect(MARGIN, 528, 832, 152)
 FOOTER = Rect(MARGIN, 680, 832, 40)
 PANEL = Rect(864, 52, 400, 652)
 SLOTS = 16                                            # of the context, for its meter
+UNKNOWN = ViewStatus(status="never", age_s=None, reason="not in this bundle")
 STAGES = ("preprocess", "encode", "fuse")
 
 
 @dataclass
 class LiveView:
-    """Renders instants one after the other; remembers each camera's newest frame and the last seconds of answers."""
+    """Renders instants one after the other; remembers each camera's newest frame and the last answers."""
 
     tasks: Sequence[Task] = AIDE.tasks
     views: Sequence[str] = VIEWS
@@ -70,7 +84,8 @@ class LiveView:
         text.put(image, text.fit(percept.model, 13, 300), (HEADER.x + wide + 14, 33), 13, FAINT)
         colour = STATE_COLOURS.get(percept.state, SOFT)
         pill = text.width(percept.state, 13, text.MEDIUM) + 13
-        draw.chip(image, (HEADER.right - pill, 16), percept.state, 13, (mix(colour, BACKGROUND, 0.22), colour))
+        colours = mix(colour, BACKGROUND, 0.22), colour
+        draw.chip(image, (HEADER.right - pill, 16), percept.state, 13, colours)
         clock = f"step {percept.sequence} · {percept.t - self._start_s:.2f} s"
         text.put(image, clock, (BIG.right, 33), 13, SOFT, align="right")
         room = HEADER.right - pill - 12 - PANEL.x
@@ -80,7 +95,7 @@ class LiveView:
         first, *others = self.views
         tiles = {first: BIG, **dict(zip(others, SMALL.columns(max(len(others), 1), GAP), strict=False))}
         for view, rect in tiles.items():
-            status = percept.views.get(view) or ViewStatus(status="never", age_s=None, reason="not in this bundle")
+            status = percept.views.get(view, UNKNOWN)
             if status.status != "ok" and view in at.absent:
                 status = ViewStatus(status=status.status, age_s=status.age_s, reason=at.absent[view])
             driver = at.driver if view == "incar" else None
@@ -110,7 +125,8 @@ def _draw_footer(image: Image, percept: Percept) -> None:
     """How long the step took, stage by stage, and how much of the context is filled."""
     baseline = FOOTER.y + 26
     x = FOOTER.x
-    x += text.put(image, f"{percept.latency_ms.get('total', 0.0):.1f} ms", (x, baseline), 15, TEXT, weight=text.MEDIUM)
+    total = f"{percept.latency_ms.get('total', 0.0):.1f} ms"
+    x += text.put(image, total, (x, baseline), 15, TEXT, weight=text.MEDIUM)
     for stage in STAGES:
         if stage in percept.latency_ms:
             x += 16
@@ -137,14 +153,16 @@ def _draw_task(image: Image, rect: Rect, task: Task, past: Past, colour: Colour)
         for number, part in enumerate(text.wrap(now.reason, 11, left.width, 2)):
             text.put(image, part, (left.x, left.y + 57 + 14 * number), 11, FAINT)
     _draw_strip(image, Rect(left.x, left.y + 74, left.width, left.bottom - left.y - 85), task, past, colour)
-    _draw_classes(image, Rect(left.right + 22, inner.y, inner.right - left.right - 22, inner.height), task, now, colour)
+    right = Rect(left.right + 22, inner.y, inner.right - left.right - 22, inner.height)
+    _draw_classes(image, right, task, now, colour)
 
 
 def _draw_answer(image: Image, left: Rect, label: str, probability: float, colour: Colour) -> None:
     size = 22
     while text.width(label, size, text.BOLD) > left.width and size > 14:
         size -= 1
-    text.put(image, text.fit(label, size, left.width, text.BOLD), (left.x, left.y + 39), size, TEXT, weight=text.BOLD)
+    label = text.fit(label, size, left.width, text.BOLD)
+    text.put(image, label, (left.x, left.y + 39), size, TEXT, weight=text.BOLD)
     draw.bar(image, Rect(left.x, left.y + 54, left.width - 48, 6), probability, colour)
     percent = f"{probability * 100:.0f} %"
     text.put(image, percent, (left.right, left.y + 62), 14, TEXT, weight=text.MEDIUM, align="right")
@@ -156,13 +174,14 @@ def _draw_classes(image: Image, rect: Rect, task: Task, now: TaskResult, colour:
         middle = round(rect.y + 4 + number * high)
         wins = now.valid and label == now.label
         weight = text.MEDIUM if wins else text.REGULAR
-        text.put(image, text.fit(label, 11, 98, weight), (rect.x, middle + 4), 11, TEXT if wins else SOFT, weight=weight)
+        ink = TEXT if wins else SOFT
+        text.put(image, text.fit(label, 11, 98, weight), (rect.x, middle + 4), 11, ink, weight=weight)
         share = now.probabilities.get(label, 0.0)
         draw.bar(image, Rect(rect.x + 102, middle - 2, rect.width - 102, 4), share, colour if wins else FAINT)
 
 
 def _draw_strip(image: Image, rect: Rect, task: Task, past: Past, colour: Colour) -> None:
-    """Probabilities of the last seconds: the class that leads now in colour, the others grey, gaps while invalid."""
+    """Probabilities of the last seconds: the class that leads now in colour, the others grey, or gaps."""
     image[rect.bottom - 1, rect.x : rect.right] = LINE
     image[rect.y, rect.x : rect.right] = mix(LINE, CARD, 0.5)
     text.put(image, f"-{past.span_s:.0f} s", (rect.x, rect.bottom + 11), 10, FAINT)

@@ -71,7 +71,7 @@ class Record:
         return np.array(self._probabilities[task])
 
     def instants(self, count: int) -> list[Instant]:
-        """`count` instants, evenly over the run, the first and the very last among them; fewer in a shorter run."""
+        """`count` instants spread over the run, its first and its last among them; fewer in a short run."""
         if self.last is None:
             return []
         kept = [instant for instant in self._instants if instant.t < self.last.t]

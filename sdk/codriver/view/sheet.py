@@ -15,7 +15,20 @@ from codriver.view import draw, text
 from codriver.view.cameras import TITLES, draw_camera
 from codriver.view.record import THUMB, Record
 from codriver.view.theme import (
-    CARD, FAINT, GAP, LINE, RAISED, RIGHT, SOFT, STATE_COLOURS, TEXT, WRONG, Colour, Rect, accent, mix,
+    CARD,
+    FAINT,
+    GAP,
+    LINE,
+    RAISED,
+    RIGHT,
+    SOFT,
+    STATE_COLOURS,
+    TEXT,
+    WRONG,
+    Colour,
+    Rect,
+    accent,
+    mix,
 )
 
 WIDTH, HEIGHT = 1920, 1350
@@ -43,7 +56,8 @@ def draw_sheet(record: Record, about: About) -> Image:
     _draw_header(image, record, about)
     _draw_film(image, record)
     _draw_side(image, SIDE, record, about)
-    for index, (task, rect) in enumerate(zip(record.tasks, TASKS.columns(len(record.tasks), 24), strict=True)):
+    columns = TASKS.columns(len(record.tasks), 24)
+    for index, (task, rect) in enumerate(zip(record.tasks, columns, strict=True)):
         draw.card(image, rect)
         _draw_task(image, rect.inset(20), task, record, about.truth.get(task.name), accent(index))
     return image
@@ -61,7 +75,7 @@ def _draw_header(image: Image, record: Record, about: About) -> None:
         right = sum(record.last.tasks[name].label == about.truth[name] for name in known)
         score = f"{right} of {len(known)} right"
         text.put(image, score, (WIDTH - EDGE, 62), 30, TEXT, weight=text.BOLD, align="right")
-        text.put(image, "answer of the last step against the label", (WIDTH - EDGE, 92), 15, FAINT, align="right")
+        text.put(image, "last answer against the label", (WIDTH - EDGE, 92), 15, FAINT, align="right")
 
 
 def _draw_film(image: Image, record: Record) -> None:
@@ -77,7 +91,8 @@ def _draw_film(image: Image, record: Record) -> None:
 
 def _draw_side(image: Image, rect: Rect, record: Record, about: About) -> None:
     """Latency above; below it how the run went: states, and which camera was seen how much."""
-    latency, health = rect._replace(height=310), rect._replace(y=rect.y + 310 + GAP, height=rect.height - 310 - GAP)
+    latency = rect._replace(height=310)
+    health = rect._replace(y=latency.bottom + GAP, height=rect.height - latency.height - GAP)
     draw.card(image, latency)
     _draw_latency(image, latency.inset(20), record)
     draw.card(image, health)
@@ -88,7 +103,8 @@ def _draw_side(image: Image, rect: Rect, record: Record, about: About) -> None:
         y = inner.y + 84 + number * 26
         share = record.seen[view] / record.steps
         text.put(image, TITLES.get(view, view), (inner.x, y), 13, SOFT)
-        draw.bar(image, Rect(inner.x + 70, y - 7, inner.width - 124, 5), share, SOFT if share > 0.99 else WRONG)
+        colour = SOFT if share > 0.99 else WRONG
+        draw.bar(image, Rect(inner.x + 70, y - 7, inner.width - 124, 5), share, colour)
         text.put(image, f"{share * 100:.0f} %", (inner.right, y), 13, TEXT, align="right")
     if about.problems:
         said = f"{about.problems} frame{'s' if about.problems > 1 else ''} or parts of the source left out"
@@ -105,7 +121,8 @@ def _draw_states(image: Image, inner: Rect, record: Record) -> None:
     for state in reversed(STATE_COLOURS):
         if record.states[state]:
             said = f"{state} {record.states[state]}"
-            legend -= text.put(image, said, (legend, inner.y + 55), 12, STATE_COLOURS[state], align="right") + 14
+            wide = text.put(image, said, (legend, inner.y + 55), 12, STATE_COLOURS[state], align="right")
+            legend -= wide + 14
 
 
 def _draw_latency(image: Image, rect: Rect, record: Record) -> None:
@@ -131,20 +148,22 @@ def _share_of(value: str, total: NDArray[np.float64]) -> float:
 
 
 def _draw_histogram(image: Image, rect: Rect, values_ms: NDArray[np.float64]) -> None:
-    """How often which latency; the range ends at the 99.5th percentile, so that one outlier does not flatten it."""
+    """How often which latency; the range ends at the 99.5th percentile, lest one outlier flatten it."""
     low, high = float(values_ms.min()), float(np.percentile(values_ms, 99.5))
     low, high = max(0.0, low - 0.1 * (high - low)), high + 1e-3
     counts, _ = np.histogram(np.minimum(values_ms, high), bins=36, range=(low, high))
     for bin_rect, count in zip(rect._replace(height=rect.height - 20).columns(36, 2), counts, strict=True):
-        tall = round((bin_rect.height - 4) * count / max(counts.max(), 1))
+        tall = max(round((bin_rect.height - 4) * count / max(counts.max(), 1)), 2)
         if count:
-            draw.card(image, bin_rect._replace(y=bin_rect.bottom - max(tall, 2), height=max(tall, 2)), SOFT, 2)
+            draw.card(image, bin_rect._replace(y=bin_rect.bottom - tall, height=tall), SOFT, 2)
     image[rect.bottom - 20, rect.x : rect.right] = LINE
     text.put(image, f"{low:.1f} ms", (rect.x, rect.bottom - 4), 11, FAINT)
     text.put(image, f"{high:.1f} ms", (rect.right, rect.bottom - 4), 11, FAINT, align="right")
 
 
-def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str | None, colour: Colour) -> None:
+def _draw_task(
+    image: Image, rect: Rect, task: Task, record: Record, truth: str | None, colour: Colour
+) -> None:
     """The last answer, whether it is right, and below it every class over time."""
     assert record.last is not None
     now = record.last.tasks[task.name]
@@ -152,7 +171,8 @@ def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str 
     label = now.label if now.valid and now.label is not None else "no answer"
     text.put(image, label, (rect.x, rect.y + 50), 30, TEXT if now.valid else FAINT, weight=text.BOLD)
     if now.probability is not None:
-        text.put(image, f"{now.probability * 100:.0f} %", (rect.right, rect.y + 50), 30, colour, align="right")
+        percent = f"{now.probability * 100:.0f} %"
+        text.put(image, percent, (rect.right, rect.y + 50), 30, colour, align="right")
     _draw_verdict(image, (rect.x, rect.y + 80), now, truth, rect.width)
     plot = Rect(rect.x, rect.y + 104, rect.width, rect.height - 104 - 22)
     _draw_classes(image, plot, task, record, now, truth, colour)
@@ -161,14 +181,16 @@ def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str 
     text.put(image, f"{record.span_s:.1f} s", (axis.right, axis.y), 12, FAINT, align="right")
 
 
-def _draw_verdict(image: Image, at: tuple[int, int], now: TaskResult, truth: str | None, room_px: int) -> None:
+def _draw_verdict(
+    image: Image, at: tuple[int, int], now: TaskResult, truth: str | None, room_px: int
+) -> None:
     if truth is None:
         text.put(image, text.fit(now.reason, 14, room_px), at, 14, FAINT)
         return
     right = now.label == truth
-    mark = draw.tick if right else draw.cross
-    mark(image, (at[0] + 7, at[1] - 5), 7, RIGHT if right else WRONG)
-    text.put(image, "as labelled" if right else f"labelled {truth}", (at[0] + 24, at[1]), 14, RIGHT if right else WRONG)
+    mark, colour = (draw.tick, RIGHT) if right else (draw.cross, WRONG)
+    mark(image, (at[0] + 7, at[1] - 5), 7, colour)
+    text.put(image, "as labelled" if right else f"labelled {truth}", (at[0] + 24, at[1]), 14, colour)
 
 
 def _draw_classes(
@@ -181,8 +203,8 @@ def _draw_classes(
     for number, (label, row) in enumerate(zip(task.labels, rect.rows(task.classes, 10), strict=True)):
         wins = now.valid and label == now.label
         middle = row.y + row.height // 2 + 5
-        weight = text.MEDIUM if wins else text.REGULAR
-        text.put(image, text.fit(label, 13, 118, weight), (row.x, middle), 13, TEXT if wins else SOFT, weight=weight)
+        weight, ink = (text.MEDIUM, TEXT) if wins else (text.REGULAR, SOFT)
+        text.put(image, text.fit(label, 13, 118, weight), (row.x, middle), 13, ink, weight=weight)
         if label == truth:
             draw.card(image, Rect(row.x - 10, row.y + row.height // 2 - 8, 3, 16), RIGHT, 1)
         box = Rect(row.x + 126, row.y, row.width - 126 - 52, row.height)
@@ -190,7 +212,7 @@ def _draw_classes(
         _draw_curve(image, box, shares, values[:, number], colour if wins else SOFT)
         share = now.probabilities.get(label)
         said = "–" if share is None else f"{share * 100:.0f} %"
-        text.put(image, said, (row.right, middle), 13, TEXT if wins else SOFT, weight=weight, align="right")
+        text.put(image, said, (row.right, middle), 13, ink, weight=weight, align="right")
 
 
 def _draw_curve(

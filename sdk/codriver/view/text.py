@@ -1,4 +1,4 @@
-"""Text: real type with OpenCV 5, its old stroke font with OpenCV 4 (JetPack). The only place that knows of both."""
+"""Text: real type with OpenCV 5, its old stroke font with OpenCV 4 (JetPack). Only this file knows both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from codriver.preprocess import Image
 from codriver.view.theme import Colour
 
 REGULAR, MEDIUM, BOLD = 400, 500, 650
-ASCII = str.maketrans({"·": "-", "–": "-", "—": "-", "×": "x", "…": "..", "’": "'", "\N{NO-BREAK SPACE}": " "})
+ASCII = str.maketrans({"·": "-", "–": "-", "—": "-", "×": "x", "…": "..", "’": "'", "\u00a0": " "})
 
 
 def put(
@@ -27,7 +27,8 @@ def put(
         cv2.putText(image, text, (x, y), colour, face, size_px, weight)
     else:
         scale, thickness = _stroke(size_px, weight)
-        cv2.putText(image, text.translate(ASCII), (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+        plain, font = text.translate(ASCII), cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(image, plain, (x, y), font, scale, colour, thickness, cv2.LINE_AA)
     return wide
 
 

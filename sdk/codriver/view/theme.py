@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 Colour = tuple[int, int, int]            # B, G, R, as OpenCV takes them
@@ -28,7 +29,9 @@ SOFT = bgr("#A3AEBC")                    # second things
 FAINT = bgr("#6B7685")                   # third things
 
 ACCENTS = tuple(bgr(text) for text in ("#F2B45C", "#F07F92", "#53C8B2", "#74A9FF", "#B79CF0", "#9CCB6B"))
-STATE_COLOURS = {"init": bgr("#8A96A5"), "ok": bgr("#5CC98B"), "degraded": bgr("#F2B45C"), "invalid": bgr("#EF6B6B")}
+STATE_COLOURS = {
+    "init": bgr("#8A96A5"), "ok": bgr("#5CC98B"), "degraded": bgr("#F2B45C"), "invalid": bgr("#EF6B6B"),
+}
 RIGHT = STATE_COLOURS["ok"]
 WRONG = STATE_COLOURS["invalid"]
 
@@ -61,8 +64,8 @@ class Rect(NamedTuple):
     def columns(self, count: int, gap: int) -> list[Rect]:
         """Equal columns whose edges fall on whole pixels and together fill the rectangle."""
         edges = [self.x + round(i * (self.width + gap) / count) for i in range(count + 1)]
-        return [Rect(a, self.y, b - a - gap, self.height) for a, b in zip(edges, edges[1:], strict=False)]
+        return [Rect(a, self.y, b - a - gap, self.height) for a, b in pairwise(edges)]
 
     def rows(self, count: int, gap: int) -> list[Rect]:
         edges = [self.y + round(i * (self.height + gap) / count) for i in range(count + 1)]
-        return [Rect(self.x, a, self.width, b - a - gap) for a, b in zip(edges, edges[1:], strict=False)]
+        return [Rect(self.x, a, self.width, b - a - gap) for a, b in pairwise(edges)]
