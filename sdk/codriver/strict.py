@@ -1,4 +1,4 @@
-"""Read JSON objects key by key: a missing key, a wrong type or a key left over is a BundleError that says where."""
+"""Read JSON objects key by key: a key missing, mistyped or left over is a BundleError that says where."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fields:
 
     def __init__(self, where: str, content: object) -> None:
         if not isinstance(content, dict):
-            raise BundleError(f"{where}: got {_kind(content)}, expected an object; fetch or build the bundle anew")
+            raise BundleError(f"{where}: got {_kind(content)}, expected an object; fetch the bundle anew")
         self._where = where
         self._left = dict(content)
 
@@ -63,8 +63,11 @@ class Fields:
 
     def numbers_by_two_names(self, key: str) -> dict[str, dict[str, float]]:
         outer = self.object(key)
-        inners = {name: outer.object(name) for name in list(outer._left)}
-        return {name: {label: inner.number(label) for label in list(inner._left)} for name, inner in inners.items()}
+        return {name: outer._numbers_by_name(name) for name in list(outer._left)}
+
+    def _numbers_by_name(self, key: str) -> dict[str, float]:
+        inner = self.object(key)
+        return {name: inner.number(name) for name in list(inner._left)}
 
     def numbers_or_none(self, key: str) -> tuple[float, ...] | None:
         value = self._take(key)
@@ -102,7 +105,7 @@ class Fields:
 
     def checked_path(self, path: str) -> str:
         if not PATH.fullmatch(path):
-            raise self.fault(f"path {path!r} could lead out of the bundle; expected names of a-z 0-9 . _ - joined by /")
+            raise self.fault(f"path {path!r}, expected plain names of letters, digits, . _ - joined by /")
         return path
 
     def end(self) -> None:
@@ -118,4 +121,4 @@ def _kind(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return "a number with a fraction" if isinstance(value, float) else _NAMES.get(type(value), type(value).__name__)
+    return _NAMES.get(type(value), "a number with a fraction")

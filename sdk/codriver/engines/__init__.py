@@ -64,7 +64,10 @@ def open_engine(name: str, graph: bytes, signature: Signature, *, threads: int |
 
 
 def compare(kind: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise an EngineError that names every input or output (`kind`) in which a graph departs from its signature."""
+    """Raise an EngineError that names every tensor in which a graph departs from its signature.
+
+    kind: "inputs" or "outputs".
+    """
     faults = [f"{name} is missing" for name in expected if name not in found]
     faults += [f"{name} is not in the manifest" for name in found if name not in expected]
     faults += [

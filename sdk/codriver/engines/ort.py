@@ -9,7 +9,7 @@ from codriver.engines import Arrays, Signature, Tensor, compare
 from codriver.errors import BackendMissing, EngineError
 
 PROVIDER = "CPUExecutionProvider"
-DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}       # others keep ONNX Runtime's name
 
 
 class OrtEngine:
@@ -31,7 +31,7 @@ class OrtEngine:
         return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
-        self._session = None                         # the session frees its memory and threads with its last reference
+        self._session = None                         # memory and threads go with the last reference
 
 
 def _session(graph: bytes, threads: int) -> Any:
@@ -44,7 +44,7 @@ def _session(graph: bytes, threads: int) -> Any:
     except Exception as error:
         raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refused the graph: {error}") from error
     if session.get_providers() != [PROVIDER]:
-        raise EngineError(f"ONNX Runtime took {session.get_providers()}, expected {PROVIDER} alone; check its build")
+        raise EngineError(f"ONNX Runtime took {session.get_providers()}, expected {PROVIDER}; reinstall it")
     return session
 
 
@@ -63,6 +63,4 @@ def _options(onnxruntime: Any, threads: int) -> Any:
 
 
 def _tensors(arguments: Any) -> dict[str, Tensor]:
-    return {
-        argument.name: Tensor(DTYPES.get(argument.type, argument.type), tuple(argument.shape)) for argument in arguments
-    }
+    return {a.name: Tensor(DTYPES.get(a.type, a.type), tuple(a.shape)) for a in arguments}
