@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -59,6 +61,26 @@ def make_video(path: Path, frames: int, rate_hz: float = 15.0, view: str = "inca
         writer.write(frame(number, view))
     writer.release()
     return path
+
+
+class FakeCamera:
+    """A capture device of 100 Hz. Clear `plugged`, or set `stuck`: read() then hangs as some drivers do."""
+
+    def __init__(self, opens=True):
+        self.opens, self.plugged, self.stuck, self.count = opens, True, threading.Event(), 0
+
+    def isOpened(self):
+        return self.opens and self.plugged
+
+    def read(self):
+        while self.stuck.is_set():
+            time.sleep(0.005)
+        time.sleep(0.01)
+        self.count += 1
+        return self.plugged, frame(self.count)
+
+    def release(self):
+        pass
 
 
 def instant(number: int = 0, views: tuple[str, ...] = VIEWS, driver: Driver | None = None) -> FrameSet:

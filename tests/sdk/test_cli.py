@@ -11,9 +11,11 @@ import cv2
 import pytest
 
 from codriver.cli import main
+from codriver.commands.run import _ctrl_c_ends
 from codriver.machine import summarise_ms
+from codriver.sources import Cameras
 from codriver.terminal import Progress, table
-from tests.clips import TRUTH, make_clip, make_video
+from tests.clips import TRUTH, FakeCamera, make_clip, make_video
 from tests.tiny import make_tiny_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -210,7 +212,7 @@ def test_verify_fails_a_bundle_without_golden_vectors(tmp_path, capsys):
 
 
 def test_ctrl_c_stops_a_recording_with_130_and_leaves_no_file(bundle, tmp_path):
-    clip = make_clip(tmp_path, frames=600)
+    clip = make_clip(tmp_path, frames=200, views=("front",))
     out = tmp_path / "out"
     out.mkdir()
     process = command("run", bundle, "--source", clip, "--view", out / "v.mp4")
@@ -219,6 +221,11 @@ def test_ctrl_c_stops_a_recording_with_130_and_leaves_no_file(bundle, tmp_path):
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and err == "codriver: stopped\n"
     assert list(out.iterdir()) == []
+
+
+def test_ctrl_c_is_how_a_live_run_ends_well():
+    with Cameras({"incar": 0}, open_camera=lambda where: FakeCamera()) as source, _ctrl_c_ends(source):
+        raise KeyboardInterrupt
 
 
 def test_a_reader_that_has_enough_ends_the_command_quietly(bundle, clip):

@@ -1,7 +1,5 @@
 """Sources: clips, videos and cameras become the same frame sets."""
 
-import threading
-import time
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.sources import Cameras, Clip, Videos, cameras, open_source, split_views
-from tests.clips import TRUTH, frame, make_clip, make_video, pose, write_annotation
+from tests.clips import TRUTH, FakeCamera, make_clip, make_video, pose, write_annotation
 
 
 def grey(image):
@@ -164,26 +162,6 @@ def test_one_file_alone_is_asked_for_its_view(tmp_path):
 
 def test_views_are_split_with_spaces_forgiven():
     assert split_views("front = a.mp4, incar=rtsp://x") == {"front": "a.mp4", "incar": "rtsp://x"}
-
-
-class FakeCamera:
-    """A capture device of 100 Hz. Clear `plugged`, or set `stuck`: read() then hangs as some drivers do."""
-
-    def __init__(self, opens=True):
-        self.opens, self.plugged, self.stuck, self.count = opens, True, threading.Event(), 0
-
-    def isOpened(self):
-        return self.opens and self.plugged
-
-    def read(self):
-        while self.stuck.is_set():
-            time.sleep(0.005)
-        time.sleep(0.01)
-        self.count += 1
-        return self.plugged, frame(self.count)
-
-    def release(self):
-        pass
 
 
 def live(by_index):

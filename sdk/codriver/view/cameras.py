@@ -78,7 +78,7 @@ def _draw_points(tile: Image, keypoints: Floats, scale: float, offset: Floats) -
             draw.line(tile, at[[start, end]], mix(SOFT, BACKGROUND, 0.8))
     for point in HANDS:
         if seen[point]:
-            cv2.circle(tile, tuple(int(v) for v in at[point] * 16), 32, TEXT, -1, cv2.LINE_AA, 4)
+            cv2.circle(tile, tuple(int(v) for v in at[point] * 16), 38, TEXT, -1, cv2.LINE_AA, 4)
 
 
 def status_text(view: str, status: ViewStatus) -> str:

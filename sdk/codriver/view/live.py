@@ -40,7 +40,6 @@ FOOTER = Rect(MARGIN, 680, 832, 40)
 PANEL = Rect(864, 52, 400, 652)
 SLOTS = 16                                            # of the context, for its meter
 UNKNOWN = ViewStatus(status="never", age_s=None, reason="not in this bundle")
-STAGES = ("preprocess", "encode", "fuse")
 
 
 @dataclass
@@ -127,11 +126,11 @@ def _draw_footer(image: Image, percept: Percept) -> None:
     x = FOOTER.x
     total = f"{percept.latency_ms.get('total', 0.0):.1f} ms"
     x += text.put(image, total, (x, baseline), 15, TEXT, weight=text.MEDIUM)
-    for stage in STAGES:
-        if stage in percept.latency_ms:
+    for stage, value_ms in percept.latency_ms.items():
+        if stage != "total":
             x += 16
             x += text.put(image, stage, (x, baseline), 12, FAINT) + 6
-            x += text.put(image, f"{percept.latency_ms[stage]:.1f}", (x, baseline), 12, SOFT)
+            x += text.put(image, f"{value_ms:.1f}", (x, baseline), 12, SOFT)
     filled = round(percept.context * SLOTS)
     left = FOOTER.right - SLOTS * 9 + 3
     text.put(image, "context", (left - 10, baseline), 12, FAINT, align="right")

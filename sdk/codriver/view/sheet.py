@@ -134,17 +134,19 @@ def _draw_latency(image: Image, rect: Rect, record: Record) -> None:
         text.put(image, "ms", (column.x + wide + 4, rect.y + 50), 13, FAINT)
         text.put(image, f"p{share}", (column.x, rect.y + 68), 12, FAINT)
     _draw_histogram(image, Rect(rect.x, rect.y + 86, rect.width, 110), total)
-    stages = [stage for stage in record.latency_ms if stage != "total"]
-    for number, stage in enumerate(stages[:3]):
-        y = rect.bottom - 18 * (len(stages[:3]) - 1 - number)
-        value = f"{np.median(record.latency_ms[stage]):.1f} ms"
-        text.put(image, stage, (rect.x, y), 12, FAINT)
-        draw.bar(image, Rect(rect.x + 80, y - 6, rect.width - 144, 4), _share_of(value, total), SOFT)
-        text.put(image, value, (rect.right, y), 12, SOFT, align="right")
+    _draw_stages(image, rect, record, float(total.mean()))
 
 
-def _share_of(value: str, total: NDArray[np.float64]) -> float:
-    return float(value.split()[0]) / max(float(np.median(total)), 1e-9)
+def _draw_stages(image: Image, rect: Rect, record: Record, total_ms: float) -> None:
+    """Means, because means add up to the mean of the whole and medians do not."""
+    means = {stage: float(np.mean(ms)) for stage, ms in record.latency_ms.items() if stage != "total"}
+    top = rect.bottom - 18 * len(means)
+    text.put(image, f"mean {total_ms:.1f} ms, of which", (rect.x, top), 12, FAINT)
+    for number, (stage, mean_ms) in enumerate(means.items(), start=1):
+        y = top + 18 * number
+        text.put(image, stage, (rect.x, y), 12, SOFT)
+        draw.bar(image, Rect(rect.x + 80, y - 6, rect.width - 144, 4), mean_ms / max(total_ms, 1e-9), SOFT)
+        text.put(image, f"{mean_ms:.1f} ms", (rect.right, y), 12, SOFT, align="right")
 
 
 def _draw_histogram(image: Image, rect: Rect, values_ms: NDArray[np.float64]) -> None:
