@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from codriver.cpu import default_threads
-from codriver.engines import Arrays, Signature, Tensor, compare
+from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
 
 PROVIDER = "CPUExecutionProvider"
@@ -17,8 +17,9 @@ class OrtEngine:
 
     def __init__(self, graph: bytes, signature: Signature, *, threads: int | None = None) -> None:
         self._session = _session(graph, threads or default_threads())
-        compare("inputs", _tensors(self._session.get_inputs()), signature.inputs)
-        compare("outputs", _tensors(self._session.get_outputs()), signature.outputs)
+        check_tensors("the graph's inputs", _tensors(self._session.get_inputs()), signature.inputs)
+        check_tensors("the graph's outputs", _tensors(self._session.get_outputs()), signature.outputs)
+        self._inputs = signature.inputs
         self._outputs = list(signature.outputs)
 
     def infer(self, inputs: Arrays) -> Arrays:
@@ -27,6 +28,7 @@ class OrtEngine:
         try:
             values = self._session.run(self._outputs, inputs)
         except Exception as error:                   # its exceptions share no base class
+            check_tensors("inputs given", describe(inputs), self._inputs)
             raise EngineError(f"ONNX Runtime failed while running the graph: {error}") from error
         return dict(zip(self._outputs, values, strict=True))
 
