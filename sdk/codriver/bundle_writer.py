@@ -52,7 +52,7 @@ def write_bundle(out: str | os.PathLike[str], draft: Manifest, files: Mapping[st
     with new_bundle(out) as folder:
         for name, source in files.items():
             if not is_plain_path(name):
-                raise BundleError(f"path {name!r}: expected plain names of letters, digits, . _ - joined by /")
+                raise BundleError(f"path {name!r}, expected plain names of letters, digits, . _ - and /")
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())

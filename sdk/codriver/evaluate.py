@@ -17,7 +17,7 @@ from codriver.percept import TaskResult
 
 NO_ANSWER = -1                                       # prediction where an answer was invalid; counts as wrong
 
-Labels = Mapping[str, "str | int"]                   # task -> class, by name or index; any subset of the tasks
+Labels = Mapping[str, "str | int"]                   # task -> class, by name or index; any of the tasks
 Clip = tuple[Iterable[Step], Labels]
 
 

@@ -35,7 +35,14 @@ def test_a_view_is_ok_late_lost_or_never_seen(seen_s: float | None, status: str)
 def percept() -> Percept:
     result = TaskResult(label="Peace", index=1, probability=0.9, probabilities={}, valid=True, reason="")
     return Percept(
-        t=0.0, sequence=0, state="ok", tasks={"driver_emotion": result}, views={}, context=1.0, latency_ms={}, model="m"
+        t=0.0,
+        sequence=0,
+        state="ok",
+        tasks={"driver_emotion": result},
+        views={},
+        context=1.0,
+        latency_ms={},
+        model="m",
     )
 
 

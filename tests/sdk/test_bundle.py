@@ -39,7 +39,9 @@ def test_every_listed_file_reads_as_written(bundle_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0, -1])
-def test_a_flipped_bit_in_any_file_is_refused_with_its_name(own_bundle_path: Path, name: str, place: int) -> None:
+def test_a_flipped_bit_in_any_file_is_refused_with_its_name(
+    own_bundle_path: Path, name: str, place: int
+) -> None:
     flip(own_bundle_path / name, place)
     with pytest.raises(BundleError, match=f"{name}: changed, its sha256 is another; fetch the bundle anew"):
         Perceiver.open(own_bundle_path)
@@ -105,7 +107,7 @@ def test_links_and_pipes_are_refused_even_where_the_content_is_right(
 def test_a_file_that_turns_into_a_link_after_the_check_is_refused(own_bundle_path: Path) -> None:
     bundle = Bundle.open(own_bundle_path)
     link(own_bundle_path / "ort-x86" / "encoder.onnx")
-    with pytest.raises(BundleError, match="encoder.onnx"):
+    with pytest.raises(BundleError, match=r"encoder\.onnx"):
         bundle.read("ort-x86/encoder.onnx")
 
 
@@ -128,7 +130,7 @@ def test_a_file_that_turns_into_a_pipe_after_the_check_does_not_block(own_bundle
 def test_a_file_that_changes_after_the_check_is_refused(own_bundle_path: Path) -> None:
     bundle = Bundle.open(own_bundle_path)
     flip(own_bundle_path / "card.md", 3)
-    with pytest.raises(BundleError, match="card.md: changed"):
+    with pytest.raises(BundleError, match=r"card\.md: changed"):
         bundle.read("card.md")
 
 
@@ -146,7 +148,9 @@ def test_only_listed_names_are_read(bundle_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "name"), [({"x86", "vnni"}, "ort-x86"), ({"x86"}, "ort-x86-7bit"), (set(), "ort-x86-7bit")]
 )
-def test_full_range_weights_are_for_machines_with_vnni(bundle_path: Path, features: set[str], name: str) -> None:
+def test_full_range_weights_are_for_machines_with_vnni(
+    bundle_path: Path, features: set[str], name: str
+) -> None:
     assert Bundle.open(bundle_path).choose_variant(features).name == name
 
 

@@ -79,7 +79,7 @@ def test_what_is_no_bundle_is_left_alone(tmp_path: Path, kind: str) -> None:
 def test_a_bundle_that_holds_something_of_the_users_is_left_alone(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", DRAFT, CONTENT)
     (tmp_path / "b" / "notes.txt").write_text("mine")
-    with pytest.raises(BundleError, match="notes.txt is no part of the bundle"):
+    with pytest.raises(BundleError, match=r"notes\.txt is no part of the bundle"):
         write_bundle(tmp_path / "b", DRAFT, CONTENT)
     assert (tmp_path / "b" / "notes.txt").read_text() == "mine"
 
@@ -100,7 +100,7 @@ def test_a_folder_that_was_not_sealed_does_not_become_a_bundle(tmp_path: Path) -
 
 
 def test_a_folder_that_changed_after_sealing_does_not_become_a_bundle(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="card.md"), new_bundle(tmp_path / "b") as folder:
+    with pytest.raises(BundleError, match=r"card\.md"), new_bundle(tmp_path / "b") as folder:
         for name, data in CONTENT.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(data)
@@ -110,14 +110,14 @@ def test_a_folder_that_changed_after_sealing_does_not_become_a_bundle(tmp_path: 
 
 
 def test_a_draft_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="golden.json is used but not listed"):
+    with pytest.raises(BundleError, match=r"golden\.json is used but not listed"):
         write_bundle(tmp_path / "b", tiny_manifest(golden="golden.json"), CONTENT)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_would_land_outside_is_not_written(tmp_path: Path) -> None:
     for name in ("../evil.txt", "/tmp/codriver-evil.txt", "a/../../evil.txt"):
-        with pytest.raises(BundleError, match="evil.txt"):
+        with pytest.raises(BundleError, match=r"evil\.txt"):
             write_bundle(tmp_path / "b", DRAFT, CONTENT | {name: b"x"})
     assert list(tmp_path.iterdir()) == []
 
@@ -145,7 +145,9 @@ def test_everything_is_on_the_disk_before_the_bundle_has_its_name(
     assert events[moved + 1 :] == [str(tmp_path)]
 
 
-def test_a_failed_last_move_brings_the_older_bundle_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_last_move_brings_the_older_bundle_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = write_bundle(tmp_path / "b", DRAFT, CONTENT)
     rename = os.rename
 

@@ -50,7 +50,9 @@ def engine(engine_name: str, signature_and_graph: tuple[Signature, bytes]) -> It
     engine.close()
 
 
-def test_outputs_have_the_names_types_and_shapes_of_the_signature(engine: Engine, signature: Signature) -> None:
+def test_outputs_have_the_names_types_and_shapes_of_the_signature(
+    engine: Engine, signature: Signature
+) -> None:
     outputs = engine.infer(random_inputs(signature))
     assert describe(outputs) == dict(signature.outputs)
     assert all(np.isfinite(values).all() for values in outputs.values())
@@ -109,7 +111,7 @@ def test_two_slots_swapped_change_every_answer(engine_name: str, name: str) -> N
     engine = open_engine(engine_name, FUSER, MANIFEST.fuser_signature, threads=1)
     inputs = random_inputs(MANIFEST.fuser_signature)
     before = engine.infer(inputs)
-    axis = 2 if name == "mask" else 1                # (1, S, T) or (1, T, ...)
+    axis = 2 if name == "mask" else 1  # (1, S, T) or (1, T, ...)
     inputs[name] = np.ascontiguousarray(np.roll(inputs[name], 1, axis=axis))
     after = engine.infer(inputs)
     engine.close()

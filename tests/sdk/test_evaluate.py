@@ -96,6 +96,6 @@ def f1(labels: list[int], predictions: list[int]) -> float:
 def test_macro_f1_averages_over_the_classes_that_are_labelled() -> None:
     assert f1([0, 0, 1, 1], [0, 0, 1, 1]) == 1.0
     assert f1([0, 0, 1, 1], [0, 0, 0, 0]) == pytest.approx((2 * 2 / 6 + 0) / 2)
-    assert f1([0, 0, 0], [0, 0, 2]) == pytest.approx(2 * 2 / 5)          # class 2 is predicted but never labelled
+    assert f1([0, 0, 0], [0, 0, 2]) == pytest.approx(2 * 2 / 5)  # class 2 is predicted but never labelled
     assert f1([3], [NO_ANSWER]) == 0.0
     assert np.isnan(f1([], []))

@@ -63,7 +63,9 @@ def test_steps_come_back_exactly_as_they_were_written(bundle_path: Path) -> None
 
 def test_a_frame_that_is_shown_twice_is_stored_once(tmp_path: Path) -> None:
     frames, _, driver = tiny_steps(1)[0]
-    write_golden(tmp_path, [(frames, 0.0, driver), (frames, 0.2, None)], {"driver_emotion": {"Peace": 1.0}}, 0.1)
+    write_golden(
+        tmp_path, [(frames, 0.0, driver), (frames, 0.2, None)], {"driver_emotion": {"Peace": 1.0}}, 0.1
+    )
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 
@@ -97,8 +99,14 @@ def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
     [
         ({"schema": 2, "clips": []}, "schema 2, expected 1"),
         ({"schema": 1, "clips": []}, "holds no clip"),
-        ({"schema": 1, "clips": [{"steps": [], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]}, "without steps"),
-        ({"schema": 1, "clips": [{"steps": [{"t": 0}], "expected": {}, "tolerance": 0.1}]}, "'frames' is missing"),
+        (
+            {"schema": 1, "clips": [{"steps": [], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]},
+            "without steps",
+        ),
+        (
+            {"schema": 1, "clips": [{"steps": [{"t": 0}], "expected": {}, "tolerance": 0.1}]},
+            "'frames' is missing",
+        ),
         ({"schema": 1}, "'clips' is missing"),
     ],
 )
@@ -110,7 +118,13 @@ def test_golden_vectors_that_cannot_be_meant_are_refused(
 
 
 def test_a_picture_outside_the_bundle_is_never_opened(tmp_path: Path) -> None:
-    step = {"t": 0, "frames": {"incar": "../../etc/x.png"}, "face_px": None, "body_px": None, "keypoints": None}
+    step = {
+        "t": 0,
+        "frames": {"incar": "../../etc/x.png"},
+        "face_px": None,
+        "body_px": None,
+        "keypoints": None,
+    }
     content = {"schema": 1, "clips": [{"steps": [step], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]}
     with pytest.raises(BundleError, match="not listed"):
         list(read_golden(Bundle.open(bundle_with_golden(tmp_path / "b", content))))
@@ -122,5 +136,7 @@ def test_a_clip_too_short_for_an_answer_is_refused(tmp_path: Path) -> None:
     files = tiny_files(draft) | {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
     write_bundle(tmp_path / "b", replace(draft, golden="golden/golden.json"), files)
     with Perceiver.open(tmp_path / "b") as perceiver:
-        with pytest.raises(BundleError, match=r"golden clip 0: no driver_emotion \(gathering context: 0.4 of 1.6 s\)"):
+        with pytest.raises(
+            BundleError, match=r"golden clip 0: no driver_emotion \(gathering context: 0.4 of 1.6 s\)"
+        ):
             check_golden(perceiver)

@@ -49,7 +49,7 @@ class Spy:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.inputs: list[Arrays] = []
-        self.spoil: str | None = None                # name of an output to fill with NaN
+        self.spoil: str | None = None  # name of an output to fill with NaN
         self.fails = False
 
     def infer(self, inputs: Arrays) -> Arrays:
@@ -81,7 +81,7 @@ def spies(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         yield perceiver, opened[0], opened[1]
 
 
-# What a percept says ------------------------------------------------------------------------------------------
+# What a percept says
 
 
 def test_a_full_context_answers_every_task(perceiver: Perceiver) -> None:
@@ -136,7 +136,7 @@ def test_time_is_now_unless_given(perceiver: Perceiver) -> None:
     assert 0 < first < second
 
 
-# Views that stay away -----------------------------------------------------------------------------------------
+# Views that stay away
 
 
 def test_a_camera_grows_late_then_lost_and_comes_back(perceiver: Perceiver) -> None:
@@ -165,7 +165,9 @@ def test_without_the_in_car_view_the_driver_has_no_answer_and_the_road_has(perce
     assert percept.traffic_context.valid and percept.vehicle_behavior.valid
 
 
-@pytest.mark.parametrize("missing", [(), ("left",), ("left", "right"), ("front", "left", "right"), ("incar",)])
+@pytest.mark.parametrize(
+    "missing", [(), ("left",), ("left", "right"), ("front", "left", "right"), ("incar",)]
+)
 def test_a_task_is_valid_while_one_view_that_it_needs_is_fresh(
     perceiver: Perceiver, missing: tuple[str, ...]
 ) -> None:
@@ -194,10 +196,13 @@ def test_state_is_invalid_when_no_task_has_an_answer(tmp_path: Path) -> None:
         assert percept.state == "degraded" and not percept.traffic_context.valid
     path = make_tiny_bundle(tmp_path / "c", ("incar",), golden=False)
     with Perceiver.open(path) as perceiver:
-        assert list(run(perceiver, tiny_steps(16, views=("incar",))).tasks) == ["driver_emotion", "driver_behavior"]
+        assert list(run(perceiver, tiny_steps(16, views=("incar",))).tasks) == [
+            "driver_emotion",
+            "driver_behavior",
+        ]
 
 
-# Time ---------------------------------------------------------------------------------------------------------
+# Time
 
 
 def scene(t: float) -> dict[str, np.ndarray]:
@@ -274,7 +279,7 @@ def test_only_differences_of_time_matter(perceiver: Perceiver) -> None:
     assert first.tasks == second.tasks and first.context == second.context
 
 
-# Determinism --------------------------------------------------------------------------------------------------
+# Determinism
 
 
 @pytest.mark.parametrize("engine", ["auto", "fake"])
@@ -316,7 +321,7 @@ def test_the_users_arrays_are_neither_kept_nor_changed(perceiver: Perceiver) -> 
         percept = perceiver.step(lent, t, driver)
         for view, frame in lent.items():
             np.testing.assert_array_equal(frame, frames[view])
-            frame[:] = 0                              # a camera that fills the same buffer again
+            frame[:] = 0  # a camera that fills the same buffer again
     assert answers(percept) == expected
 
 
@@ -337,14 +342,18 @@ def test_warming_up_in_between_changes_nothing(perceiver: Perceiver) -> None:
     assert answers(percept) == expected
 
 
-def test_rgb_frames_give_the_answers_of_the_same_frames_in_bgr(bundle_path: Path, perceiver: Perceiver) -> None:
+def test_rgb_frames_give_the_answers_of_the_same_frames_in_bgr(
+    bundle_path: Path, perceiver: Perceiver
+) -> None:
     steps = tiny_steps(12)
     swapped = [({v: f[..., ::-1] for v, f in frames.items()}, t, driver) for frames, t, driver in steps]
     with Perceiver.open(bundle_path, threads=1, color="rgb") as rgb:
         assert answers(run(rgb, swapped)) == answers(run(perceiver, steps))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 3), (12, 12, 3), (3, 2000, 3), (720, 1280, 3), (2000, 3, 3), (37, 53, 3)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (12, 12, 3), (3, 2000, 3), (720, 1280, 3), (2000, 3, 3), (37, 53, 3)]
+)
 def test_frames_of_any_size_are_fine(perceiver: Perceiver, shape: tuple[int, ...]) -> None:
     frames = {view: np.full(shape, 128, np.uint8) for view in VIEWS}
     assert perceiver.step(frames, 0.0).context == 1 / 16
@@ -354,12 +363,13 @@ def test_frames_that_are_views_of_larger_arrays_are_fine(perceiver: Perceiver) -
     steps = tiny_steps(16)
     expected = answers(run(perceiver, steps))
     wide = [
-        ({v: np.repeat(f, 2, axis=1)[:, ::2] for v, f in frames.items()}, t, driver) for frames, t, driver in steps
+        ({v: np.repeat(f, 2, axis=1)[:, ::2] for v, f in frames.items()}, t, driver)
+        for frames, t, driver in steps
     ]
     assert answers(run(perceiver, wide)) == expected
 
 
-# The driver ---------------------------------------------------------------------------------------------------
+# The driver
 
 
 def mask_of(spy: Spy) -> dict[str, bool]:
@@ -382,9 +392,9 @@ KEYPOINTS = np.ones((136, 3), np.float32)
         (Driver(keypoints=np.where(np.arange(136)[:, None] < 26, np.nan, KEYPOINTS)), {"gesture"}),
         (Driver(keypoints=np.full((136, 3), np.nan)), set()),
         (Driver(keypoints=np.full((136, 3), 1e300)), set()),
-        (Driver(face_px=(5, 5, 9, 12)), set()),                  # too small
-        (Driver(face_px=(100, 100, 50, 50)), set()),             # outside
-        (Driver(face_px=(-6, 5, 12, 12)), set()),                # too little of it inside
+        (Driver(face_px=(5, 5, 9, 12)), set()),  # too small
+        (Driver(face_px=(100, 100, 50, 50)), set()),  # outside
+        (Driver(face_px=(-6, 5, 12, 12)), set()),  # too little of it inside
         (Driver(face_px=(float("nan"), 5, 12, 12)), set()),
         (Driver(face_px=(5, 5, float("inf"), 12)), set()),
         (Driver(face_px=(5, 5, -12, -12)), set()),
@@ -416,17 +426,23 @@ def test_the_face_is_cut_out_of_the_in_car_view(spies: tuple[Perceiver, Spy, Spy
     assert (encoder.inputs[-1]["face"] == (10, 20, 30)).all()
 
 
-# Refusals -----------------------------------------------------------------------------------------------------
+# Refusals
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "float frame": ({"frames": {"incar": FRAME.astype(np.float32)}}, r"'incar': got float32 .*expected uint8"),
+    "float frame": (
+        {"frames": {"incar": FRAME.astype(np.float32)}},
+        r"'incar': got float32 .*expected uint8",
+    ),
     "grey frame": ({"frames": {"incar": FRAME[..., 0]}}, r"got shape \(20, 30\), expected \(H, W, 3\)"),
     "frame with alpha": ({"frames": {"incar": np.zeros((4, 4, 4), np.uint8)}}, "drop an alpha channel"),
     "batch of frames": ({"frames": {"incar": FRAME[None]}}, r"got shape \(1, 20, 30, 3\)"),
     "frame without rows": ({"frames": {"incar": FRAME[:0]}}, r"got shape \(0, 30, 3\)"),
     "list as frame": ({"frames": {"incar": [[[0, 0, 0]]]}}, "got list, expected a numpy array"),
     "None as frame": ({"frames": {"incar": None}}, "'incar': got None; leave a view without a frame out"),
-    "one bad of two": ({"frames": {"front": FRAME, "left": FRAME[..., :2]}}, r"'left': got shape \(20, 30, 2\)"),
+    "one bad of two": (
+        {"frames": {"front": FRAME, "left": FRAME[..., :2]}},
+        r"'left': got shape \(20, 30, 2\)",
+    ),
     "no frames": ({"frames": {}}, "expected at least one of incar, front, left, right"),
     "array for frames": ({"frames": FRAME}, "got ndarray, expected a dict"),
     "None for frames": ({"frames": None}, "got NoneType, expected a dict"),
@@ -443,11 +459,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "time as text": ({"t": "1.5"}, "got str, expected seconds"),
     "time as truth": ({"t": True}, "got bool, expected seconds"),
     "driver as dict": ({"driver": {"face_px": (0, 0, 9, 9)}}, "got dict, expected codriver.Driver"),
-    "box of three": ({"driver": Driver(face_px=(0, 0, 9))}, r"driver.face_px: got shape \(3,\), expected four numbers"),
+    "box of three": (
+        {"driver": Driver(face_px=(0, 0, 9))},
+        r"driver.face_px: got shape \(3,\), expected",
+    ),
     "box of text": ({"driver": Driver(body_px="abcd")}, "driver.body_px: got 'abcd', expected four numbers"),
     "box as number": ({"driver": Driver(body_px=3)}, r"driver.body_px: got shape \(\)"),
     "ragged box": ({"driver": Driver(body_px=[1, [2], 3, 4])}, "driver.body_px: got"),
-    "17 keypoints": ({"driver": Driver(keypoints=np.zeros((17, 3)))}, r"keypoints: got shape \(17, 3\), expected"),
+    "17 keypoints": (
+        {"driver": Driver(keypoints=np.zeros((17, 3)))},
+        r"keypoints: got shape \(17, 3\), expected",
+    ),
     "flat keypoints": ({"driver": Driver(keypoints=np.zeros((136, 2)))}, r"keypoints: got shape \(136, 2\)"),
     "keypoints of text": ({"driver": Driver(keypoints="hands up")}, "keypoints: got str, expected an array"),
 }
@@ -468,9 +490,17 @@ def test_a_refused_step_says_why_and_leaves_no_trace(perceiver: Perceiver, fault
 
 def test_whatever_is_thrown_at_the_door_is_a_frame_error() -> None:
     random = np.random.default_rng(0)
-    pool: list[Any] = [None, True, 0, -1.5, "x", b"x", [], {}, FRAME, FRAME[0], np.zeros(0), np.array("x"), object(),
-                       {"incar": FRAME}, {"incar": np.array(None)}, {None: FRAME}, Driver(), Driver(face_px={}),
-                       Driver(keypoints=[[]]), Driver(body_px=object()), np.datetime64("2020"), 1 + 2j]  # fmt: skip
+    pool: list[Any] = [None, True, 0, -1.5, 1 + 2j, "x", b"x", [], {}, object(), np.datetime64("2020")]
+    pool += [
+        FRAME,
+        FRAME[0],
+        np.zeros(0),
+        np.array("x"),
+        {"incar": FRAME},
+        {"incar": np.array(None)},
+        {None: FRAME},
+    ]
+    pool += [Driver(), Driver(face_px={}), Driver(body_px=object()), Driver(keypoints=[[]])]
     for _ in range(2000):
         frames, t, driver = (pool[index] for index in random.integers(0, len(pool), 3))
         try:
@@ -485,7 +515,7 @@ def test_numpy_numbers_are_times(perceiver: Perceiver) -> None:
         assert type(perceiver.step({"incar": FRAME}, t + 0.5).t) is float
 
 
-# Engines that fail --------------------------------------------------------------------------------------------
+# Engines that fail
 
 
 @pytest.mark.parametrize("place", ["encoder", "fuser"])
@@ -516,7 +546,7 @@ def test_a_failing_encoder_leaves_no_trace(spies: tuple[Perceiver, Spy, Spy]) ->
     assert answers(perceiver.step(*steps[9])) == expected
 
 
-# Ownership ----------------------------------------------------------------------------------------------------
+# Ownership
 
 
 def test_a_perceiver_shared_by_two_threads_says_so(spies: tuple[Perceiver, Spy, Spy]) -> None:
@@ -534,7 +564,12 @@ def test_a_perceiver_shared_by_two_threads_says_so(spies: tuple[Perceiver, Spy, 
     thread = threading.Thread(target=lambda: done.append(perceiver.step({"incar": FRAME}, 0.0)))
     thread.start()
     assert inside.wait(10)
-    for call in (lambda: perceiver.step({"incar": FRAME}, 1.0), perceiver.reset, perceiver.close, perceiver.warm_up):
+    for call in (
+        lambda: perceiver.step({"incar": FRAME}, 1.0),
+        perceiver.reset,
+        perceiver.close,
+        perceiver.warm_up,
+    ):
         with pytest.raises(CodriverError, match="at work in another thread"):
             call()
     leave.set()
@@ -563,7 +598,7 @@ def test_a_closed_perceiver_says_so_and_may_be_closed_again(bundle_path: Path) -
             call()
 
 
-# Options ------------------------------------------------------------------------------------------------------
+# Options
 
 
 @pytest.mark.parametrize(

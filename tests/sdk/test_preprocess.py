@@ -10,7 +10,9 @@ from codriver.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize
 RANDOM = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize("shape", [(1080, 1920), (720, 1280), (721, 1283), (224, 224), (100, 90), (1, 1), (5000, 7)])
+@pytest.mark.parametrize(
+    "shape", [(1080, 1920), (720, 1280), (721, 1283), (224, 224), (100, 90), (1, 1), (5000, 7)]
+)
 def test_any_size_becomes_a_square_of_the_asked_size(shape: tuple[int, int]) -> None:
     image = RANDOM.integers(0, 256, (*shape, 3), np.uint8)
     square = resize(image, 224)
@@ -28,7 +30,7 @@ def test_shrinking_by_whole_steps_is_the_mean_of_what_is_covered(size_px: int) -
     image = RANDOM.integers(0, 256, (224, 224, 3), np.uint8)
     step = 224 // size_px
     mean = image.reshape(size_px, step, size_px, step, 3).mean(axis=(1, 3))
-    assert np.abs(resize(image, size_px) - mean).max() <= 1.5           # each halving rounds once
+    assert np.abs(resize(image, size_px) - mean).max() <= 1.5  # each halving rounds once
 
 
 def test_halving_first_differs_little_from_averaging_at_once() -> None:

@@ -15,7 +15,13 @@ WORKSHOP = ("torch", "nncf", "onnx", "training", "quantize", "targets", "samples
 
 
 def run_python(code: str, *arguments: str) -> str:
-    command = [sys.executable, "-W", "error", "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'sdk')!r})\n{code}"]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT / 'sdk')!r})\n{code}",
+    ]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
