@@ -70,13 +70,21 @@ def walk(folder: Path) -> Iterator[str]:
     """Relative paths, with "/", of every file below the folder; anything but folders and files is refused."""
     pending = [folder]
     while pending:
-        for entry in os.scandir(pending.pop()):
+        for entry in _entries(pending.pop()):
             if entry.is_dir(follow_symlinks=False):
                 pending.append(Path(entry.path))
             elif entry.is_file(follow_symlinks=False):
                 yield Path(entry.path).relative_to(folder).as_posix()
             else:
                 raise BundleError(f"{entry.path}: a link or a device, expected a file; fetch the bundle anew")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _read_regular(path: Path, size: int) -> bytes:

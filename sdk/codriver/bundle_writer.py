@@ -14,6 +14,7 @@ from codriver.bundle import SIGNATURE_NAME, Bundle, file_spec, walk
 from codriver.errors import BundleError
 from codriver.manifest import MANIFEST_NAME, Manifest
 from codriver.manifest_reader import parse_manifest
+from codriver.strict import is_plain_path
 
 
 @contextmanager
@@ -50,6 +51,8 @@ def write_bundle(out: str | os.PathLike[str], draft: Manifest, files: Mapping[st
     """Write a bundle at `out`. draft: a manifest without id and files. files: path -> bytes or a file."""
     with new_bundle(out) as folder:
         for name, source in files.items():
+            if not is_plain_path(name):
+                raise BundleError(f"path {name!r}, expected plain names of letters, digits, . _ - and /")
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())

@@ -62,7 +62,10 @@ def check_time(last_t: float | None, t: object) -> float:
         t = time.monotonic()
     if isinstance(t, bool | np.bool_) or not isinstance(t, int | float | np.integer | np.floating):
         raise FrameError(f"t: got {type(t).__name__}, expected seconds; convert a datetime with .timestamp()")
-    seconds = float(t)
+    try:
+        seconds = float(t)
+    except OverflowError:                            # a whole number beyond all floats
+        seconds = math.inf
     if not math.isfinite(seconds):
         raise FrameError(f"t: got {seconds}, expected a finite capture time in seconds")
     if last_t is not None and seconds <= last_t:

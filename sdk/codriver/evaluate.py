@@ -15,9 +15,9 @@ from codriver.manifest import TaskSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import TaskResult
 
-NO_ANSWER = -1                                       # the prediction where an answer was invalid; it counts as wrong
+NO_ANSWER = -1                                       # prediction where an answer was invalid; counts as wrong
 
-Labels = Mapping[str, "str | int"]                   # task -> class, by name or index; tasks without a label are left out
+Labels = Mapping[str, "str | int"]                   # task -> class, by name or index; any of the tasks
 Clip = tuple[Iterable[Step], Labels]
 
 
@@ -100,10 +100,10 @@ def _index(tasks: Mapping[str, TaskSpec], name: str, label: str | int, number: i
     names = tasks[name].labels
     if isinstance(label, str):
         if label not in names:
-            raise ConfigError(f"clip {number}: {name} is labelled {label!r}, expected one of {', '.join(names)}")
+            raise ConfigError(f"clip {number}: {name} is {label!r}, expected one of {', '.join(names)}")
         return names.index(label)
     if not 0 <= label < len(names):
-        raise ConfigError(f"clip {number}: {name} is labelled {label}, expected 0 to {len(names) - 1}")
+        raise ConfigError(f"clip {number}: {name} is {label}, expected 0 to {len(names) - 1}")
     return int(label)
 
 

@@ -15,6 +15,14 @@ T = TypeVar("T")
 PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", re.ASCII)
 
 
+def is_plain_path(path: str) -> bool:
+    """Whether a path stays in its folder, on every system."""
+    return PATH.fullmatch(path) is not None
+
+
+MAX_NUMBER = 1e30                    # fits a float32; nothing that is measured here comes near
+
+
 class Fields:
     """One JSON object. `where` is the file and the place in it, for messages."""
 
@@ -51,8 +59,8 @@ class Fields:
         return tuple(self._number(key, item) for item in self._typed(key, list, value))
 
     def _number(self, key: str, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.fault(f"{key} is {_kind(value)}, expected a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
+            raise self.fault(f"{key} is {_kind(value)}, expected a number of a sane size")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -104,7 +112,7 @@ class Fields:
         return None if value is None else self.checked_path(self._typed(key, str, value))
 
     def checked_path(self, path: str) -> str:
-        if not PATH.fullmatch(path):
+        if not is_plain_path(path):
             raise self.fault(f"path {path!r}, expected plain names of letters, digits, . _ - joined by /")
         return path
 

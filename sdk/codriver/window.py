@@ -53,9 +53,9 @@ class Memory:
 
     def push(self, feature: Feature, t_s: float) -> None:
         """Remember a feature of time `t_s`, which lies after every time remembered so far."""
-        spacing_s = 1.0 / self.config.max_rate_hz
-        if len(self._times_s) >= 2 and t_s - self._times_s[-2] < spacing_s:
-            self._times_s.pop()
+        spacing_s = 1.0 / self.config.max_rate_hz - 1e-6
+        if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
+            self._times_s.pop()                      # it was there as the newest only
             self._features.pop()
         self._times_s.append(t_s)
         self._features.append(feature)

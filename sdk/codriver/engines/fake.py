@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.engines import Arrays, Signature, Tensor, compare
+from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
 from codriver.errors import EngineError
 
 
@@ -25,8 +25,7 @@ class FakeEngine:
     def infer(self, inputs: Arrays) -> Arrays:
         if self._closed:
             raise EngineError("this engine is closed; open the bundle again")
-        found = {name: Tensor(str(values.dtype), values.shape) for name, values in inputs.items()}
-        compare("inputs", found, self._signature.inputs)
+        check_tensors("inputs given", describe(inputs), self._signature.inputs)
         means = {name: _weighted_mean(inputs[name], weights) for name, weights in self._weights.items()}
         levels = {name: self._level(name, means) for name in self._patterns}
         return {name: (pattern * levels[name]).astype(np.float32) for name, pattern in self._patterns.items()}
