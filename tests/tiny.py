@@ -1,6 +1,6 @@
-"""A bundle so small that a test makes and steps it in milliseconds, yet real: ONNX graphs that obey the contract.
+"""A bundle so small that a test makes it in milliseconds, yet real: ONNX graphs that obey the contract.
 
-The graphs are random linear maps over everything they are given, so whatever is put in another place gives another answer.
+The graphs are random linear maps over all they are given: what is put in another place changes the answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from codriver.golden import write_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
-from codriver.tasks import AIDE, JOINTS, STREAMS
+from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
 DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
@@ -26,10 +26,8 @@ DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
 def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Manifest:
     """A draft, without files and id, of a bundle with these streams."""
-    tasks = tuple(
-        TaskSpec(name=task.name, labels=task.labels, needs_any=tuple(v for v in task.needs_any if v in streams))
-        for task in AIDE.tasks
-    )
+    needs = {task.name: tuple(view for view in task.needs_any if view in streams) for task in AIDE.tasks}
+    tasks = [TaskSpec(name=task.name, labels=task.labels, needs_any=needs[task.name]) for task in AIDE.tasks]
     draft = Manifest(
         name="tiny",
         target="test",
@@ -39,10 +37,7 @@ def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Mani
         seed=0,
         tasks=tuple(task for task in tasks if task.needs_any),
         streams=tuple(_stream(name) for name in streams),
-        variants=(
-            VariantSpec(name="ort-x86", requires=("vnni",), encoder="ort-x86/encoder.onnx", fuser="ort-x86/fuser.onnx"),
-            VariantSpec(name="ort-x86-7bit", requires=(), encoder="ort-x86-7bit/encoder.onnx", fuser="ort-x86-7bit/fuser.onnx"),
-        ),
+        variants=(_variant("ort-x86", "vnni"), _variant("ort-x86-7bit")),
     )
     return replace(draft, **changes)
 
@@ -51,6 +46,12 @@ def _stream(name: str) -> StreamSpec:
     if name in JOINTS:
         return StreamSpec(name=name, kind="joints", size=SIZE_PX[name], feature=(5,))
     return StreamSpec(name=name, kind="image", size=SIZE_PX[name], feature=(2, 3, 3))
+
+
+def _variant(name: str, *requires: str) -> VariantSpec:
+    return VariantSpec(
+        name=name, requires=requires, encoder=f"{name}/encoder.onnx", fuser=f"{name}/fuser.onnx"
+    )
 
 
 def tiny_files(manifest: Manifest) -> dict[str, bytes]:
@@ -77,7 +78,8 @@ def tiny_fuser(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
     graph = _Graph(100 + seed)
     signature = manifest.fuser_signature
     for task in manifest.tasks:
-        parts = [graph.linear(name, tensor.shape, len(task.labels)) for name, tensor in signature.inputs.items()]
+        classes = len(task.labels)
+        parts = [graph.linear(name, tensor.shape, classes) for name, tensor in signature.inputs.items()]
         graph.add("Sum", parts, task.name)
     return graph.model(signature)
 
@@ -119,7 +121,9 @@ class _Graph:
         return model
 
 
-def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: bool = True, **changes: object) -> Path:
+def make_tiny_bundle(
+    out: Path, streams: tuple[str, ...] = STREAMS, *, golden: bool = True, **changes: object
+) -> Path:
     """Write a tiny bundle at `out`, with golden vectors that its own plain variant gave."""
     draft = tiny_manifest(streams, **changes)
     files: dict[str, bytes | Path] = dict(tiny_files(draft))
@@ -137,7 +141,7 @@ def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: b
 
 
 def tiny_steps(
-    count: int, rate_hz: float = 5.0, seed: int = 0, views: tuple[str, ...] = ("incar", "front", "left", "right")
+    count: int, rate_hz: float = 5.0, seed: int = 0, views: tuple[str, ...] = VIEWS
 ) -> list[tuple[dict[str, np.ndarray], float, Driver | None]]:
     """Random frames (40, 60, 3) and a random driver, as the arguments of Perceiver.step."""
     random = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,8 +12,9 @@ from codriver.engines import Arrays
 from codriver.errors import EngineError
 from codriver.manifest import Manifest, TaskSpec
 from codriver.percept import TaskResult, ViewStatus
+from codriver.window import ContextConfig
 
-LOST_S = 1.0                     # a camera that is silent for longer counts as lost (reference/integration.md 4.2)
+LOST_S = 1.0         # a camera that is silent for longer counts as lost (reference/integration.md 4.2)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -29,14 +31,18 @@ def view_status(now_s: float, seen_s: float | None) -> ViewStatus:
     if age_s == 0:
         return ViewStatus(status="ok", age_s=0.0, reason="")
     if age_s <= LOST_S:
-        return ViewStatus(status="late", age_s=age_s, reason=f"no frame in this step, the last one is {age_s:.2f} s old")
+        reason = f"no frame in this step, the last one is {age_s:.2f} s old"
+        return ViewStatus(status="late", age_s=age_s, reason=reason)
     return ViewStatus(status="lost", age_s=age_s, reason=f"no frame for {age_s:.1f} s")
 
 
 def task_results(
     manifest: Manifest, logits: Arrays, fresh: Mapping[str, bool], filled: int
 ) -> dict[str, TaskResult]:
-    """logits: (1, K) by task. fresh: whether a view fills the newest slot. filled: slots that hold any view."""
+    """Every task's answer, or why there is none.
+
+    logits: (1, K) by task. fresh: whether a view fills the newest slot. filled: slots that hold any view.
+    """
     results = {}
     for task in manifest.tasks:
         reason = _missing_view(task, fresh) or _gathering(manifest, filled)
@@ -52,10 +58,15 @@ def _missing_view(task: TaskSpec, fresh: Mapping[str, bool]) -> str:
 
 def _gathering(manifest: Manifest, filled: int) -> str:
     context = manifest.context
-    if filled >= context.min_context * context.slots:
+    if not is_gathering(context, filled):
         return ""
-    needed = int(np.ceil(context.min_context * context.slots))
+    needed = math.ceil(context.min_context * context.slots)
     return f"gathering context: {filled * context.slot_s:.1f} of {needed * context.slot_s:.1f} s"
+
+
+def is_gathering(context: ContextConfig, filled: int) -> bool:
+    """Whether too few slots are filled to answer anything."""
+    return filled < context.min_context * context.slots
 
 
 def _invalid(reason: str) -> TaskResult:
@@ -76,10 +87,10 @@ def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
 
 
 def check_finite(stage: str, outputs: Arrays) -> None:
-    """Raise an EngineError if a graph answered with NaN or infinity: that must not become a label or a memory."""
+    """Raise an EngineError if a graph answered NaN or infinity: neither may become a label or a memory."""
     for name, values in outputs.items():
         if not np.isfinite(values).all():
-            raise EngineError(f"the {stage} answered with NaN or infinity in {name}; run `codriver verify` on the bundle")
+            raise EngineError(f"the {stage} gave NaN or infinity in {name}; run `codriver verify` on it")
 
 
 def state_of(tasks: Mapping[str, TaskResult], views: Mapping[str, ViewStatus], gathering: bool) -> str:
@@ -87,5 +98,6 @@ def state_of(tasks: Mapping[str, TaskResult], views: Mapping[str, ViewStatus], g
         return "init"
     if not any(result.valid for result in tasks.values()):
         return "invalid"
-    sound = all(result.valid for result in tasks.values()) and all(view.status == "ok" for view in views.values())
-    return "ok" if sound else "degraded"
+    answered = all(result.valid for result in tasks.values())
+    seen = all(view.status == "ok" for view in views.values())
+    return "ok" if answered and seen else "degraded"

@@ -38,10 +38,10 @@ class Bundle:
         """The bytes of a listed file, if they are the ones that its manifest lists."""
         expected = self.manifest.files.get(name)
         if expected is None:
-            raise BundleError(f"{self.path}: {name} is not listed in {MANIFEST_NAME}; fetch or build the bundle anew")
+            raise BundleError(f"{self.path / name}: not listed in {MANIFEST_NAME}; fetch the bundle anew")
         data = _read_regular(self.path / name, expected.bytes)
         if hashlib.sha256(data).hexdigest() != expected.sha256:
-            raise BundleError(f"{self.path / name}: its sha256 is not the one in {MANIFEST_NAME}; fetch the bundle anew")
+            raise BundleError(f"{self.path / name}: changed, its sha256 is another; fetch the bundle anew")
         return data
 
     def choose_variant(self, features: Collection[str]) -> VariantSpec:
@@ -50,10 +50,8 @@ class Bundle:
             if set(variant.requires) <= set(features):
                 return variant
         wanted = "; ".join(f"{v.name} requires {', '.join(v.requires)}" for v in self.manifest.variants)
-        raise BundleError(
-            f"{self.path}: no variant suits this machine, which has {', '.join(sorted(features)) or 'no known feature'} "
-            f"({wanted}); build the bundle for this target"
-        )
+        has = ", ".join(sorted(features)) or "no feature that is known"
+        raise BundleError(f"{self.path}: {wanted}; this machine has {has}; build the bundle for this target")
 
     def variant(self, name: str) -> VariantSpec:
         """A variant by its name; a BundleError lists them otherwise."""
@@ -69,28 +67,38 @@ def file_spec(data: bytes) -> FileSpec:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Relative paths, with "/", of every file below the folder. Anything but folders and plain files is refused."""
+    """Relative paths, with "/", of every file below the folder; anything but folders and files is refused."""
     pending = [folder]
     while pending:
-        for entry in os.scandir(pending.pop()):
+        for entry in _entries(pending.pop()):
             if entry.is_dir(follow_symlinks=False):
                 pending.append(Path(entry.path))
             elif entry.is_file(follow_symlinks=False):
                 yield Path(entry.path).relative_to(folder).as_posix()
             else:
-                raise BundleError(f"{entry.path}: a link or a device, expected plain files only; fetch the bundle anew")
+                raise BundleError(f"{entry.path}: a link or a device, expected a file; fetch the bundle anew")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def _read_regular(path: Path, size: int) -> bytes:
-    """Bytes of a plain file of this size. Never follows a link, never waits for a pipe, never reads more."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    """Bytes of a plain file of this size. It follows no link, waits for no pipe and reads no more."""
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):            # not every system has all of them
+        flags |= getattr(os, name, 0)
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BundleError(f"{path}: not a plain file; fetch the bundle anew")
             if status.st_size != size:
-                raise BundleError(f"{path}: {status.st_size} bytes, expected {size}; the copy is damaged, fetch the bundle anew")
+                raise BundleError(f"{path}: {status.st_size} bytes, expected {size}; fetch the bundle anew")
             return file.read(size)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); fetch the bundle anew") from error

@@ -14,11 +14,12 @@ from codriver.bundle import SIGNATURE_NAME, Bundle, file_spec, walk
 from codriver.errors import BundleError
 from codriver.manifest import MANIFEST_NAME, Manifest
 from codriver.manifest_reader import parse_manifest
+from codriver.strict import is_plain_path
 
 
 @contextmanager
 def new_bundle(out: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary folder to fill and `seal`; when the block ends well, check it, and put it at `out` in one move.
+    """Give a temporary folder to fill and `seal`; when the block ends well, it is checked and moved to `out`.
 
     An older bundle at `out` is replaced; anything else there is refused before any work is done.
     """
@@ -37,7 +38,7 @@ def new_bundle(out: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def seal(folder: Path, draft: Manifest) -> Manifest:
-    """List and hash every file in the folder, write manifest.json beside them, and return the finished manifest."""
+    """List and hash every file in the folder, write manifest.json there, and return the finished manifest."""
     names = sorted(set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME})
     files = {name: file_spec((folder / name).read_bytes()) for name in names}
     data = replace(draft, files=files).with_id().to_json().encode()
@@ -47,9 +48,11 @@ def seal(folder: Path, draft: Manifest) -> Manifest:
 
 
 def write_bundle(out: str | os.PathLike[str], draft: Manifest, files: Mapping[str, bytes | Path]) -> Manifest:
-    """Write a bundle at `out`. draft: a manifest without files and id. files: path in the bundle -> bytes or a file."""
+    """Write a bundle at `out`. draft: a manifest without id and files. files: path -> bytes or a file."""
     with new_bundle(out) as folder:
         for name, source in files.items():
+            if not is_plain_path(name):
+                raise BundleError(f"path {name!r}, expected plain names of letters, digits, . _ - and /")
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
@@ -57,20 +60,21 @@ def write_bundle(out: str | os.PathLike[str], draft: Manifest, files: Mapping[st
 
 
 def _refuse_stranger(out: Path) -> None:
-    """Raise unless `out` is free, an empty folder, or a bundle that holds nothing but what its manifest lists."""
+    """Raise unless `out` is free, an empty folder, or a bundle that holds only what its manifest lists."""
     if not out.exists() and not out.is_symlink():
         return
+    way_out = "give another path or remove it yourself"
     if out.is_symlink() or not out.is_dir():
-        raise BundleError(f"{out}: is there and is not a bundle; give another path or remove it yourself")
+        raise BundleError(f"{out}: is there and is not the folder of a bundle; {way_out}")
     found = set(walk(out)) - {MANIFEST_NAME, SIGNATURE_NAME}
     if not found and not any(out.iterdir()):
         return
     try:
         listed = set(Manifest.read(out).files)
     except BundleError as error:
-        raise BundleError(f"{out}: is there and is not a bundle ({error}); give another path or remove it yourself") from error
+        raise BundleError(f"{out}: is there and is not a bundle ({error}); {way_out}") from error
     if found - listed:
-        raise BundleError(f"{out}: holds {sorted(found - listed)[0]}, which is not part of the bundle; move it away first")
+        raise BundleError(f"{out}: {min(found - listed)} is no part of the bundle there; move it away first")
 
 
 def _move(folder: Path, out: Path) -> None:
@@ -92,7 +96,7 @@ def _move(folder: Path, out: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Push every file and folder to the disk: a rename that survives a power cut must not point at lost bytes."""
+    """Push all of it to the disk: a rename that survives a power cut must not point at lost bytes."""
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
             with open(os.path.join(parent, name), "rb") as file:

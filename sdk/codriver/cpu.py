@@ -14,7 +14,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_features(cpuinfo: Path = CPUINFO, machine: str | None = None) -> frozenset[str]:
-    """Features that variants of a bundle may require: "x86" or "arm", "vnni", "dotprod". Unknown means absent."""
+    """What variants of a bundle may require: "x86" or "arm", "vnni", "dotprod". Unknown means absent."""
     machine = (machine or platform.machine()).lower()
     flags = _flags(cpuinfo)
     if machine in ("x86_64", "amd64", "i686", "i386"):
@@ -30,12 +30,13 @@ def _flags(cpuinfo: Path) -> frozenset[str]:
         lines = cpuinfo.read_text(errors="replace").splitlines()
     except OSError:
         return frozenset()
-    per_core = [set(line.partition(":")[2].split()) for line in lines if line.split(":")[0].strip() in ("flags", "Features")]
+    pairs = [line.partition(":") for line in lines]
+    per_core = [set(values.split()) for key, _, values in pairs if key.strip() in ("flags", "Features")]
     return frozenset(set.intersection(*per_core)) if per_core else frozenset()
 
 
 def default_threads() -> int:
-    """Physical cores that this process may run on: two threads on one core's two halves only get in each other's way."""
+    """Physical cores that this process may run on: two threads that share a core hinder each other."""
     if not hasattr(os, "sched_getaffinity"):
         return max(1, os.cpu_count() or 1)
     return max(1, len({_siblings(cpu) for cpu in _allowed()}))

@@ -1,4 +1,4 @@
-"""What a step is given, checked before anything happens: past this door all is trusted, and a refusal changed nothing."""
+"""What a step is given, checked before anything happens. Past this door all of it is trusted."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from codriver.preprocess import Box, Image, check_box, check_frame, check_keypoi
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One step's input, checked. Frames: (H, W, 3) uint8; boxes: x, y, width, height in pixels; keypoints (136, 3)."""
+    """One step's input, checked."""
 
-    frames: Mapping[str, Image]
-    t: float
-    boxes_px: Mapping[str, Box]                      # crop stream -> box
-    keypoints: NDArray[np.float32] | None
+    frames: Mapping[str, Image]                      # view -> (H, W, 3) uint8
+    t: float                                         # capture time, seconds
+    boxes_px: Mapping[str, Box]                      # crop stream -> x, y, width, height in the in-car frame
+    keypoints: NDArray[np.float32] | None            # (136, 3) x, y in pixels of the in-car frame, score
 
 
 def check_step(
@@ -37,14 +37,15 @@ def check_step(
 
 
 def check_frames(views: tuple[str, ...], frames: object) -> dict[str, Image]:
-    """views: the names that the bundle knows."""
+    """View -> frame, all of them known and uint8 (H, W, 3). views: the names that the bundle knows."""
+    known = ", ".join(views)
     if not isinstance(frames, Mapping):
-        raise FrameError(f"frames: got {type(frames).__name__}, expected a dict of view name -> array; views: {', '.join(views)}")
+        raise FrameError(f"frames: got {type(frames).__name__}, expected a dict of arrays by view: {known}")
     if not frames:
-        raise FrameError(f"frames: got no frame, expected at least one of {', '.join(views)}; skip the step instead")
+        raise FrameError(f"frames: got no frame, expected at least one of {known}; skip the step instead")
     for view in frames:
         if view not in views:
-            raise FrameError(f"frames: view {view!r} is not one of {', '.join(views)}{_hint(view, views)}")
+            raise FrameError(f"frames: view {view!r} is not one of {known}{_hint(view, views)}")
         if frames[view] is None:
             raise FrameError(f"view {view!r}: got None; leave a view without a frame out of the dict")
     return {view: check_frame(view, frames[view]) for view in frames}
@@ -60,14 +61,17 @@ def check_time(last_t: float | None, t: object) -> float:
     if t is None:
         t = time.monotonic()
     if isinstance(t, bool | np.bool_) or not isinstance(t, int | float | np.integer | np.floating):
-        raise FrameError(f"t: got {type(t).__name__}, expected seconds as a number; convert datetimes with .timestamp()")
-    seconds = float(t)
+        raise FrameError(f"t: got {type(t).__name__}, expected seconds; convert a datetime with .timestamp()")
+    try:
+        seconds = float(t)
+    except OverflowError:                            # a whole number beyond all floats
+        seconds = math.inf
     if not math.isfinite(seconds):
         raise FrameError(f"t: got {seconds}, expected a finite capture time in seconds")
     if last_t is not None and seconds <= last_t:
-        what = "again" if seconds == last_t else f"which is {last_t - seconds:.3f} s before the last step's {last_t}"
         raise FrameError(
-            f"t: got {seconds} {what}, expected a later time; drop the frame, or call reset() to begin a new recording"
+            f"t: got {seconds}, expected a time after the last step's {last_t}; "
+            "drop the frame, or call reset() to begin a new recording"
         )
     return seconds
 
@@ -77,7 +81,7 @@ def check_driver(driver: object) -> tuple[dict[str, Box], NDArray[np.float32] | 
     if driver is None:
         return {}, None
     if not isinstance(driver, Driver):
-        raise FrameError(f"driver: got {type(driver).__name__}, expected codriver.Driver(face_px=..., body_px=..., keypoints=...)")
+        raise FrameError(f"driver: got {type(driver).__name__}, expected codriver.Driver(face_px=..., ...)")
     given = {"face": driver.face_px, "body": driver.body_px}
     boxes_px = {name: check_box(f"driver.{name}_px", box) for name, box in given.items() if box is not None}
     return boxes_px, None if driver.keypoints is None else check_keypoints(driver.keypoints)

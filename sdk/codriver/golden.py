@@ -1,7 +1,7 @@
 """Golden vectors: recorded steps and the answers they must lead to, so that a device first proves itself.
 
-golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and the
-probabilities expected after its last step.
+golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and
+the probabilities expected after its last step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCHEMA = 1
 GOLDEN_NAME = "golden.json"
 
 Frames = Mapping[str, NDArray[np.uint8]]
-Step = tuple[Frames, float, "Driver | None"]         # what Perceiver.step takes: frames (H, W, 3) BGR, seconds, driver
+Step = tuple[Frames, float, "Driver | None"]         # as Perceiver.step takes: (H, W, 3) BGR, seconds, driver
 Expected = Mapping[str, Mapping[str, float]]         # task -> label -> probability
 
 
@@ -37,7 +37,7 @@ class GoldenDifference:
     task: str
     max_abs: float                                   # largest difference of any class's probability
     tolerance: float
-    same_label: bool                                 # whether the likeliest class is the expected one in every clip
+    same_label: bool                                 # whether the likeliest class is always the expected one
 
     @property
     def ok(self) -> bool:
@@ -47,7 +47,7 @@ class GoldenDifference:
 def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, tolerance: float) -> Path:
     """Add one clip to `folder`/golden.json, which is made if it is not there yet, and return its path.
 
-    steps: frames in BGR, at rising times. expected: what the last step must answer. tolerance: of a probability.
+    steps: frames in BGR, at rising times. expected: the last step's answers. tolerance: of a probability.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,11 +55,9 @@ def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, 
     content: dict[str, Any] = {"schema": SCHEMA, "clips": []}
     if path.exists():
         content = json.loads(path.read_text())
-    content["clips"].append({
-        "tolerance": float(tolerance),
-        "steps": [_write_step(folder, step) for step in steps],
-        "expected": {task: {label: float(p) for label, p in answer.items()} for task, answer in expected.items()},
-    })
+    answers = {task: {label: float(p) for label, p in answer.items()} for task, answer in expected.items()}
+    recorded = [_write_step(folder, step) for step in steps]
+    content["clips"].append({"tolerance": float(tolerance), "steps": recorded, "expected": answers})
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     return path
 
@@ -88,9 +86,9 @@ def _write_png(folder: Path, frame: NDArray[np.uint8]) -> str:
 
 
 def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
-    """Step through every golden clip of the perceiver's bundle and compare. Its own recording is forgotten: it is reset.
+    """Step through every golden clip of the perceiver's bundle and compare, task by task.
 
-    A BundleError says if there are no golden vectors, or a clip ends without an answer.
+    The perceiver is reset. A BundleError says if there is no golden vector, or no answer to one.
     """
     worst: dict[str, GoldenDifference] = {}
     for number, (steps, expected, tolerance) in enumerate(read_golden(perceiver.bundle)):
@@ -103,7 +101,7 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
             result = percept.tasks.get(task)
             if result is None or not result.valid:
                 reason = "the bundle has no such task" if result is None else result.reason
-                raise BundleError(f"golden clip {number}: no answer for {task}: {reason}; build the bundle anew")
+                raise BundleError(f"golden clip {number}: no {task} ({reason}); build the bundle anew")
             found = _difference(task, answer, result.probabilities, tolerance)
             worst[task] = _worse(worst.get(task), found)
     perceiver.reset()
@@ -135,7 +133,7 @@ def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
 
 
 def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
-    """Each clip's steps, expected probabilities and tolerance. Everything is read through the bundle, hence checked."""
+    """Each clip's steps, expected probabilities and tolerance, all of it read through the bundle's checks."""
     path = bundle.manifest.golden
     if path is None:
         raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")
@@ -144,8 +142,9 @@ def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{bundle.path / path}: not JSON ({error}); build the bundle anew") from error
     fields = Fields(path, content)
-    if fields.integer("schema") != SCHEMA:
-        raise BundleError(f"{bundle.path / path}: another schema than {SCHEMA}; update codriver or build the bundle anew")
+    schema = fields.integer("schema")
+    if schema != SCHEMA:
+        raise BundleError(f"{bundle.path / path}: schema {schema}, expected {SCHEMA}; update codriver")
     clips = fields.objects("clips")
     fields.end()
     if not clips:

@@ -32,7 +32,10 @@ class TaskSpec:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "name": self.name, "kind": self.kind, "labels": list(self.labels), "needs_any": list(self.needs_any),
+            "name": self.name,
+            "kind": self.kind,
+            "labels": list(self.labels),
+            "needs_any": list(self.needs_any),
         }
 
 
@@ -70,7 +73,12 @@ class VariantSpec:
     fuser: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "requires": list(self.requires), "encoder": self.encoder, "fuser": self.fuser}
+        return {
+            "name": self.name,
+            "requires": list(self.requires),
+            "encoder": self.encoder,
+            "fuser": self.fuser,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,18 +136,17 @@ class Manifest:
     def fuser_signature(self) -> Signature:
         """float32 (1, T, *feature) per stream and mask (1, S, T) -> float32 logits (1, K) per task."""
         slots = self.context.slots
-        inputs = {stream.feature_name: Tensor("float32", (1, slots, *stream.feature)) for stream in self.streams}
+        inputs = {s.feature_name: Tensor("float32", (1, slots, *s.feature)) for s in self.streams}
         inputs["mask"] = Tensor("float32", (1, len(self.streams), slots))
-        return Signature(
-            inputs=inputs, outputs={task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
-        )
+        outputs = {task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
+        return Signature(inputs=inputs, outputs=outputs)
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""
         return json.dumps(self._content(), indent=1, allow_nan=False) + "\n"
 
     def with_id(self) -> Manifest:
-        """The same manifest under its id: name and a hash over all of it, the hashes of the files included."""
+        """The same manifest under its id: its name and a hash over all of it, the files' hashes included."""
         content = replace(self, id="").to_json().encode()
         return replace(self, id=f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}")
 

@@ -1,4 +1,4 @@
-"""Read manifest.json strictly: what is unknown, missing, of another type or out of the bundle is a BundleError."""
+"""Read manifest.json strictly: whatever is unknown, missing, mistyped or out of place is a BundleError."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ MAX_MANIFEST_BYTES = 1 << 20
 def read_manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST_NAME
     if not folder.is_dir():
-        raise BundleError(f"{folder}: expected the folder of a bundle, found {'a file' if folder.exists() else 'nothing'}")
+        found = "a file" if folder.exists() else "nothing"
+        raise BundleError(f"{folder}: found {found}, expected the folder of a bundle; check the path")
     if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{path}: not there, so this is not a bundle; give the folder that holds {MANIFEST_NAME}")
-    with path.open("rb") as file:
-        data = file.read(MAX_MANIFEST_BYTES + 1)
+        raise BundleError(f"{path}: no such file, so this is not a bundle; give the folder that holds it")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if len(data) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: more than {MAX_MANIFEST_BYTES} bytes, no manifest is that large; fetch the bundle anew")
+        raise BundleError(f"{path}: over {MAX_MANIFEST_BYTES} bytes, too long by far; fetch the bundle anew")
     return data
 
 
@@ -41,7 +45,7 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         content = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{MANIFEST_NAME}: not JSON ({error}); the copy is damaged, fetch the bundle anew") from error
+        raise BundleError(f"{MANIFEST_NAME}: not JSON ({error}); fetch the bundle anew") from error
     fields = Fields(MANIFEST_NAME, content)
     schema = fields.integer("schema")
     if schema != SCHEMA:
@@ -50,7 +54,7 @@ def parse_manifest(data: bytes) -> Manifest:
     manifest = _manifest(fields)
     check_manifest(manifest)
     if not _untouched(manifest, data):
-        raise BundleError(f"{MANIFEST_NAME}: changed since it was written (id {manifest.id}); fetch or build the bundle anew")
+        raise BundleError(f"{MANIFEST_NAME}: changed since {manifest.id} was made; fetch the bundle anew")
     return manifest
 
 
@@ -59,7 +63,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _untouched(manifest: Manifest, data: bytes) -> bool:
-    """Whether these are the very bytes that codriver would write: no key twice, no number spelled otherwise."""
+    """Whether these are the bytes that codriver would write: no key twice, no number spelled otherwise."""
     try:
         return manifest.to_json().encode() == data and manifest.with_id().id == manifest.id
     except (ValueError, RecursionError):             # 1e999, or nested too deep

@@ -12,36 +12,36 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.answers import check_finite, state_of, task_results, view_status
+from codriver.answers import check_finite, is_gathering, state_of, task_results, view_status
 from codriver.bundle import Bundle
+from codriver.context import Context
 from codriver.cpu import cpu_features
 from codriver.door import check_step
-from codriver.engines import ENGINES, Engine, open_engine
+from codriver.engines import ENGINES, Arrays, Engine, open_engine
 from codriver.errors import CodriverError, ConfigError
 from codriver.manifest import Manifest, VariantSpec
 from codriver.percept import Driver, Percept
 from codriver.streams import EncoderInputs
-from codriver.window import Memory
 
 COLORS = ("bgr", "rgb")
+STAGES = ("preprocess", "encode", "fuse")
+Engines = tuple[Engine, Engine]                      # encoder, fuser
 
 
 class Perceiver:
     """A bundle at work. Make one with `Perceiver.open`; one thread at a time may use it.
 
-    A step encodes only its own frames. What it remembers is their features, for as long as the context reaches back.
+    A step encodes only its own frames. It remembers their features for as long as the context reaches back.
     """
 
-    def __init__(self, bundle: Bundle, variant: VariantSpec, engines: tuple[Engine, Engine], color: str) -> None:
+    def __init__(self, bundle: Bundle, variant: VariantSpec, engines: Engines, color: str) -> None:
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
         self.variant = variant.name
         self.color = color
         self._encoder, self._fuser = engines
         self._inputs = EncoderInputs(self.manifest, color)
-        self._context = self.manifest.fuser_signature.zeros()                # (1, T, *feature) per stream, mask (1, S, T)
-        self._memories = {stream.name: Memory(self.manifest.context) for stream in self.manifest.streams}
-        self._seen_s: dict[str, float] = {}                                  # view -> capture time of its newest frame
+        self._context = Context(self.manifest)
         self._last_t: float | None = None
         self._sequence = 0
         self._closed = False
@@ -64,10 +64,7 @@ class Perceiver:
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name; None: the first in the bundle that this machine can run right.
         """
-        if color not in COLORS:
-            raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
+        _check_options(engine, threads, color)
         bundle = Bundle.open(path)
         chosen = bundle.variant(variant) if variant else bundle.choose_variant(cpu_features())
         perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, engine, threads), color)
@@ -86,33 +83,31 @@ class Perceiver:
         frames: view name -> (H, W, 3) uint8, any size, any subset of the bundle's views but at least one.
         t: capture time in seconds, later than the last step's; None: now, on the monotonic clock.
         driver: where the driver is in this in-car frame; each part is optional.
-        A FrameError means that nothing was remembered. After an EngineError the step may be remembered; go on or reset.
+        After a FrameError all is as it was before. After an EngineError the frames may be remembered: go on.
         """
         with self._mine():
-            started_s = time.perf_counter()
+            times_s = [time.perf_counter()]
             request = check_step(self.manifest.views, self._last_t, frames, t, driver)
             present = self._inputs.fill(request)
-            prepared_s = time.perf_counter()
+            times_s.append(time.perf_counter())
             self._remember(request.t, present)
-            encoded_s = time.perf_counter()
-            mask = self._recall(request.t)                                   # (S, T)
-            logits = self._fuser.infer(self._context)
+            times_s.append(time.perf_counter())
+            mask = self._context.recall(request.t)                           # (S, T)
+            logits = self._fuser.infer(self._context.inputs)
             check_finite("fuser", logits)
-            fused_s = time.perf_counter()
-            percept = self._answer(request.t, mask, logits, (started_s, prepared_s, encoded_s, fused_s))
+            times_s.append(time.perf_counter())
+            percept = self._answer(request.t, mask, logits, times_s)
             self._sequence += 1
             return percept
 
     def reset(self) -> None:
         """Forget all frames and times, as before a new recording. `sequence` goes on."""
         with self._mine():
-            for memory in self._memories.values():
-                memory.clear()
-            self._seen_s.clear()
+            self._context.clear()
             self._last_t = None
 
     def warm_up(self, runs: int = 2) -> None:
-        """Run both graphs on zeros, so that the first step is as fast as the rest. The state stays as it is."""
+        """Run both graphs on zeros, so that the first step is as fast as the rest. No state changes."""
         with self._mine():
             for _ in range(runs):
                 self._encoder.infer(self.manifest.encoder_signature.zeros())
@@ -139,7 +134,7 @@ class Perceiver:
     def _mine(self) -> Iterator[None]:
         if not self._lock.acquire(blocking=False):
             raise CodriverError(
-                "this Perceiver is at work in another thread; give each thread its own, or pass frames through a queue"
+                "this Perceiver is at work in another thread; give each thread its own, or queue the frames"
             )
         try:
             if self._closed:
@@ -154,53 +149,46 @@ class Perceiver:
         kept = {name: features[f"{name}_feature"][0] for name in present}
         check_finite("encoder", kept)
         self._last_t = t
-        for name, feature in kept.items():
-            self._memories[name].push(feature, t)
-            if name in self.manifest.views:
-                self._seen_s[name] = t
+        self._context.remember(kept, t)
 
-    def _recall(self, t: float) -> NDArray[np.bool_]:
-        """Fill the fuser's inputs with the context that ends at `t`; return which slots each stream fills: (S, T)."""
-        mask = np.zeros(self._context["mask"].shape[1:], dtype=np.bool_)
-        for place, (name, memory) in enumerate(self._memories.items()):
-            memory.forget_before(t - self.manifest.context.span_s)
-            mask[place] = memory.fill(t, self._context[f"{name}_feature"][0])
-        self._context["mask"][0] = mask
-        return mask
-
-    def _answer(
-        self, t: float, mask: NDArray[np.bool_], logits: dict[str, NDArray[np.float32]], times_s: tuple[float, ...]
-    ) -> Percept:
+    def _answer(self, t: float, mask: NDArray[np.bool_], logits: Arrays, times_s: list[float]) -> Percept:
+        """mask: (S, T). logits: (1, K) by task. times_s: when the first stage began and each one ended."""
         manifest = self.manifest
         rows = {stream.name: mask[place] for place, stream in enumerate(manifest.streams)}
         filled = int(np.any([rows[view] for view in manifest.views], axis=0).sum())
-        tasks = task_results(manifest, logits, {view: bool(rows[view][-1]) for view in manifest.views}, filled)
-        views = {view: view_status(t, self._seen_s.get(view)) for view in manifest.views}
-        gathering = filled < manifest.context.min_context * manifest.context.slots
-        started_s, prepared_s, encoded_s, fused_s = times_s
+        fresh = {view: bool(rows[view][-1]) for view in manifest.views}
+        tasks = task_results(manifest, logits, fresh, filled)
+        views = {view: view_status(t, self._context.seen_s.get(view)) for view in manifest.views}
         return Percept(
             t=t,
             sequence=self._sequence,
-            state=state_of(tasks, views, gathering),
+            state=state_of(tasks, views, is_gathering(manifest.context, filled)),
             tasks=tasks,
             views=views,
             context=filled / manifest.context.slots,
-            latency_ms={
-                "preprocess": (prepared_s - started_s) * 1e3,
-                "encode": (encoded_s - prepared_s) * 1e3,
-                "fuse": (fused_s - encoded_s) * 1e3,
-                "total": (time.perf_counter() - started_s) * 1e3,
-            },
+            latency_ms=_latency_ms(times_s),
             model=manifest.id,
         )
 
 
-def _open_engines(bundle: Bundle, variant: VariantSpec, engine: str, threads: int | None) -> tuple[Engine, Engine]:
-    manifest = bundle.manifest
+def _latency_ms(times_s: list[float]) -> dict[str, float]:
+    stages = {name: (times_s[place + 1] - times_s[place]) * 1e3 for place, name in enumerate(STAGES)}
+    return stages | {"total": (time.perf_counter() - times_s[0]) * 1e3}
+
+
+def _check_options(engine: str, threads: int | None, color: str) -> None:
+    if color not in COLORS:
+        raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
     if engine not in ("auto", *ENGINES):
         raise ConfigError(f"engine {engine!r}: expected auto or one of {', '.join(ENGINES)}")
+
+
+def _open_engines(bundle: Bundle, variant: VariantSpec, engine: str, threads: int | None) -> Engines:
+    manifest = bundle.manifest
     if engine not in ("auto", "fake", manifest.engine):
-        raise ConfigError(f"engine {engine!r}: this bundle is built for {manifest.engine}; use that, auto or fake")
+        raise ConfigError(f"engine {engine!r}: the bundle is for {manifest.engine}; use that, auto or fake")
     name = manifest.engine if engine == "auto" else engine
     encoder = open_engine(name, bundle.read(variant.encoder), manifest.encoder_signature, threads=threads)
     try:

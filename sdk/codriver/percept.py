@@ -16,7 +16,7 @@ STATES = ("init", "ok", "degraded", "invalid")
 
 @dataclass(frozen=True, kw_only=True)
 class Driver:
-    """Where the driver is in the in-car frame, from a detector or pose estimator of yours. Each part is optional."""
+    """Where the driver is in the in-car frame, by your detector or pose estimator; each optional."""
 
     face_px: Sequence[float] | None = None            # x, y, width, height
     body_px: Sequence[float] | None = None            # x, y, width, height
@@ -25,12 +25,12 @@ class Driver:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """One task's answer. While invalid there is no label: never a confident class that nobody can vouch for."""
+    """One task's answer. While invalid there is no label: never a class that nobody can vouch for."""
 
     label: str | None
     index: int | None
     probability: float | None
-    probabilities: Mapping[str, float]                # label -> probability, in class order; empty while invalid
+    probabilities: Mapping[str, float]                # by label, in class order; empty while invalid
     valid: bool
     reason: str                                       # why it is invalid; "" while valid
 
@@ -66,7 +66,7 @@ class Percept:
     state: str                                        # one of STATES
     tasks: Mapping[str, TaskResult]
     views: Mapping[str, ViewStatus]
-    context: float                                    # share of the context's slots that hold at least one view
+    context: float                                    # share of the context's slots that hold a view
     latency_ms: Mapping[str, float]                   # preprocess, encode, fuse, total
     model: str                                        # bundle id
 

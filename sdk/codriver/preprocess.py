@@ -37,19 +37,28 @@ def check_frame(view: str, frame: object) -> Image:
 
 
 def resize(image: Image, size_px: int) -> Image:
-    """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE; shrinking averages areas."""
+    """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE. Shrinking averages.
+
+    Large frames are halved first, for which OpenCV has a quick way: 1080p takes a fifth of the time that one
+    step of averaging would, 720p half. What is averaged is the same but for a pixel at the edges.
+    """
     import cv2
 
     height, width = image.shape[:2]
+    while height >= 2 * size_px and width >= 2 * size_px:
+        height, width = height // 2, width // 2
+        even = image[: 2 * height, : 2 * width]                              # the last odd row or column goes
+        image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if (height, width) == (size_px, size_px):
         return np.ascontiguousarray(image)
     shrinks = height >= size_px and width >= size_px
-    resized: Image = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized: Image = cv2.resize(image, (size_px, size_px), interpolation=interpolation)
     return resized
 
 
 def crop(image: Image, box_px: Box, min_px: tuple[int, int]) -> Image | None:
-    """Cut the box out of the frame, clamped to it on the right axes; None if what is left is smaller than `min_px`.
+    """Cut the box out of the frame, clamped to it on the right axes; None if less than `min_px` is left.
 
     image: (H, W, 3). box_px: x, y, width, height; may reach outside. min_px: width, height.
     """
@@ -65,37 +74,37 @@ def crop(image: Image, box_px: Box, min_px: tuple[int, int]) -> Image | None:
 
 
 def check_box(name: str, box_px: object) -> Box:
-    """Return the box if it is four numbers; a FrameError says what came otherwise. What it covers is `crop`'s business."""
+    """Return the box if it is four numbers, whatever they cover; a FrameError says what came otherwise."""
+    expected = "expected four numbers: x, y, width, height in pixels"
     try:
         values = np.asarray(box_px, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise FrameError(f"{name}: got {box_px!r:.80}, expected four numbers x, y, width, height in pixels") from error
+        raise FrameError(f"{name}: got {str(box_px)[:80]!r}, {expected}") from error
     if values.shape != (4,):
-        raise FrameError(f"{name}: got shape {values.shape}, expected four numbers x, y, width, height in pixels")
+        raise FrameError(f"{name}: got shape {values.shape}, {expected}")
     return tuple(values.tolist())
 
 
 def check_keypoints(keypoints: object) -> NDArray[np.float32]:
-    """Return the keypoints as float32 (136, 3); a FrameError says what came otherwise. NaN and infinity may be there."""
+    """Return the keypoints as float32 (136, 3), NaN and all; a FrameError says what came otherwise."""
+    expected = f"expected an array ({KEYPOINTS}, 3): Halpe-136, x y score"
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.asarray(keypoints, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise FrameError(
-            f"keypoints: got {type(keypoints).__name__} that is no array of numbers, expected ({KEYPOINTS}, 3)"
-        ) from error
+        raise FrameError(f"keypoints: got {type(keypoints).__name__}, {expected}") from error
     if values.shape != (KEYPOINTS, 3):
-        raise FrameError(f"keypoints: got shape {values.shape}, expected ({KEYPOINTS}, 3): Halpe-136, x y score")
+        raise FrameError(f"keypoints: got shape {values.shape}, {expected}")
     return values
 
 
 def joints_from_keypoints(
     keypoints: NDArray[np.float32], width_px: int, height_px: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Halpe-136 keypoints -> posture (26, 3) and gesture (42, 3), each x, y in -0.25..1.25 of the frame, score 0..1.
+    """Halpe-136 keypoints -> posture (26, 3), gesture (42, 3): x, y in -0.25..1.25 of the frame, score 0..1.
 
-    keypoints: (136, 3) x, y in pixels of the in-car frame, score. A point that is not finite becomes all zeros.
-    AIDE's y can exceed the frame and most scores are low, so neither means "missing" (reference: UbH-GCN's statistics).
+    keypoints: (136, 3) x, y in pixels of the in-car frame, score. A point that is not finite becomes zeros.
+    AIDE's y can exceed the frame and most scores are low, so neither means "missing" (UbH-GCN's statistics).
     """
     keypoints = check_keypoints(keypoints)
     scaled = keypoints / np.array([width_px, height_px, 1.0], dtype=np.float32)

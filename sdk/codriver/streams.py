@@ -6,7 +6,7 @@ from codriver.door import Request
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
 from codriver.preprocess import MIN_BODY_PX, MIN_FACE_PX, Image, crop, joints_from_keypoints, resize
-from codriver.tasks import CROPS, JOINTS
+from codriver.tasks import JOINTS
 
 MIN_CROP_PX = {"face": MIN_FACE_PX, "body": MIN_BODY_PX}
 
@@ -20,7 +20,7 @@ class EncoderInputs:
         self._swap = color != manifest.color
 
     def fill(self, request: Request) -> tuple[str, ...]:
-        """Write the newest frames, zeros for streams that are absent; return the names of the present ones, in order."""
+        """Write the newest frames, and zeros where a stream is absent; return the names of those present."""
         images = self._images(request)
         joints = self._joints(request)
         present = []
@@ -41,14 +41,14 @@ class EncoderInputs:
         images = dict(request.frames)
         incar = request.frames.get("incar")
         if incar is not None:
-            for name in CROPS:
-                cut = crop(incar, request.boxes_px[name], MIN_CROP_PX[name]) if name in request.boxes_px else None
+            for name, box_px in request.boxes_px.items():
+                cut = crop(incar, box_px, MIN_CROP_PX[name])
                 if cut is not None:
                     images[name] = cut
         return images
 
     def _joints(self, request: Request) -> Arrays:
-        """Empty without an in-car frame, whose size the points are scaled by, or when not one point is finite."""
+        """Empty without an in-car frame, by whose size points are scaled, or when not one point is finite."""
         incar = request.frames.get("incar")
         if incar is None or request.keypoints is None:
             return {}

@@ -1,4 +1,4 @@
-"""Read JSON objects key by key: a missing key, a wrong type or a key left over is a BundleError that says where."""
+"""Read JSON objects key by key: a key missing, mistyped or left over is a BundleError that says where."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ T = TypeVar("T")
 PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", re.ASCII)
 
 
+def is_plain_path(path: str) -> bool:
+    """Whether a path stays in its folder, on every system."""
+    return PATH.fullmatch(path) is not None
+
+
+MAX_NUMBER = 1e30                    # fits a float32; nothing that is measured here comes near
+
+
 class Fields:
     """One JSON object. `where` is the file and the place in it, for messages."""
 
     def __init__(self, where: str, content: object) -> None:
         if not isinstance(content, dict):
-            raise BundleError(f"{where}: got {_kind(content)}, expected an object; fetch or build the bundle anew")
+            raise BundleError(f"{where}: got {_kind(content)}, expected an object; fetch the bundle anew")
         self._where = where
         self._left = dict(content)
 
@@ -51,8 +59,8 @@ class Fields:
         return tuple(self._number(key, item) for item in self._typed(key, list, value))
 
     def _number(self, key: str, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.fault(f"{key} is {_kind(value)}, expected a finite number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
+            raise self.fault(f"{key} is {_kind(value)}, expected a number of a sane size")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
@@ -63,8 +71,11 @@ class Fields:
 
     def numbers_by_two_names(self, key: str) -> dict[str, dict[str, float]]:
         outer = self.object(key)
-        inners = {name: outer.object(name) for name in list(outer._left)}
-        return {name: {label: inner.number(label) for label in list(inner._left)} for name, inner in inners.items()}
+        return {name: outer._numbers_by_name(name) for name in list(outer._left)}
+
+    def _numbers_by_name(self, key: str) -> dict[str, float]:
+        inner = self.object(key)
+        return {name: inner.number(name) for name in list(inner._left)}
 
     def numbers_or_none(self, key: str) -> tuple[float, ...] | None:
         value = self._take(key)
@@ -101,8 +112,8 @@ class Fields:
         return None if value is None else self.checked_path(self._typed(key, str, value))
 
     def checked_path(self, path: str) -> str:
-        if not PATH.fullmatch(path):
-            raise self.fault(f"path {path!r} could lead out of the bundle; expected names of a-z 0-9 . _ - joined by /")
+        if not is_plain_path(path):
+            raise self.fault(f"path {path!r}, expected plain names of letters, digits, . _ - joined by /")
         return path
 
     def end(self) -> None:
@@ -118,4 +129,4 @@ def _kind(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return "a number with a fraction" if isinstance(value, float) else _NAMES.get(type(value), type(value).__name__)
+    return _NAMES.get(type(value), "a number with a fraction")

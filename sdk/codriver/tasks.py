@@ -29,7 +29,7 @@ class Task:
     def index(self, label: str) -> int:
         """Index of a class by its exact name; a ConfigError lists the classes otherwise."""
         if label not in self.labels:
-            raise ConfigError(f"task {self.name}: {label!r} is not a class; expected one of {', '.join(self.labels)}")
+            raise ConfigError(f"task {self.name}: got {label!r}, expected one of {', '.join(self.labels)}")
         return self.labels.index(label)
 
 
@@ -65,7 +65,13 @@ AIDE = TaskSet(
             name="driver_behavior",
             title="Driver behaviour",
             labels=(
-                "Smoking", "Making Phone", "Looking Around", "Dozing Off", "Normal Driving", "Talking", "Body Movement",
+                "Smoking",
+                "Making Phone",
+                "Looking Around",
+                "Dozing Off",
+                "Normal Driving",
+                "Talking",
+                "Body Movement",
             ),
             annotation_key="driver_behavior_label",
             needs_any=("incar",),
@@ -104,6 +110,6 @@ GROUPS = {
 }
 GROUP_OF = {stream: group for group, members in GROUPS.items() for stream in members}
 
-KEYPOINTS = 136                                      # Halpe-136: x, y in pixels of the in-car frame, and a score
+KEYPOINTS = 136                                      # Halpe-136: x, y in pixels of the in-car frame, score
 POSTURE_POINTS = tuple(range(26))
 GESTURE_POINTS = tuple(range(94, 136))

@@ -1,7 +1,7 @@
 """Time: which remembered features fill the context, and the memory they come from.
 
-A context is `slots` instants, `slot_s` apart, the last of them now. Features are picked by capture time, never by
-counting frames, so a camera at 10, 15 or 30 Hz and a dropped frame are the same case.
+A context is `slots` instants, `slot_s` apart, the last of them now. Features are picked by capture time, not
+by counting frames, so a camera at 10, 15 or 30 Hz and a dropped frame are the same case.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ContextConfig:
 
 
 def pick_slots(times_s: NDArray[np.float64], now_s: float, config: ContextConfig) -> NDArray[np.int64]:
-    """For each slot, oldest first, the index into `times_s` of the nearest time, or -1 where none is near enough.
+    """For each slot, oldest first, the index into `times_s` of the nearest time, or -1 where none is near.
 
     times_s: (N,) capture times in seconds, ascending. Returns (slots,).
     Fed with 45 frames at 15 Hz this picks 0, 2, 5, 8, ... 44: AIDE's own sampling.
@@ -45,7 +45,7 @@ def pick_slots(times_s: NDArray[np.float64], now_s: float, config: ContextConfig
 
 @dataclass
 class Memory:
-    """What one stream remembers: encoded features with their capture times, no older than the context reaches."""
+    """What one stream remembers: encoded features with their capture times, no older than the context."""
 
     config: ContextConfig
     _times_s: deque[float] = field(default_factory=deque)
@@ -53,9 +53,9 @@ class Memory:
 
     def push(self, feature: Feature, t_s: float) -> None:
         """Remember a feature of time `t_s`, which lies after every time remembered so far."""
-        spacing_s = 1.0 / self.config.max_rate_hz
-        if len(self._times_s) >= 2 and t_s - self._times_s[-2] < spacing_s:
-            self._times_s.pop()
+        spacing_s = 1.0 / self.config.max_rate_hz - 1e-6
+        if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
+            self._times_s.pop()                      # it was there as the newest only
             self._features.pop()
         self._times_s.append(t_s)
         self._features.append(feature)
@@ -67,10 +67,11 @@ class Memory:
             self._features.popleft()
 
     def fill(self, now_s: float, out: Feature) -> NDArray[np.bool_]:
-        """Write the context's features into `out` (T, ...), zeros where a slot is empty; return which are filled."""
+        """Write the context into `out` (T, *feature), zeros where none is near; return the filled slots."""
         picked = pick_slots(np.array(self._times_s, dtype=np.float64), now_s, self.config)
-        for slot, index in enumerate(picked):
-            out[slot] = self._features[index] if index >= 0 else 0.0
+        empty = np.zeros(out.shape[1:], dtype=out.dtype)
+        chosen = [self._features[index] if index >= 0 else empty for index in picked]
+        np.concatenate(chosen, out=out.reshape(-1, *out.shape[2:]))          # one call copies them all
         return picked >= 0
 
     @property

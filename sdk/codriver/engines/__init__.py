@@ -63,14 +63,21 @@ def open_engine(name: str, graph: bytes, signature: Signature, *, threads: int |
     raise ConfigError(f"engine {name!r} is not known; this codriver has {', '.join(ENGINES)}")
 
 
-def compare(kind: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise an EngineError that names every input or output (`kind`) in which a graph departs from its signature."""
+def check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise an EngineError that names every tensor in which `found` departs from the signature.
+
+    what: whose tensors they are, for the message.
+    """
     faults = [f"{name} is missing" for name in expected if name not in found]
-    faults += [f"{name} is not in the manifest" for name in found if name not in expected]
+    faults += [f"{name} is not expected" for name in found if name not in expected]
     faults += [
         f"{name} is {found[name]}, expected {tensor}"
         for name, tensor in expected.items()
         if name in found and found[name] != tensor
     ]
     if faults:
-        raise EngineError(f"graph and manifest disagree on {kind}: {'; '.join(faults)}; rebuild the bundle")
+        raise EngineError(f"{what} do not fit the manifest: {'; '.join(faults)}")
+
+
+def describe(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    return {name: Tensor(str(values.dtype), values.shape) for name, values in arrays.items()}

@@ -1,19 +1,19 @@
-"""An engine without a runtime: answers that follow from the inputs alone, for tests and for trying out a bundle."""
+"""An engine without a runtime, for tests and for trying things out: its answers follow from the inputs."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.engines import Arrays, Signature, Tensor, compare
+from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
 from codriver.errors import EngineError
 
 
 class FakeEngine:
     """Every output is a fixed pattern scaled by a weighted mean of the inputs it belongs to.
 
-    `<stream>_feature` depends on the input `<stream>` alone where there is one; any other output depends on all
-    inputs. The weights differ from place to place, so an input in the wrong slot changes the answer.
+    `<stream>_feature` depends on the input `<stream>` alone where there is one; any other output depends on
+    all inputs. The weights differ from place to place, so an input in the wrong slot changes the answer.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -25,9 +25,10 @@ class FakeEngine:
     def infer(self, inputs: Arrays) -> Arrays:
         if self._closed:
             raise EngineError("this engine is closed; open the bundle again")
-        compare("inputs", {name: Tensor(str(a.dtype), a.shape) for name, a in inputs.items()}, self._signature.inputs)
+        check_tensors("inputs given", describe(inputs), self._signature.inputs)
         means = {name: _weighted_mean(inputs[name], weights) for name, weights in self._weights.items()}
-        return {name: (pattern * self._level(name, means)).astype(np.float32) for name, pattern in self._patterns.items()}
+        levels = {name: self._level(name, means) for name in self._patterns}
+        return {name: (pattern * levels[name]).astype(np.float32) for name, pattern in self._patterns.items()}
 
     def _level(self, output: str, means: dict[str, float]) -> float:
         own = output.removesuffix("_feature")

@@ -1,0 +1,69 @@
+"""What a step costs beside its two graphs: run it on the device, with engines that take no time.
+
+    python -m tests.measure_overhead --rate-hz 15 --steps 200
+
+Frames are 1280 x 720 from four cameras with a driver; streams and features have the size of the real model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
+
+from codriver.bundle import Bundle
+from codriver.engines import Arrays, Signature
+from codriver.manifest import Manifest, StreamSpec
+from codriver.perceiver import Perceiver
+from codriver.percept import Driver
+from tests.tiny import tiny_manifest
+
+
+class Idle:
+    """Answers at once, always the same."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._outputs = signature.outputs
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        return {name: np.ones(tensor.shape, tensor.dtype) for name, tensor in self._outputs.items()}
+
+    def close(self) -> None:
+        pass
+
+
+def full_size(manifest: Manifest) -> Manifest:
+    def grown(stream: StreamSpec) -> StreamSpec:
+        if stream.kind == "joints":
+            return replace(stream, feature=(64,))
+        return replace(stream, size=224, feature=(32, 14, 14))
+
+    return replace(manifest, streams=tuple(grown(stream) for stream in manifest.streams))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate-hz", type=float, default=15.0)
+    parser.add_argument("--steps", type=int, default=200)
+    options = parser.parse_args()
+    manifest = full_size(tiny_manifest())
+    engines = Idle(manifest.encoder_signature), Idle(manifest.fuser_signature)
+    perceiver = Perceiver(Bundle(Path("nowhere"), manifest), manifest.variants[0], engines, "bgr")
+    random = np.random.default_rng(0)
+    frames = {view: random.integers(0, 256, (720, 1280, 3), np.uint8) for view in manifest.views}
+    keypoints = (random.random((136, 3)) * [1280, 720, 1]).astype(np.float32)
+    driver = Driver(face_px=(500, 100, 200, 200), body_px=(300, 50, 600, 600), keypoints=keypoints)
+    percepts = [perceiver.step(frames, n / options.rate_hz, driver) for n in range(60 + options.steps)][60:]
+    for stage in percepts[0].latency_ms:
+        times_ms = [percept.latency_ms[stage] for percept in percepts]
+        line = f"{stage:10}  median {np.median(times_ms):7.3f} ms   p99 {np.percentile(times_ms, 99):7.3f} ms\n"
+        sys.stdout.write(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What every engine promises, and what ONNX Runtime alone can get wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from codriver.engines import Arrays, Engine, Signature, Tensor, check_tensors, describe, open_engine
+from codriver.errors import BackendMissing, ConfigError, EngineError
+from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
+
+MANIFEST = tiny_manifest()
+ENCODER = tiny_encoder(MANIFEST).SerializeToString()
+FUSER = tiny_fuser(MANIFEST).SerializeToString()
+
+
+def random_inputs(signature: Signature, seed: int = 0) -> Arrays:
+    random = np.random.default_rng(seed)
+    return {
+        name: (random.random(tensor.shape) * (255 if tensor.dtype == "uint8" else 1)).astype(tensor.dtype)
+        for name, tensor in signature.inputs.items()
+    }
+
+
+@pytest.fixture(params=["onnxruntime", "fake"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=["encoder", "fuser"])
+def signature_and_graph(request: pytest.FixtureRequest) -> tuple[Signature, bytes]:
+    if request.param == "encoder":
+        return MANIFEST.encoder_signature, ENCODER
+    return MANIFEST.fuser_signature, FUSER
+
+
+@pytest.fixture
+def signature(signature_and_graph: tuple[Signature, bytes]) -> Signature:
+    return signature_and_graph[0]
+
+
+@pytest.fixture
+def engine(engine_name: str, signature_and_graph: tuple[Signature, bytes]) -> Iterator[Engine]:
+    signature, graph = signature_and_graph
+    engine = open_engine(engine_name, graph, signature, threads=1)
+    yield engine
+    engine.close()
+
+
+def test_outputs_have_the_names_types_and_shapes_of_the_signature(
+    engine: Engine, signature: Signature
+) -> None:
+    outputs = engine.infer(random_inputs(signature))
+    assert describe(outputs) == dict(signature.outputs)
+    assert all(np.isfinite(values).all() for values in outputs.values())
+
+
+def test_the_same_input_gives_the_same_output(engine: Engine, signature: Signature) -> None:
+    first, second = (engine.infer(random_inputs(signature)) for _ in range(2))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_another_input_gives_another_output(engine: Engine, signature: Signature) -> None:
+    first, second = (engine.infer(random_inputs(signature, seed)) for seed in range(2))
+    assert all(not np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_outputs_belong_to_the_caller(engine: Engine, signature: Signature) -> None:
+    first = engine.infer(random_inputs(signature))
+    kept = {name: values.copy() for name, values in first.items()}
+    second = engine.infer(random_inputs(signature, seed=1))
+    for name in first:
+        np.testing.assert_array_equal(first[name], kept[name])
+        assert not np.shares_memory(first[name], second[name])
+        first[name][:] = 0
+
+
+def test_inputs_are_not_written_to(engine: Engine, signature: Signature) -> None:
+    inputs = random_inputs(signature)
+    kept = {name: values.copy() for name, values in inputs.items()}
+    engine.infer(inputs)
+    for name in inputs:
+        np.testing.assert_array_equal(inputs[name], kept[name])
+
+
+@pytest.mark.parametrize("fault", ["missing", "shape", "dtype"])
+def test_inputs_that_do_not_fit_are_engine_errors(engine: Engine, signature: Signature, fault: str) -> None:
+    inputs = random_inputs(signature)
+    name = next(iter(inputs))
+    if fault == "missing":
+        del inputs[name]
+    else:
+        inputs[name] = inputs[name][:, :-1] if fault == "shape" else inputs[name].astype(np.float64)
+    with pytest.raises(EngineError, match=name):
+        engine.infer(inputs)
+
+
+def test_a_closed_engine_says_so(engine: Engine, signature: Signature) -> None:
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.infer(random_inputs(signature))
+
+
+@pytest.mark.parametrize("name", list(MANIFEST.fuser_signature.inputs))
+def test_two_slots_swapped_change_every_answer(engine_name: str, name: str) -> None:
+    engine = open_engine(engine_name, FUSER, MANIFEST.fuser_signature, threads=1)
+    inputs = random_inputs(MANIFEST.fuser_signature)
+    before = engine.infer(inputs)
+    axis = 2 if name == "mask" else 1  # (1, S, T) or (1, T, ...)
+    inputs[name] = np.ascontiguousarray(np.roll(inputs[name], 1, axis=axis))
+    after = engine.infer(inputs)
+    engine.close()
+    assert all(not np.allclose(before[task], after[task], atol=1e-7) for task in before)
+
+
+def test_one_stream_does_not_leak_into_the_feature_of_another(engine_name: str) -> None:
+    engine = open_engine(engine_name, ENCODER, MANIFEST.encoder_signature, threads=1)
+    inputs = random_inputs(MANIFEST.encoder_signature)
+    before = engine.infer(inputs)
+    inputs["front"] = 255 - inputs["front"]
+    after = engine.infer(inputs)
+    engine.close()
+    assert [name for name in before if not np.array_equal(before[name], after[name])] == ["front_feature"]
+
+
+def test_bytes_that_are_no_graph_are_an_engine_error() -> None:
+    with pytest.raises(EngineError, match="refused the graph"):
+        open_engine("onnxruntime", b"no graph", MANIFEST.encoder_signature)
+
+
+def test_a_graph_that_departs_from_the_manifest_is_named_with_both_shapes() -> None:
+    other = tiny_manifest(streams=("incar", "front", "left", "right"))
+    with pytest.raises(EngineError, match="graph's inputs do not fit the manifest: face is not expected"):
+        open_engine("onnxruntime", ENCODER, other.encoder_signature)
+    with pytest.raises(EngineError, match="gesture is missing"):
+        open_engine("onnxruntime", tiny_encoder(other).SerializeToString(), MANIFEST.encoder_signature)
+
+
+def test_a_tensor_of_another_type_is_named_with_both_types() -> None:
+    with pytest.raises(EngineError, match=r"x is uint8 \(1, 2\), expected float32 \(1, 2\)"):
+        check_tensors("inputs", {"x": Tensor("uint8", (1, 2))}, {"x": Tensor("float32", (1, 2))})
+
+
+def test_a_missing_runtime_is_a_backend_missing_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendMissing, match=r"pip install 'codriver\[onnxruntime\]'"):
+        open_engine("onnxruntime", ENCODER, MANIFEST.encoder_signature)
+
+
+def test_an_unknown_engine_is_a_config_error_that_lists_the_known() -> None:
+    with pytest.raises(ConfigError, match="'tpu' is not known; this codriver has onnxruntime, fake"):
+        open_engine("tpu", ENCODER, MANIFEST.encoder_signature)

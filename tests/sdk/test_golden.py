@@ -1,0 +1,142 @@
+"""A device first proves itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codriver.bundle import Bundle
+from codriver.bundle_writer import write_bundle
+from codriver.errors import BundleError
+from codriver.golden import check_golden, read_golden, write_golden
+from codriver.perceiver import Perceiver
+from codriver.tasks import AIDE
+from tests.tiny import make_tiny_bundle, tiny_files, tiny_manifest, tiny_steps
+
+
+def bundle_with_golden(out: Path, content: dict[str, Any]) -> Path:
+    """The tiny bundle with another golden.json and no pictures."""
+    draft = tiny_manifest(golden="golden.json")
+    write_bundle(out, draft, tiny_files(draft) | {"golden.json": json.dumps(content).encode()})
+    return out
+
+
+def test_the_variant_that_made_the_golden_vectors_meets_them(bundle_path: Path) -> None:
+    with Perceiver.open(bundle_path, variant="ort-x86-7bit") as perceiver:
+        differences = check_golden(perceiver)
+    assert [difference.task for difference in differences] == list(AIDE.names)
+    assert all(d.ok and d.same_label and d.max_abs < 1e-5 for d in differences)
+
+
+def test_another_model_does_not_meet_them(bundle_path: Path) -> None:
+    with Perceiver.open(bundle_path, variant="ort-x86") as perceiver:
+        assert not any(difference.ok for difference in check_golden(perceiver))
+
+
+def test_the_order_of_colours_in_the_users_frames_does_not_matter(bundle_path: Path) -> None:
+    with Perceiver.open(bundle_path, variant="ort-x86-7bit", color="rgb") as perceiver:
+        assert all(difference.max_abs < 1e-5 for difference in check_golden(perceiver))
+
+
+def test_checking_leaves_the_perceiver_as_after_reset(bundle_path: Path) -> None:
+    with Perceiver.open(bundle_path) as perceiver:
+        check_golden(perceiver)
+        assert perceiver.step(*tiny_steps(1)[0]).context == 1 / 16
+
+
+def test_steps_come_back_exactly_as_they_were_written(bundle_path: Path) -> None:
+    ((steps, _, tolerance),) = read_golden(Bundle.open(bundle_path))
+    assert tolerance == 0.01
+    for (frames, t, driver), (wrote_frames, wrote_t, wrote_driver) in zip(steps, tiny_steps(12), strict=True):
+        assert t == wrote_t and list(frames) == list(wrote_frames)
+        for view in frames:
+            np.testing.assert_array_equal(frames[view], wrote_frames[view])
+        assert driver is not None and wrote_driver is not None
+        assert driver.face_px == wrote_driver.face_px and driver.body_px == wrote_driver.body_px
+        np.testing.assert_array_equal(driver.keypoints, wrote_driver.keypoints)
+
+
+def test_a_frame_that_is_shown_twice_is_stored_once(tmp_path: Path) -> None:
+    frames, _, driver = tiny_steps(1)[0]
+    write_golden(
+        tmp_path, [(frames, 0.0, driver), (frames, 0.2, None)], {"driver_emotion": {"Peace": 1.0}}, 0.1
+    )
+    assert len(list(tmp_path.glob("*.png"))) == 4
+
+
+def test_clips_are_added_one_by_one_and_the_worst_counts(tmp_path: Path) -> None:
+    draft, folder = tiny_manifest(), tmp_path / "golden"
+    write_bundle(tmp_path / "plain", draft, tiny_files(draft))
+    with Perceiver.open(tmp_path / "plain") as perceiver:
+        for seed, shift in ((1, 0.0), (2, 0.02)):
+            perceiver.reset()
+            steps = tiny_steps(10, seed=seed)
+            percept = [perceiver.step(*step) for step in steps][-1]
+            expected = dict(percept.driver_emotion.probabilities)
+            expected["Peace"] += shift
+            write_golden(folder, steps, {"driver_emotion": expected}, tolerance=0.01)
+    files = tiny_files(draft) | {f"golden/{path.name}": path for path in folder.iterdir()}
+    write_bundle(tmp_path / "b", replace(draft, golden="golden/golden.json"), files)
+    with Perceiver.open(tmp_path / "b") as perceiver:
+        (difference,) = check_golden(perceiver)
+    assert difference.task == "driver_emotion" and not difference.ok
+    assert difference.max_abs == pytest.approx(0.02, abs=1e-6)
+
+
+def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
+    with Perceiver.open(make_tiny_bundle(tmp_path / "b", golden=False)) as perceiver:
+        with pytest.raises(BundleError, match="carries no golden vectors"):
+            check_golden(perceiver)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"schema": 2, "clips": []}, "schema 2, expected 1"),
+        ({"schema": 1, "clips": []}, "holds no clip"),
+        (
+            {"schema": 1, "clips": [{"steps": [], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]},
+            "without steps",
+        ),
+        (
+            {"schema": 1, "clips": [{"steps": [{"t": 0}], "expected": {}, "tolerance": 0.1}]},
+            "'frames' is missing",
+        ),
+        ({"schema": 1}, "'clips' is missing"),
+    ],
+)
+def test_golden_vectors_that_cannot_be_meant_are_refused(
+    tmp_path: Path, content: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BundleError, match=message):
+        list(read_golden(Bundle.open(bundle_with_golden(tmp_path / "b", content))))
+
+
+def test_a_picture_outside_the_bundle_is_never_opened(tmp_path: Path) -> None:
+    step = {
+        "t": 0,
+        "frames": {"incar": "../../etc/x.png"},
+        "face_px": None,
+        "body_px": None,
+        "keypoints": None,
+    }
+    content = {"schema": 1, "clips": [{"steps": [step], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]}
+    with pytest.raises(BundleError, match="not listed"):
+        list(read_golden(Bundle.open(bundle_with_golden(tmp_path / "b", content))))
+
+
+def test_a_clip_too_short_for_an_answer_is_refused(tmp_path: Path) -> None:
+    draft = tiny_manifest()
+    write_golden(tmp_path / "golden", tiny_steps(2), {"driver_emotion": {"Peace": 1.0}}, tolerance=0.01)
+    files = tiny_files(draft) | {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
+    write_bundle(tmp_path / "b", replace(draft, golden="golden/golden.json"), files)
+    with Perceiver.open(tmp_path / "b") as perceiver:
+        with pytest.raises(
+            BundleError, match=r"golden clip 0: no driver_emotion \(gathering context: 0.4 of 1.6 s\)"
+        ):
+            check_golden(perceiver)

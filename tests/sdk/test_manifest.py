@@ -1,0 +1,218 @@
+"""manifest.json is read strictly, and says the same after being written again."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codriver.engines import Tensor
+from codriver.errors import BundleError
+from codriver.manifest import Manifest
+from codriver.manifest_reader import parse_manifest
+from codriver.perceiver import Perceiver
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def data(bundle_path: Path) -> bytes:
+    return (bundle_path / "manifest.json").read_bytes()
+
+
+def test_reading_and_writing_gives_the_same_bytes(data: bytes) -> None:
+    assert parse_manifest(data).to_json().encode() == data
+
+
+def test_the_id_is_the_name_and_a_hash_over_all_else(data: bytes) -> None:
+    manifest = parse_manifest(data)
+    assert manifest.id.startswith("tiny-") and len(manifest.id) == len("tiny-") + 12
+    assert manifest.with_id() == manifest
+    assert replace(manifest, seed=1).with_id().id != manifest.id
+
+
+def test_signatures_follow_from_streams_tasks_and_context(data: bytes) -> None:
+    manifest = parse_manifest(data)
+    assert manifest.encoder_signature.inputs["incar"] == Tensor("uint8", (1, 12, 12, 3))
+    assert manifest.encoder_signature.inputs["gesture"] == Tensor("float32", (1, 42, 3))
+    assert manifest.encoder_signature.outputs["incar_feature"] == Tensor("float32", (1, 2, 3, 3))
+    assert manifest.fuser_signature.inputs["gesture_feature"] == Tensor("float32", (1, 16, 5))
+    assert manifest.fuser_signature.inputs["mask"] == Tensor("float32", (1, 8, 16))
+    assert manifest.fuser_signature.outputs["driver_behavior"] == Tensor("float32", (1, 7))
+
+
+def put(*keys: Any) -> Change:
+    """A change that sets the value at keys[:-1] to keys[-1]."""
+
+    def change(content: dict[str, Any]) -> None:
+        place: Any = content
+        for key in keys[:-2]:
+            place = place[key]
+        place[keys[-2]] = keys[-1]
+
+    return change
+
+
+def rename_file(path: str) -> Change:
+    return lambda content: content["files"].update({path: content["files"].pop("card.md")})
+
+
+REFUSED: dict[str, tuple[Change, str]] = {
+    "newer schema": (put("schema", 2), "schema 2, this codriver reads schema 1; update codriver"),
+    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 1; rebuild the bundle"),
+    "schema of another type": (put("schema", "1"), "schema is a text, expected a whole number"),
+    "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
+    "missing key": (lambda c: c.pop("seed"), "key 'seed' is missing"),
+    "unknown key": (put("surprise", 1), "key 'surprise' is not known"),
+    "unknown key further in": (put("context", "surprise", 1), "context: key 'surprise' is not known"),
+    "missing key further in": (
+        lambda c: c["streams"][1].pop("feature"),
+        r"streams\[1\]: key 'feature' is missing",
+    ),
+    "list for object": (put("context", []), "context: got a list, expected an object"),
+    "object for list": (put("tasks", {}), "tasks is an object, expected a list"),
+    "fraction for whole": (put("context", "slots", 16.5), "slots is a number with a fraction"),
+    "null for text": (put("name", None), "name is null, expected a text"),
+    "text in shape": (put("streams", 0, "feature", ["2"]), "feature is a text, expected a whole number"),
+    "no shape": (put("streams", 0, "feature", []), "stream incar has feature"),
+    "negative shape": (put("streams", 0, "feature", [-2, -3]), "stream incar has feature"),
+    "huge shape": (put("streams", 0, "feature", [1 << 40]), "stream incar has feature"),
+    "huge image": (put("streams", 0, "size_px", 1 << 20), "stream incar has size_px"),
+    "other points": (put("streams", 6, "points", 17), "posture has 17 points, expected 26"),
+    "joints as image": (
+        lambda c: c["streams"][6].update(kind="image", size_px=c["streams"][6].pop("points")),
+        "posture",
+    ),
+    "unknown stream": (put("streams", 0, "name", "roof"), "streams roof, front"),
+    "streams out of order": (lambda c: c["streams"].reverse(), "expected, in order, of incar, front"),
+    "no stream": (put("streams", []), "no stream is a view"),
+    "crop without its view": (lambda c: c["streams"].pop(0), "crops or joints without incar"),
+    "no task": (put("tasks", []), "no task"),
+    "task twice": (lambda c: c["tasks"].append(c["tasks"][0]), "task driver_emotion is there more than once"),
+    "unknown task": (put("tasks", 0, "name", "weather"), "task weather is not one of aide's"),
+    "labels out of order": (lambda c: c["tasks"][0]["labels"].reverse(), "driver_emotion has other labels"),
+    "other kind": (put("tasks", 0, "kind", "depth"), "is a 'depth', this codriver knows classification"),
+    "no view needed": (put("tasks", 0, "needs_any", []), "driver_emotion needs no view"),
+    "needs a crop": (put("tasks", 0, "needs_any", ["face"]), "needs face, which is not among the streams"),
+    "other colour": (put("color", "yuv"), "color 'yuv', expected bgr or rgb"),
+    "other engine": (put("engine", "abacus"), "engine 'abacus', known are"),
+    "no slots": (put("context", "slots", 0), "slots is 0, expected 1 to 256"),
+    "no time between slots": (put("context", "slot_s", 0), "slot_s is 0"),
+    "tolerance over a slot": (put("context", "tolerance_s", 0.3), "tolerance_s is 0.3"),
+    "no rate": (put("context", "max_rate_hz", -1), "max_rate_hz is -1"),
+    "share over one": (put("context", "min_context", 1.5), "min_context is 1.5"),
+    "no variant": (put("variants", []), "no variant"),
+    "variant twice": (put("variants", 1, "name", "ort-x86"), "variant ort-x86 is there more than once"),
+    "graph not listed": (put("variants", 0, "encoder", "other.onnx"), "other.onnx is used but not listed"),
+    "golden not listed": (put("golden", "other.json"), "other.json is used but not listed"),
+    "graph outside": (put("variants", 0, "encoder", "../encoder.onnx"), r"path '\.\./encoder.onnx'"),
+    "golden outside": (put("golden", "/golden.json"), "path '/golden.json'"),
+    "file absolute": (rename_file("/etc/passwd"), "path '/etc/passwd', expected plain names"),
+    "file above": (rename_file("a/../../b"), r"path 'a/\.\./\.\./b'"),
+    "file with backslash": (rename_file("a\\b"), "path"),
+    "file with drive": (rename_file("c:b"), "path 'c:b'"),
+    "file hidden": (rename_file(".git/config"), "path '.git/config'"),
+    "file with empty part": (rename_file("a//b"), "path 'a//b'"),
+    "file with zero": (rename_file("a\0b"), "path"),
+    "file with newline": (rename_file("a\n"), "path"),
+    "case clash": (
+        put("files", "CARD.md", {"sha256": "0" * 64, "bytes": 1}),
+        "card.md is there more than once",
+    ),
+    "manifest lists itself": (rename_file("manifest.json"), "manifest.json is listed among the files"),
+    "hash too short": (put("files", "card.md", "sha256", "abc"), "card.md: sha256 'abc', expected 64"),
+    "negative size": (put("files", "card.md", "bytes", -1), "card.md: -1 bytes"),
+    "huge size": (put("files", "card.md", "bytes", 1 << 40), "card.md"),
+    "another seed": (put("seed", 1), "changed since tiny-[0-9a-f]{12} was made"),
+    "another metric": (put("metrics", {"accuracy": 1.0}), "changed since"),
+    "another id": (put("id", "tiny-000000000000"), "changed since"),
+    "name with spaces": (put("name", "my bundle"), "name 'my bundle'"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_manifest_is_refused_for(fault: str, data: bytes) -> None:
+    change, message = REFUSED[fault]
+    content = json.loads(data)
+    change(content)
+    with pytest.raises(BundleError, match=message) as refusal:
+        parse_manifest((json.dumps(content, indent=1) + "\n").encode())
+    assert str(refusal.value).startswith("manifest.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "1", '"x"', "{}", "\xff", "[" * 100_000, '{"schema": 1e999}', '{"schema": NaN}',
+     '{"schema": ' + "9" * 5000 + "}", '{"schema": 1, "schema": 1}'],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_what_is_no_manifest_at_all_is_refused(text: str) -> None:
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        parse_manifest(text.encode("latin-1"))
+
+
+def test_every_truncation_is_refused(data: bytes) -> None:
+    for length in range(0, len(data), 97):
+        with pytest.raises(BundleError, match=r"manifest\.json"):
+            parse_manifest(data[:length])
+
+
+def test_every_flipped_bit_is_refused(data: bytes) -> None:
+    picker = random.Random(0)
+    for place in picker.sample(range(len(data)), 300):
+        changed = bytearray(data)
+        changed[place] ^= 1 << picker.randrange(8)
+        with pytest.raises(BundleError, match=r"manifest\.json"):
+            parse_manifest(bytes(changed))
+
+
+def test_a_key_given_twice_is_refused(data: bytes) -> None:
+    twice = data.replace(b' "seed": 0,', b' "seed": 1,\n "seed": 0,')
+    assert twice != data
+    with pytest.raises(BundleError, match="changed since"):
+        parse_manifest(twice)
+
+
+def test_numbers_that_json_cannot_hold_are_refused_among_the_free_values(data: bytes) -> None:
+    with pytest.raises(BundleError, match="changed since"):
+        parse_manifest(data.replace(b'"metrics": {}', b'"metrics": {"a": 1e999}'))
+    with pytest.raises(BundleError, match="not JSON"):
+        parse_manifest(data.replace(b'"metrics": {}', b'"metrics": {"a": Infinity}'))
+
+
+def test_a_manifest_over_a_mebibyte_is_not_parsed(own_bundle_path: Path) -> None:
+    (own_bundle_path / "manifest.json").write_bytes(b" " * ((1 << 20) + 1))
+    with pytest.raises(BundleError, match="over 1048576 bytes"):
+        Manifest.read(own_bundle_path)
+
+
+def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such file, so this is not a bundle"):
+        Perceiver.open(tmp_path)
+
+
+def test_a_path_that_is_not_there_or_a_file_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="found nothing, expected the folder of a bundle"):
+        Perceiver.open(tmp_path / "missing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BundleError, match="found a file"):
+        Perceiver.open(tmp_path / "file")
+
+
+def test_a_manifest_that_is_a_link_is_refused(own_bundle_path: Path, tmp_path: Path) -> None:
+    (own_bundle_path / "manifest.json").rename(tmp_path / "elsewhere.json")
+    (own_bundle_path / "manifest.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        Manifest.read(own_bundle_path)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the way digits are limited is new there")
+def test_a_number_of_a_million_digits_is_refused_quickly() -> None:
+    with pytest.raises(BundleError, match="not JSON"):
+        parse_manifest(b'{"schema": ' + b"1" * 1_000_000 + b"}")

@@ -1,0 +1,75 @@
+"""Pixels and keypoints as the graphs take them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from codriver.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1080, 1920), (720, 1280), (721, 1283), (224, 224), (100, 90), (1, 1), (5000, 7)]
+)
+def test_any_size_becomes_a_square_of_the_asked_size(shape: tuple[int, int]) -> None:
+    image = RANDOM.integers(0, 256, (*shape, 3), np.uint8)
+    square = resize(image, 224)
+    assert square.shape == (224, 224, 3) and square.dtype == np.uint8 and square.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(1080, 1920), (721, 1283), (448, 448), (30, 40), (224, 224)])
+def test_a_flat_colour_stays_as_it_is(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), (10, 128, 250), np.uint8)
+    assert (resize(image, 224) == (10, 128, 250)).all()
+
+
+@pytest.mark.parametrize("size_px", [28, 56, 112])
+def test_shrinking_by_whole_steps_is_the_mean_of_what_is_covered(size_px: int) -> None:
+    image = RANDOM.integers(0, 256, (224, 224, 3), np.uint8)
+    step = 224 // size_px
+    mean = image.reshape(size_px, step, size_px, step, 3).mean(axis=(1, 3))
+    assert np.abs(resize(image, size_px) - mean).max() <= 1.5  # each halving rounds once
+
+
+def test_halving_first_differs_little_from_averaging_at_once() -> None:
+    import cv2
+
+    x, y = np.meshgrid(np.linspace(0, 9, 1280), np.linspace(0, 7, 720))
+    scene = 127 + 60 * np.sin(3 * x) * np.cos(2 * y) + 40 * np.sin(x * y)
+    image = np.repeat(scene[..., None], 3, axis=2).astype(np.uint8)
+    at_once = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
+    assert np.abs(resize(image, 224).astype(int) - at_once).mean() < 1
+
+
+def test_resizing_does_not_write_to_the_frame() -> None:
+    image = RANDOM.integers(0, 256, (224, 224, 3), np.uint8)
+    kept = image.copy()
+    for size_px in (32, 224, 300):
+        resize(image, size_px)[:] = 0 if size_px != 224 else image
+    np.testing.assert_array_equal(image, kept)
+
+
+def test_a_crop_is_clamped_to_the_frame() -> None:
+    image = RANDOM.integers(0, 256, (40, 60, 3), np.uint8)
+    cut = crop(image, (50, -5, 30, 25), MIN_FACE_PX)
+    assert cut is not None
+    np.testing.assert_array_equal(cut, image[0:20, 50:60])
+
+
+def test_keypoints_are_shares_of_the_frame_and_far_ones_are_clipped() -> None:
+    keypoints = np.zeros((136, 3), np.float32)
+    keypoints[0] = (320, 90, 0.5)
+    keypoints[1] = (-1e6, 1e6, 2.0)
+    keypoints[2] = (np.nan, 10, 1.0)
+    keypoints[135] = (640, 360, 1.0)
+    posture, gesture = joints_from_keypoints(keypoints, width_px=640, height_px=360)
+    assert posture.shape == (26, 3) and gesture.shape == (42, 3) and posture.dtype == np.float32
+    assert posture[:3].tolist() == [[0.5, 0.25, 0.5], [-0.25, 1.25, 1.0], [0, 0, 0]]
+    assert gesture[41].tolist() == [1, 1, 1]
+
+
+def test_numbers_too_large_for_float32_are_not_finite_and_become_zeros() -> None:
+    posture, gesture = joints_from_keypoints(np.full((136, 3), 1e300), 640, 360)  # type: ignore[arg-type]
+    assert not posture.any() and not gesture.any()

@@ -1,0 +1,71 @@
+"""The front door: what is public, how quickly it opens, and what it never needs."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import codriver
+
+ROOT = Path(__file__).parents[2]
+WORKSHOP = ("torch", "nncf", "onnx", "training", "quantize", "targets", "samples", "safetensors", "tqdm")
+
+
+def run_python(code: str, *arguments: str) -> str:
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT / 'sdk')!r})\n{code}",
+    ]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_all_is_what_is_visible() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(codriver.__path__)}
+    visible = {name for name in vars(codriver) if not name.startswith("_")} - modules
+    assert visible | {"__version__"} == set(codriver.__all__)
+    assert codriver.__all__ == sorted(codriver.__all__)
+
+
+def test_the_version_is_the_packages() -> None:
+    declared = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert declared is None or declared.group(1) == codriver.__version__
+
+
+def test_importing_loads_no_runtime_and_no_image_library() -> None:
+    loaded = run_python("import codriver; print(*sys.modules)").split()
+    assert not {"onnxruntime", "cv2", "openvino", "tensorrt", "importlib.metadata"} & set(loaded)
+
+
+def test_importing_is_quick_beside_numpy() -> None:
+    code = "import time, numpy; t = time.perf_counter(); import codriver; print(time.perf_counter() - t)"
+    assert min(float(run_python(code)) for _ in range(3)) < 0.15
+
+
+def test_everything_works_where_the_workshop_is_not_installed(bundle_path: Path) -> None:
+    code = f"""
+for name in {WORKSHOP!r}:
+    sys.modules[name] = None
+import importlib, pkgutil
+import numpy as np
+import codriver
+for module in pkgutil.walk_packages(codriver.__path__, "codriver."):
+    importlib.import_module(module.name)
+from codriver.golden import check_golden
+frame = np.zeros((48, 64, 3), np.uint8)
+for engine in ("auto", "fake"):
+    with codriver.Perceiver.open(sys.argv[1], engine) as perceiver:
+        check_golden(perceiver)
+        for number in range(16):
+            percept = perceiver.step(dict.fromkeys(codriver.tasks.VIEWS, frame), number / 5)
+        assert percept.state == "ok", percept
+print("stepped")
+"""
+    assert run_python(code, str(bundle_path)) == "stepped\n"
