@@ -44,8 +44,8 @@ def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Mani
 
 def _stream(name: str) -> StreamSpec:
     if name in JOINTS:
-        return StreamSpec(name=name, kind="joints", size=SIZE_PX[name], feature=(5,))
-    return StreamSpec(name=name, kind="image", size=SIZE_PX[name], feature=(2, 3, 3))
+        return StreamSpec(name=name, kind="joints", size=SIZE_PX[name], feature=(5,), slot=(4, 1, 1))
+    return StreamSpec(name=name, kind="image", size=SIZE_PX[name], feature=(2, 3, 3), slot=(4, 2, 2))
 
 
 def _variant(name: str, *requires: str) -> VariantSpec:
@@ -64,12 +64,16 @@ def tiny_files(manifest: Manifest) -> dict[str, bytes]:
 
 
 def tiny_encoder(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
-    """Each stream's feature is a random linear map of that stream alone."""
+    """Each stream's feature is a random linear map of its frame, its slot one of the frame and the feature before."""
     graph = _Graph(seed)
-    for stream in manifest.streams:
-        scale = 1 / 255 if stream.kind == "image" else 1.0
-        flat = graph.linear(stream.name, stream.input.shape, int(np.prod(stream.feature)), scale)
-        graph.reshape(flat, (1, *stream.feature), stream.feature_name)
+    for group, members in manifest.groups.items():
+        n, first = len(members), members[0]
+        scale = 1 / 255 if first.kind == "image" else 1.0
+        feature, slot = int(np.prod(first.feature)), int(np.prod(first.slot))
+        frames, before = (n, *first.input), (n, *first.feature)
+        graph.reshape(graph.linear(group, frames, feature, scale), (n, *first.feature), f"{group}_feature")
+        parts = [graph.linear(group, frames, slot, scale), graph.linear(f"{group}_before", before, slot)]
+        graph.reshape(graph.add("Sum", parts), (n, *first.slot), f"{group}_slot")
     return graph.model(manifest.encoder_signature)
 
 
@@ -104,10 +108,10 @@ class _Graph:
         return self.add("Reshape", [name, self.constant(np.array(shape, np.int64))], output)
 
     def linear(self, name: str, shape: tuple[int, ...], width: int, scale: float = 1.0) -> str:
-        """(1, ...) -> (1, width)"""
-        size = int(np.prod(shape))
+        """(n, ...) -> (n, width), the same map for each row"""
+        size = int(np.prod(shape[1:]))
         weights = self._random.normal(0, 1.5 * scale / np.sqrt(size), (size, width)).astype(np.float32)
-        flat = self.reshape(self.add("Cast", [name], to=TensorProto.FLOAT), (1, size))
+        flat = self.reshape(self.add("Cast", [name], to=TensorProto.FLOAT), (shape[0], size))
         return self.add("MatMul", [flat, self.constant(weights)])
 
     def model(self, signature: Signature) -> onnx.ModelProto:

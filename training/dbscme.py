@@ -77,7 +77,8 @@ class DBSCME(nn.Module):
 
     def __init__(self, *, streams: int, width: int, classes: dict[str, int], dropout: float) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(streams * width, width, 1)
+        self.reduce = nn.Conv2d(streams * width, width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
         self.specific = nn.ModuleDict({task: SpecificBranch(width) for task in classes})
         self.shared = nn.ModuleList([SharedBranch(width), SharedBranch(width)])
         self.specific_out = nn.ModuleDict({task: nn.Linear(width, width) for task in classes})
@@ -90,7 +91,7 @@ class DBSCME(nn.Module):
         self, maps: list[Tensor], scene: Tensor, driver: Tensor, joints: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """maps: one (B, D, G, G) per stream, in order. scene, driver, joints: their groups' sums, the same shape."""
-        all_streams = self.reduce(torch.cat(maps, dim=1))
+        all_streams = torch.relu(self.norm(self.reduce(torch.cat(maps, dim=1))))
         merged = self.shared[0](scene, driver)
         shared = self.shared[1](joints, merged).mean(dim=(2, 3))                 # (B, D)
         specific, logits = [], {}

@@ -58,7 +58,8 @@ class JointEncoder(nn.Module):
     def __init__(self, points: int, feature: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(points * 5, 2 * feature), nn.ReLU(), nn.Linear(2 * feature, feature), nn.ReLU()
+            nn.Linear(points * 5, 2 * feature, bias=False), nn.BatchNorm1d(2 * feature), nn.ReLU(),
+            nn.Linear(2 * feature, feature, bias=False), nn.BatchNorm1d(feature), nn.ReLU(),
         )
 
     def forward(self, joints: Tensor) -> Tensor:

@@ -52,17 +52,19 @@ class TemporalAggregation(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.along_time = nn.Conv2d(width, width, (3, 1), padding=(1, 0))
-        self.mix = nn.Conv2d(2 * width, width, 1)
+        self.along_time = nn.Conv2d(width, width, (3, 1), padding=(1, 0), bias=False)
+        self.time_norm = nn.BatchNorm2d(width)
+        self.mix = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
         self.absent = nn.Parameter(torch.zeros(width, 1, 1))
 
     def forward(self, slots: Tensor, present: Tensor) -> Tensor:
         batch, count, width, cells, _ = slots.shape
         mask = present.to(slots.dtype).reshape(batch, 1, count, 1)
         x = slots.permute(0, 2, 1, 3, 4).reshape(batch, width, count, cells * cells) * mask   # (B, D, T, G*G)
-        x = (x + F.relu(self.along_time(x))) * mask
+        x = (x + F.relu(self.time_norm(self.along_time(x)))) * mask
         filled = mask.sum(dim=2)                                                              # (B, 1, 1)
         pooled = torch.cat([x.sum(dim=2) / filled.clamp(min=1.0), x.amax(dim=2)], dim=1)      # (B, 2D, G*G)
-        mixed = F.relu(self.mix(pooled.reshape(batch, 2 * width, cells, cells)))
+        mixed = F.relu(self.norm(self.mix(pooled.reshape(batch, 2 * width, cells, cells))))
         known = (filled > 0).to(slots.dtype)[..., None]                                       # (B, 1, 1, 1)
         return mixed * known + self.absent * (1.0 - known)

@@ -1,8 +1,9 @@
-"""What all streams remember together, and the fuser's inputs filled from it."""
+"""What all streams remember together, and the graphs' inputs that are filled from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,32 +14,39 @@ from codriver.window import Feature, Memory
 
 
 class Context:
-    """One memory per stream, and one set of buffers for the fuser that every step writes anew."""
+    """Per stream, features for one slot's time and slots for the whole context; buffers that every step writes anew."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self.inputs: Arrays = manifest.fuser_signature.zeros()   # (1, T, *feature) per stream, mask (1, S, T)
-        self.seen_s: dict[str, float] = {}                       # stream -> time of its newest feature
-        self._span_s = manifest.context.span_s
-        self._memories = {stream.name: Memory(manifest.context) for stream in manifest.streams}
-        self._buffers = {stream.name: self.inputs[stream.feature_name][0] for stream in manifest.streams}
+        config = manifest.context
+        self.inputs: Arrays = manifest.fuser_signature.zeros()   # (1, T, *slot) per stream, mask (1, S, T)
+        self.seen_s: dict[str, float] = {}                       # stream -> time of its newest frame
+        self._config = config
+        self._features = {s.name: Memory(replace(config, slots=2)) for s in manifest.streams}
+        self._slots = {s.name: Memory(config) for s in manifest.streams}
+        self._buffers = {s.name: self.inputs[s.slot_name][0] for s in manifest.streams}
 
-    def remember(self, features: Mapping[str, Feature], t: float) -> None:
-        """Keep the features, by stream and without batch, of capture time `t`, later than all before."""
+    def before(self, stream: str, t: float) -> Feature | None:
+        """The stream's feature one slot before `t`, None if none is near enough."""
+        return self._features[stream].near(t - self._config.slot_s)
+
+    def remember(self, features: Mapping[str, Feature], slots: Mapping[str, Feature], t: float) -> None:
+        """Keep what the encoder made of the frames of time `t`, by stream and without batch; later than all before."""
         for name, feature in features.items():
-            self._memories[name].push(feature, t)
+            self._features[name].push(feature, t)
+            self._slots[name].push(slots[name], t)
             self.seen_s[name] = t
 
     def recall(self, t: float) -> NDArray[np.bool_]:
         """Fill `inputs` with the context that ends at `t`; return which slots each stream fills: (S, T)."""
         filled = []
-        for name, memory in self._memories.items():
-            memory.forget_before(t - self._span_s)
+        for name, memory in self._slots.items():
+            memory.forget_before(t - self._config.span_s)
             filled.append(memory.fill(t, self._buffers[name]))
         mask = np.stack(filled)                                  # (S, T)
         self.inputs["mask"][0] = mask
         return mask
 
     def clear(self) -> None:
-        for memory in self._memories.values():
+        for memory in (*self._features.values(), *self._slots.values()):
             memory.clear()
         self.seen_s.clear()

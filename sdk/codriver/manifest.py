@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.engines import Signature, Tensor
-from codriver.tasks import VIEWS
+from codriver.tasks import GROUPS, VIEWS
 from codriver.window import ContextConfig
 
 SCHEMA = 1
@@ -46,21 +46,25 @@ class StreamSpec:
     name: str
     kind: str                            # "image" or "joints"
     size: int                            # size_px of an image, points of joints
-    feature: tuple[int, ...]             # shape of its encoded feature, without the batch
+    feature: tuple[int, ...]             # shape of one encoded frame, handed in again one slot later
+    slot: tuple[int, ...]                # shape of what the context remembers of one frame
 
     @property
-    def input(self) -> Tensor:
-        if self.kind == "image":
-            return Tensor("uint8", (1, self.size, self.size, 3))
-        return Tensor("float32", (1, self.size, 3))
+    def input(self) -> tuple[int, ...]:
+        """Shape of one frame."""
+        return (self.size, self.size, 3) if self.kind == "image" else (self.size, 3)
 
     @property
-    def feature_name(self) -> str:
-        return f"{self.name}_feature"
+    def dtype(self) -> str:
+        return "uint8" if self.kind == "image" else "float32"
+
+    @property
+    def slot_name(self) -> str:
+        return f"{self.name}_slot"
 
     def to_json(self) -> dict[str, Any]:
         size_key = "size_px" if self.kind == "image" else "points"
-        return {"name": self.name, "kind": self.kind, size_key: self.size, "feature": list(self.feature)}
+        return {"name": self.name, "kind": self.kind, size_key: self.size, "feature": list(self.feature), "slot": list(self.slot)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,18 +129,30 @@ class Manifest:
         return tuple(stream.name for stream in self.streams if stream.name in VIEWS)
 
     @property
+    def groups(self) -> dict[str, tuple[StreamSpec, ...]]:
+        """Streams that share an encoder: they are rows of one batch, in this order."""
+        by_name = {stream.name: stream for stream in self.streams}
+        members = {group: tuple(by_name[n] for n in names if n in by_name) for group, names in GROUPS.items()}
+        return {group: some for group, some in members.items() if some}
+
+    @property
     def encoder_signature(self) -> Signature:
-        """uint8 (1, H, W, 3) or float32 (1, P, 3) per stream -> float32 (1, *feature) per stream."""
-        return Signature(
-            inputs={stream.name: stream.input for stream in self.streams},
-            outputs={stream.feature_name: Tensor("float32", (1, *stream.feature)) for stream in self.streams},
-        )
+        """By group of n streams: frames (n, H, W, 3) uint8 or (n, P, 3) float32, and what each stream's feature was one
+        slot earlier, (n, *feature), zeros where unknown -> features (n, *feature) and slots (n, *slot)."""
+        inputs, before, features, slots = {}, {}, {}, {}
+        for group, members in self.groups.items():
+            n, first = len(members), members[0]
+            inputs[group] = Tensor(first.dtype, (n, *first.input))
+            before[f"{group}_before"] = Tensor("float32", (n, *first.feature))
+            features[f"{group}_feature"] = Tensor("float32", (n, *first.feature))
+            slots[f"{group}_slot"] = Tensor("float32", (n, *first.slot))
+        return Signature(inputs=inputs | before, outputs=features | slots)
 
     @property
     def fuser_signature(self) -> Signature:
-        """float32 (1, T, *feature) per stream and mask (1, S, T) -> float32 logits (1, K) per task."""
+        """float32 (1, T, *slot) per stream and mask (1, S, T) -> float32 logits (1, K) per task."""
         slots = self.context.slots
-        inputs = {s.feature_name: Tensor("float32", (1, slots, *s.feature)) for s in self.streams}
+        inputs = {s.slot_name: Tensor("float32", (1, slots, *s.slot)) for s in self.streams}
         inputs["mask"] = Tensor("float32", (1, len(self.streams), slots))
         outputs = {task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
         return Signature(inputs=inputs, outputs=outputs)

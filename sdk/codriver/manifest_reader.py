@@ -114,6 +114,7 @@ def _stream(fields: Fields) -> StreamSpec:
         kind=kind,
         size=fields.integer("size_px" if kind == "image" else "points"),
         feature=fields.integers("feature"),
+        slot=fields.integers("slot"),
     )
     fields.end()
     return stream

@@ -26,6 +26,7 @@ def check_manifest(manifest: Manifest) -> None:
     _require(manifest.engine in ENGINES, f"engine {manifest.engine!r}, known are {', '.join(ENGINES)}")
     _require(manifest.color in ("bgr", "rgb"), f"color {manifest.color!r}, expected bgr or rgb")
     _check_streams(manifest.streams)
+    _check_groups(manifest)
     _check_context(manifest.context)
     _require(manifest.tasks, "no task, expected at least one")
     _require_distinct("task", [task.name for task in manifest.tasks])
@@ -64,9 +65,15 @@ def _check_stream(stream: StreamSpec) -> None:
     else:
         fits = 1 <= stream.size <= MAX_SIZE_PX
         _require(fits, f"{where} has size_px {stream.size}, expected 1 to {MAX_SIZE_PX}")
-    dims = stream.feature
-    whole = dims and min(dims) >= 1 and math.prod(dims) <= MAX_FEATURE
-    _require(whole, f"{where} has feature {list(dims)}, expected sizes with a product of 1 to {MAX_FEATURE}")
+    for what, dims in (("feature", stream.feature), ("slot", stream.slot)):
+        whole = dims and min(dims) >= 1 and math.prod(dims) <= MAX_FEATURE
+        _require(whole, f"{where} has {what} {list(dims)}, expected sizes with a product of 1 to {MAX_FEATURE}")
+
+
+def _check_groups(manifest: Manifest) -> None:
+    for group, members in manifest.groups.items():
+        shapes = {(member.size, member.feature, member.slot) for member in members}
+        _require(len(shapes) == 1, f"streams {', '.join(m.name for m in members)} of group {group} differ in shape")
 
 
 def _check_context(context: ContextConfig) -> None:

@@ -88,7 +88,7 @@ class Perceiver:
         with self._mine():
             times_s = [time.perf_counter()]
             request = check_step(self.manifest.views, self._last_t, frames, t, driver)
-            present = self._inputs.fill(request)
+            present = self._inputs.fill(request, self._context)
             times_s.append(time.perf_counter())
             self._remember(request.t, present)
             times_s.append(time.perf_counter())
@@ -145,11 +145,12 @@ class Perceiver:
 
     def _remember(self, t: float, present: tuple[str, ...]) -> None:
         """Encode the newest frames and keep their features."""
-        features = self._encoder.infer(self._inputs.arrays)
-        kept = {name: features[f"{name}_feature"][0] for name in present}
-        check_finite("encoder", kept)
+        outputs = self._encoder.infer(self._inputs.arrays)
+        features, slots = (self._inputs.by_stream(outputs, what, present) for what in ("feature", "slot"))
+        check_finite("encoder", features)
+        check_finite("encoder", slots)
         self._last_t = t
-        self._context.remember(kept, t)
+        self._context.remember(features, slots, t)
 
     def _answer(self, t: float, mask: NDArray[np.bool_], logits: Arrays, times_s: list[float]) -> Percept:
         """mask: (S, T). logits: (1, K) by task. times_s: when the first stage began and each one ended."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codriver.errors import FrameError
 from codriver.percept import Driver
-from codriver.tasks import GESTURE_POINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
+from codriver.tasks import GESTURE_POINTS, JOINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
 
 Image = NDArray[np.uint8]
 Box = Sequence[float]            # x, y, width, height in pixels of the in-car frame
@@ -122,15 +122,17 @@ def stream_inputs(
     Returns image streams (size, size, 3) uint8 and joint streams (P, 3) float32.
     Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent.
     """
-    inputs: dict[str, NDArray[Any]] = {view: resize(frames[view], size_px[view]) for view in VIEWS if view in frames}
+    views = [view for view in VIEWS if view in frames and view in size_px]
+    inputs: dict[str, NDArray[Any]] = {view: resize(frames[view], size_px[view]) for view in views}
     if driver is None or "incar" not in frames:
         return inputs
     incar = frames["incar"]
     for stream, box, least in (("face", driver.face_px, MIN_FACE_PX), ("body", driver.body_px, MIN_BODY_PX)):
-        cut = None if box is None else crop(incar, box, least)
+        cut = crop(incar, box, least) if box is not None and stream in size_px else None
         if cut is not None:
             inputs[stream] = resize(cut, size_px[stream])
     if driver.keypoints is not None:
         height, width = incar.shape[:2]
-        inputs["posture"], inputs["gesture"] = joints_from_keypoints(driver.keypoints, width, height)
+        joints = zip(JOINTS, joints_from_keypoints(driver.keypoints, width, height), strict=True)
+        inputs.update({name: points for name, points in joints if points.any()})   # all unknown is absent
     return inputs

@@ -74,6 +74,11 @@ class Memory:
         np.concatenate(chosen, out=out.reshape(-1, *out.shape[2:]))          # one call copies them all
         return picked >= 0
 
+    def near(self, t_s: float) -> Feature | None:
+        """The feature nearest to `t_s`, None if none is within the tolerance."""
+        index = pick_slots(np.array(self._times_s, dtype=np.float64), t_s, self.config)[-1]
+        return self._features[index] if index >= 0 else None
+
     @property
     def newest_s(self) -> float | None:
         return self._times_s[-1] if self._times_s else None

@@ -1,4 +1,4 @@
-"""An engine without a runtime, for tests and for trying things out: its answers follow from the inputs."""
+"""An engine without a runtime: its answers follow from the inputs alone. For tests, and for trying things out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codriver.errors import EngineError
 class FakeEngine:
     """Every output is a fixed pattern scaled by a weighted mean of the inputs it belongs to.
 
-    `<stream>_feature` depends on the input `<stream>` alone where there is one; any other output depends on
+    Row r of `<group>_feature` and `<group>_slot` depends on row r of that group's inputs alone; any other output depends on
     all inputs. The weights differ from place to place, so an input in the wrong slot changes the answer.
     """
 
@@ -26,15 +26,21 @@ class FakeEngine:
         if self._closed:
             raise EngineError("this engine is closed; open the bundle again")
         check_tensors("inputs given", describe(inputs), self._signature.inputs)
-        means = {name: _weighted_mean(inputs[name], weights) for name, weights in self._weights.items()}
-        levels = {name: self._level(name, means) for name in self._patterns}
-        return {name: (pattern * levels[name]).astype(np.float32) for name, pattern in self._patterns.items()}
+        means = {name: _row_means(inputs[name], weights) for name, weights in self._weights.items()}
+        outputs = {}
+        for name, pattern in self._patterns.items():
+            levels = self._levels(name, means)                                # (rows,) or (1,)
+            outputs[name] = (pattern * levels.reshape(-1, *[1] * (pattern.ndim - 1))).astype(np.float32)
+        return outputs
 
-    def _level(self, output: str, means: dict[str, float]) -> float:
-        own = output.removesuffix("_feature")
-        if own != output and own in means:
-            return means[own]
-        return sum(means[name] * (1.0 + 0.1 * place) for place, name in enumerate(sorted(means)))
+    def _levels(self, output: str, means: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        group = output.rpartition("_")[0]
+        if output.endswith("_feature") and group in means:
+            return means[group]
+        if output.endswith("_slot") and group in means:
+            return means[group] + 0.5 * means[f"{group}_before"]
+        total = sum(means[name].sum() * (1.0 + 0.1 * place) for place, name in enumerate(sorted(means)))
+        return np.array([total])
 
     def close(self) -> None:
         self._closed = True
@@ -45,6 +51,8 @@ def _pattern(tensor: Tensor) -> NDArray[np.float64]:
     return 1.0 + 0.5 * np.cos(np.arange(int(np.prod(tensor.shape)), dtype=np.float64)).reshape(tensor.shape)
 
 
-def _weighted_mean(values: NDArray[np.generic], weights: NDArray[np.float64]) -> float:
+def _row_means(values: NDArray[np.generic], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows,) weighted means."""
     scale = 255.0 if values.dtype == np.uint8 else 1.0
-    return float(np.vdot(weights, values.astype(np.float64))) / (scale * weights.size)
+    rows = (values.astype(np.float64) * weights).reshape(len(values), -1)
+    return np.asarray(rows.mean(axis=1) / scale, dtype=np.float64)
