@@ -179,11 +179,13 @@ def steps_until(source, true, limit=200):
     raise AssertionError(f"not within {limit} steps")
 
 
-def test_cameras_give_their_newest_frames_at_rising_times():
+def test_cameras_give_each_frame_once_at_rising_times():
     with live({0: FakeCamera(), 1: FakeCamera()}) as source:
-        steps = list(islice(source, 8))
+        steps = [step for _ in range(4) for step in steps_until(source, lambda step: len(step.frames) == 2)]
     assert all(a.t < b.t for a, b in pairwise(steps))
-    assert all(set(step.frames) == {"incar", "front"} for step in steps)
+    for view in ("incar", "front"):
+        frames = [step.frames[view] for step in steps if view in step.frames]
+        assert len(frames) >= 4 and len({id(frame) for frame in frames}) == len(frames)
 
 
 def test_a_camera_that_cannot_be_opened_is_absent_with_the_reason():

@@ -74,7 +74,7 @@ class Cameras:
             self._stop.wait(0.002)
 
     def _report(self) -> None:
-        said = [f"{view}: {reader.failure}" for view, reader in self._readers.items() if reader.failure]
+        said = [f"{view}: {why}" for view, reader in self._readers.items() for why in tuple(reader.failures)]
         self.problems.extend(line for line in said if line not in self.problems)
 
     def close(self) -> None:
@@ -100,7 +100,8 @@ class _Reader:
         self.view = view
         self.where = where
         self.newest: tuple[Image, float] | None = None     # frame, when it came
-        self.failure = ""
+        self.failure = ""                                  # why it does not deliver now
+        self.failures: list[str] = []                      # all that there have been, even between steps
         self._open = open_camera
         self._stop = stop
         self._taken_s = float("-inf")
@@ -138,6 +139,8 @@ class _Reader:
                 why = f"failed: {error}"
             if not self._stop.is_set():
                 self.failure = f"camera {self.where} {why}"
+                if self.failure not in self.failures:
+                    self.failures.append(self.failure)
             self._stop.wait(RETRY_S)
 
     def _read_until_it_fails(self) -> str:
