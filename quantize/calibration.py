@@ -12,8 +12,10 @@ from torch import Tensor
 
 from codriver.artefact import sha256
 from codriver.errors import ConfigError
-from codriver.tasks import GROUPS, STREAMS, TaskSet
-from training.data import Clip, ClipRef, load_clips, read_annotation
+from codriver.sources.annotation import read_annotation
+from codriver.sources.split import ClipRef
+from codriver.tasks import GROUPS, TaskSet
+from training.data import Clip, load_clips, read_labels
 from training.model import UVM3TL
 
 
@@ -31,7 +33,9 @@ def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
     labels: (clips, tasks). Each pick takes, at random, a clip of the class that has been picked least so far.
     """
     if count > len(labels):
-        raise ConfigError(f"calibration asks for {count} clips, the training split holds {len(labels)}; ask for fewer")
+        raise ConfigError(
+            f"calibration asks for {count} clips, the training split holds {len(labels)}; ask for fewer"
+        )
     rng = np.random.default_rng(seed)
     left = list(rng.permutation(len(labels)))
     cells = [(task, value) for task in range(labels.shape[1]) for value in np.unique(labels[:, task])]
@@ -49,12 +53,16 @@ def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
 
 def calibration_clips(refs: Sequence[ClipRef], model: UVM3TL, count: int, seed: int) -> Calibration:
     """Choose and decode. `refs` are the training split's."""
-    labels = np.stack([read_annotation(ref.annotation, model.task_set).labels for ref in refs])
+    labels = np.stack([read_labels(ref, read_annotation(ref.annotation), model.task_set) for ref in refs])
     chosen = [refs[index] for index in choose(labels, count, seed)]
     picked = labels[[refs.index(ref) for ref in chosen]]
     ids = [ref.id for ref in chosen]
     record = {
-        "split": "train", "clips": count, "seed": seed, "ids": ids, "ids_sha256": sha256("\n".join(ids).encode()),
+        "split": "train",
+        "clips": count,
+        "seed": seed,
+        "ids": ids,
+        "ids_sha256": sha256("\n".join(ids).encode()),
         "class_counts": class_table(picked, model.task_set),
     }
     return Calibration(load_clips(chosen, model.config, model.task_set), record)
@@ -78,11 +86,10 @@ def encoder_steps(model: UVM3TL, clips: Sequence[Clip], slots: Sequence[int]) ->
         if not clip.mask[:, wanted].all():
             continue
         now, earlier = (
-            {g: torch.cat([torch.from_numpy(clip.frames[s][picked]) for s in members]) for g, members in GROUPS.items()}
+            {
+                g: torch.cat([torch.from_numpy(clip.frames[s][picked]) for s in members])
+                for g, members in GROUPS.items()
+            }
             for picked in (list(slots), [slot - 1 for slot in slots])
         )
         yield (*now.values(), *model.encode(earlier).values())
-
-
-def all_streams_present(clip: Clip) -> bool:
-    return bool(clip.mask.all()) and clip.mask.shape[0] == len(STREAMS)

@@ -12,8 +12,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-OPSET = 17                  # 18 and later leave the legacy exporter's tested range; 21 breaks ONNX Runtime's S8 pass
-IR_VERSION = 10             # newest that ONNX Runtime 1.23 and TensorRT 10.3's parser read
+OPSET = 17  # 18 and later leave the legacy exporter's tested range; 21 breaks ONNX Runtime's S8 pass
+IR_VERSION = 10  # newest that ONNX Runtime 1.23 and TensorRT 10.3's parser read
 
 
 def onnx_from_module(
@@ -22,10 +22,15 @@ def onnx_from_module(
     """Export with fixed shapes through the legacy exporter, the only one that keeps NNCF's Q/DQ whole."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                   # deprecated for years, removed in none
+        warnings.simplefilter("ignore")  # deprecated for years, removed in none
         torch.onnx.export(
-            module.eval(), example, buffer, dynamo=False, opset_version=OPSET,
-            input_names=list(inputs), output_names=list(outputs),
+            module.eval(),
+            example,
+            buffer,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
         )
     model = onnx.load_from_string(buffer.getvalue())
     model.ir_version = min(model.ir_version, IR_VERSION)

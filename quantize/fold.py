@@ -24,7 +24,9 @@ def _fold_children(parent: nn.Module) -> None:
     previous: tuple[str, nn.Module] | None = None
     for name, child in list(parent.named_children()):
         if isinstance(child, nn.BatchNorm2d):
-            assert previous is not None and isinstance(previous[1], nn.Conv2d), f"{name} follows no convolution"
+            assert previous is not None and isinstance(previous[1], nn.Conv2d), (
+                f"{name} follows no convolution"
+            )
             setattr(parent, previous[0], fuse_conv_bn_eval(previous[1], child))
             setattr(parent, name, nn.Identity())
         previous = (name, child)

@@ -14,31 +14,41 @@ from codriver.errors import SourceError
 from codriver.golden import Step, write_golden
 from codriver.percept import Driver
 from codriver.preprocess import stream_inputs
-from codriver.tasks import JOINTS, STREAMS
+from codriver.sources.annotation import read_annotation
+from codriver.sources.clip import RATE_HZ
+from codriver.sources.split import ClipRef
 from codriver.window import pick_slots
 from quantize.reference import stepped_probabilities
-from training.data import CONTEXT, RATE_HZ, Clip, ClipRef, frame_numbers, frame_set, read_annotation
+from training.data import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
 from training.model import UVM3TL
 
-STEPS = 8                   # half of the context: enough for valid answers, few enough for a small bundle
-MAX_WIDTH_PX = 320          # raw frames are kept at most this wide
-TOLERANCE = 0.02            # of a probability; runtimes round differently, a wrong graph is off by far more
+STEPS = 8  # half of the context: enough for valid answers, few enough for a small bundle
+MAX_WIDTH_PX = 320  # raw frames are kept at most this wide
+TOLERANCE = 0.02  # of a probability; runtimes round differently, a wrong graph is off by far more
 
 
 def golden_steps(ref: ClipRef, model: UVM3TL) -> list[Step]:
     """The last steps of a clip: frames, times, and the driver in pixels of the frames kept."""
-    annotation = read_annotation(ref.annotation, model.task_set)
+    annotation = read_annotation(ref.annotation)
     numbers = frame_numbers(ref.folder)
     times_s = np.array(numbers) / RATE_HZ
     picked = [i for i in pick_slots(times_s, float(times_s[-1]), CONTEXT) if i >= 0][-STEPS:]
     if len(picked) < STEPS:
-        raise SourceError(f"{ref.folder} fills {len(picked)} slots, golden vectors need {STEPS}; use a longer clip")
+        raise SourceError(
+            f"{ref.folder} fills {len(picked)} slots, golden vectors need {STEPS}; use a longer clip"
+        )
     steps: list[Step] = []
     for index in picked:
         frames = frame_set(ref.folder, numbers[index])
         scale = min(1.0, MAX_WIDTH_PX / frames["incar"].shape[1])
-        driver = annotation.drivers.get(numbers[index])
-        steps.append(({view: _scaled(f, scale) for view, f in frames.items()}, float(times_s[index]), _moved(driver, scale)))
+        driver = annotation.drivers.get(f"{numbers[index]}.jpg")
+        steps.append(
+            (
+                {view: _scaled(f, scale) for view, f in frames.items()},
+                float(times_s[index]),
+                _moved(driver, scale),
+            )
+        )
     return steps
 
 
@@ -55,22 +65,17 @@ def _moved(driver: Driver | None, scale: float) -> Driver | None:
         name: None if box is None else [float(x) * scale for x in box]
         for name, box in (("face_px", driver.face_px), ("body_px", driver.body_px))
     }
-    points = None if driver.keypoints is None else driver.keypoints * np.array([scale, scale, 1.0], np.float32)
+    points = (
+        None if driver.keypoints is None else driver.keypoints * np.array([scale, scale, 1.0], np.float32)
+    )
     return Driver(**boxes, keypoints=points)
 
 
 def clip_of_steps(steps: list[Step], model: UVM3TL) -> Clip:
     """The steps as the network's context: they fill its last slots."""
-    config = model.config
-    sizes = {s: config.size_px(s) for s in STREAMS if s not in JOINTS}
-    frames = {
-        s: np.zeros((config.slots, *config.input_shape(s)), np.float32 if s in JOINTS else np.uint8) for s in STREAMS
-    }
-    mask = np.zeros((len(STREAMS), config.slots), np.float32)
-    for slot, (views, _, driver) in enumerate(steps, start=config.slots - len(steps)):
-        for stream, value in stream_inputs(views, driver, sizes).items():
-            frames[stream][slot] = value
-            mask[STREAMS.index(stream), slot] = 1.0
+    frames, mask = empty_context(model.config)
+    for slot, (views, _, driver) in enumerate(steps, start=model.config.slots - len(steps)):
+        put_slot(frames, mask, slot, stream_inputs(views, driver, sizes_px(model.config)))
     return Clip(frames, mask, np.full(len(model.task_set.tasks), -1))
 
 
@@ -85,6 +90,7 @@ def write_golden_clips(
         for dialect, encoder in encoders.items():
             answers = stepped_probabilities(encoder, fuser, clip, model.config, model.task_set.names)
             expected[dialect] = {
-                task.name: dict(zip(task.labels, answers[task.name], strict=True)) for task in model.task_set.tasks
+                task.name: dict(zip(task.labels, answers[task.name], strict=True))
+                for task in model.task_set.tasks
             }
         write_golden(folder, steps, expected, TOLERANCE)

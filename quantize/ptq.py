@@ -19,23 +19,27 @@ from quantize.scheme import Dialect
 os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
 
 
-def quantized_encoder(encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]], dialect: Dialect) -> nn.Module:
+def quantized_encoder(
+    encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]], dialect: Dialect
+) -> nn.Module:
     """The encoder with fake quantizers, calibrated. `encoder` is folded; `steps` are its inputs on real clips."""
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
 
     if not steps:
-        raise ConfigError("calibration holds no clip in which every stream is present; INT8 cannot be calibrated without")
+        raise ConfigError(
+            "calibration holds no clip in which every stream is present; INT8 cannot be calibrated without"
+        )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                   # NNCF's own deprecations
+        warnings.simplefilter("ignore")  # NNCF's own deprecations
         model = nncf.quantize(
             encoder,
             nncf.Dataset(steps),
-            preset=nncf.QuantizationPreset.MIXED,         # asymmetric activations: all 256 codes after a ReLU
+            preset=nncf.QuantizationPreset.MIXED,  # asymmetric activations: all 256 codes after a ReLU
             subset_size=len(steps),
-            ignored_scope=nncf.IgnoredScope(types=["linear"]),      # the joint encoders: nothing to gain
+            ignored_scope=nncf.IgnoredScope(types=["linear"]),  # the joint encoders: nothing to gain
             advanced_parameters=nncf.AdvancedQuantizationParameters(
-                quantize_outputs=True,                    # a convolution without Q/DQ behind it fuses nowhere
+                quantize_outputs=True,  # a convolution without Q/DQ behind it fuses nowhere
                 overflow_fix=OverflowFix.ENABLE if dialect.weight_bits == 7 else OverflowFix.DISABLE,
             ),
         )

@@ -1,6 +1,6 @@
 """Quantize a run: calibrate, quantize, export, one emission per dialect.
 
-    python -m quantize.run RUN --data DATA --out Q
+python -m quantize.run RUN --data DATA --out Q
 """
 
 from __future__ import annotations
@@ -18,21 +18,30 @@ from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
 from codriver.errors import CodriverError
-from codriver.tasks import GROUP_OF, JOINTS, STREAMS
+from codriver.sources.split import read_split
+from codriver.tasks import JOINTS, STREAMS
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.emit import onnx_from_module
 from quantize.fold import folded
 from quantize.golden import write_golden_clips
-from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, FUSER_INPUTS, EncoderGraph, FuserGraph, example_context, example_step
+from quantize.graphs import (
+    ENCODER_INPUTS,
+    ENCODER_OUTPUTS,
+    FUSER_INPUTS,
+    EncoderGraph,
+    FuserGraph,
+    example_context,
+    example_step,
+)
 from quantize.ptq import export_as_qdq, quantized_encoder
 from quantize.scheme import DIALECTS, Dialect, dialect
 from training.checkpoint import Run, load_run
-from training.data import CONTEXT, read_split
+from training.data import CONTEXT
 from training.model import POINTS_OF, UVM3TL
 
 SCHEMA = 1
 MARKER = "report.json"
-CALIBRATION_SLOTS = (3, 7, 11, 15)          # of each clip: spread over its time
+CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
 
 
 def quantize(
@@ -53,9 +62,14 @@ def quantize(
         written = {some.name: _emit(folder, some, encoders[some.name], model) for some in chosen}
         fused = onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names)
         report = {
-            "schema": SCHEMA, "kind": "quantized", **provenance(("torch", "nncf", "onnx"), seed),
-            **_contract(model), "run": _origin(run_folder, run), "golden": "golden/golden.json",
-            "dialects": written, "fuser": _write_graph(folder, "fuser.onnx", fused),
+            "schema": SCHEMA,
+            "kind": "quantized",
+            **provenance(("torch", "nncf", "onnx"), seed),
+            **_contract(model),
+            "run": _origin(run_folder, run),
+            "golden": "golden/golden.json",
+            "dialects": written,
+            "fuser": _write_graph(folder, "fuser.onnx", fused),
             "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps)},
         }
         write_json(folder / MARKER, report)
@@ -95,9 +109,11 @@ def _contract(model: UVM3TL) -> dict[str, Any]:
     config = model.config
     streams = [
         {
-            "name": s, "group": GROUP_OF[s], "kind": "joints" if s in JOINTS else "image",
+            "name": s,
+            "kind": "joints" if s in JOINTS else "image",
             "size": POINTS_OF[s] if s in JOINTS else config.size_px(s),
-            "feature": config.feature_shape(s), "slot": config.slot_shape(s),
+            "feature": config.feature_shape(s),
+            "slot": config.slot_shape(s),
         }
         for s in STREAMS
     ]
@@ -107,7 +123,10 @@ def _contract(model: UVM3TL) -> dict[str, Any]:
 
 def _origin(folder: Path, run: Run) -> dict[str, Any]:
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
-    return {"weights_sha256": sha256((folder / "model.safetensors").read_bytes()), **{key: run.meta[key] for key in kept}}
+    return {
+        "weights_sha256": sha256((folder / "model.safetensors").read_bytes()),
+        **{key: run.meta[key] for key in kept},
+    }
 
 
 def say(text: str) -> None:
@@ -116,13 +135,16 @@ def say(text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m quantize.run", description="Quantize a run to INT8 and export one graph pair per dialect.",
+        prog="python -m quantize.run",
+        description="Quantize a run to INT8 and export one graph pair per dialect.",
         epilog="example: python -m quantize.run out/run --data out/data --out out/quantized",
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dialect", action="append", choices=DIALECTS, help="repeat for several; all if not given")
+    parser.add_argument(
+        "--dialect", action="append", choices=DIALECTS, help="repeat for several; all if not given"
+    )
     parser.add_argument("--clips", type=int, default=96, help="calibration clips")
     parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
     parser.add_argument("--seed", type=int, default=0)

@@ -15,8 +15,8 @@ class Dialect:
     """How one runtime wants its INT8 graph."""
 
     name: str
-    weight_bits: int            # 7 leaves the top bit free: x86 without VNNI adds two products in 16 bit and saturates
-    requires: tuple[str, ...]   # processor features without which the graph gives wrong numbers
+    weight_bits: int  # 7 leaves the top bit free: x86 without VNNI adds two products in 16 bit and saturates
+    requires: tuple[str, ...]  # processor features without which the graph gives wrong numbers
     why: str
 
 
@@ -24,15 +24,21 @@ DIALECTS = {
     dialect.name: dialect
     for dialect in (
         Dialect(
-            name="fp32", weight_bits=32, requires=(),
+            name="fp32",
+            weight_bits=32,
+            requires=(),
             why="no quantization: the reference that INT8 is compared with",
         ),
         Dialect(
-            name="ort-x86", weight_bits=8, requires=("vnni",),
+            name="ort-x86",
+            weight_bits=8,
+            requires=("vnni",),
             why="ONNX Runtime on x86 with VNNI: unsigned activations, per tensor; signed weights, per channel",
         ),
         Dialect(
-            name="ort-x86-7bit", weight_bits=7, requires=(),
+            name="ort-x86-7bit",
+            weight_bits=7,
+            requires=(),
             why="ONNX Runtime on any x86: the same with 7-bit weights, which cannot saturate",
         ),
     )

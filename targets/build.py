@@ -1,6 +1,6 @@
 """Build a bundle for one target, and let it prove itself before it is kept.
 
-    python -m targets.build QUANTIZED --target x86-ort --out demo.bundle
+python -m targets.build QUANTIZED --target x86-ort --out demo.bundle
 """
 
 from __future__ import annotations
@@ -56,39 +56,61 @@ def read_report(quantized: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise SourceError(f"{path} is not JSON: {error}; quantize the run again") from error
     if report.get("schema") != SCHEMA or report.get("kind") != "quantized":
-        raise SourceError(f"{path}: schema {report.get('schema')!r}, expected {SCHEMA}; quantize the run again")
+        raise SourceError(
+            f"{path}: schema {report.get('schema')!r}, expected {SCHEMA}; quantize the run again"
+        )
     return dict(report)
 
 
 def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manifest:
     missing = [dialect for dialect in profile.dialects if dialect not in report["dialects"]]
     if missing:
-        raise GateError(f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it")
+        raise GateError(
+            f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it"
+        )
     origin = provenance(("onnxruntime",), report["seed"])
     tasks = TASK_SETS[report["task_set"]].tasks
     return Manifest(
-        name=name, target=profile.name, engine=profile.engine, task_set=report["task_set"], color=report["color"],
-        created=origin["created"], tools=report["tools"] | origin["tools"], git_commit=origin["git_commit"],
+        name=name,
+        target=profile.name,
+        engine=profile.engine,
+        task_set=report["task_set"],
+        color=report["color"],
+        created=origin["created"],
+        tools=report["tools"] | origin["tools"],
+        git_commit=origin["git_commit"],
         seed=report["seed"],
-        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
+        tasks=tuple(
+            TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks
+        ),
         streams=tuple(
-            StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")})) for stream in report["streams"]
+            StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
+            for stream in report["streams"]
         ),
         variants=tuple(
             VariantSpec(
-                name=dialect, requires=tuple(report["dialects"][dialect]["requires"]),
-                encoder=report["dialects"][dialect]["encoder"]["path"], fuser=report["fuser"]["path"],
+                name=dialect,
+                requires=tuple(report["dialects"][dialect]["requires"]),
+                encoder=report["dialects"][dialect]["encoder"]["path"],
+                fuser=report["fuser"]["path"],
             )
             for dialect in profile.dialects
         ),
         context=ContextConfig(**report["context"]),
-        golden=report["golden"], metrics={"fp32": report["run"]["test"], "clips": report["run"]["test_clips"]},
+        golden=report["golden"],
+        metrics={
+            "fp32": report["run"]["test"],
+            "clips": report["run"]["test_clips"],
+            "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
+        },
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )
 
 
 def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
-    graphs = [report["dialects"][dialect]["encoder"]["path"] for dialect in profile.dialects] + [report["fuser"]["path"]]
+    graphs = [report["dialects"][dialect]["encoder"]["path"] for dialect in profile.dialects] + [
+        report["fuser"]["path"]
+    ]
     golden = sorted(path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir())
     return [*graphs, *golden]
 
@@ -99,13 +121,17 @@ def prove(folder: Path) -> None:
     features = cpu_features()
     for variant in manifest.variants:
         if not set(variant.requires) <= set(features):
-            sys.stderr.write(f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n")
+            sys.stderr.write(
+                f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n"
+            )
             continue
         with Perceiver.open(folder, variant=variant.name) as perceiver:
             differences = check_golden(perceiver)
         wrong = [d for d in differences if not d.ok]
         if wrong:
-            text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong)
+            text = "; ".join(
+                f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong
+            )
             raise GateError(f"{variant.name} fails its golden vectors: {text}")
         worst = max(d.max_abs for d in differences)
         sys.stderr.write(f"  {variant.name}: golden vectors hold, worst probability difference {worst:.4f}\n")
@@ -113,7 +139,8 @@ def prove(folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m targets.build", description="Build a bundle for one target and prove it on golden vectors.",
+        prog="python -m targets.build",
+        description="Build a bundle for one target and prove it on golden vectors.",
         epilog="example: python -m targets.build out/quantized --target x86-ort --out out/demo.bundle",
     )
     parser.add_argument("quantized", type=Path)
@@ -130,7 +157,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"targets.build: {error}\n")
         return 2
     size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
-    sys.stdout.write(manifest.to_json() if args.json else f"bundle: {args.out}  {manifest.id}  {size_mb:.1f} MB\n")
+    sys.stdout.write(
+        manifest.to_json() if args.json else f"bundle: {args.out}  {manifest.id}  {size_mb:.1f} MB\n"
+    )
     return 0
 
 

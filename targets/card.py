@@ -53,8 +53,16 @@ def model_card(name: str, profile: Profile, report: dict[str, Any]) -> str:
         rows.append(f"| {task.title} | {', '.join(task.labels)} | {values} |")
     synthetic = "synthetic" in run["data"]["kind"]
     return TEMPLATE.format(
-        name=name, size=run["size"], target=profile.title, created=report["created"], commit=report["git_commit"],
-        data=run["data"]["kind"][:1].upper() + run["data"]["kind"][1:], **run["data"]["clips"], n=run["test_clips"],
-        calibration=report["calibration"]["clips"], ids=report["calibration"]["ids_sha256"][:16], rows="\n".join(rows),
+        name=name,
+        size=run["size"],
+        target=profile.title,
+        created=report["created"],
+        commit=report["git_commit"],
+        data=run["data"]["kind"][:1].upper() + run["data"]["kind"][1:],
+        **run["data"]["clips"],
+        n=run["test_clips"],
+        calibration=report["calibration"]["clips"],
+        ids=report["calibration"]["ids_sha256"][:16],
+        rows="\n".join(rows),
         limits=SYNTHETIC if synthetic else REAL,
     )

@@ -27,7 +27,7 @@ from codriver.tasks import TASK_SETS
 from codriver.terminal import Progress
 
 SCHEMA = 1
-MAX_LOSS = 0.02                     # of accuracy, INT8 against full precision, on any task
+MAX_LOSS = 0.02  # of accuracy, INT8 against full precision, on any task
 
 
 def validate(bundle: Path, data: Path) -> dict[str, Any]:
@@ -44,11 +44,22 @@ def validate(bundle: Path, data: Path) -> dict[str, Any]:
         manifest, variant = perceiver.manifest, perceiver.variant
     same = manifest.metrics.get("clips_sha256") == split_digest(refs)
     return {
-        "schema": SCHEMA, "kind": "evidence", **provenance(("onnxruntime",), None),
-        "bundle": manifest.id, "target": manifest.target, "variant": variant, "machine": describe_machine(),
-        "clips": len(refs), "same_clips_as_full_precision": same,
-        "tasks": {name: task_row(score, manifest.metrics["fp32"][name] if same else None) for name, score in scores.items()},
-        "latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in latencies_ms.items()},
+        "schema": SCHEMA,
+        "kind": "evidence",
+        **provenance(("onnxruntime",), None),
+        "bundle": manifest.id,
+        "target": manifest.target,
+        "variant": variant,
+        "machine": describe_machine(),
+        "clips": len(refs),
+        "same_clips_as_full_precision": same,
+        "tasks": {
+            name: task_row(score, manifest.metrics["fp32"][name] if same else None)
+            for name, score in scores.items()
+        },
+        "latency_ms": {
+            stage: summarise_ms(values) | {"n": len(values)} for stage, values in latencies_ms.items()
+        },
     }
 
 
@@ -62,7 +73,8 @@ def labelled(refs: Sequence[ClipRef], progress: Progress) -> Iterator[LabelledCl
 
 def task_row(score: TaskScore, full_precision: Mapping[str, float] | None) -> dict[str, float | None]:
     return {
-        "int8_accuracy": score.accuracy, "int8_macro_f1": score.macro_f1,
+        "int8_accuracy": score.accuracy,
+        "int8_macro_f1": score.macro_f1,
         "fp32_accuracy": full_precision["accuracy"] if full_precision else None,
         "fp32_macro_f1": full_precision["macro_f1"] if full_precision else None,
         "majority": full_precision["majority"] if full_precision else None,
@@ -74,10 +86,14 @@ def failures(evidence: Mapping[str, Any]) -> list[str]:
     found = []
     for name, row in evidence["tasks"].items():
         if row["fp32_accuracy"] is None:
-            found.append(f"{name}: nothing to compare with, these are not the clips that full precision was scored on")
+            found.append(
+                f"{name}: nothing to compare with, these are not the clips that full precision was scored on"
+            )
         elif row["fp32_accuracy"] - row["int8_accuracy"] > MAX_LOSS:
             loss = 100 * (row["fp32_accuracy"] - row["int8_accuracy"])
-            found.append(f"{name}: INT8 loses {loss:.1f} points of accuracy, at most {100 * MAX_LOSS:.0f} are allowed")
+            found.append(
+                f"{name}: INT8 loses {loss:.1f} points of accuracy, at most {100 * MAX_LOSS:.0f} are allowed"
+            )
     return found
 
 
@@ -97,8 +113,11 @@ def page(evidence: Mapping[str, Any]) -> str:
             f"{percent(row['fp32_macro_f1']):>7} {percent(row['int8_macro_f1']):>7}   {percent(row['majority']):>8}"
         )
     total = evidence["latency_ms"]["total"]
-    lines += ["", f"step latency  p50 {total['p50']:.1f} ms   p95 {total['p95']:.1f} ms   p99 {total['p99']:.1f} ms   "
-                  f"({total['n']} steps, {evidence['machine']['cpu']}, {evidence['machine']['cores']} cores)"]
+    lines += [
+        "",
+        f"step latency  p50 {total['p50']:.1f} ms   p95 {total['p95']:.1f} ms   p99 {total['p99']:.1f} ms   "
+        f"({total['n']} steps, {evidence['machine']['cpu']}, {evidence['machine']['cores']} cores)",
+    ]
     return "\n".join(lines)
 
 
@@ -108,7 +127,8 @@ def percent(share: float | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m targets.validate", description="Accuracy and latency of a bundle on held-out clips.",
+        prog="python -m targets.validate",
+        description="Accuracy and latency of a bundle on held-out clips.",
         epilog="example: python -m targets.validate out/demo.bundle --data out/data --out out/evidence.json",
     )
     parser.add_argument("bundle", type=Path)

@@ -13,7 +13,19 @@ from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
 from training.data import Clip
 
 # Left and right of Halpe-136's body points change places in a mirror (model.md 2.4); hands change as a whole.
-BODY_PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16), (20, 21), (22, 23), (24, 25))
+BODY_PAIRS = (
+    (1, 2),
+    (3, 4),
+    (5, 6),
+    (7, 8),
+    (9, 10),
+    (11, 12),
+    (13, 14),
+    (15, 16),
+    (20, 21),
+    (22, 23),
+    (24, 25),
+)
 POSTURE_MIRROR = np.arange(26)
 for _left, _right in BODY_PAIRS:
     POSTURE_MIRROR[[_left, _right]] = _right, _left
@@ -23,14 +35,16 @@ VIEW_MIRROR = {"left": "right", "right": "left"}
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    mirror: float = 0.5             # share of clips seen in a mirror, left and right views and joints swapped with it
-    gain: float = 0.25              # brightness factor varies by up to this, one draw per view and clip
-    shift: float = 0.06             # framing moves by up to this share of the image, one draw per stream and clip
-    drop_view: float = 0.08         # each camera is absent from a whole clip this often; the driver's streams go with incar
-    drop_crops: float = 0.1         # no face and body boxes
-    drop_joints: float = 0.15       # no keypoints
-    drop_slot: float = 0.05         # each slot is absent this often (dropped frames)
-    short_context: float = 0.4      # share of clips that begin late, as after start-up
+    mirror: float = 0.5  # share of clips seen in a mirror, left and right views and joints swapped with it
+    gain: float = 0.25  # brightness factor varies by up to this, one draw per view and clip
+    shift: float = 0.06  # framing moves by up to this share of the image, one draw per stream and clip
+    drop_view: float = (
+        0.08  # each camera is absent from a whole clip this often; the driver's streams go with incar
+    )
+    drop_crops: float = 0.1  # no face and body boxes
+    drop_joints: float = 0.15  # no keypoints
+    drop_slot: float = 0.05  # each slot is absent this often (dropped frames)
+    short_context: float = 0.4  # share of clips that begin late, as after start-up
     min_slots: int = 6
 
 
@@ -45,7 +59,9 @@ def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip
     return Clip(frames, mask, clip.labels)
 
 
-def mirror(frames: dict[str, NDArray[Any]], mask: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+def mirror(
+    frames: dict[str, NDArray[Any]], mask: NDArray[np.float32]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
     """The same scene in a mirror: pixels flipped, left and right views swapped, left and right joints swapped."""
     source = {stream: VIEW_MIRROR.get(stream, stream) for stream in STREAMS}
     flipped = {stream: frames[source[stream]][:, :, ::-1] for stream in (*VIEWS, *CROPS)}
@@ -57,7 +73,9 @@ def mirror(frames: dict[str, NDArray[Any]], mask: NDArray[np.float32]) -> tuple[
     return flipped, mask[[STREAMS.index(source[stream]) for stream in STREAMS]]
 
 
-def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
+def vary_pixels(
+    images: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig
+) -> NDArray[np.uint8]:
     """Brightness and framing, constant over the clip so that motion stays what it was. images: (T, H, W, 3)."""
     gain = 1.0 + rng.uniform(-config.gain, config.gain)
     table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)

@@ -37,11 +37,15 @@ def load_run(folder: Path) -> Run:
     """Rebuild the model of a run. A run of another schema, or a damaged one, is an error that says so."""
     meta_path, weights_path = folder / MARKER, folder / "model.safetensors"
     if not meta_path.is_file() or not weights_path.is_file():
-        raise SourceError(f"{folder} is not a run: it lacks meta.json or model.safetensors; make one with training.train")
+        raise SourceError(
+            f"{folder} is not a run: it lacks meta.json or model.safetensors; make one with training.train"
+        )
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
         if meta.get("schema") != SCHEMA or meta.get("kind") != "run":
-            raise SourceError(f"{meta_path}: schema {meta.get('schema')!r}, expected {SCHEMA}; train the model again")
+            raise SourceError(
+                f"{meta_path}: schema {meta.get('schema')!r}, expected {SCHEMA}; train the model again"
+            )
         model = UVM3TL(ModelConfig.from_dict(meta["model"]))
         model.load_state_dict(load_file(str(weights_path)))
     except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""AIDE's layout, read with all its quirks (reference: model.md 2). The synthetic footage uses the same layout.
+"""Clips as the network takes them, from AIDE's layout (reference: model.md 2). Synthetic footage uses the same layout.
 
 Whatever cannot be used is an error that names the file. Nothing is replaced by a black image or a guess: what a clip
 lacks by nature (no face box in a frame, a short clip) is absent, and masked.
@@ -6,9 +6,6 @@ lacks by nature (no face box in a frame, a short clip) is absent, and masked.
 
 from __future__ import annotations
 
-import csv
-import json
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,105 +16,36 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.errors import ConfigError, SourceError
-from codriver.percept import Driver
+from codriver.errors import SourceError
 from codriver.preprocess import stream_inputs
+from codriver.sources.annotation import Annotation, read_annotation
+from codriver.sources.clip import RATE_HZ
+from codriver.sources.split import ClipRef
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
 from codriver.window import ContextConfig, pick_slots
 from training.model import ModelConfig
 
-SPLITS = {"train": "training.csv", "val": "validation.csv", "test": "testing.csv"}
-RATE_HZ = 15.0
-ALIASES = {"Forward": "Forward Moving"}                   # quirk 2: written so in some of AIDE's files
 CONTEXT = ContextConfig()
-
-
-@dataclass(frozen=True)
-class ClipRef:
-    """Where a clip lies."""
-
-    id: str
-    folder: Path
-    annotation: Path
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """What is known about a clip."""
-
-    labels: NDArray[np.int64]                             # (tasks,)
-    drivers: dict[int, Driver]                            # frame number -> boxes and keypoints in pixels
 
 
 @dataclass(frozen=True)
 class Clip:
     """One clip as the network takes it. Absent slots are zeros."""
 
-    frames: dict[str, NDArray[Any]]                       # stream -> (T, H, W, 3) uint8 or (T, P, 3) float32
-    mask: NDArray[np.float32]                             # (S, T), 1 where present
-    labels: NDArray[np.int64]                             # (tasks,)
+    frames: dict[str, NDArray[Any]]  # stream -> (T, H, W, 3) uint8 or (T, P, 3) float32
+    mask: NDArray[np.float32]  # (S, T), 1 where present
+    labels: NDArray[np.int64]  # (tasks,)
 
 
-def read_split(root: Path, split: str) -> list[ClipRef]:
-    """Clips of one split, in the order of its CSV. Every row's clip and annotation must exist."""
-    if split not in SPLITS:
-        raise ConfigError(f"split {split!r} is not one of {', '.join(SPLITS)}")
-    path = root / SPLITS[split]
-    if not path.is_file():
-        raise SourceError(f"{path} is missing; a data set holds {', '.join(SPLITS.values())} beside AIDE_Dataset/")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    refs = [_clip_ref(root, path, number, row) for number, row in enumerate(rows[1:], start=2) if row]
-    if not refs:
-        raise SourceError(f"{path} lists no clip; expected the header row 0,1 and a row for each clip")
-    return refs
-
-
-def _clip_ref(root: Path, csv_path: Path, number: int, row: list[str]) -> ClipRef:
-    where = f"{csv_path}, row {number}"
-    if len(row) != 2:
-        raise SourceError(f"{where}: {len(row)} columns, expected 2: clip folder, annotation")
-    folder, annotation = (root / part.strip() for part in row)
-    if not folder.is_dir():
-        raise SourceError(f"{where}: clip folder {folder} does not exist; mend the row or restore the clip")
-    if not annotation.is_file():
-        raise SourceError(f"{where}: annotation {annotation} does not exist; mend the row or restore the file")
-    return ClipRef(folder.name, folder, annotation)
-
-
-def read_annotation(path: Path, task_set: TaskSet) -> Annotation:
-    """Labels and, matched by image name and never by position, the driver's boxes and keypoints."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        poses = content["pose_list"]
-        names = [content[task.annotation_key] for task in task_set.tasks]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not JSON: {error}") from error
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"{path} lacks {error}; expected AIDE's keys pose_list and one label for each task") from error
-    labels = [_label_index(path, task, name) for task, name in zip(task_set.tasks, names, strict=True)]
-    drivers = dict(_driver(path, pose) for pose in poses if pose.get("result"))
-    return Annotation(np.array(labels, dtype=np.int64), drivers)
-
-
-def _label_index(path: Path, task: Any, name: Any) -> int:
-    label = ALIASES.get(str(name), str(name))
-    if label not in task.labels:
-        label = label.capitalize()                        # quirk 1: emotions are lower case
-    try:
-        return int(task.index(label))
-    except ConfigError as error:
-        raise SourceError(f"{path}: {task.annotation_key} is {name!r}; {error}") from error
-
-
-def _driver(path: Path, pose: dict[str, Any]) -> tuple[int, Driver]:
-    try:
-        number = int(re.sub(r"\.\w+$", "", pose["imgname"]))
-        person = pose["result"][0]                        # quirk 10: the first person is the driver
-        keypoints = np.array(person["keypoints"], dtype=np.float32).reshape(-1, 3)
-        return number, Driver(face_px=person.get("face_bbox"), body_px=person.get("bbox"), keypoints=keypoints)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SourceError(f"{path}: entry {pose.get('imgname')!r} of pose_list cannot be read: {error!r}") from error
+def read_labels(ref: ClipRef, annotation: Annotation, task_set: TaskSet) -> NDArray[np.int64]:
+    """(tasks,) class indices. A label that is missing or is no class is an error: training must not learn from a guess."""
+    for task in task_set.tasks:
+        if task.name not in annotation.truth:
+            said = "; ".join(annotation.problems) or f"{task.annotation_key} is missing"
+            raise SourceError(
+                f"{ref.annotation}: no label for {task.name}: {said}; expected {', '.join(task.labels)}"
+            )
+    return np.array([task.index(annotation.truth[task.name]) for task in task_set.tasks], dtype=np.int64)
 
 
 def frame_numbers(folder: Path) -> list[int]:
@@ -130,9 +58,10 @@ def frame_numbers(folder: Path) -> list[int]:
 
 def read_frame(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data is not None and len(data) else None
     if image is None:
-        problem = "cannot be decoded as an image" if path.is_file() else "is missing"
+        problem = "is missing" if data is None else "cannot be decoded as an image"
         raise SourceError(f"frame {path} {problem}; restore it or take the clip out of the CSV")
     return np.asarray(image, dtype=np.uint8)
 
@@ -144,28 +73,52 @@ def frame_set(folder: Path, number: int) -> dict[str, NDArray[np.uint8]]:
 
 def load_clip(ref: ClipRef, config: ModelConfig, task_set: TaskSet) -> Clip:
     """Decode the frames that fill the context at the clip's end, picked by time as the runtime picks them."""
-    annotation = read_annotation(ref.annotation, task_set)
+    annotation = read_annotation(ref.annotation)
+    labels = read_labels(ref, annotation, task_set)
     numbers = frame_numbers(ref.folder)
     times_s = np.array(numbers) / RATE_HZ
     picked = pick_slots(times_s, float(times_s[-1]), CONTEXT)
-    frames = {s: np.zeros((CONTEXT.slots, *config.input_shape(s)), _dtype(s)) for s in STREAMS}
-    mask = np.zeros((len(STREAMS), CONTEXT.slots), np.float32)
-    sizes = {stream: config.size_px(stream) for stream in STREAMS if stream not in JOINTS}
+    frames, mask = empty_context(config)
     for slot, index in enumerate(picked):
         if index >= 0:
-            number = numbers[index]
-            for stream, value in stream_inputs(frame_set(ref.folder, number), annotation.drivers.get(number), sizes).items():
-                frames[stream][slot] = value
-                mask[STREAMS.index(stream), slot] = 1.0
-    return Clip(frames, mask, annotation.labels)
+            driver = annotation.drivers.get(f"{numbers[index]}.jpg")
+            put_slot(
+                frames,
+                mask,
+                slot,
+                stream_inputs(frame_set(ref.folder, numbers[index]), driver, sizes_px(config)),
+            )
+    return Clip(frames, mask, labels)
 
 
-def _dtype(stream: str) -> type[np.generic]:
-    return np.float32 if stream in JOINTS else np.uint8
+def sizes_px(config: ModelConfig) -> dict[str, int]:
+    return {stream: config.size_px(stream) for stream in STREAMS if stream not in JOINTS}
+
+
+def empty_context(config: ModelConfig) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+    """Zeros for every stream and slot, and a mask (S, T) that calls all of them absent."""
+    frames: dict[str, NDArray[Any]] = {
+        s: np.zeros((config.slots, *config.input_shape(s)), np.float32 if s in JOINTS else np.uint8)
+        for s in STREAMS
+    }
+    return frames, np.zeros((len(STREAMS), config.slots), np.float32)
+
+
+def put_slot(
+    frames: dict[str, NDArray[Any]], mask: NDArray[np.float32], slot: int, inputs: dict[str, NDArray[Any]]
+) -> None:
+    """Write the streams that are there into one slot."""
+    for stream, value in inputs.items():
+        frames[stream][slot] = value
+        mask[STREAMS.index(stream), slot] = 1.0
 
 
 def load_clips(
-    refs: Sequence[ClipRef], config: ModelConfig, task_set: TaskSet, progress: Callable[[Any], Any] = iter, workers: int = 2
+    refs: Sequence[ClipRef],
+    config: ModelConfig,
+    task_set: TaskSet,
+    progress: Callable[[Any], Any] = iter,
+    workers: int = 2,
 ) -> list[Clip]:
     """Decode many clips into memory, in order; OpenCV decodes outside the interpreter's lock, so threads do."""
     with ThreadPoolExecutor(workers) as pool:
@@ -176,5 +129,6 @@ def class_counts(clips: Sequence[Clip], task_set: TaskSet) -> dict[str, list[int
     """How often each class occurs, by task."""
     labels = np.stack([clip.labels for clip in clips])
     return {
-        task.name: np.bincount(labels[:, k], minlength=task.classes).tolist() for k, task in enumerate(task_set.tasks)
+        task.name: np.bincount(labels[:, k], minlength=task.classes).tolist()
+        for k, task in enumerate(task_set.tasks)
     }

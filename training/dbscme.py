@@ -15,13 +15,13 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.inner = max(width // 8, 4)                  # narrow queries keep the attention cheap (model.md 8)
+        self.inner = max(width // 8, 4)  # narrow queries keep the attention cheap (model.md 8)
         self.query = nn.Linear(width, self.inner)
         self.key = nn.Linear(width, self.inner)
         self.value = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = x.flatten(2).transpose(1, 2)                                              # (B, N, D)
+        tokens = x.flatten(2).transpose(1, 2)  # (B, N, D)
         scores = self.query(tokens) @ self.key(tokens).transpose(1, 2) * self.inner**-0.5  # (B, N, N)
         attended = scores.softmax(dim=-1) @ self.value(tokens)
         return attended.transpose(1, 2).reshape(x.shape)
@@ -35,9 +35,9 @@ class ChannelGate(nn.Module):
         self.query, self.key, self.value = (nn.Conv1d(1, 1, 3, padding=1) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=(2, 3))[:, None, :]                                            # (B, 1, D)
-        scores = self.query(pooled).transpose(1, 2) @ self.key(pooled)                     # (B, D, D), each sample's own
-        attended = scores.softmax(dim=-1) @ self.value(pooled).transpose(1, 2)             # (B, D, 1)
+        pooled = x.mean(dim=(2, 3))[:, None, :]  # (B, 1, D)
+        scores = self.query(pooled).transpose(1, 2) @ self.key(pooled)  # (B, D, D), each sample's own
+        attended = scores.softmax(dim=-1) @ self.value(pooled).transpose(1, 2)  # (B, D, 1)
         return torch.sigmoid(attended)[..., None]
 
 
@@ -93,10 +93,10 @@ class DBSCME(nn.Module):
         """maps: one (B, D, G, G) per stream, in order. scene, driver, joints: their groups' sums, the same shape."""
         all_streams = torch.relu(self.norm(self.reduce(torch.cat(maps, dim=1))))
         merged = self.shared[0](scene, driver)
-        shared = self.shared[1](joints, merged).mean(dim=(2, 3))                 # (B, D)
+        shared = self.shared[1](joints, merged).mean(dim=(2, 3))  # (B, D)
         specific, logits = [], {}
         for task, branch in self.specific.items():
-            own = branch(all_streams).mean(dim=(2, 3))                                     # (B, D)
+            own = branch(all_streams).mean(dim=(2, 3))  # (B, D)
             share = torch.sigmoid(self.mix[task])
             embedding = share * self.specific_out[task](own) + (1.0 - share) * self.shared_out[task](shared)
             logits[task] = self.heads[task](self.dropout(torch.relu(embedding)))

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
     )
 
 
@@ -58,8 +60,12 @@ class JointEncoder(nn.Module):
     def __init__(self, points: int, feature: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(points * 5, 2 * feature, bias=False), nn.BatchNorm1d(2 * feature), nn.ReLU(),
-            nn.Linear(2 * feature, feature, bias=False), nn.BatchNorm1d(feature), nn.ReLU(),
+            nn.Linear(points * 5, 2 * feature, bias=False),
+            nn.BatchNorm1d(2 * feature),
+            nn.ReLU(),
+            nn.Linear(2 * feature, feature, bias=False),
+            nn.BatchNorm1d(feature),
+            nn.ReLU(),
         )
 
     def forward(self, joints: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Score a run on one split.
 
-    python -m training.evaluate RUN --data DATA --split test
+python -m training.evaluate RUN --data DATA --split test
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from sklearn.metrics import f1_score
 from tqdm import tqdm
 
 from codriver.errors import CodriverError
+from codriver.sources.split import read_split
 from codriver.tasks import TaskSet
 from training.checkpoint import load_run
-from training.data import Clip, load_clips, read_split
+from training.data import Clip, load_clips
 from training.loop import predict
 
 
@@ -29,12 +30,14 @@ class Scores:
     """One task on one split; shares, not percent."""
 
     accuracy: float
-    macro_f1: float             # over the classes that occur in labels or answers, unrounded
-    majority: float             # accuracy of always answering the class that training saw most
+    macro_f1: float  # over the classes that occur in the labels, unrounded
+    majority: float  # accuracy of always answering the class that training saw most
 
 
 def score(
-    probabilities: Mapping[str, NDArray[np.float64]], clips: Sequence[Clip], task_set: TaskSet,
+    probabilities: Mapping[str, NDArray[np.float64]],
+    clips: Sequence[Clip],
+    task_set: TaskSet,
     class_counts: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Scores]:
     """probabilities: task -> (clips, K). class_counts: of the training split; without them, of these clips."""
@@ -45,7 +48,9 @@ def score(
         counts = class_counts[task.name] if class_counts else np.bincount(truth, minlength=task.classes)
         scores[task.name] = Scores(
             accuracy=float((truth == answer).mean()),
-            macro_f1=float(f1_score(truth, answer, average="macro", zero_division=0)),
+            macro_f1=float(
+                f1_score(truth, answer, labels=np.unique(truth), average="macro", zero_division=0)
+            ),
             majority=float((truth == int(np.argmax(counts))).mean()),
         )
     return scores
@@ -62,7 +67,8 @@ def table(scores: Mapping[str, Scores], task_set: TaskSet) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training.evaluate", description="Score a run on one split, in full precision.",
+        prog="python -m training.evaluate",
+        description="Score a run on one split, in full precision.",
         epilog="example: python -m training.evaluate out/run --data out/data --split test",
     )
     parser.add_argument("run", type=Path)
@@ -78,8 +84,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"training.evaluate: {error}\n")
         return 2
     scores = score(predict(run.model, clips), clips, run.model.task_set, run.meta["class_counts"])
-    result = {"n": len(clips), "split": args.split, "tasks": {task: asdict(some) for task, some in scores.items()}}
-    sys.stdout.write(json.dumps(result) + "\n" if args.json else f"n = {len(clips)}\n{table(scores, run.model.task_set)}\n")
+    result = {
+        "n": len(clips),
+        "split": args.split,
+        "tasks": {task: asdict(some) for task, some in scores.items()},
+    }
+    sys.stdout.write(
+        json.dumps(result) + "\n" if args.json else f"n = {len(clips)}\n{table(scores, run.model.task_set)}\n"
+    )
     return 0
 
 

@@ -38,7 +38,9 @@ def training_batches(
 
 
 @torch.inference_mode()
-def predict(model: UVM3TL, clips: Sequence[Clip], batch: int = 16, progress: Any = iter) -> dict[str, NDArray[np.float64]]:
+def predict(
+    model: UVM3TL, clips: Sequence[Clip], batch: int = 16, progress: Any = iter
+) -> dict[str, NDArray[np.float64]]:
     """Probabilities of every clip: task -> (clips, K)."""
     model.eval()
     parts: dict[str, list[Tensor]] = {task.name: [] for task in model.task_set.tasks}

@@ -26,18 +26,19 @@ from training.model import Fused
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    adaptive: bool = True               # False: every task weighs 1
-    temperature: float = 2.0            # DWA's; higher is more even
-    beta: float = 0.05                  # of the decoupling term; 0 switches it off
+    adaptive: bool = True  # False: every task weighs 1
+    temperature: float = 2.0  # DWA's; higher is more even
+    beta: float = 0.05  # of the decoupling term; 0 switches it off
+    auxiliary: float = 0.3  # of the streams' own guesses; 0 switches them off
     label_smoothing: float = 0.05
-    class_balance: float = 0.5          # class weight = (1 / share) ** this; 0 none, 1 fully balanced
+    class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced
 
 
 @dataclass(frozen=True)
 class LossParts:
-    total: Tensor                       # scalar, with gradient
-    tasks: Tensor                       # (tasks,) detached, CE_k / ln(K_k)
-    decoupling: Tensor                  # scalar, detached
+    total: Tensor  # scalar, with gradient
+    tasks: Tensor  # (tasks,) detached, CE_k / ln(K_k)
+    decoupling: Tensor  # scalar, detached
 
 
 class AFDLoss:
@@ -45,37 +46,53 @@ class AFDLoss:
 
     def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: dict[str, list[int]]) -> None:
         self.task_set, self.config = task_set, config
-        self.class_weights = [balanced_weights(class_counts[name], config.class_balance) for name in task_set.names]
-        self.history: list[list[float]] = []           # mean loss of each task, epoch by epoch
+        self.class_weights = [
+            balanced_weights(class_counts[name], config.class_balance) for name in task_set.names
+        ]
+        self.history: list[list[float]] = []  # mean loss of each task, epoch by epoch
         self._sum, self._seen = torch.zeros(len(task_set.tasks)), 0
 
-    def __call__(self, fused: Fused, labels: Tensor) -> LossParts:
-        """labels: (B, tasks) int64, -1 where a clip has no label for the task."""
-        losses = torch.stack([self._task_loss(fused, labels, k) for k in range(len(self.task_set.tasks))])
+    def __call__(self, fused: Fused, labels: Tensor, mask: Tensor) -> LossParts:
+        """labels: (B, tasks) int64, -1 where a clip has no label for the task. mask: (B, S, T) of the clips."""
+        names = self.task_set.names
+        losses = torch.stack([self._task_loss(fused.logits[name], labels[:, k], k) for k, name in enumerate(names)])
         decoupling = decoupling_loss(fused.specific, fused.shared)
         weights = torch.tensor(self.weights, device=losses.device)
         total = (weights * losses).sum() + self.config.beta * decoupling
+        if self.config.auxiliary and fused.by_stream is not None:
+            total = total + self.config.auxiliary * (weights * self._stream_losses(fused.by_stream, labels, mask)).sum()
         self._sum += losses.detach().cpu().float() * len(labels)
         self._seen += len(labels)
         return LossParts(total, losses.detach(), decoupling.detach())
 
-    def _task_loss(self, fused: Fused, labels: Tensor, k: int) -> Tensor:
-        task = self.task_set.tasks[k]
-        logits, target = fused.logits[task.name].float(), labels[:, k]
+    def _stream_losses(self, guesses: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        """(tasks,) mean loss of the streams' own guesses, over the streams that are there. guesses: (B, S, sum of K)."""
+        here = mask.any(dim=2)                                                               # (B, S)
+        owner = torch.arange(len(labels), device=labels.device)[:, None].expand_as(here)[here]
+        parts = guesses[here].split([task.classes for task in self.task_set.tasks], dim=1)
+        return torch.stack([self._task_loss(part, labels[owner, k], k) for k, part in enumerate(parts)])
+
+    def _task_loss(self, logits: Tensor, target: Tensor, k: int) -> Tensor:
+        """CE_k / ln(K_k). logits: (N, K). target: (N,)."""
         if not (target >= 0).any():
-            return logits.sum() * 0.0                  # nothing to learn here, and no 0/0
-        weight = self.class_weights[k].to(logits.device)
+            return logits.sum() * 0.0  # nothing to learn here, and no 0/0
         loss = F.cross_entropy(
-            logits, target, weight, ignore_index=-1, label_smoothing=self.config.label_smoothing
+            logits.float(),
+            target,
+            self.class_weights[k].to(logits.device),
+            ignore_index=-1,
+            label_smoothing=self.config.label_smoothing,
         )
-        return loss / math.log(task.classes)
+        return loss / math.log(self.task_set.tasks[k].classes)
 
     @property
     def weights(self) -> list[float]:
         """One weight per task, their mean 1; constants for the gradient."""
         if not self.config.adaptive or len(self.history) < 2:
             return [1.0] * len(self.task_set.tasks)
-        rates = [last / max(before, 1e-8) for last, before in zip(self.history[-1], self.history[-2], strict=True)]
+        rates = [
+            last / max(before, 1e-8) for last, before in zip(self.history[-1], self.history[-2], strict=True)
+        ]
         top = max(rates)
         powers = [math.exp((rate - top) / self.config.temperature) for rate in rates]
         return [len(powers) * power / sum(powers) for power in powers]
@@ -105,8 +122,8 @@ def decoupling_loss(specific: Tensor, shared: Tensor) -> Tensor:
 
     specific: (B, tasks, D). shared: (B, D).
     """
-    unit = F.normalize(torch.cat([specific, shared[:, None]], dim=1).float(), dim=2, eps=1e-6)   # (B, n, D)
-    cosine = unit @ unit.transpose(1, 2)                                                       # (B, n, n)
+    unit = F.normalize(torch.cat([specific, shared[:, None]], dim=1).float(), dim=2, eps=1e-6)  # (B, n, D)
+    cosine = unit @ unit.transpose(1, 2)  # (B, n, n)
     n = cosine.shape[1]
     pairs = torch.triu(torch.ones(n, n, dtype=torch.bool, device=cosine.device), diagonal=1)
     return cosine[:, pairs].square().mean()

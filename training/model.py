@@ -19,7 +19,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codriver.tasks import CROPS, GESTURE_POINTS, GROUP_OF, GROUPS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS, TaskSet
+from codriver.tasks import (
+    CROPS,
+    GESTURE_POINTS,
+    GROUP_OF,
+    GROUPS,
+    JOINTS,
+    POSTURE_POINTS,
+    STREAMS,
+    TASK_SETS,
+    VIEWS,
+    TaskSet,
+)
 from training.dbscme import DBSCME
 from training.encoders import ImageEncoder, JointEncoder
 from training.temporal import JointMotion, Motion, TemporalAggregation
@@ -34,16 +45,16 @@ class ModelConfig:
     """Every size of the network. `SIZES` names the ones in use."""
 
     task_set: str = "aide"
-    view_px: int = 96                           # side of a view as the encoder sees it
-    crop_px: int = 64                           # side of the face and body crops
-    widths: tuple[int, ...] = (12, 24, 48)      # encoder: channels after each stride-2 stage
-    blocks: tuple[int, ...] = (0, 0, 1)         # encoder: residual blocks in each stage
-    feature: int = 32                           # channels of an encoded frame, per cell (C)
-    joint_feature: int = 64                     # numbers of an encoded joint stream
-    width: int = 48                             # channels of DB-SCME (D)
-    grid: int = 4                               # cells per side in DB-SCME
-    slots: int = 16                             # T
-    head_dropout: float = 0.1                   # on the mixed embedding, before each head
+    view_px: int = 96  # side of a view as the encoder sees it
+    crop_px: int = 64  # side of the face and body crops
+    widths: tuple[int, ...] = (12, 24, 48)  # encoder: channels after each stride-2 stage
+    blocks: tuple[int, ...] = (0, 0, 1)  # encoder: residual blocks in each stage
+    feature: int = 32  # channels of an encoded frame, per cell (C)
+    joint_feature: int = 64  # numbers of an encoded joint stream
+    width: int = 48  # channels of DB-SCME (D)
+    grid: int = 4  # cells per side in DB-SCME
+    slots: int = 16  # T
+    head_dropout: float = 0.1  # on the mixed embedding, before each head
 
     @property
     def stride(self) -> int:
@@ -72,14 +83,25 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        )
 
 
 SIZES = {
-    "tiny": ModelConfig(view_px=32, crop_px=32, widths=(4, 8), blocks=(0, 0), feature=4, joint_feature=8, width=8),
+    "tiny": ModelConfig(
+        view_px=32, crop_px=32, widths=(4, 8), blocks=(0, 0), feature=4, joint_feature=8, width=8
+    ),
     "demo": ModelConfig(),
     "edge": ModelConfig(
-        view_px=224, crop_px=112, widths=(32, 48, 64, 96), blocks=(0, 1, 2, 2), feature=32, joint_feature=128, width=96, grid=7
+        view_px=224,
+        crop_px=112,
+        widths=(32, 48, 64, 96),
+        blocks=(0, 1, 2, 2),
+        feature=32,
+        joint_feature=128,
+        width=96,
+        grid=7,
     ),
 }
 
@@ -88,9 +110,10 @@ SIZES = {
 class Fused:
     """What `fuse` returns: logits by task, and the embeddings that the loss keeps apart."""
 
-    logits: dict[str, Tensor]                   # task -> (B, K)
-    specific: Tensor                            # (B, tasks, D)
-    shared: Tensor                              # (B, D)
+    logits: dict[str, Tensor]  # task -> (B, K)
+    specific: Tensor  # (B, tasks, D)
+    shared: Tensor  # (B, D)
+    by_stream: Tensor | None = None  # (B, S, sum of K): each stream's own guess, in training only
 
 
 class UVM3TL(nn.Module):
@@ -103,8 +126,12 @@ class UVM3TL(nn.Module):
         self.encoders = nn.ModuleDict({group: self._encoder(group) for group in GROUPS})
         self.motions = nn.ModuleDict({group: self._motion(group) for group in GROUPS})
         self.temporal = nn.ModuleDict({group: TemporalAggregation(config.width) for group in GROUPS})
+        classes = sum(task.classes for task in self.task_set.tasks)
+        self.stream_heads = nn.ModuleDict({stream: nn.Linear(config.width, classes) for stream in STREAMS})
         self.dbscme = DBSCME(
-            streams=len(STREAMS), width=config.width, classes={task.name: task.classes for task in self.task_set.tasks},
+            streams=len(STREAMS),
+            width=config.width,
+            classes={task.name: task.classes for task in self.task_set.tasks},
             dropout=config.head_dropout,
         )
 
@@ -138,27 +165,38 @@ class UVM3TL(nn.Module):
         """
         maps = []
         for index, stream in enumerate(STREAMS):
-            pooled = self.temporal[GROUP_OF[stream]](slots[stream], mask[:, index])        # (B, D, G, G)
+            pooled = self.temporal[GROUP_OF[stream]](slots[stream], mask[:, index])  # (B, D, G, G)
             maps.append(pooled.expand(-1, -1, self.config.grid, self.config.grid))
         by_name = dict(zip(STREAMS, maps, strict=True))
-        groups = [sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)]
-        return Fused(*self.dbscme(maps, *groups))
+        groups = [
+            sum_of([by_name[stream] for stream in members])
+            for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
+        ]
+        return Fused(*self.dbscme(maps, *groups), self._guesses(maps) if self.training else None)
+
+    def _guesses(self, maps: list[Tensor]) -> Tensor:
+        """Each stream answers alone, so that no encoder waits for the others to learn. Not part of any graph."""
+        return torch.stack(
+            [self.stream_heads[s](m.mean(dim=(2, 3))) for s, m in zip(STREAMS, maps, strict=True)], dim=1
+        )
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor) -> Fused:
         """A whole clip at once. frames: stream -> (B, T, ...) as `encode` takes them; mask: (B, S, T).
 
         Only frames that the mask calls present are encoded: absent ones cost nothing.
         """
-        where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}       # (B, T) each
+        where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
         groups = {group: members for group, members in GROUPS.items() if any(where[s].any() for s in members)}
-        features = self.encode({
-            group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()
-        })
+        features = self.encode(
+            {group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()}
+        )
         before = {
-            group: torch.cat([
-                one_slot_earlier(part, where[s])
-                for s, part in zip(members, split_like(features[group], members, where), strict=True)
-            ])
+            group: torch.cat(
+                [
+                    one_slot_earlier(part, where[s])
+                    for s, part in zip(members, split_like(features[group], members, where), strict=True)
+                ]
+            )
             for group, members in groups.items()
         }
         motions = self.motion(features, before)

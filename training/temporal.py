@@ -31,7 +31,9 @@ class Motion(nn.Module):
     def forward(self, feature: Tensor, before: Tensor) -> Tensor:
         cells = feature.shape[-1]
         if cells % self.grid:
-            raise ValueError(f"{cells} cells per side cannot be averaged to {self.grid}; choose sizes that divide")
+            raise ValueError(
+                f"{cells} cells per side cannot be averaged to {self.grid}; choose sizes that divide"
+            )
         mixed = F.relu(self.norm(self.now(feature)) + self.before_norm(self.before(before)))
         return F.avg_pool2d(mixed, cells // self.grid)
 
@@ -61,10 +63,10 @@ class TemporalAggregation(nn.Module):
     def forward(self, slots: Tensor, present: Tensor) -> Tensor:
         batch, count, width, cells, _ = slots.shape
         mask = present.to(slots.dtype).reshape(batch, 1, count, 1)
-        x = slots.permute(0, 2, 1, 3, 4).reshape(batch, width, count, cells * cells) * mask   # (B, D, T, G*G)
+        x = slots.permute(0, 2, 1, 3, 4).reshape(batch, width, count, cells * cells) * mask  # (B, D, T, G*G)
         x = (x + F.relu(self.time_norm(self.along_time(x)))) * mask
-        filled = mask.sum(dim=2)                                                              # (B, 1, 1)
-        pooled = torch.cat([x.sum(dim=2) / filled.clamp(min=1.0), x.amax(dim=2)], dim=1)      # (B, 2D, G*G)
+        filled = mask.sum(dim=2)  # (B, 1, 1)
+        pooled = torch.cat([x.sum(dim=2) / filled.clamp(min=1.0), x.amax(dim=2)], dim=1)  # (B, 2D, G*G)
         mixed = F.relu(self.norm(self.mix(pooled.reshape(batch, 2 * width, cells, cells))))
-        known = (filled > 0).to(slots.dtype)[..., None]                                       # (B, 1, 1, 1)
+        known = (filled > 0).to(slots.dtype)[..., None]  # (B, 1, 1, 1)
         return mixed * known + self.absent * (1.0 - known)

@@ -1,6 +1,6 @@
 """Train in full precision.
 
-    python -m training.train --data DATA --out RUN --size demo --epochs 12
+python -m training.train --data DATA --out RUN --size demo --epochs 12
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from codriver.artefact import provenance, sha256, whole_folder
+from codriver.artefact import provenance, whole_folder
 from codriver.errors import CodriverError
+from codriver.sources.split import ClipRef, read_split, split_digest
 from codriver.tasks import TASK_SETS
 from training.augment import AugmentConfig
 from training.checkpoint import MARKER, save_run
-from training.data import Clip, ClipRef, class_counts, load_clips, read_split
+from training.data import Clip, class_counts, load_clips
 from training.evaluate import Scores, score, table
 from training.loop import predict, training_batches
 from training.losses import AFDLoss, LossConfig
@@ -33,14 +34,16 @@ class TrainConfig:
     size: str = "demo"
     epochs: int = 12
     batch: int = 16
-    learning_rate: float = 3e-3         # peak, after warm-up
-    warm_up: float = 0.1                # share of all steps
+    learning_rate: float = 3e-3  # peak, after warm-up
+    warm_up: float = 0.1  # share of all steps
     weight_decay: float = 0.02
-    clip_gradient: float = 5.0          # norm
+    clip_gradient: float = 5.0  # norm
     seed: int = 0
 
 
-def train(data: Path, out: Path, config: TrainConfig, loss_config: LossConfig, augment: AugmentConfig) -> dict[str, Scores]:
+def train(
+    data: Path, out: Path, config: TrainConfig, loss_config: LossConfig, augment: AugmentConfig
+) -> dict[str, Scores]:
     """Train, evaluate on the validation split after each epoch, and leave a run folder. Returns the test scores."""
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
@@ -50,12 +53,20 @@ def train(data: Path, out: Path, config: TrainConfig, loss_config: LossConfig, a
     loss = AFDLoss(model.task_set, loss_config, counts)
     with whole_folder(out, marker=MARKER) as folder:
         _fit(model, loss, clips, config, augment, folder / "metrics.jsonl")
-        scores = score(predict(model, clips["test"], progress=_bar("test")), clips["test"], model.task_set, counts)
+        scores = score(
+            predict(model, clips["test"], progress=_bar("test")), clips["test"], model.task_set, counts
+        )
         meta = {
             **provenance(("torch", "opencv-python-headless", "safetensors"), config.seed),
-            "size": config.size, "train": asdict(config), "loss": asdict(loss_config), "augment": asdict(augment),
-            "loss_state": loss.state_dict(), "data": _describe(data, refs), "class_counts": counts,
-            "test": {task: asdict(result) for task, result in scores.items()}, "test_clips": len(clips["test"]),
+            "size": config.size,
+            "train": asdict(config),
+            "loss": asdict(loss_config),
+            "augment": asdict(augment),
+            "loss_state": loss.state_dict(),
+            "data": _describe(data, refs),
+            "class_counts": counts,
+            "test": {task: asdict(result) for task, result in scores.items()},
+            "test_clips": len(clips["test"]),
         }
         save_run(folder, model, meta)
     return scores
@@ -64,10 +75,12 @@ def train(data: Path, out: Path, config: TrainConfig, loss_config: LossConfig, a
 def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str) -> list[Clip]:
     bar = tqdm(total=len(refs), desc=f"decode {split:5}", unit="clip", disable=None)
     with bar:
+
         def counted(clips):  # type: ignore[no-untyped-def]
             for clip in clips:
                 bar.update()
                 yield clip
+
         return load_clips(refs, model.config, model.task_set, counted)
 
 
@@ -76,7 +89,12 @@ def _bar(name: str):  # type: ignore[no-untyped-def]
 
 
 def _fit(
-    model: UVM3TL, loss: AFDLoss, clips: dict[str, list[Clip]], config: TrainConfig, augment: AugmentConfig, log: Path
+    model: UVM3TL,
+    loss: AFDLoss,
+    clips: dict[str, list[Clip]],
+    config: TrainConfig,
+    augment: AugmentConfig,
+    log: Path,
 ) -> None:
     steps = math.ceil(len(clips["train"]) / config.batch) * config.epochs
     optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.learning_rate)
@@ -87,8 +105,10 @@ def _fit(
     with bar, log.open("w", encoding="utf-8") as file:
         for epoch in range(config.epochs):
             model.train()
-            for frames, mask, labels in training_batches(clips["train"], config.batch, config.seed, epoch, augment):
-                parts = loss(model(frames, mask), labels)
+            for frames, mask, labels in training_batches(
+                clips["train"], config.batch, config.seed, epoch, augment
+            ):
+                parts = loss(model(frames, mask), labels, mask)
                 optimizer.zero_grad(set_to_none=True)
                 parts.total.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient)
@@ -100,7 +120,9 @@ def _fit(
             loss.end_epoch()
             scores = score(predict(model, clips["val"]), clips["val"], model.task_set)
             record = {
-                "epoch": epoch + 1, "task_losses": loss.history[-1], "task_weights": weights,
+                "epoch": epoch + 1,
+                "task_losses": loss.history[-1],
+                "task_weights": weights,
                 "val": {task: asdict(result) for task, result in scores.items()},
             }
             file.write(json.dumps(record) + "\n")
@@ -117,16 +139,20 @@ def _groups(model: UVM3TL, weight_decay: float) -> list[dict[str, object]]:
 
 
 def _describe(data: Path, refs: dict[str, list[ClipRef]]) -> dict[str, object]:
-    """What the model learned from: kind of footage, clips per split, hash over all annotations."""
+    """What the model learned from: kind of footage, clips and a digest of each split."""
     described = data / "dataset.json"
-    kind = json.loads(described.read_text()).get("kind", "unknown") if described.is_file() else "AIDE layout, undescribed"
-    digest = sha256(b"".join(ref.annotation.read_bytes() for some in refs.values() for ref in some))
-    return {"kind": kind, "clips": {split: len(some) for split, some in refs.items()}, "annotations_sha256": digest}
+    generator = json.loads(described.read_text()).get("generator") if described.is_file() else None
+    return {
+        "kind": f"synthetic footage ({generator})" if generator else "footage in AIDE's layout",
+        "clips": {split: len(some) for split, some in refs.items()},
+        "clips_sha256": {split: split_digest(some) for split, some in refs.items()},
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training.train", description="Train UV-M3TL in full precision and leave a run folder.",
+        prog="python -m training.train",
+        description="Train UV-M3TL in full precision and leave a run folder.",
         epilog="example: python -m training.train --data out/data --out out/run --size demo --epochs 12",
     )
     defaults = TrainConfig()
@@ -148,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"training.train: {error}\n")
         return 2
     sys.stdout.write(
-        json.dumps({task: asdict(result) for task, result in scores.items()}) + "\n" if args.json
+        json.dumps({task: asdict(result) for task, result in scores.items()}) + "\n"
+        if args.json
         else table(scores, TASK_SETS["aide"]) + "\n"
     )
     return 0
