@@ -38,9 +38,9 @@ def check_frame(view: str, frame: object) -> Image:
 def resize(image: Image, size_px: int) -> Image:
     """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE.
 
-    A side of twice the size or more is halved by averaging, again and again; the rest is interpolated. It takes
-    an eighth of the time of OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), without which
-    six images a step would cost as much as their encoding.
+    A side of twice the size or more is halved by averaging, again and again; the rest is interpolated. That
+    takes an eighth of the time of OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), which for
+    the six images of a step would be as much as their encoding.
     """
     import cv2
 
