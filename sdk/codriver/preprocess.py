@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import FrameError
-from codriver.tasks import GESTURE_POINTS, KEYPOINTS, POSTURE_POINTS
+from codriver.percept import Driver
+from codriver.tasks import GESTURE_POINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
 
 Image = NDArray[np.uint8]
 Box = Sequence[float]            # x, y, width, height in pixels of the in-car frame
@@ -114,3 +115,26 @@ def joints_from_keypoints(
     known = np.isfinite(scaled).all(axis=1, keepdims=True)
     clipped = np.clip(np.where(known, scaled, 0.0), [-0.25, -0.25, 0.0], [1.25, 1.25, 1.0]).astype(np.float32)
     return clipped[list(POSTURE_POINTS)], clipped[list(GESTURE_POINTS)]
+
+
+def stream_inputs(
+    frames: Mapping[str, Image], driver: Driver | None, size_px: Mapping[str, int]
+) -> dict[str, NDArray[Any]]:
+    """One set of frames -> what the encoder takes, for every stream that can be had from it; the others are absent.
+
+    frames: view -> (H, W, 3) uint8 BGR. size_px: image stream -> side in pixels.
+    Returns image streams (size, size, 3) uint8 and joint streams (P, 3) float32.
+    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent.
+    """
+    inputs: dict[str, NDArray[Any]] = {view: resize(frames[view], size_px[view]) for view in VIEWS if view in frames}
+    if driver is None or "incar" not in frames:
+        return inputs
+    incar = frames["incar"]
+    for stream, box, least in (("face", driver.face_px, MIN_FACE_PX), ("body", driver.body_px, MIN_BODY_PX)):
+        cut = None if box is None else crop(incar, box, least)
+        if cut is not None:
+            inputs[stream] = resize(cut, size_px[stream])
+    if driver.keypoints is not None:
+        height, width = incar.shape[:2]
+        inputs["posture"], inputs["gesture"] = joints_from_keypoints(driver.keypoints, width, height)
+    return inputs

@@ -99,6 +99,17 @@ CROPS = ("face", "body")                             # cut out of the in-car vie
 JOINTS = ("posture", "gesture")                      # 26 body points and 42 hand points of Halpe-136
 STREAMS = (*VIEWS, *CROPS, *JOINTS)                  # F_1..F_8
 
+# Streams that share an encoder run as one batch, in this order. The outside views look at the same world.
+GROUPS = {
+    "incar": ("incar",),
+    "outside": ("front", "left", "right"),
+    "face": ("face",),
+    "body": ("body",),
+    "posture": ("posture",),
+    "gesture": ("gesture",),
+}
+GROUP_OF = {stream: group for group, members in GROUPS.items() for stream in members}
+
 KEYPOINTS = 136                                      # Halpe-136: x, y in pixels of the in-car frame, score
 POSTURE_POINTS = tuple(range(26))
 GESTURE_POINTS = tuple(range(94, 136))

@@ -1,0 +1,78 @@
+# Every step by name. `make demo` runs the whole line; .ci/run calls check and test.
+# Settings: make demo CLIPS=300 EPOCHS=4 OUT=/tmp/quick
+
+PYTHON   ?= python3.11
+VENV     ?= .venv
+OUT      ?= out
+CLIPS    ?= 900
+EPOCHS   ?= 12
+SEED     ?= 1
+RUN      := $(VENV)/bin/python
+READY    := $(VENV)/ready
+MAKEFLAGS += --no-print-directory
+export NNCF_EXTENSION_LOAD_TIMEOUT ?= 900
+
+.PHONY: help demo install data train quantize build validate show check format test bench clean
+
+help:                       ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 15 min)
+	@echo "== 1/7 install: a virtual environment in $(VENV), about 2 min the first time"
+	@$(MAKE) install
+	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout"
+	@$(MAKE) data
+	@echo "== 3/7 train: UV-M3TL, size demo, full precision, $(EPOCHS) epochs"
+	@$(MAKE) train
+	@echo "== 4/7 quantize: INT8 with NNCF, calibrated on training clips"
+	@$(MAKE) quantize
+	@echo "== 5/7 build: the bundle for this processor, proven on its golden vectors"
+	@$(MAKE) build
+	@echo "== 6/7 run: one test clip through Perceiver.step, as a video and a picture"
+	@$(MAKE) show
+	@echo "== 7/7 validate: every test clip through the bundle, frame by frame"
+	@$(MAKE) validate
+
+install: $(READY)           ## virtual environment with all that the workshop needs
+
+$(READY): pyproject.toml
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+data: $(READY)              ## synthetic footage
+	@test -f $(OUT)/data/dataset.json || $(RUN) -m training.synth $(OUT)/data --clips $(CLIPS) --seed $(SEED) --videos test
+
+train: $(READY)             ## full-precision run
+	@$(RUN) -m training.train --data $(OUT)/data --out $(OUT)/run --size demo --epochs $(EPOCHS)
+
+quantize: $(READY)          ## INT8 graphs
+	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized
+
+build: $(READY)             ## bundle for this processor
+	@$(RUN) -m targets.build $(OUT)/quantized --target x86-ort --out $(OUT)/demo.bundle
+
+show: $(READY)              ## video and picture of one test clip
+	@$(RUN) -m targets.showcase $(OUT)/demo.bundle --data $(OUT)/data --view $(OUT)/demo.mp4 --sheet $(OUT)/demo.png
+
+validate: $(READY)          ## accuracy and latency on the test split
+	@$(RUN) -m targets.validate $(OUT)/demo.bundle --data $(OUT)/data --out $(OUT)/evidence.json
+
+check: $(READY)             ## format, lint, types, import rules
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@PYTHONPATH=sdk:. $(VENV)/bin/lint-imports
+
+format: $(READY)            ## rewrite to the house style
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+test: $(READY)              ## all tests
+	@$(RUN) -m pytest
+
+bench: $(READY)             ## latency of the demo bundle, by stage
+	@$(VENV)/bin/codriver bench $(OUT)/demo.bundle
+
+clean:                      ## remove what the steps made; the virtual environment stays
+	rm -rf $(OUT) build dist

@@ -1,0 +1,88 @@
+"""Calibration data: real training clips, stratified by every task's labels. Without data there is no INT8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codriver.artefact import sha256
+from codriver.errors import ConfigError
+from codriver.tasks import GROUPS, STREAMS, TaskSet
+from training.data import Clip, ClipRef, load_clips, read_annotation
+from training.model import UVM3TL
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Clips to calibrate on, and how they were chosen."""
+
+    clips: list[Clip]
+    record: dict[str, object]
+
+
+def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
+    """Indices of `count` clips in which the classes of every task are as even as the data allows.
+
+    labels: (clips, tasks). Each pick takes, at random, a clip of the class that has been picked least so far.
+    """
+    if count > len(labels):
+        raise ConfigError(f"calibration asks for {count} clips, the training split holds {len(labels)}; ask for fewer")
+    rng = np.random.default_rng(seed)
+    left = list(rng.permutation(len(labels)))
+    cells = [(task, value) for task in range(labels.shape[1]) for value in np.unique(labels[:, task])]
+    picked: list[int] = []
+    while len(picked) < count:
+        seen = {cell: sum(labels[i, cell[0]] == cell[1] for i in picked) for cell in cells}
+        for task, value in sorted(cells, key=lambda cell: seen[cell]):
+            match = next((i for i in left if labels[i, task] == value), None)
+            if match is not None:
+                break
+        picked.append(int(match))
+        left.remove(match)
+    return picked
+
+
+def calibration_clips(refs: Sequence[ClipRef], model: UVM3TL, count: int, seed: int) -> Calibration:
+    """Choose and decode. `refs` are the training split's."""
+    labels = np.stack([read_annotation(ref.annotation, model.task_set).labels for ref in refs])
+    chosen = [refs[index] for index in choose(labels, count, seed)]
+    picked = labels[[refs.index(ref) for ref in chosen]]
+    ids = [ref.id for ref in chosen]
+    record = {
+        "split": "train", "clips": count, "seed": seed, "ids": ids, "ids_sha256": sha256("\n".join(ids).encode()),
+        "class_counts": class_table(picked, model.task_set),
+    }
+    return Calibration(load_clips(chosen, model.config, model.task_set), record)
+
+
+def class_table(labels: NDArray[np.int64], task_set: TaskSet) -> dict[str, dict[str, int]]:
+    return {
+        task.name: {label: int((labels[:, k] == index).sum()) for index, label in enumerate(task.labels)}
+        for k, task in enumerate(task_set.tasks)
+    }
+
+
+@torch.inference_mode()
+def encoder_steps(model: UVM3TL, clips: Sequence[Clip], slots: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
+    """What the encoder graph takes, one item a clip: frames at `slots`, and full-precision features one slot earlier.
+
+    A clip in which a stream lacks one of the slots is passed over: zeros would teach the ranges something false.
+    """
+    for clip in clips:
+        wanted = sorted({*slots, *(slot - 1 for slot in slots)})
+        if not clip.mask[:, wanted].all():
+            continue
+        now, earlier = (
+            {g: torch.cat([torch.from_numpy(clip.frames[s][picked]) for s in members]) for g, members in GROUPS.items()}
+            for picked in (list(slots), [slot - 1 for slot in slots])
+        )
+        yield (*now.values(), *model.encode(earlier).values())
+
+
+def all_streams_present(clip: Clip) -> bool:
+    return bool(clip.mask.all()) and clip.mask.shape[0] == len(STREAMS)

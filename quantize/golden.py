@@ -1,0 +1,90 @@
+"""Golden vectors: raw frames of held-out clips, and the answers that each dialect's reference gives on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from codriver.errors import SourceError
+from codriver.golden import Step, write_golden
+from codriver.percept import Driver
+from codriver.preprocess import stream_inputs
+from codriver.tasks import JOINTS, STREAMS
+from codriver.window import pick_slots
+from quantize.reference import stepped_probabilities
+from training.data import CONTEXT, RATE_HZ, Clip, ClipRef, frame_numbers, frame_set, read_annotation
+from training.model import UVM3TL
+
+STEPS = 8                   # half of the context: enough for valid answers, few enough for a small bundle
+MAX_WIDTH_PX = 320          # raw frames are kept at most this wide
+TOLERANCE = 0.02            # of a probability; runtimes round differently, a wrong graph is off by far more
+
+
+def golden_steps(ref: ClipRef, model: UVM3TL) -> list[Step]:
+    """The last steps of a clip: frames, times, and the driver in pixels of the frames kept."""
+    annotation = read_annotation(ref.annotation, model.task_set)
+    numbers = frame_numbers(ref.folder)
+    times_s = np.array(numbers) / RATE_HZ
+    picked = [i for i in pick_slots(times_s, float(times_s[-1]), CONTEXT) if i >= 0][-STEPS:]
+    if len(picked) < STEPS:
+        raise SourceError(f"{ref.folder} fills {len(picked)} slots, golden vectors need {STEPS}; use a longer clip")
+    steps: list[Step] = []
+    for index in picked:
+        frames = frame_set(ref.folder, numbers[index])
+        scale = min(1.0, MAX_WIDTH_PX / frames["incar"].shape[1])
+        driver = annotation.drivers.get(numbers[index])
+        steps.append(({view: _scaled(f, scale) for view, f in frames.items()}, float(times_s[index]), _moved(driver, scale)))
+    return steps
+
+
+def _scaled(frame: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1.0:
+        return frame
+    return np.asarray(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _moved(driver: Driver | None, scale: float) -> Driver | None:
+    if driver is None:
+        return None
+    boxes = {
+        name: None if box is None else [float(x) * scale for x in box]
+        for name, box in (("face_px", driver.face_px), ("body_px", driver.body_px))
+    }
+    points = None if driver.keypoints is None else driver.keypoints * np.array([scale, scale, 1.0], np.float32)
+    return Driver(**boxes, keypoints=points)
+
+
+def clip_of_steps(steps: list[Step], model: UVM3TL) -> Clip:
+    """The steps as the network's context: they fill its last slots."""
+    config = model.config
+    sizes = {s: config.size_px(s) for s in STREAMS if s not in JOINTS}
+    frames = {
+        s: np.zeros((config.slots, *config.input_shape(s)), np.float32 if s in JOINTS else np.uint8) for s in STREAMS
+    }
+    mask = np.zeros((len(STREAMS), config.slots), np.float32)
+    for slot, (views, _, driver) in enumerate(steps, start=config.slots - len(steps)):
+        for stream, value in stream_inputs(views, driver, sizes).items():
+            frames[stream][slot] = value
+            mask[STREAMS.index(stream), slot] = 1.0
+    return Clip(frames, mask, np.full(len(model.task_set.tasks), -1))
+
+
+def write_golden_clips(
+    folder: Path, refs: list[ClipRef], model: UVM3TL, encoders: Mapping[str, nn.Module], fuser: nn.Module
+) -> None:
+    """encoders: dialect -> encoder as it will be exported."""
+    for ref in refs:
+        steps = golden_steps(ref, model)
+        clip = clip_of_steps(steps, model)
+        expected = {}
+        for dialect, encoder in encoders.items():
+            answers = stepped_probabilities(encoder, fuser, clip, model.config, model.task_set.names)
+            expected[dialect] = {
+                task.name: dict(zip(task.labels, answers[task.name], strict=True)) for task in model.task_set.tasks
+            }
+        write_golden(folder, steps, expected, TOLERANCE)

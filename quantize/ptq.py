@@ -1,0 +1,76 @@
+"""Post-training quantization of the encoder with NNCF. The fuser stays in floating point: it is 3 % of the work, and its
+softmax and gates are what INT8 hurts most (reference: int8.md 1.8 rule 9)."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from codriver.errors import ConfigError
+from quantize.graphs import EncoderGraph
+from quantize.scheme import Dialect
+
+# NNCF compiles its quantizers at the first call and gives up after a minute, which a slow machine exceeds.
+os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
+
+
+def quantized_encoder(encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]], dialect: Dialect) -> nn.Module:
+    """The encoder with fake quantizers, calibrated. `encoder` is folded; `steps` are its inputs on real clips."""
+    import nncf
+    from nncf.quantization.advanced_parameters import OverflowFix
+
+    if not steps:
+        raise ConfigError("calibration holds no clip in which every stream is present; INT8 cannot be calibrated without")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                   # NNCF's own deprecations
+        model = nncf.quantize(
+            encoder,
+            nncf.Dataset(steps),
+            preset=nncf.QuantizationPreset.MIXED,         # asymmetric activations: all 256 codes after a ReLU
+            subset_size=len(steps),
+            ignored_scope=nncf.IgnoredScope(types=["linear"]),      # the joint encoders: nothing to gain
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                quantize_outputs=True,                    # a convolution without Q/DQ behind it fuses nowhere
+                overflow_fix=OverflowFix.ENABLE if dialect.weight_bits == 7 else OverflowFix.DISABLE,
+            ),
+        )
+    share_feature_ranges(model)
+    return model
+
+
+def share_feature_ranges(model: nn.Module) -> None:
+    """Quantize each `<group>_before` with the quantizer that made it as `<group>_feature`: the same codes, no new error.
+
+    NNCF leaves graph inputs alone, which would leave these convolutions in floating point.
+    """
+    from nncf.torch.function_hook.wrapper import get_hook_storage
+
+    storage = get_hook_storage(model)
+    hooks = dict(storage.named_hooks(remove_duplicate=False))
+    for name, quantizer in hooks.items():
+        made = re.fullmatch(r"post_hooks\.project/2/relu/(\d+)__0\.0", name)
+        if made:
+            storage.register_pre_function_hook(f"before/conv2d/{made[1]}", 0, quantizer)
+
+
+def quantizers(model: nn.Module) -> dict[str, nn.Module]:
+    """Name -> quantizer, once for each place it sits in."""
+    from nncf.torch.function_hook.wrapper import get_hook_storage
+    from nncf.torch.quantization.layers import BaseQuantizer
+
+    hooks = get_hook_storage(model).named_hooks(remove_duplicate=False)
+    return {name: hook for name, hook in hooks if isinstance(hook, BaseQuantizer)}
+
+
+@torch.no_grad()
+def export_as_qdq(model: nn.Module) -> None:
+    """Make every quantizer leave the exporter as QuantizeLinear and DequantizeLinear."""
+    from nncf.torch.quantization.layers import QuantizerExportMode
+
+    for quantizer in quantizers(model).values():
+        quantizer.set_export_mode(QuantizerExportMode.ONNX_QUANTIZE_DEQUANTIZE_PAIRS)

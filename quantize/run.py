@@ -1,0 +1,142 @@
+"""Quantize a run: calibrate, quantize, export, one emission per dialect.
+
+    python -m quantize.run RUN --data DATA --out Q
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+from torch import nn
+
+from codriver.artefact import provenance, sha256, whole_folder, write_json
+from codriver.errors import CodriverError
+from codriver.tasks import GROUP_OF, JOINTS, STREAMS
+from quantize.calibration import calibration_clips, encoder_steps
+from quantize.emit import onnx_from_module
+from quantize.fold import folded
+from quantize.golden import write_golden_clips
+from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, FUSER_INPUTS, EncoderGraph, FuserGraph, example_context, example_step
+from quantize.ptq import export_as_qdq, quantized_encoder
+from quantize.scheme import DIALECTS, Dialect, dialect
+from training.checkpoint import Run, load_run
+from training.data import CONTEXT, read_split
+from training.model import POINTS_OF, UVM3TL
+
+SCHEMA = 1
+MARKER = "report.json"
+CALIBRATION_SLOTS = (3, 7, 11, 15)          # of each clip: spread over its time
+
+
+def quantize(
+    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], clips: int, seed: int, golden: int
+) -> dict[str, Any]:
+    """Leave a folder with graphs, golden vectors and report.json; returns the report."""
+    chosen = [dialect(name) for name in dialects]
+    run = load_run(run_folder)
+    model = folded(run.model)
+    say(f"calibrating on {clips} training clips, stratified by every task's labels")
+    calibration = calibration_clips(read_split(data, "train"), model, clips, seed)
+    steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
+    with whole_folder(out, marker=MARKER) as folder:
+        fuser = FuserGraph(model).eval()
+        encoders = {some.name: encoder_of(model, steps, some) for some in chosen}
+        say("writing golden vectors from validation clips")
+        write_golden_clips(folder / "golden", read_split(data, "val")[:golden], model, encoders, fuser)
+        written = {some.name: _emit(folder, some, encoders[some.name], model) for some in chosen}
+        fused = onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names)
+        report = {
+            "schema": SCHEMA, "kind": "quantized", **provenance(("torch", "nncf", "onnx"), seed),
+            **_contract(model), "run": _origin(run_folder, run), "golden": "golden/golden.json",
+            "dialects": written, "fuser": _write_graph(folder, "fuser.onnx", fused),
+            "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps)},
+        }
+        write_json(folder / MARKER, report)
+    return report
+
+
+def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
+    """The encoder as this dialect wants it. model: folded."""
+    encoder = EncoderGraph(model).eval()
+    if some.weight_bits == 32:
+        return encoder
+    say(f"quantizing for {some.name}: {some.why} (the first time, NNCF compiles for about a minute)")
+    started = time.monotonic()
+    quantized = quantized_encoder(encoder, steps, some)
+    say(f"  {time.monotonic() - started:.0f} s")
+    return quantized
+
+
+def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dict[str, Any]:
+    if some.weight_bits != 32:
+        export_as_qdq(encoder)
+    graph = onnx_from_module(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
+    entry = _write_graph(folder, f"{some.name}/encoder.onnx", graph)
+    say(f"  {some.name}: encoder {entry['bytes'] / 1e6:.2f} MB")
+    return {"requires": some.requires, "why": some.why, "encoder": entry}
+
+
+def _write_graph(folder: Path, path: str, graph: onnx.ModelProto) -> dict[str, Any]:
+    data = graph.SerializeToString(deterministic=True)
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_bytes(data)
+    return {"path": path, "sha256": sha256(data), "bytes": len(data)}
+
+
+def _contract(model: UVM3TL) -> dict[str, Any]:
+    """What a device must know to feed the graphs and to read their answers."""
+    config = model.config
+    streams = [
+        {
+            "name": s, "group": GROUP_OF[s], "kind": "joints" if s in JOINTS else "image",
+            "size": POINTS_OF[s] if s in JOINTS else config.size_px(s),
+            "feature": config.feature_shape(s), "slot": config.slot_shape(s),
+        }
+        for s in STREAMS
+    ]
+    context = {"slots": config.slots, "slot_s": CONTEXT.slot_s, "tolerance_s": CONTEXT.tolerance_s}
+    return {"task_set": model.task_set.name, "color": "bgr", "streams": streams, "context": context}
+
+
+def _origin(folder: Path, run: Run) -> dict[str, Any]:
+    kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
+    return {"weights_sha256": sha256((folder / "model.safetensors").read_bytes()), **{key: run.meta[key] for key in kept}}
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize.run", description="Quantize a run to INT8 and export one graph pair per dialect.",
+        epilog="example: python -m quantize.run out/run --data out/data --out out/quantized",
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dialect", action="append", choices=DIALECTS, help="repeat for several; all if not given")
+    parser.add_argument("--clips", type=int, default=96, help="calibration clips")
+    parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print the report")
+    args = parser.parse_args(argv)
+    try:
+        names = args.dialect or list(DIALECTS)
+        report = quantize(args.run, args.data, args.out, names, args.clips, args.seed, args.golden)
+    except CodriverError as error:
+        sys.stderr.write(f"quantize.run: {error}\n")
+        return 2
+    sys.stdout.write(json.dumps(report) + "\n" if args.json else f"quantized: {args.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One module per command: `add(commands)` declares its arguments, `run(args)` returns the exit code."""

@@ -1,0 +1,143 @@
+"""`codriver bench`: how long a step takes here, stage by stage."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, threads_of
+from codriver.errors import ConfigError
+from codriver.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
+from codriver.manifest import Manifest
+from codriver.perceiver import Perceiver
+from codriver.percept import Driver, Percept
+from codriver.preprocess import Image
+from codriver.tasks import KEYPOINTS
+from codriver.terminal import Progress, put, put_json, table
+
+EXAMPLE = """example:
+  codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
+Step = tuple[dict[str, Image], float, Driver]
+RATE_HZ = 15.0                       # of the made-up cameras
+DISTINCT = 4                         # frames per view, so that no cache sees the same one twice in a row
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "bench", "measure how long a step takes on this machine", EXAMPLE, run)
+    add_bundle(parser)
+    parser.add_argument("--steps", type=positive, default=200, metavar="N", help="measured ones (200)")
+    parser.add_argument("--size", type=_size, default=(1280, 720), metavar="WxH", help="of a frame")
+    parser.add_argument("--views", metavar="A,B", help="cameras that deliver; default: all of the bundle's")
+    parser.add_argument("--json", action="store_true", help="the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    with open_perceiver(args) as perceiver:
+        manifest = perceiver.manifest
+        views = _views(args.views, manifest)
+        warm_up = math.ceil(manifest.context.span_s * RATE_HZ) + 5
+        steps = _steps(views, args.size)
+        with Progress("bench", warm_up + args.steps) as progress:
+            for _ in range(warm_up):
+                _step(perceiver, steps, progress)
+            started_s = time.perf_counter()
+            percepts = [_step(perceiver, steps, progress) for _ in range(args.steps)]
+            took_s = time.perf_counter() - started_s
+        result = _setting(args, perceiver, views) | {"warm_up_steps": warm_up} | _measured(percepts, took_s)
+    if args.json:
+        put_json(result)
+    else:
+        put("\n".join(_lines(result)))
+    return 0
+
+
+def _step(perceiver: Perceiver, steps: Iterator[Step], progress: Progress) -> Percept:
+    percept = perceiver.step(*next(steps))
+    progress.step()
+    return percept
+
+
+def _steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step]:
+    """Endless steps, the same on every run: noise on a gradient, and a driver in the middle of it."""
+    random = np.random.default_rng(0)
+    width, height = size
+    ramp = np.linspace(0, 127, width, dtype=np.uint8)[None, :, None]                      # (1, W, 1)
+    sets = [
+        {view: ramp + random.integers(0, 128, (height, width, 3), dtype=np.uint8) for view in views}
+        for _ in range(DISTINCT)
+    ]
+    keypoints = (random.random((KEYPOINTS, 3)) * [width, height, 1.0]).astype(np.float32)
+    driver = Driver(
+        face_px=(width * 0.4, height * 0.1, width * 0.15, height * 0.25),
+        body_px=(width * 0.25, height * 0.05, width * 0.5, height * 0.9),
+        keypoints=keypoints,
+    )
+    number = 0
+    while True:
+        yield sets[number % DISTINCT], number / RATE_HZ, driver
+        number += 1
+
+
+def _views(text: str | None, manifest: Manifest) -> tuple[str, ...]:
+    views = tuple(text.split(",")) if text else manifest.views
+    for view in views:
+        if view not in manifest.views:
+            known = ", ".join(manifest.views)
+            raise ConfigError(f"--views: {view!r} is not in this bundle; expected some of {known}")
+    return views
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected WIDTHxHEIGHT from 16x16 on, such as 1280x720")
+    return int(width), int(height)
+
+
+def _setting(args: argparse.Namespace, perceiver: Perceiver, views: tuple[str, ...]) -> dict[str, Any]:
+    """All that a number depends on."""
+    manifest = perceiver.manifest
+    engine = manifest.engine if args.engine == "auto" else args.engine
+    return {
+        "bundle": manifest.id,
+        "target": manifest.target,
+        "variant": perceiver.variant,
+        "engine": engine,
+        "engine_version": runtime_version(engine),
+        "threads": threads_of(args),
+        "machine": describe_machine(),
+        "frame_px": list(args.size),
+        "views": list(views),
+    }
+
+
+def _measured(percepts: list[Percept], took_s: float) -> dict[str, Any]:
+    times_ms = {stage: [step.latency_ms[stage] for step in percepts] for stage in percepts[0].latency_ms}
+    return {
+        "steps": len(percepts),
+        "context": percepts[-1].context,
+        "latency_ms": {stage: summarise_ms(values) for stage, values in times_ms.items()},
+        "steps_per_s": round(len(percepts) / took_s, 2),
+    }
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    machine, context = result["machine"], f"context {result['context']:.0%} full"
+    system = f"{machine['system']}, Python {machine['python']}"
+    width, height = result["frame_px"]
+    facts = [
+        ["bundle", f"{result['bundle']}  variant {result['variant']}"],
+        ["runtime", f"{result['engine']} {result['engine_version'] or ''}  {result['threads']} threads"],
+        ["machine", f"{machine['cpu']}, {machine['cores']} cores, {system}"],
+        ["frames", f"{', '.join(result['views'])} at {width}x{height}; decoding them is not in the times"],
+        ["steps", f"{result['steps']} after {result['warm_up_steps']} of warm-up, {context}"],
+    ]
+    head = ["ms", *PERCENTILES]
+    rows = [[stage, *(f"{ms:.2f}" for ms in times.values())] for stage, times in result["latency_ms"].items()]
+    rate = f"{result['steps_per_s']:.1f} steps per second"
+    return [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate]

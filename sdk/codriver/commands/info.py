@@ -1,0 +1,100 @@
+"""`codriver info`: what is in a bundle, and what of it would run here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from codriver.bundle import Bundle
+from codriver.commands.shared import Commands, add_bundle, add_command, tasks_of
+from codriver.cpu import cpu_features
+from codriver.errors import BundleError
+from codriver.machine import runtime_version
+from codriver.manifest import Manifest
+from codriver.terminal import put, put_json, table
+
+EXAMPLE = """example:
+  codriver info demo.bundle
+files are not checked here; see `codriver verify`"""
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "info", "say what is in a bundle and what would run here", EXAMPLE, run)
+    add_bundle(parser, runs=False)
+    parser.add_argument("--json", action="store_true", help="the manifest, and what would run here, as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    manifest = Manifest.read(args.bundle)
+    here = _here(Bundle(args.bundle, manifest))
+    if args.json:
+        put_json({"manifest": json.loads(manifest.to_json()), "here": here})
+    else:
+        put("\n".join(_lines(manifest, here)))
+    return 0
+
+
+def _here(bundle: Bundle) -> dict[str, Any]:
+    """Variant and runtime on this machine; None where there is none."""
+    features = sorted(cpu_features())
+    try:
+        variant: str | None = bundle.choose_variant(features).name
+    except BundleError:
+        variant = None
+    engine = bundle.manifest.engine
+    version = runtime_version(engine)
+    return {"features": features, "variant": variant, "engine": engine, "engine_version": version}
+
+
+def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
+    context = manifest.context
+    size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
+    version = here["engine_version"]
+    streams = [f"{s.name} {s.size}{' px' if s.kind == 'image' else ' points'}" for s in manifest.streams]
+    span = f"{context.slots} slots, {context.slot_s} s apart"
+    facts = [
+        ["bundle", manifest.id],
+        ["target", manifest.target],
+        ["made", f"{manifest.created}, commit {manifest.git_commit[:12]}, seed {manifest.seed}"],
+        ["tools", ", ".join(f"{name} {version}" for name, version in manifest.tools.items()) or "-"],
+        ["size", f"{size_mb:.2f} MB in {len(manifest.files)} files"],
+        ["streams", ", ".join(streams)],
+        ["context", f"{span}; answers from {context.min_context:.0%} filled"],
+        ["runtime", f"{here['engine']} {version}" if version else f"{here['engine']}: not installed here"],
+        ["golden", manifest.golden or "none: this bundle cannot prove itself"],
+    ]
+    lines = [*table(facts), "", "tasks"]
+    lines += table([[f"  {task.title}", ", ".join(task.labels)] for task in tasks_of(manifest)])
+    features = ", ".join(here["features"]) or "no known feature"
+    lines += ["", f"variants, best first (this machine has {features})"]
+    lines += table([
+        [f"  {v.name}", f"needs {', '.join(v.requires)}" if v.requires else "runs anywhere",
+         "<- runs here" if v.name == here["variant"] else ""]
+        for v in manifest.variants
+    ])
+    if here["variant"] is None:
+        lines.append("  none suits this machine")
+    return lines + _section("training", manifest.training) + _section("metrics", manifest.metrics)
+
+
+def _section(title: str, values: Mapping[str, Any]) -> list[str]:
+    return ["", title, *table([[f"  {key}", value] for key, value in _flat(values)])] if values else []
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as dotted names and short texts."""
+    flat: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{before}{key}.")
+        else:
+            flat.append((f"{before}{key}", _short(value)))
+    return flat
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(_short, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,163 @@
+"""`codriver run`: look at footage or cameras, answer, and draw."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
+from codriver.errors import SourceError
+from codriver.machine import summarise_ms
+from codriver.outputs import check_output, video_file, whole_file, write_image
+from codriver.perceiver import COLORS, Perceiver
+from codriver.percept import Percept
+from codriver.sources import FORMS, FrameSet, Source, open_source
+from codriver.tasks import AIDE
+from codriver.terminal import Progress, put, say, table
+from codriver.view import About, LiveView, Record, draw_sheet
+
+EXAMPLE = """examples:
+  codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4 --sheet 0001.png --out 0001.jsonl
+  codriver run demo.bundle --source front=a.mp4,incar=b.mp4 | jq .tasks.driver_behavior.label
+  codriver run demo.bundle --source incar=0,front=1        until Ctrl-C"""
+Sink = Callable[[FrameSet, Percept], None]
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "run", "answer on footage or live cameras", EXAMPLE, run)
+    add_bundle(parser)
+    parser.add_argument("--source", required=True, metavar="S", help=FORMS)
+    parser.add_argument("--out", default="-", metavar="FILE", help="percepts as JSON lines; default: stdout")
+    parser.add_argument("--view", type=Path, metavar="MP4", help="video of the cameras and the answers")
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="one picture of the whole run")
+    parser.add_argument("--limit", type=positive, metavar="N", help="stop after N steps")
+    parser.add_argument("--color", choices=COLORS, default="bgr", help="rgb: red and blue are swapped")
+    parser.add_argument("--strict", action="store_true", help="stop at a frame of a clip that cannot be read")
+    parser.add_argument("--json", action="store_true", help="the summary on stderr as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    opened = open_source(args.source, strict=args.strict)
+    with opened as source, open_perceiver(args, args.color) as perceiver:
+        record = Record(tasks_of(perceiver.manifest), perceiver.manifest.views, args.color == "rgb")
+        with ExitStack() as stack:
+            sinks = [record.add, *_sinks(args, source, perceiver, stack)]
+            skipped = _run(args, source, perceiver, sinks)
+            if record.last is None:
+                raise SourceError(f"source {source.name}: all {skipped} instants came without a frame")
+        if args.sheet:
+            about = About(title=source.name, truth=source.truth, problems=len(source.problems))
+            write_image(args.sheet, draw_sheet(record, about))
+        summary = _summary(record, source, perceiver)
+    say(json.dumps(summary) if args.json else "\n".join(_lines(summary)))
+    return 0
+
+
+def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: list[Sink]) -> int:
+    """Step through the source, handing each percept to every sink; return how many instants held no frame."""
+    views, skipped, steps = perceiver.manifest.views, 0, 0
+    for view in source.views:
+        if view not in views:
+            source.problems.append(f"{view}: this bundle does not look at it; it has {', '.join(views)}")
+    with Progress(source.name, args.limit or source.length) as progress, _ctrl_c_ends(source):
+        for at in source:
+            frames = {view: frame for view, frame in at.frames.items() if view in views}
+            if not frames:
+                skipped += 1
+                continue
+            percept = perceiver.step(frames, t=at.t, driver=at.driver)
+            for sink in sinks:
+                sink(at, percept)
+            progress.step()
+            steps += 1
+            if steps == args.limit:
+                break
+    return skipped
+
+
+@contextmanager
+def _ctrl_c_ends(source: Source) -> Iterator[None]:
+    """Ctrl-C is how a live run ends, with all its files complete. A recording that is stopped leaves none."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not source.live:
+            raise
+
+
+def _sinks(
+    args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack
+) -> Iterator[Sink]:
+    """Whatever wants each percept; the stack finishes their files, or removes them."""
+    if args.out == "-":
+        yield lambda at, percept: put(json.dumps(percept.to_dict(), allow_nan=False))
+    else:
+        path = stack.enter_context(whole_file(Path(args.out)))
+        lines = stack.enter_context(path.open("w", encoding="utf-8"))
+        yield lambda at, percept: _write(lines, json.dumps(percept.to_dict(), allow_nan=False) + "\n")
+    if args.view:
+        length_s = 10.0 if source.length is None else source.length / source.rate_hz
+        history_s = min(max(length_s, 3.0), 10.0)
+        manifest = perceiver.manifest
+        view = LiveView(tasks_of(manifest), manifest.views, history_s, args.color == "rgb")
+        video = stack.enter_context(video_file(args.view, source.rate_hz))
+        yield lambda at, percept: video.add(view.render(at, percept))
+
+
+def _write(file: Any, text: str) -> None:
+    file.write(text)
+
+
+def _check(args: argparse.Namespace) -> None:
+    out = None if args.out == "-" else Path(args.out)
+    for path, suffixes in ((args.view, (".mp4",)), (args.sheet, (".png", ".jpg")), (out, ())):
+        if path is not None:
+            check_output(path, suffixes)
+
+
+def _summary(record: Record, source: Source, perceiver: Perceiver) -> dict[str, Any]:
+    assert record.last is not None
+    last = record.last.to_dict()["tasks"]
+    return {
+        "source": source.name,
+        "bundle": perceiver.manifest.id,
+        "variant": perceiver.variant,
+        "steps": record.steps,
+        "span_s": round(record.span_s, 3),
+        "states": dict(record.states),
+        "tasks": {name: {**result, "truth": source.truth.get(name)} for name, result in last.items()},
+        "latency_ms": {stage: summarise_ms(values) for stage, values in record.latency_ms.items()},
+        "problems": list(source.problems),
+    }
+
+
+def _lines(summary: dict[str, Any]) -> list[str]:
+    """The summary for people."""
+    states = ", ".join(f"{state} {count}" for state, count in summary["states"].items())
+    head = f"{summary['source']}: {summary['steps']} steps, {summary['span_s']:.2f} s ({states})"
+    rows = [[f"  {_title(name)}", *_answer(result)] for name, result in summary["tasks"].items()]
+    total = summary["latency_ms"]["total"]
+    times = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
+    lines = [head, *table(rows), f"  latency ms: {times}   {summary['bundle']} {summary['variant']}"]
+    problems = summary["problems"]
+    lines += [f"  problem: {problem}" for problem in problems[:5]]
+    return [*lines, f"  and {len(problems) - 5} more problems"] if len(problems) > 5 else lines
+
+
+def _title(task: str) -> str:
+    return AIDE[task].title if task in AIDE.names else task
+
+
+def _answer(result: dict[str, Any]) -> list[str]:
+    if not result["valid"]:
+        return ["-", "", result["reason"]]
+    truth = result["truth"]
+    said = "" if truth is None else "as labelled" if truth == result["label"] else f"labelled {truth}"
+    return [result["label"], f"{result['probability'] * 100:.0f} %", said]
+
+

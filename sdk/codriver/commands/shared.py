@@ -1,0 +1,65 @@
+"""What the commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codriver.cpu import default_threads
+from codriver.manifest import Manifest
+from codriver.perceiver import Perceiver
+from codriver.tasks import TASK_SETS, Task
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Commands = argparse._SubParsersAction
+
+
+def add_command(
+    commands: Commands, name: str, what: str, example: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what.capitalize() + ".", epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
+    """runs: the command runs the bundle's graphs, so one may say how."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with a manifest.json")
+    if runs:
+        parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
+        parser.add_argument("--engine", default="auto", help="auto, or fake: answers without a runtime")
+        parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
+
+
+def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
+    return Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant)
+
+
+def threads_of(args: argparse.Namespace) -> int:
+    return args.threads or default_threads()
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
+    return int(text)
+
+
+def tasks_of(manifest: Manifest) -> tuple[Task, ...]:
+    """The bundle's tasks with their titles; one that this codriver does not know is titled by its name."""
+    known = TASK_SETS.get(manifest.task_set)
+    titles = {task.name: task.title for task in known.tasks} if known else {}
+    return tuple(
+        Task(
+            name=spec.name, labels=spec.labels, needs_any=spec.needs_any, kind=spec.kind, annotation_key="",
+            title=titles.get(spec.name, spec.name.replace("_", " ").capitalize()),
+        )
+        for spec in manifest.tasks
+    )

@@ -1,0 +1,78 @@
+"""`codriver verify`: are these the files that were built, and do they answer here as they did there?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from codriver.bundle import Bundle
+from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver
+from codriver.errors import BackendMissing, BundleError, ConfigError, EngineError
+from codriver.golden import GoldenDifference, check_golden
+from codriver.manifest import MANIFEST_NAME
+from codriver.terminal import put, put_json, table
+
+EXAMPLE = """example:
+  codriver verify demo.bundle && systemctl start perception
+exit code 1 if a file differs or an answer is off; the first thing to run on a device"""
+
+
+def add(commands: Commands) -> None:
+    parser = add_command(commands, "verify", "check a bundle's files and its answers here", EXAMPLE, run)
+    add_bundle(parser)
+    parser.add_argument("--json", action="store_true", help="the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    if not (args.bundle / MANIFEST_NAME).is_file():
+        raise BundleError(f"{args.bundle}: there is no {MANIFEST_NAME} in it; give the folder of a bundle")
+    result = _verify(args)
+    if args.json:
+        put_json(result)
+    else:
+        put("\n".join(_lines(result)))
+    return 0 if result["ok"] else 1
+
+
+def _verify(args: argparse.Namespace) -> dict[str, Any]:
+    """Wrong use and a missing runtime raise; everything that speaks against the bundle is a result."""
+    result: dict[str, Any] = {"ok": False, "bundle": str(args.bundle), "files": 0, "variant": None}
+    result |= {"golden": [], "error": ""}
+    try:
+        manifest = Bundle.open(args.bundle).manifest
+        result |= {"bundle": manifest.id, "files": len(manifest.files)}
+        with open_perceiver(args) as perceiver:
+            result["variant"] = perceiver.variant
+            differences = check_golden(perceiver)
+    except (BackendMissing, ConfigError):
+        raise
+    except (BundleError, EngineError) as error:
+        return result | {"error": str(error)}
+    return result | {"ok": all(d.ok for d in differences), "golden": [_to_json(d) for d in differences]}
+
+
+def _to_json(difference: GoldenDifference) -> dict[str, Any]:
+    return {
+        "task": difference.task,
+        "max_abs": difference.max_abs,
+        "tolerance": difference.tolerance,
+        "same_label": difference.same_label,
+        "ok": difference.ok,
+    }
+
+
+def _lines(result: Mapping[str, Any]) -> list[str]:
+    lines = [str(result["bundle"])]
+    if result["files"]:
+        lines.append(f"  {result['files']} files are the ones that were built")
+    if result["golden"]:
+        lines += [f"  golden answers of variant {result['variant']}:"]
+        lines += table([
+            [f"    {g['task']}", f"off by {g['max_abs']:.4f}", f"of {g['tolerance']:.4f} allowed",
+             "" if g["same_label"] else "another class", "ok" if g["ok"] else "TOO FAR"]
+            for g in result["golden"]
+        ])
+    if result["error"]:
+        lines.append(f"  {result['error']}")
+    return [*lines, "verified" if result["ok"] else "NOT verified"]

@@ -1,0 +1,122 @@
+"""A clip folder as AIDE ships it: incarframes/0.jpg ..., and the annotation two steps away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from codriver.errors import SourceError
+from codriver.percept import Driver
+from codriver.preprocess import Image
+from codriver.sources.annotation import Annotation, read_annotation
+from codriver.sources.frameset import FrameSet
+from codriver.tasks import VIEWS
+
+RATE_HZ = 15.0                                   # 45 frames in 3 s
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class Clip:
+    """Frames by number, t = number / 15 Hz. The driver is matched by image name, never by position.
+
+    A frame that cannot be read is left out and named in `problems`: one bad JPEG must not end a run on a
+    device, and the perceiver is made for views that come and go. strict=True raises a SourceError instead.
+    """
+
+    live = False
+    rate_hz = RATE_HZ
+
+    def __init__(self, folder: str | Path, *, strict: bool = False) -> None:
+        self.folder = Path(folder)
+        self.name = self.folder.resolve().name
+        self.strict = strict
+        self.problems: list[str] = []
+        self._paths = {view: _numbered(self.folder / f"{view}frames") for view in VIEWS}     # by number
+        self.views = tuple(view for view in VIEWS if self._paths[view])
+        if not self.views:
+            raise SourceError(_not_a_clip(self.folder))
+        self._numbers = sorted({number for paths in self._paths.values() for number in paths})
+        self.length: int | None = len(self._numbers)
+        self._annotation = self._find_annotation()
+        self.truth: Mapping[str, str] = self._annotation.truth
+
+    def __iter__(self) -> Iterator[FrameSet]:
+        for number in self._numbers:
+            frames: dict[str, Image] = {}
+            absent: dict[str, str] = {}
+            for view in self.views:
+                path = self._paths[view].get(number)
+                image = None if path is None else _read(path)
+                if image is not None:
+                    frames[view] = image
+                elif path is None:
+                    absent[view] = f"frame {number} is missing"
+                else:
+                    absent[view] = f"{path} is not a readable image"
+            self._report(absent)
+            driver = self._driver(number) if "incar" in frames else None
+            yield FrameSet(frames, number / RATE_HZ, driver, absent)
+
+    def _driver(self, number: int) -> Driver | None:
+        return self._annotation.drivers.get(self._paths["incar"][number].name)
+
+    def _report(self, absent: Mapping[str, str]) -> None:
+        said = [f"{view}: {why}" for view, why in absent.items()]
+        if said and self.strict:
+            raise SourceError(f"{'; '.join(said)}; copy the clip again, or read it without strict")
+        self.problems.extend(said)
+
+    def _find_annotation(self) -> Annotation:
+        path = self.folder.resolve().parent / "annotation" / f"{self.name}.json"
+        if not path.is_file():
+            return Annotation()
+        try:
+            annotation = read_annotation(path)
+        except SourceError as error:
+            if self.strict:
+                raise
+            self.problems.append(str(error))
+            return Annotation()
+        self.problems.extend(annotation.problems)
+        return annotation
+
+    def close(self) -> None:
+        """Nothing stays open between frames."""
+
+    def __enter__(self) -> Clip:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """Frame number -> path. Numbers are numbers: 10.jpg comes after 9.jpg."""
+    if not folder.is_dir():
+        return {}
+    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return {int(path.stem): path for path in images if path.stem.isdecimal()}
+
+
+def _read(path: Path) -> Image | None:
+    """Decode from bytes: OpenCV's own imread prints warnings that nobody asked for."""
+    import cv2
+    import numpy as np
+
+    try:
+        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        image: Image | None = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    except (OSError, cv2.error):
+        return None
+    return image
+
+
+def _not_a_clip(folder: Path) -> str:
+    expected = ", ".join(f"{view}frames/" for view in VIEWS)
+    inside = sorted(path.parent for path in folder.glob("*/incarframes"))
+    if inside:
+        return f"{folder} holds {len(inside)} clips; give one of them, for example {inside[0]}"
+    return f"{folder}: found no frames; expected at least one of {expected} with 0.jpg, 1.jpg, ... in it"

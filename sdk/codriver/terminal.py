@@ -1,0 +1,79 @@
+"""Talking to whoever started the command: lines, tables, and a progress bar where somebody watches."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+QUIET_S = 2.0                    # what is done by then needs no bar
+WIDTH = 28
+
+
+def say(text: str = "") -> None:
+    """A line for people, on stderr: stdout is for the result."""
+    sys.stderr.write(text + "\n")
+
+
+def put(text: str) -> None:
+    """A line of the result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def put_json(content: Mapping[str, Any]) -> None:
+    put(json.dumps(content, indent=1, allow_nan=False))
+
+
+def table(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> list[str]:
+    """Lines with aligned columns; from column `numbers_from` on they are aligned at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    right = len(widths) if numbers_from is None else numbers_from
+    return [
+        "  ".join(cell.rjust(w) if at >= right else cell.ljust(w) for at, (cell, w) in cells).rstrip()
+        for cells in (enumerate(zip(row, widths, strict=True)) for row in rows)
+    ]
+
+
+class Progress:
+    """A bar on stderr, from the second second on, and only on a terminal.
+
+        with Progress("clip 0001", total=45) as progress:
+            progress.step()
+    """
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self.what, self.total, self.count = what, total, 0
+        self._start_s = self._shown_s = time.monotonic()
+        self._width = 0
+
+    def step(self) -> None:
+        self.count += 1
+        now_s = time.monotonic()
+        if not sys.stderr.isatty() or now_s - self._start_s < QUIET_S or now_s - self._shown_s < 0.1:
+            return
+        self._shown_s = now_s
+        rate = f"{self.count / (now_s - self._start_s):.1f}/s"
+        if self.total:
+            done = round(WIDTH * min(self.count / self.total, 1.0))
+            self._show(f"{self.what}  {'━' * done}{'·' * (WIDTH - done)}  {self.count}/{self.total}  {rate}")
+        else:
+            self._show(f"{self.what}  {self.count}  {rate}")
+
+    def _show(self, line: str) -> None:
+        sys.stderr.write("\r" + line.ljust(self._width))
+        sys.stderr.flush()
+        self._width = len(line)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._width:
+            self._show("")
+            sys.stderr.write("\r")

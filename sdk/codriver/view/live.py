@@ -1,0 +1,208 @@
+"""The picture of one instant: four cameras, four answers and how they came about. 1280 x 720."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.percept import Percept, TaskResult, ViewStatus
+from codriver.preprocess import Image
+from codriver.sources.frameset import FrameSet
+from codriver.tasks import AIDE, VIEWS, Task
+from codriver.view import draw, text
+from codriver.view.cameras import draw_camera, status_text
+from codriver.view.theme import (
+    BACKGROUND,
+    CARD,
+    FAINT,
+    GAP,
+    LINE,
+    MARGIN,
+    RAISED,
+    SOFT,
+    STATE_COLOURS,
+    TEXT,
+    Colour,
+    Rect,
+    accent,
+    mix,
+)
+
+WIDTH, HEIGHT = 1280, 720
+HEADER = Rect(MARGIN, 0, WIDTH - 2 * MARGIN, 52)
+BIG = Rect(MARGIN, 52, 832, 468)                      # 16:9, as AIDE's cameras are
+SMALL = Rect(MARGIN, 528, 832, 152)
+FOOTER = Rect(MARGIN, 680, 832, 40)
+PANEL = Rect(864, 52, 400, 652)
+SLOTS = 16                                            # of the context, for its meter
+UNKNOWN = ViewStatus(status="never", age_s=None, reason="not in this bundle")
+
+
+@dataclass
+class LiveView:
+    """Renders instants one after the other; remembers each camera's newest frame and the last answers."""
+
+    tasks: Sequence[Task] = AIDE.tasks
+    views: Sequence[str] = VIEWS
+    history_s: float = 6.0                            # that the strips show
+    swap_colours: bool = False                        # frames are RGB, and drawing is BGR
+    _newest: dict[str, Image] = field(default_factory=dict)
+    _history: deque[Percept] = field(default_factory=deque)
+    _start_s: float = 0.0
+
+    def render(self, at: FrameSet, percept: Percept) -> Image:
+        """Return a new (720, 1280, 3) uint8 BGR picture of this instant."""
+        for view, frame in at.frames.items():
+            self._newest[view] = frame[..., ::-1] if self.swap_colours else frame
+        self._remember(percept)
+        image = draw.canvas(WIDTH, HEIGHT)
+        self._draw_header(image, percept)
+        self._draw_cameras(image, at, percept)
+        _draw_footer(image, percept)
+        for index, (task, rect) in enumerate(zip(self.tasks, PANEL.rows(len(self.tasks), GAP), strict=True)):
+            draw.card(image, rect)
+            past = Past(self.history_s, [(p.t, p.tasks[task.name]) for p in self._history])
+            _draw_task(image, rect, task, past, accent(index))
+        return image
+
+    def _remember(self, percept: Percept) -> None:
+        if self._history and percept.t <= self._history[-1].t:
+            self._history.clear()                     # a new clip: its clock starts again
+        if not self._history:
+            self._start_s = percept.t
+        self._history.append(percept)
+        while self._history[0].t < percept.t - self.history_s:
+            self._history.popleft()
+
+    def _draw_header(self, image: Image, percept: Percept) -> None:
+        wide = text.put(image, "codriver", (HEADER.x, 33), 20, TEXT, weight=text.BOLD)
+        text.put(image, text.fit(percept.model, 13, 300), (HEADER.x + wide + 14, 33), 13, FAINT)
+        colour = STATE_COLOURS.get(percept.state, SOFT)
+        pill = text.width(percept.state, 13, text.MEDIUM) + 13
+        colours = mix(colour, BACKGROUND, 0.22), colour
+        draw.chip(image, (HEADER.right - pill, 16), percept.state, 13, colours)
+        clock = f"step {percept.sequence} · {percept.t - self._start_s:.2f} s"
+        text.put(image, clock, (BIG.right, 33), 13, SOFT, align="right")
+        room = HEADER.right - pill - 12 - PANEL.x
+        text.put(image, text.fit(_why(percept), 12, room), (PANEL.x, 33), 12, SOFT)
+
+    def _draw_cameras(self, image: Image, at: FrameSet, percept: Percept) -> None:
+        first, *others = self.views
+        tiles = {first: BIG, **dict(zip(others, SMALL.columns(max(len(others), 1), GAP), strict=False))}
+        for view, rect in tiles.items():
+            status = percept.views.get(view, UNKNOWN)
+            if status.status != "ok" and view in at.absent:
+                status = ViewStatus(status=status.status, age_s=status.age_s, reason=at.absent[view])
+            driver = at.driver if view == "incar" else None
+            draw_camera(image, rect, view, self._newest.get(view), status, driver=driver)
+
+
+@dataclass(frozen=True)
+class Past:
+    """One task's answers of the last seconds, the newest last."""
+
+    span_s: float
+    results: Sequence[tuple[float, TaskResult]]
+
+
+def _why(percept: Percept) -> str:
+    """What is the matter, in one line; nothing while all is well."""
+    if percept.state == "ok":
+        return ""
+    troubled = [status_text(view, status) for view, status in percept.views.items() if status.status != "ok"]
+    if percept.state == "init" and not troubled:
+        return "filling its context"
+    reasons = [result.reason for result in percept.tasks.values() if result.reason]
+    return (troubled or reasons or [""])[0]
+
+
+def _draw_footer(image: Image, percept: Percept) -> None:
+    """How long the step took, stage by stage, and how much of the context is filled."""
+    baseline = FOOTER.y + 26
+    x = FOOTER.x
+    total = f"{percept.latency_ms.get('total', 0.0):.1f} ms"
+    x += text.put(image, total, (x, baseline), 15, TEXT, weight=text.MEDIUM)
+    for stage, value_ms in percept.latency_ms.items():
+        if stage != "total":
+            x += 16
+            x += text.put(image, stage, (x, baseline), 12, FAINT) + 6
+            x += text.put(image, f"{value_ms:.1f}", (x, baseline), 12, SOFT)
+    filled = round(percept.context * SLOTS)
+    left = FOOTER.right - SLOTS * 9 + 3
+    text.put(image, "context", (left - 10, baseline), 12, FAINT, align="right")
+    for slot in range(SLOTS):
+        colour = SOFT if slot >= SLOTS - filled else RAISED
+        draw.card(image, Rect(left + slot * 9, baseline - 11, 6, 13), colour, 2)
+
+
+def _draw_task(image: Image, rect: Rect, task: Task, past: Past, colour: Colour) -> None:
+    """One card: on the left the answer and its recent past, on the right every class."""
+    now = past.results[-1][1]
+    inner = rect.inset(14)
+    left = inner._replace(width=184)
+    text.put(image, task.title, (left.x, left.y + 9), 12, colour, weight=text.MEDIUM)
+    if now.valid and now.label is not None and now.probability is not None:
+        _draw_answer(image, left, now.label, now.probability, colour)
+    else:
+        text.put(image, "no answer", (left.x, left.y + 39), 22, FAINT, weight=text.MEDIUM)
+        for number, part in enumerate(text.wrap(now.reason, 11, left.width, 2)):
+            text.put(image, part, (left.x, left.y + 57 + 14 * number), 11, FAINT)
+    _draw_strip(image, Rect(left.x, left.y + 74, left.width, left.bottom - left.y - 85), task, past, colour)
+    right = Rect(left.right + 22, inner.y, inner.right - left.right - 22, inner.height)
+    _draw_classes(image, right, task, now, colour)
+
+
+def _draw_answer(image: Image, left: Rect, label: str, probability: float, colour: Colour) -> None:
+    size = 22
+    while text.width(label, size, text.BOLD) > left.width and size > 14:
+        size -= 1
+    label = text.fit(label, size, left.width, text.BOLD)
+    text.put(image, label, (left.x, left.y + 39), size, TEXT, weight=text.BOLD)
+    draw.bar(image, Rect(left.x, left.y + 54, left.width - 48, 6), probability, colour)
+    percent = f"{probability * 100:.0f} %"
+    text.put(image, percent, (left.right, left.y + 62), 14, TEXT, weight=text.MEDIUM, align="right")
+
+
+def _draw_classes(image: Image, rect: Rect, task: Task, now: TaskResult, colour: Colour) -> None:
+    high = min(18.5, rect.height / task.classes)
+    for number, label in enumerate(task.labels):
+        middle = round(rect.y + 4 + number * high)
+        wins = now.valid and label == now.label
+        weight = text.MEDIUM if wins else text.REGULAR
+        ink = TEXT if wins else SOFT
+        text.put(image, text.fit(label, 11, 98, weight), (rect.x, middle + 4), 11, ink, weight=weight)
+        share = now.probabilities.get(label, 0.0)
+        draw.bar(image, Rect(rect.x + 102, middle - 2, rect.width - 102, 4), share, colour if wins else FAINT)
+
+
+def _draw_strip(image: Image, rect: Rect, task: Task, past: Past, colour: Colour) -> None:
+    """Probabilities of the last seconds: the class that leads now in colour, the others grey, or gaps."""
+    image[rect.bottom - 1, rect.x : rect.right] = LINE
+    image[rect.y, rect.x : rect.right] = mix(LINE, CARD, 0.5)
+    text.put(image, f"-{past.span_s:.0f} s", (rect.x, rect.bottom + 11), 10, FAINT)
+    text.put(image, "now", (rect.right, rect.bottom + 11), 10, FAINT, align="right")
+    now = past.results[-1][1]
+    for label in sorted(task.labels, key=lambda name: name == now.label):
+        wins = now.valid and label == now.label
+        for points in _runs(rect, past, label):
+            if wins:
+                draw.area(image, points, rect.bottom - 1.0, colour, 0.18)
+            draw.line(image, points, colour if wins else mix(FAINT, CARD, 0.5), 2 if wins else 1)
+
+
+def _runs(rect: Rect, past: Past, label: str) -> list[NDArray[np.float64]]:
+    """The class's line (N, 2) in pixels, cut where there was no answer."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    now_s = past.results[-1][0]
+    for t, result in past.results:
+        if not result.valid:
+            runs.append([])
+            continue
+        x = rect.right - 1 - (now_s - t) / past.span_s * (rect.width - 1)
+        y = rect.bottom - 1 - result.probabilities.get(label, 0.0) * (rect.height - 2)
+        runs[-1].append((x, y))
+    return [np.array(run, dtype=np.float64) for run in runs if len(run) > 1]

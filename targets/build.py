@@ -1,0 +1,138 @@
+"""Build a bundle for one target, and let it prove itself before it is kept.
+
+    python -m targets.build QUANTIZED --target x86-ort --out demo.bundle
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from codriver.artefact import provenance
+from codriver.bundle import Bundle
+from codriver.bundle_writer import new_bundle, seal
+from codriver.cpu import cpu_features
+from codriver.errors import BundleError, CodriverError, SourceError
+from codriver.golden import check_golden
+from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
+from codriver.perceiver import Perceiver
+from codriver.tasks import TASK_SETS
+from codriver.window import ContextConfig
+from targets.card import model_card
+from targets.profile import Profile, load_profile, names
+
+SCHEMA = 1
+
+
+class GateError(CodriverError):
+    """The bundle does not do what was promised of it, so it is not kept."""
+
+
+def build(quantized: Path, target: str, out: Path) -> Manifest:
+    """Pack graphs, golden vectors and model card; check the golden vectors in every variant that runs here."""
+    profile = load_profile(target)
+    report = read_report(quantized)
+    with new_bundle(out) as folder:
+        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report)
+        for path in packed_files(quantized, profile, report):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes((quantized / path).read_bytes())
+        (folder / "MODEL_CARD.md").write_text(model_card(draft.name, profile, report), encoding="utf-8")
+        manifest = seal(folder, draft)
+        prove(folder)
+    return manifest
+
+
+def read_report(quantized: Path) -> dict[str, Any]:
+    path = quantized / "report.json"
+    if not path.is_file():
+        raise SourceError(f"{quantized} holds no report.json; make a quantized folder with quantize.run")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SourceError(f"{path} is not JSON: {error}; quantize the run again") from error
+    if report.get("schema") != SCHEMA or report.get("kind") != "quantized":
+        raise SourceError(f"{path}: schema {report.get('schema')!r}, expected {SCHEMA}; quantize the run again")
+    return dict(report)
+
+
+def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manifest:
+    missing = [dialect for dialect in profile.dialects if dialect not in report["dialects"]]
+    if missing:
+        raise GateError(f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it")
+    origin = provenance(("onnxruntime",), report["seed"])
+    tasks = TASK_SETS[report["task_set"]].tasks
+    return Manifest(
+        name=name, target=profile.name, engine=profile.engine, task_set=report["task_set"], color=report["color"],
+        created=origin["created"], tools=report["tools"] | origin["tools"], git_commit=origin["git_commit"],
+        seed=report["seed"],
+        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
+        streams=tuple(
+            StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")})) for stream in report["streams"]
+        ),
+        variants=tuple(
+            VariantSpec(
+                name=dialect, requires=tuple(report["dialects"][dialect]["requires"]),
+                encoder=report["dialects"][dialect]["encoder"]["path"], fuser=report["fuser"]["path"],
+            )
+            for dialect in profile.dialects
+        ),
+        context=ContextConfig(**report["context"]),
+        golden=report["golden"], metrics={"fp32": report["run"]["test"], "clips": report["run"]["test_clips"]},
+        training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
+    )
+
+
+def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
+    graphs = [report["dialects"][dialect]["encoder"]["path"] for dialect in profile.dialects] + [report["fuser"]["path"]]
+    golden = sorted(path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir())
+    return [*graphs, *golden]
+
+
+def prove(folder: Path) -> None:
+    """Run the golden vectors in each variant that this machine can run right."""
+    manifest = Bundle.open(folder).manifest
+    features = cpu_features()
+    for variant in manifest.variants:
+        if not set(variant.requires) <= set(features):
+            sys.stderr.write(f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n")
+            continue
+        with Perceiver.open(folder, variant=variant.name) as perceiver:
+            differences = check_golden(perceiver)
+        wrong = [d for d in differences if not d.ok]
+        if wrong:
+            text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong)
+            raise GateError(f"{variant.name} fails its golden vectors: {text}")
+        worst = max(d.max_abs for d in differences)
+        sys.stderr.write(f"  {variant.name}: golden vectors hold, worst probability difference {worst:.4f}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m targets.build", description="Build a bundle for one target and prove it on golden vectors.",
+        epilog="example: python -m targets.build out/quantized --target x86-ort --out out/demo.bundle",
+    )
+    parser.add_argument("quantized", type=Path)
+    parser.add_argument("--target", required=True, help=", ".join(names()))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="print the manifest")
+    args = parser.parse_args(argv)
+    try:
+        manifest = build(args.quantized, args.target, args.out)
+    except GateError as error:
+        sys.stderr.write(f"targets.build: {error}\n")
+        return 1
+    except (BundleError, CodriverError) as error:
+        sys.stderr.write(f"targets.build: {error}\n")
+        return 2
+    size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
+    sys.stdout.write(manifest.to_json() if args.json else f"bundle: {args.out}  {manifest.id}  {size_mb:.1f} MB\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

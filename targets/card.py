@@ -1,0 +1,60 @@
+"""The model card: what a bundle's model was trained on, how well it does, and what it must not be used for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codriver.tasks import TASK_SETS
+from targets.profile import Profile
+
+TEMPLATE = """\
+# {name}
+
+A driver and road perception model, UV-M3TL ({size} size), for {target}. Made by codriver on {created}
+from commit {commit}.
+
+## Trained on
+
+{data}. Clips: {train} for training, {val} for validation, {test} for testing.
+Calibrated for INT8 on {calibration} training clips, stratified by the labels of every task
+(ids' sha256 {ids}).
+
+## What it answers, and how well in full precision
+
+{n} held-out test clips. Majority: always answering the class that training saw most.
+
+| task | classes | accuracy % | macro-F1 % | majority % |
+|---|---|---|---|---|
+{rows}
+
+INT8 accuracy through this very bundle: `python -m targets.validate BUNDLE --data DATA`.
+
+## Limits
+
+{limits}
+* The temporal aggregation, the widths and the loss are codriver's instantiation of UV-M3TL (arXiv 2602.01594); the
+  paper's own are not public.
+* Inferring emotions at a workplace is restricted by law in some places (EU AI Act, Art. 5(1)(f)); a professional driver's
+  cab is one.
+"""
+
+SYNTHETIC = """\
+* **The footage is synthetic.** The model has never seen a person or a road. It shows that the line works; it must not
+  drive a decision in a car."""
+REAL = "* AIDE is licensed for non-commercial research and education only; so are weights trained on it."
+
+
+def model_card(name: str, profile: Profile, report: dict[str, Any]) -> str:
+    run = report["run"]
+    rows = []
+    for task in TASK_SETS[report["task_set"]].tasks:
+        scores = run["test"][task.name]
+        values = " | ".join(f"{100 * scores[key]:.1f}" for key in ("accuracy", "macro_f1", "majority"))
+        rows.append(f"| {task.title} | {', '.join(task.labels)} | {values} |")
+    synthetic = "synthetic" in run["data"]["kind"]
+    return TEMPLATE.format(
+        name=name, size=run["size"], target=profile.title, created=report["created"], commit=report["git_commit"],
+        data=run["data"]["kind"][:1].upper() + run["data"]["kind"][1:], **run["data"]["clips"], n=run["test_clips"],
+        calibration=report["calibration"]["clips"], ids=report["calibration"]["ids_sha256"][:16], rows="\n".join(rows),
+        limits=SYNTHETIC if synthetic else REAL,
+    )

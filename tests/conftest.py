@@ -1,0 +1,15 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.aide import write_dataset
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of noise in AIDE's layout. Read only: copy it before you break it."""
+    return write_dataset(tmp_path_factory.mktemp("aide"))

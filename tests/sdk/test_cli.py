@@ -1,0 +1,265 @@
+"""The command: what it writes, what it says, and its exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from codriver.cli import main
+from codriver.commands.run import _ctrl_c_ends
+from codriver.machine import summarise_ms
+from codriver.sources import Cameras
+from codriver.terminal import Progress, table
+from tests.clips import TRUTH, FakeCamera, make_clip, make_video
+from tests.tiny import make_tiny_bundle
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ("run", "bench", "info", "verify")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_tiny_bundle(tmp_path_factory.mktemp("cli") / "tiny.bundle")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("footage"), frames=24)
+
+
+def command(*arguments, **options):
+    """Start `python -m codriver` in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    line = [sys.executable, "-m", "codriver", *map(str, arguments)]
+    return subprocess.Popen(line, env=environment, **pipes, **options)
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_run_writes_a_json_line_per_step_and_a_summary(bundle, clip, capsys):
+    assert run("run", bundle, "--source", clip) == 0
+    out, err = capsys.readouterr()
+    percepts = [json.loads(line) for line in out.splitlines()]
+    assert [percept["sequence"] for percept in percepts] == list(range(24))
+    assert [percept["state"] for percept in percepts[::23]] == ["init", "ok"]
+    assert "0001: 24 steps, 1.53 s" in err and "labelled" in err and "p95" in err
+
+
+def test_run_writes_video_sheet_and_lines_that_fit_together(bundle, clip, tmp_path, capsys):
+    view, sheet, lines = tmp_path / "v.mp4", tmp_path / "s.png", tmp_path / "p.jsonl"
+    outputs = ("--view", view, "--sheet", sheet, "--out", lines)
+    assert run("run", bundle, "--source", clip, *outputs, "--limit", 5) == 0
+    assert cv2.VideoCapture(str(view)).get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert cv2.imread(str(sheet)).shape == (1350, 1920, 3)
+    assert len(lines.read_text().splitlines()) == 5
+    assert len(list(tmp_path.iterdir())) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_run_summarises_for_machines(bundle, clip, tmp_path, capsys):
+    assert run("run", bundle, "--source", clip, "--out", tmp_path / "p.jsonl", "--json") == 0
+    summary = json.loads(capsys.readouterr().err)
+    assert summary["steps"] == 24 and summary["problems"] == []
+    assert {name: task["truth"] for name, task in summary["tasks"].items()} == TRUTH
+    assert set(summary["latency_ms"]["total"]) == {"p50", "p95", "p99", "worst"}
+
+
+def test_run_goes_on_over_a_bad_frame_and_reports_it(bundle, tmp_path, capsys):
+    clip = make_clip(tmp_path, frames=4)
+    (clip / "leftframes" / "2.jpg").write_bytes(b"")
+    assert run("run", bundle, "--source", clip) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 4
+    assert "problem: left:" in err and "2.jpg is not a readable image" in err
+
+
+def test_a_run_that_fails_on_the_way_leaves_no_file(bundle, tmp_path, capsys):
+    clip = make_clip(tmp_path, frames=4)
+    (clip / "leftframes" / "2.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    out.mkdir()
+    outputs = ("--view", out / "v.mp4", "--sheet", out / "s.png", "--out", out / "p.jsonl")
+    assert run("run", bundle, "--source", clip, "--strict", *outputs) == 2
+    assert list(out.iterdir()) == []
+
+
+def test_an_instant_without_any_frame_is_skipped(bundle, tmp_path, capsys):
+    clip = make_clip(tmp_path, frames=3)
+    for path in clip.glob("*frames/1.jpg"):
+        path.write_bytes(b"")
+    assert run("run", bundle, "--source", clip) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_views_that_the_bundle_does_not_know_are_left_out_and_named(tmp_path, clip, capsys):
+    bundle = make_tiny_bundle(tmp_path / "front.bundle", streams=("front",), golden=False)
+    outputs = ("--sheet", tmp_path / "s.png", "--view", tmp_path / "v.mp4")
+    assert run("run", bundle, "--source", clip, *outputs) == 0
+    assert "left: this bundle does not look at it; it has front" in capsys.readouterr().err
+
+
+def test_run_reads_videos(bundle, tmp_path, capsys):
+    paths = [f"{view}={make_video(tmp_path / f'{view}.mp4', 4, view=view)}" for view in ("incar", "front")]
+    assert run("run", bundle, "--source", ",".join(paths)) == 0
+    percepts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [percept["views"]["front"]["status"] for percept in percepts] == ["ok"] * 4
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--source", "nowhere"), "there is nothing at nowhere"),
+    (("--source", "incar=no.mp4"), "there is no file no.mp4"),
+    (("--source", "CLIP", "--view", "nowhere/v.mp4"), "there is no folder"),
+    (("--source", "CLIP", "--view", "v.avi"), "expected .mp4"),
+    (("--source", "CLIP", "--engine", "abacus"), "engine 'abacus'"),
+    (("--source", "CLIP", "--variant", "abacus"), "no variant 'abacus'"),
+])
+def test_wrong_use_is_one_line_on_stderr_and_code_2(bundle, clip, arguments, says, capsys):
+    assert run("run", bundle, *(clip if argument == "CLIP" else argument for argument in arguments)) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("codriver: ") and err.count("\n") == 1 and says in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_bundle_that_is_not_there_is_wrong_use(name, tmp_path, capsys):
+    assert run(name, tmp_path / "no.bundle", *(("--source", "x") if name == "run" else ())) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("fly",), ("bench",), ("bench", "b", "--size", "big"), ("bench", "b", "--steps", "0"),
+    ("run", "b"), ("run", "b", "--source", "x", "--limit", "-1"),
+])
+def test_arguments_that_cannot_be_meant_are_wrong_use(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(*arguments)
+    assert stopped.value.code == 2
+    assert "usage: codriver" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_an_example(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(name, "--help")
+    assert stopped.value.code == 0
+    assert f"codriver {name} demo.bundle" in capsys.readouterr().out.partition("example")[2]
+
+
+def test_bench_measures_every_stage_with_a_full_context(bundle, capsys):
+    assert run("bench", bundle, "--steps", 5, "--size", "64x48", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["steps"] == 5 and result["context"] == 1.0 and result["frame_px"] == [64, 48]
+    assert list(result["latency_ms"]) == ["preprocess", "encode", "fuse", "total"]
+    assert all(times["p50"] <= times["p99"] <= times["worst"] for times in result["latency_ms"].values())
+    assert result["machine"]["cpu"] and result["engine_version"] and result["steps_per_s"] > 0
+
+
+def test_bench_prints_a_table_for_people(bundle, capsys):
+    assert run("bench", bundle, "--steps", 3, "--size", "64x48", "--views", "incar,front") == 0
+    out = capsys.readouterr().out
+    assert "incar, front at 64x48" in out and "context 100% full" in out and "steps per second" in out
+
+
+def test_bench_refuses_a_view_that_the_bundle_lacks(bundle, capsys):
+    assert run("bench", bundle, "--views", "roof") == 2
+    assert "'roof' is not in this bundle" in capsys.readouterr().err
+
+
+def test_info_says_what_is_in_the_bundle_and_what_runs_here(bundle, capsys):
+    assert run("info", bundle) == 0
+    out = capsys.readouterr().out
+    assert "Driver behaviour   Smoking, Making Phone" in out and out.count("<- runs here") == 1
+    assert run("info", bundle, "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["manifest"]["name"] == "tiny" and content["here"]["variant"].startswith("ort-x86")
+
+
+def test_verify_vouches_for_a_sound_bundle(bundle, capsys):
+    assert run("verify", bundle) == 0
+    assert capsys.readouterr().out.endswith("\nverified\n")
+    assert run("verify", bundle, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["ok"] and len(result["golden"]) == 4 and result["error"] == ""
+
+
+def test_verify_fails_a_bundle_of_which_a_byte_changed(tmp_path, capsys):
+    bundle = make_tiny_bundle(tmp_path / "tiny.bundle")
+    card = bundle / "card.md"
+    card.write_bytes(card.read_bytes()[:-1] + b"!")
+    assert run("verify", bundle) == 1
+    out = capsys.readouterr().out
+    assert "card.md" in out and out.endswith("NOT verified\n")
+
+
+def test_verify_fails_a_bundle_that_answers_otherwise(tmp_path, capsys):
+    bundle = make_tiny_bundle(tmp_path / "tiny.bundle")
+    assert run("verify", bundle, "--engine", "fake") == 1
+    assert "TOO FAR" in capsys.readouterr().out
+
+
+def test_verify_fails_a_bundle_without_golden_vectors(tmp_path, capsys):
+    bundle = make_tiny_bundle(tmp_path / "tiny.bundle", golden=False)
+    assert run("verify", bundle, "--json") == 1
+    assert "no golden vectors" in json.loads(capsys.readouterr().out)["error"]
+
+
+def test_ctrl_c_stops_a_recording_with_130_and_leaves_no_file(bundle, tmp_path):
+    clip = make_clip(tmp_path, frames=200, views=("front",))
+    out = tmp_path / "out"
+    out.mkdir()
+    process = command("run", bundle, "--source", clip, "--view", out / "v.mp4")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and err == "codriver: stopped\n"
+    assert list(out.iterdir()) == []
+
+
+def test_ctrl_c_is_how_a_live_run_ends_well():
+    with Cameras({"incar": 0}, open_camera=lambda where: FakeCamera()) as source, _ctrl_c_ends(source):
+        raise KeyboardInterrupt
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly(bundle, clip):
+    process = command("run", bundle, "--source", clip)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_the_command_starts_without_any_heavy_import():
+    heavy = {"cv2", "onnxruntime", "torch", "onnx"}
+    code = f"import sys, codriver.cli; sys.exit(str({heavy} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr.strip() == "set()"
+
+
+def test_progress_is_silent_unless_somebody_watches_for_two_seconds(monkeypatch, capsys):
+    with Progress("clip", 3) as progress:
+        progress.step()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Progress("clip", 3) as progress:
+        progress._start_s = progress._shown_s = progress._start_s - 5
+        progress.step()
+        assert "1/3" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("\r")
+
+
+def test_tables_align_text_left_and_numbers_right():
+    assert table([["a", "1"], ["bcd", "22"]], numbers_from=1) == ["a     1", "bcd  22"]
+
+
+def test_percentiles_of_one_value_are_that_value():
+    assert summarise_ms([3.0]) == {"p50": 3.0, "p95": 3.0, "p99": 3.0, "worst": 3.0}

@@ -1,0 +1,88 @@
+"""What varies while training: mirroring, light, framing, and what is absent. Never at evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
+from training.data import Clip
+
+# Left and right of Halpe-136's body points change places in a mirror (model.md 2.4); hands change as a whole.
+BODY_PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16), (20, 21), (22, 23), (24, 25))
+POSTURE_MIRROR = np.arange(26)
+for _left, _right in BODY_PAIRS:
+    POSTURE_MIRROR[[_left, _right]] = _right, _left
+GESTURE_MIRROR = np.concatenate([np.arange(21, 42), np.arange(21)])
+VIEW_MIRROR = {"left": "right", "right": "left"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    mirror: float = 0.5             # share of clips seen in a mirror, left and right views and joints swapped with it
+    gain: float = 0.25              # brightness factor varies by up to this, one draw per view and clip
+    shift: float = 0.06             # framing moves by up to this share of the image, one draw per stream and clip
+    drop_view: float = 0.08         # each camera is absent from a whole clip this often; the driver's streams go with incar
+    drop_crops: float = 0.1         # no face and body boxes
+    drop_joints: float = 0.15       # no keypoints
+    drop_slot: float = 0.05         # each slot is absent this often (dropped frames)
+    short_context: float = 0.4      # share of clips that begin late, as after start-up
+    min_slots: int = 6
+
+
+def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip:
+    """A varied copy of the clip; what it shares with the original is not written to."""
+    frames, mask = dict(clip.frames), clip.mask.copy()
+    if rng.random() < config.mirror:
+        frames, mask = mirror(frames, mask)
+    for stream in (*VIEWS, *CROPS):
+        frames[stream] = vary_pixels(frames[stream], rng, config)
+    drop(mask, rng, config)
+    return Clip(frames, mask, clip.labels)
+
+
+def mirror(frames: dict[str, NDArray[Any]], mask: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
+    """The same scene in a mirror: pixels flipped, left and right views swapped, left and right joints swapped."""
+    source = {stream: VIEW_MIRROR.get(stream, stream) for stream in STREAMS}
+    flipped = {stream: frames[source[stream]][:, :, ::-1] for stream in (*VIEWS, *CROPS)}
+    for stream, order in (("posture", POSTURE_MIRROR), ("gesture", GESTURE_MIRROR)):
+        joints = frames[stream][:, order].copy()
+        known = joints.any(axis=2)
+        joints[..., 0] = np.where(known, 1.0 - joints[..., 0], 0.0)
+        flipped[stream] = joints
+    return flipped, mask[[STREAMS.index(source[stream]) for stream in STREAMS]]
+
+
+def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
+    """Brightness and framing, constant over the clip so that motion stays what it was. images: (T, H, W, 3)."""
+    gain = 1.0 + rng.uniform(-config.gain, config.gain)
+    table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
+    size = images.shape[1]
+    reach = int(round(config.shift * size))
+    down, right = rng.integers(-reach, reach + 1, size=2)
+    rows = np.clip(np.arange(size) + down, 0, size - 1)
+    columns = np.clip(np.arange(size) + right, 0, size - 1)
+    moved = images[:, rows][:, :, columns]
+    return cv2.LUT(moved.reshape(-1, size, 3), table).reshape(moved.shape)
+
+
+def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
+    """Clear streams and slots of the mask (S, T) in place; one view and the newest slot always stay."""
+    absent = {view for view in VIEWS if rng.random() < config.drop_view}
+    if len(absent) == len(VIEWS):
+        absent.discard(VIEWS[int(rng.integers(len(VIEWS)))])
+    if "incar" in absent or rng.random() < config.drop_crops:
+        absent.update(CROPS)
+    if "incar" in absent or rng.random() < config.drop_joints:
+        absent.update(JOINTS)
+    mask[[STREAMS.index(stream) for stream in absent]] = 0.0
+    slots = mask.shape[1]
+    lost = rng.random(slots) < config.drop_slot
+    lost[-1] = False
+    mask[:, lost] = 0.0
+    if rng.random() < config.short_context:
+        mask[:, : slots - int(rng.integers(config.min_slots, slots))] = 0.0

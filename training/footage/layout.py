@@ -1,0 +1,87 @@
+"""Writing one clip as AIDE lays it out: JPEG frames, videos, one JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from codriver.errors import CodriverError
+from codriver.tasks import AIDE, VIEWS
+from training.footage.clip import Clip, ClipSpec
+from training.footage.motion import RATE_HZ
+
+ROOT = "AIDE_Dataset"
+PARTIAL = ".partial"  # clips under way; a finished one is moved out in one step
+FORWARD_QUIRK_EVERY = 10  # AIDE writes "Forward" for "Forward Moving" in some files
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to write."""
+
+    spec: ClipSpec
+    out: str
+    jpeg_quality: int
+    video: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.spec.number:04d}"
+
+
+def write_clip(job: Job) -> tuple[str, str]:
+    """Write the clip beside its place, then move it there. Returns its name and its annotation's SHA-256."""
+    out = Path(job.out)
+    partial = out / PARTIAL / job.name
+    partial.mkdir(parents=True)
+    clip = Clip(job.spec)
+    for view in VIEWS:
+        write_view(clip, view, partial, job)
+    annotation = annotation_bytes(clip)
+    waiting = out / PARTIAL / f"{job.name}.json"
+    waiting.write_bytes(annotation)
+    os.replace(partial, out / ROOT / job.name)
+    os.replace(waiting, out / ROOT / "annotation" / f"{job.name}.json")
+    return job.name, hashlib.sha256(annotation).hexdigest()
+
+
+def write_view(clip: Clip, view: str, folder: Path, job: Job) -> None:
+    frames = folder / f"{view}frames"
+    frames.mkdir()
+    video = None
+    if job.video:
+        size = (job.spec.width, job.spec.height)
+        video = cv2.VideoWriter(str(folder / f"{view}.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), RATE_HZ, size)
+        if not video.isOpened():
+            raise CodriverError(f"{folder}/{view}.mp4: this OpenCV cannot encode mp4v; use --videos none")
+    for index, image in enumerate(clip.frames(view)):
+        done, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, job.jpeg_quality])
+        assert done, (view, index)
+        (frames / f"{index}.jpg").write_bytes(jpeg.tobytes())
+        if video is not None:
+            video.write(image)
+    if video is not None:
+        video.release()
+
+
+def annotation_bytes(clip: Clip) -> bytes:
+    """The clip's JSON, with AIDE's own spelling: emotions in lower case, 'Forward' now and then."""
+    record: dict[str, object] = {"pose_list": clip.poses()}
+    for task in AIDE.tasks:
+        label = clip.spec.labels[task.name]
+        if task.name == "driver_emotion":
+            label = label.lower()
+        if label == "Forward Moving" and clip.spec.number % FORWARD_QUIRK_EVERY == 0:
+            label = "Forward"
+        record[task.annotation_key] = label
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def remove_partial(out: Path) -> None:
+    shutil.rmtree(out / PARTIAL, ignore_errors=True)

@@ -1,0 +1,198 @@
+"""The other vehicles: how many, where, and how they move. Nothing else in a clip knows the traffic label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.footage.ego import LANE_M, Ego
+from training.footage.mesh import SHADOW, Mesh, Points, disc, slab, wall
+from training.footage.motion import FRAMES, TIME_S, Curve
+from training.footage.world import REACH_M, Street
+
+LENGTH_M, WIDTH_M = 4.3, 1.8
+CLEAR_M = (1.6, 5.6)  # sideways and lengthwise room the car needs; a vehicle coming closer is left out
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    x: Curve  # (FRAMES,) centre on the ground
+    y: Curve
+    heading: int  # quarter turns to the left from the road's direction: 0, 1, 2, 3
+
+
+def lanes() -> list[tuple[float, int]]:
+    """(y, heading) of the four lanes."""
+    return [(-0.5 * LANE_M, 0), (-1.5 * LANE_M, 0), (0.5 * LANE_M, 2), (1.5 * LANE_M, 2)]
+
+
+def along(start: float, travelled: Curve, y: float, heading: int) -> Vehicle:
+    """A vehicle of the main road."""
+    return Vehicle(start + (travelled if heading == 0 else -travelled), np.full(FRAMES, y), heading)
+
+
+def across(start: float, travelled: Curve, x: float, heading: int) -> Vehicle:
+    """A vehicle of a cross street."""
+    return Vehicle(np.full(FRAMES, x), start + (travelled if heading == 1 else -travelled), heading)
+
+
+def creep(rng: np.random.Generator) -> Curve:
+    """Stop and go: distance covered by one lane of a jam; neighbours in a lane share it, as in reality."""
+    speed = rng.uniform(0.8, 2.0) * np.clip(
+        np.sin(2 * np.pi * (TIME_S / rng.uniform(3, 6) + rng.random())) + 0.35, 0, 1
+    )
+    return np.cumsum(speed) / 15.0
+
+
+def jam(street: Street, rng: np.random.Generator) -> list[Vehicle]:
+    vehicles = []
+    for y, heading in lanes():
+        crept = creep(rng)
+        x = -28.0 + rng.uniform(0, 6)
+        while x < 48:
+            vehicles.append(along(x, crept * rng.uniform(0.85, 1.1), y + rng.normal(0, 0.12), heading))
+            x += LENGTH_M + rng.uniform(1.9, 3.6)
+    for center in (street.near_x, street.far_x):
+        for offset, heading in ((0.5, 1), (-0.5, 3)):
+            crept = creep(rng)
+            for side in (-1, 1):
+                for step in range(2):
+                    start = side * (street.kerb_y + 3.2 + step * rng.uniform(6.4, 7.6))
+                    vehicles.append(across(start, 0.5 * crept, center + offset * 3.2, heading))
+    return vehicles
+
+
+def waiting(street: Street, rng: np.random.Generator) -> list[Vehicle]:
+    """A queue standing before the far crossing, and traffic crossing there."""
+    vehicles = []
+    still = np.zeros(FRAMES)
+    for y, heading in lanes():
+        x = street.far_x + (-1 if heading == 0 else 1) * (street.half_cross_m + rng.uniform(4.2, 5.2))
+        for _ in range(int(rng.integers(4, 7))):
+            vehicles.append(along(x, still, y + rng.normal(0, 0.12), heading))
+            x += (-1 if heading == 0 else 1) * (LENGTH_M + rng.uniform(1.9, 3.2))
+    for offset, heading in ((0.5, 1), (-0.5, 3)):
+        speed = rng.uniform(4.0, 7.0)
+        start = -34.0 + rng.uniform(0, 9)
+        while start < 34:
+            crossing = speed * (TIME_S - 1.5)
+            vehicles.append(across(start, crossing, street.far_x + offset * street.half_cross_m, heading))
+            start += LENGTH_M + rng.uniform(4.0, 9.0)
+    return vehicles
+
+
+def smooth(street: Street, rng: np.random.Generator) -> list[Vehicle]:
+    """A few vehicles at speed, both ways."""
+    vehicles = []
+    for y, heading in lanes():
+        speed = rng.uniform(5.5, 10.0)
+        x = -45.0 + rng.uniform(0, 22)
+        while x < 60:
+            vehicles.append(along(x, speed * (TIME_S - 1.5), y + rng.normal(0, 0.15), heading))
+            x += rng.uniform(17, 34)
+    return vehicles
+
+
+FLOWS = {"Traffic Jam": jam, "Waiting": waiting, "Smooth Traffic": smooth}
+
+
+def room_for(vehicle: Vehicle, ego: Ego) -> bool:
+    """Whether the vehicle stays out of the car's way during the whole clip."""
+    dx, dy = vehicle.x - ego.x, vehicle.y - ego.y
+    c, s = np.cos(ego.yaw), np.sin(ego.yaw)
+    ahead, aside = np.abs(c * dx + s * dy), np.abs(c * dy - s * dx)
+    across_m, along_m = CLEAR_M
+    if vehicle.heading % 2:  # a crossing vehicle is long where others are wide
+        across_m, along_m = along_m - 1.0, along_m
+    turned = np.abs(np.sin(ego.yaw)) * 1.2  # and a turning car sweeps more
+    return not bool(np.any((ahead < along_m) & (aside < across_m + turned)))
+
+
+def parked(street: Street, rng: np.random.Generator) -> list[Vehicle]:
+    """Standing at the kerb in every clip: stillness and number alone must not say 'waiting' or 'jam'."""
+    if street.strip_m < 2:
+        return []
+    vehicles = []
+    share = rng.uniform(0.1, 0.8)
+    for side, heading in ((-1, 0), (1, 2)):
+        for x in np.arange(-40 + rng.uniform(0, 6), 50, 6.3):
+            if rng.random() < share and not street.crossing_gap(x, 3.0):
+                y = side * (2 * LANE_M + 1.15)
+                vehicles.append(along(float(x + rng.normal(0, 0.3)), np.zeros(FRAMES), y, heading))
+    return vehicles
+
+
+def draw_traffic(context: str, street: Street, ego: Ego, rng: np.random.Generator) -> list[Vehicle]:
+    vehicles = FLOWS[context](street, rng) + parked(street, rng)
+    vehicles = [v for v in vehicles if room_for(v, ego)]
+    return [v for v in vehicles if np.abs(v.x).min() < REACH_M]
+
+
+def body(rng: np.random.Generator) -> list[tuple[Points, str]]:
+    """One vehicle about the origin, front towards +x: polygons and what they are made of, inner ones first."""
+    tall = rng.choice([1.0, 1.25, 1.5], p=[0.65, 0.2, 0.15])
+    half, w, low, belt, top = LENGTH_M / 2, WIDTH_M / 2, 0.3, 0.9 * tall**0.5, 1.45 * tall
+    back = -half + (0.25 if tall > 1.1 else rng.uniform(0.4, 0.9))
+    nose = half - rng.uniform(0.9, 1.4)
+    inner = w - 0.12
+    parts: list[tuple[Points, str]] = [(slab(-half, half, -w, w, 0.02), "shadow")]
+    base = np.array([[back - 0.2, -inner], [nose, -inner], [nose, inner], [back - 0.2, inner]])
+    roof = np.array(
+        [
+            [back + 0.25, -inner + 0.1],
+            [nose - 0.75, -inner + 0.1],
+            [nose - 0.75, inner - 0.1],
+            [back + 0.25, inner - 0.1],
+        ]
+    )
+    for k in range(4):
+        a, b = base[k], base[(k + 1) % 4]
+        c, d = roof[(k + 1) % 4], roof[k]
+        quad = np.array([[*a, belt], [*b, belt], [*c, top], [*d, top]], dtype=np.float32)
+        parts.append((quad, "glass"))
+    parts.append((np.array([[*p, top] for p in roof], dtype=np.float32), "roof"))
+    parts += [
+        (wall(-half, -w, half, -w, low, belt), "side"),
+        (wall(half, w, -half, w, low, belt), "side"),
+        (wall(half, -w, half, w, low, belt), "end"),
+        (wall(-half, w, -half, -w, low, belt), "end"),
+        (slab(-half, half, -w, w, belt), "hood"),
+        (wall(half + 0.01, -w, half + 0.01, w, 0.62, 0.8), "head"),
+        (wall(-half - 0.01, w, -half - 0.01, -w, 0.65, 0.82), "tail"),
+    ]
+    for x in (-half + 0.8, half - 0.85):
+        for side in (-1, 1):
+            wheel = disc((x, side * (w + 0.01), 0.33), 0.36, "x")
+            parts.append((wheel if side < 0 else wheel[::-1], "wheel"))
+    return parts
+
+
+SHADES = {"side": 0.92, "end": 0.8, "hood": 1.1, "roof": 1.15}
+
+
+def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: np.ndarray, rng: np.random.Generator) -> None:
+    """A vehicle is as often brighter as darker than the asphalt it hides, its glass too: density has no mean colour."""
+    sign = rng.choice([-1.0, 1.0])
+    paint = np.clip(ground * (1 + sign * rng.uniform(0.25, 0.8)) + rng.normal(0, 25, 3), 12, 250)
+    glass = np.clip(ground * (1 - sign * rng.uniform(0.2, 0.6)), 12, 240)
+    c, s = [(1, 0), (0, 1), (-1, 0), (0, -1)][heading]
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float32)
+    flat = {
+        "shadow": ground * 0.72,
+        "glass": glass,
+        "head": (225, 240, 245),
+        "tail": (40, 40, 190),
+        "wheel": (28, 28, 28),
+    }
+    for order, (points, part) in enumerate(body(rng)):
+        color = flat[part] if part in flat else paint * SHADES[part]
+        layer = SHADOW if part == "shadow" else -0.01 * order
+        mesh.add(
+            points @ turn.T,
+            np.clip(color, 0, 255),
+            anchor=(0, 0, 0),
+            facing=part != "shadow",
+            layer=layer,
+            mover=mover,
+        )

@@ -1,0 +1,185 @@
+"""UV-M3TL: eight streams in, four answers out.
+
+    frame --encode--> feature --motion, with the feature 0.2 s before--> slot --fuse, 16 slots--> four answers
+
+`encode` looks at single frames and `motion` at two features; both are paid once per new frame. `fuse` looks at the 16
+remembered slots of each stream. Whole clips and streams share every weight and give the same logits.
+
+The topology of DB-SCME is the paper's figure (arXiv 2602.01594; reference: images/DB-SCME.png). Widths, the encoders and
+the temporal aggregation are our instantiation: the paper's are not public.
+
+B batch · S stream · T slot · C channel · G grid cells per side · D width of DB-SCME · K classes
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codriver.tasks import CROPS, GESTURE_POINTS, GROUP_OF, GROUPS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS, TaskSet
+from training.dbscme import DBSCME
+from training.encoders import ImageEncoder, JointEncoder
+from training.temporal import JointMotion, Motion, TemporalAggregation
+
+POINTS_OF = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
+DRIVER_STREAMS = ("incar", *CROPS)
+SCENE_STREAMS = ("front", "left", "right")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Every size of the network. `SIZES` names the ones in use."""
+
+    task_set: str = "aide"
+    view_px: int = 96                           # side of a view as the encoder sees it
+    crop_px: int = 64                           # side of the face and body crops
+    widths: tuple[int, ...] = (12, 24, 48)      # encoder: channels after each stride-2 stage
+    blocks: tuple[int, ...] = (0, 0, 1)         # encoder: residual blocks in each stage
+    feature: int = 32                           # channels of an encoded frame, per cell (C)
+    joint_feature: int = 64                     # numbers of an encoded joint stream
+    width: int = 48                             # channels of DB-SCME (D)
+    grid: int = 4                               # cells per side in DB-SCME
+    slots: int = 16                             # T
+    head_dropout: float = 0.1                   # on the mixed embedding, before each head
+
+    @property
+    def stride(self) -> int:
+        return 2 ** len(self.widths)
+
+    def size_px(self, stream: str) -> int:
+        return self.view_px if stream in VIEWS else self.crop_px
+
+    def feature_shape(self, stream: str) -> tuple[int, ...]:
+        """Shape of one encoded frame: (C, G, G) for images, (C,) for joints."""
+        if stream in JOINTS:
+            return (self.joint_feature,)
+        cells = self.size_px(stream) // self.stride
+        return (self.feature, cells, cells)
+
+    def slot_shape(self, stream: str) -> tuple[int, ...]:
+        """Shape of what a slot remembers: (D, grid, grid) for images, (D, 1, 1) for joints."""
+        return (self.width, 1, 1) if stream in JOINTS else (self.width, self.grid, self.grid)
+
+    def input_shape(self, stream: str) -> tuple[int, ...]:
+        """Shape of one frame as the graph takes it: (H, W, 3) uint8 BGR for images, (P, 3) float32 for joints."""
+        return (POINTS_OF[stream], 3) if stream in JOINTS else (self.size_px(stream), self.size_px(stream), 3)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+SIZES = {
+    "tiny": ModelConfig(view_px=32, crop_px=32, widths=(4, 8), blocks=(0, 0), feature=4, joint_feature=8, width=8),
+    "demo": ModelConfig(),
+    "edge": ModelConfig(
+        view_px=224, crop_px=112, widths=(32, 48, 64, 96), blocks=(0, 1, 2, 2), feature=32, joint_feature=128, width=96, grid=7
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What `fuse` returns: logits by task, and the embeddings that the loss keeps apart."""
+
+    logits: dict[str, Tensor]                   # task -> (B, K)
+    specific: Tensor                            # (B, tasks, D)
+    shared: Tensor                              # (B, D)
+
+
+class UVM3TL(nn.Module):
+    """The network. Absent streams and slots are masked; a clip's logits never depend on its batch mates."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.task_set: TaskSet = TASK_SETS[config.task_set]
+        self.encoders = nn.ModuleDict({group: self._encoder(group) for group in GROUPS})
+        self.motions = nn.ModuleDict({group: self._motion(group) for group in GROUPS})
+        self.temporal = nn.ModuleDict({group: TemporalAggregation(config.width) for group in GROUPS})
+        self.dbscme = DBSCME(
+            streams=len(STREAMS), width=config.width, classes={task.name: task.classes for task in self.task_set.tasks},
+            dropout=config.head_dropout,
+        )
+
+    def _encoder(self, group: str) -> nn.Module:
+        if group in JOINTS:
+            return JointEncoder(POINTS_OF[group], self.config.joint_feature)
+        return ImageEncoder(self.config.widths, self.config.blocks, self.config.feature)
+
+    def _motion(self, group: str) -> nn.Module:
+        if group in JOINTS:
+            return JointMotion(self.config.joint_feature, self.config.width)
+        return Motion(self.config.feature, self.config.width, self.config.grid)
+
+    def encode(self, frames: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Single frames to features, group by group (streams that share an encoder form one batch).
+
+        frames: group -> (N, H, W, 3) uint8 BGR, or (N, P, 3) float32 for joints; N may differ between groups.
+        Returns group -> (N, *feature_shape).
+        """
+        return {group: self.encoders[group](some) for group, some in frames.items()}
+
+    def motion(self, features: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Features and those one slot earlier (zeros where absent), by group -> group -> (N, *slot_shape)."""
+        return {group: self.motions[group](some, before[group]) for group, some in features.items()}
+
+    def fuse(self, slots: dict[str, Tensor], mask: Tensor) -> Fused:
+        """Remembered slots to logits.
+
+        slots: all streams -> (B, T, *slot_shape), oldest first; what the mask calls absent is ignored.
+        mask: (B, S, T), 1 where the stream has something in the slot.
+        """
+        maps = []
+        for index, stream in enumerate(STREAMS):
+            pooled = self.temporal[GROUP_OF[stream]](slots[stream], mask[:, index])        # (B, D, G, G)
+            maps.append(pooled.expand(-1, -1, self.config.grid, self.config.grid))
+        by_name = dict(zip(STREAMS, maps, strict=True))
+        groups = [sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)]
+        return Fused(*self.dbscme(maps, *groups))
+
+    def forward(self, frames: dict[str, Tensor], mask: Tensor) -> Fused:
+        """A whole clip at once. frames: stream -> (B, T, ...) as `encode` takes them; mask: (B, S, T).
+
+        Only frames that the mask calls present are encoded: absent ones cost nothing.
+        """
+        where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}       # (B, T) each
+        groups = {group: members for group, members in GROUPS.items() if any(where[s].any() for s in members)}
+        features = self.encode({
+            group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()
+        })
+        before = {
+            group: torch.cat([
+                one_slot_earlier(part, where[s])
+                for s, part in zip(members, split_like(features[group], members, where), strict=True)
+            ])
+            for group, members in groups.items()
+        }
+        motions = self.motion(features, before)
+        slots = {s: mask.new_zeros((*mask[:, 0].shape, *self.config.slot_shape(s))) for s in STREAMS}
+        for group, members in groups.items():
+            for s, part in zip(members, split_like(motions[group], members, where), strict=True):
+                slots[s][where[s]] = part.float()
+        return self.fuse(slots, mask)
+
+
+def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """Cut a group's batch back into its streams; stream s holds as many rows as `where[s]` has true entries."""
+    return batch.split([int(where[s].sum()) for s in members])
+
+
+def one_slot_earlier(features: Tensor, where: Tensor) -> Tensor:
+    """For features of the present slots, (N, ...) at `where` (B, T): the feature in the slot before, zeros if absent."""
+    full = features.new_zeros((*where.shape, *features.shape[1:]))
+    full[where] = features
+    return torch.cat([torch.zeros_like(full[:, :1]), full[:, :-1]], dim=1)[where]
+
+
+def sum_of(maps: list[Tensor]) -> Tensor:
+    return torch.stack(maps).sum(dim=0)

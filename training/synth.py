@@ -1,0 +1,201 @@
+"""Write a procedural data set in AIDE's layout.
+
+    python -m training.synth build/data --clips 600 --seed 1
+
+OUT must be empty or not exist. The same arguments and seed give the same bytes, whatever --workers is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import platform
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from codriver.errors import CodriverError, ConfigError
+from codriver.tasks import AIDE
+from training.footage.clip import ClipSpec
+from training.footage.labels import SPLITS, plan
+from training.footage.layout import ROOT, Job, remove_partial, write_clip
+
+SCHEMA = 1
+Plan = list[tuple[str, dict[str, str]]]
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.synth",
+        description="Write procedural four-camera footage with labels, in AIDE's layout.",
+        epilog="example: python -m training.synth build/data --clips 600 --seed 1 --videos test",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or not exist")
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="clips of 3 s, 1 to 9999")
+    parser.add_argument(
+        "--seed", type=int, required=True, metavar="S", help="everything drawn at random follows it"
+    )
+    parser.add_argument(
+        "--width", type=int, default=320, metavar="PX", help="frame width, even (default 320)"
+    )
+    parser.add_argument(
+        "--height", type=int, default=180, metavar="PX", help="frame height, even (default 180)"
+    )
+    parser.add_argument("--jpeg-quality", type=int, default=90, metavar="Q", help="1 to 100 (default 90)")
+    parser.add_argument(
+        "--videos",
+        choices=("all", "test", "none"),
+        default="all",
+        help="clips that get MP4s too; encoding costs about a third of the time (default all)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="W", help="processes (default 2); never changes a byte"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print dataset.json's content instead of a sentence"
+    )
+    return parser.parse_args(arguments)
+
+
+def check(args: argparse.Namespace) -> None:
+    limits = {
+        "clips": (1, 9999),
+        "seed": (0, 2**63 - 1),
+        "width": (64, 7680),
+        "height": (64, 4320),
+        "jpeg_quality": (1, 100),
+        "workers": (1, 256),
+    }
+    for name, (low, high) in limits.items():
+        value = getattr(args, name)
+        if not low <= value <= high:
+            raise ConfigError(f"--{name.replace('_', '-')}: got {value}, expected {low} to {high}")
+    if args.width % 2 or args.height % 2:
+        raise ConfigError(
+            f"--width, --height: got {args.width}x{args.height}, expected even numbers; MP4 needs them"
+        )
+    if not 1.4 <= args.width / args.height <= 2.4:
+        raise ConfigError(
+            f"--width, --height: got {args.width}x{args.height}, expected about 16:9, as AIDE's cameras"
+        )
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise ConfigError(
+            f"{args.out} exists and is not an empty folder; name another one, or remove it first"
+        )
+
+
+def jobs_for(args: argparse.Namespace, clips: Plan) -> list[Job]:
+    jobs = []
+    for number, (split, labels) in enumerate(clips, start=1):
+        video = args.videos == "all" or (args.videos == "test" and split == "testing")
+        spec = ClipSpec(args.seed, number, labels, args.width, args.height)
+        jobs.append(Job(spec, str(args.out), args.jpeg_quality, video))
+    return jobs
+
+
+def start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone answers Ctrl-C
+    cv2.setNumThreads(1)
+
+
+def write_all(jobs: list[Job], workers: int) -> Iterator[tuple[str, str]]:
+    if workers == 1:
+        yield from map(write_clip, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), start_worker) as pool:
+        yield from pool.imap_unordered(write_clip, jobs)
+
+
+def write_lists(out: Path, clips: Plan) -> None:
+    """AIDE's three CSVs; their header is literally 0,1."""
+    for split in SPLITS:
+        rows = [
+            f"{ROOT}/{k:04d}/,{ROOT}/annotation/{k:04d}.json"
+            for k, (s, _) in enumerate(clips, 1)
+            if s == split
+        ]
+        (out / f"{split}.csv").write_text("\n".join(["0,1", *rows]) + "\n", encoding="utf-8", newline="\n")
+
+
+def git_commit() -> str | None:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> dict[str, object]:
+    """What dataset.json says. Neither OUT nor --workers is in it: they change no byte."""
+    counts = {
+        split: {
+            task.name: {
+                label: Counter(row[task.name] for s, row in clips if s == split)[label]
+                for label in task.labels
+            }
+            for task in AIDE.tasks
+        }
+        for split in SPLITS
+    }
+    listed = "".join(f"{hashes[name]}  {name}.json\n" for name in sorted(hashes))
+    return {
+        "schema": SCHEMA,
+        "kind": "dataset",
+        "generator": "training.synth",
+        "seed": args.seed,
+        "arguments": {
+            name: getattr(args, name) for name in ("clips", "width", "height", "jpeg_quality", "videos")
+        },
+        "tools": {"python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__},
+        "git_commit": git_commit(),
+        "splits": {s: sum(split == s for split, _ in clips) for s in SPLITS},
+        "classes": counts,
+        "annotations_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+    }
+
+
+def generate(args: argparse.Namespace) -> dict[str, object]:
+    check(args)
+    clips = plan(args.clips, args.seed)
+    (args.out / ROOT / "annotation").mkdir(parents=True)
+    cv2.setNumThreads(1)
+    try:
+        written = write_all(jobs_for(args, clips), args.workers)
+        hashes = dict(tqdm(written, total=args.clips, unit="clip", disable=not sys.stderr.isatty()))
+    finally:
+        remove_partial(args.out)
+    write_lists(args.out, clips)
+    summary = describe(args, clips, hashes)
+    (args.out / "dataset.json").write_text(
+        json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
+    return summary
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse(arguments)
+    try:
+        summary = generate(args)
+    except ConfigError as error:
+        sys.stderr.write(f"training.synth: {error}\n")
+        return 2
+    except CodriverError as error:
+        sys.stderr.write(f"training.synth: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"training.synth: stopped; {args.out} holds whole clips but no lists: remove it\n")
+        return 130
+    text = json.dumps(summary) if args.json else f"{args.clips} clips written to {args.out}"
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
