@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codriver.errors import FrameError
 from codriver.percept import Driver
-from codriver.tasks import GESTURE_POINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
+from codriver.tasks import GESTURE_POINTS, JOINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
 
 Image = NDArray[np.uint8]
 Box = Sequence[float]            # x, y, width, height in pixels of the in-car frame
@@ -120,21 +120,34 @@ def joints_from_keypoints(
 def stream_inputs(
     frames: Mapping[str, Image], driver: Driver | None, size_px: Mapping[str, int]
 ) -> dict[str, NDArray[Any]]:
-    """One set of frames -> what the encoder takes, for every stream that can be had from it; the others are absent.
+    """One set of frames -> what the encoder takes, for every stream that can be had from it.
 
-    frames: view -> (H, W, 3) uint8 BGR. size_px: image stream -> side in pixels.
-    Returns image streams (size, size, 3) uint8 and joint streams (P, 3) float32.
-    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent.
+    frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out.
+    Returns image streams (size, size, 3) uint8, channels as in the frames, and joint streams (P, 3) float32.
+    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. Joints
+    are absent too when not one of their points is finite.
     """
-    inputs: dict[str, NDArray[Any]] = {view: resize(frames[view], size_px[view]) for view in VIEWS if view in frames}
-    if driver is None or "incar" not in frames:
-        return inputs
-    incar = frames["incar"]
+    images = {view: frames[view] for view in VIEWS if view in frames}
+    joints: dict[str, NDArray[Any]] = {}
+    if driver is not None and "incar" in frames:
+        images |= _crops(frames["incar"], driver)
+        joints = _joints(frames["incar"], driver)
+    wanted = [stream for stream in images if stream in size_px]
+    return {stream: resize(images[stream], size_px[stream]) for stream in wanted} | joints
+
+
+def _crops(incar: Image, driver: Driver) -> dict[str, Image]:
+    crops = {}
     for stream, box, least in (("face", driver.face_px, MIN_FACE_PX), ("body", driver.body_px, MIN_BODY_PX)):
         cut = None if box is None else crop(incar, box, least)
         if cut is not None:
-            inputs[stream] = resize(cut, size_px[stream])
-    if driver.keypoints is not None:
-        height, width = incar.shape[:2]
-        inputs["posture"], inputs["gesture"] = joints_from_keypoints(driver.keypoints, width, height)
-    return inputs
+            crops[stream] = cut
+    return crops
+
+
+def _joints(incar: Image, driver: Driver) -> dict[str, NDArray[Any]]:
+    if driver.keypoints is None:
+        return {}
+    height, width = incar.shape[:2]
+    joints = dict(zip(JOINTS, joints_from_keypoints(driver.keypoints, width, height), strict=True))
+    return {stream: points for stream, points in joints.items() if points.any()}

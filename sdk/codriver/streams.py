@@ -5,10 +5,7 @@ from __future__ import annotations
 from codriver.door import Request
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
-from codriver.preprocess import MIN_BODY_PX, MIN_FACE_PX, Image, crop, joints_from_keypoints, resize
-from codriver.tasks import JOINTS
-
-MIN_CROP_PX = {"face": MIN_FACE_PX, "body": MIN_BODY_PX}
+from codriver.preprocess import stream_inputs
 
 
 class EncoderInputs:
@@ -17,41 +14,19 @@ class EncoderInputs:
     def __init__(self, manifest: Manifest, color: str) -> None:
         self.arrays: Arrays = manifest.encoder_signature.zeros()
         self._streams = manifest.streams
+        self._size_px = {stream.name: stream.size for stream in manifest.streams if stream.kind == "image"}
         self._swap = color != manifest.color
 
     def fill(self, request: Request) -> tuple[str, ...]:
         """Write the newest frames, and zeros where a stream is absent; return the names of those present."""
-        images = self._images(request)
-        joints = self._joints(request)
+        values = stream_inputs(request.frames, request.driver, self._size_px)
         present = []
         for stream in self._streams:
             buffer = self.arrays[stream.name]
-            if stream.name in images:
-                image = resize(images[stream.name], stream.size)             # (H, W, 3)
-                buffer[0] = image[..., ::-1] if self._swap else image
-            elif stream.name in joints:
-                buffer[0] = joints[stream.name]
-            else:
+            if stream.name not in values:
                 buffer.fill(0)
                 continue
+            newest = values[stream.name]                                     # (H, W, 3) or (P, 3)
+            buffer[0] = newest[..., ::-1] if self._swap and stream.kind == "image" else newest
             present.append(stream.name)
         return tuple(present)
-
-    def _images(self, request: Request) -> dict[str, Image]:
-        images = dict(request.frames)
-        incar = request.frames.get("incar")
-        if incar is not None:
-            for name, box_px in request.boxes_px.items():
-                cut = crop(incar, box_px, MIN_CROP_PX[name])
-                if cut is not None:
-                    images[name] = cut
-        return images
-
-    def _joints(self, request: Request) -> Arrays:
-        """Empty without an in-car frame, by whose size points are scaled, or when not one point is finite."""
-        incar = request.frames.get("incar")
-        if incar is None or request.keypoints is None:
-            return {}
-        height, width = incar.shape[:2]
-        points = dict(zip(JOINTS, joints_from_keypoints(request.keypoints, width, height), strict=True))
-        return {name: values for name, values in points.items() if values.any()}
