@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codriver.errors import FrameError
 from codriver.percept import Driver
-from codriver.preprocess import Box, Image, check_box, check_frame, check_keypoints
+from codriver.preprocess import Image, check_box, check_frame, check_keypoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +21,14 @@ class Request:
 
     frames: Mapping[str, Image]                      # view -> (H, W, 3) uint8
     t: float                                         # capture time, seconds
-    boxes_px: Mapping[str, Box]                      # crop stream -> x, y, width, height in the in-car frame
-    keypoints: NDArray[np.float32] | None            # (136, 3) x, y in pixels of the in-car frame, score
+    driver: Driver | None                            # boxes of four numbers, keypoints (136, 3) float32
 
 
 def check_step(
     views: tuple[str, ...], last_t: float | None, frames: object, t: object, driver: object
 ) -> Request:
     """Check one step's input; a FrameError says what came, what was expected and what to do."""
-    checked_frames = check_frames(views, frames)
-    checked_t = check_time(last_t, t)
-    boxes_px, keypoints = check_driver(driver)
-    return Request(frames=checked_frames, t=checked_t, boxes_px=boxes_px, keypoints=keypoints)
+    return Request(frames=check_frames(views, frames), t=check_time(last_t, t), driver=check_driver(driver))
 
 
 def check_frames(views: tuple[str, ...], frames: object) -> dict[str, Image]:
@@ -76,12 +71,14 @@ def check_time(last_t: float | None, t: object) -> float:
     return seconds
 
 
-def check_driver(driver: object) -> tuple[dict[str, Box], NDArray[np.float32] | None]:
-    """Boxes by crop stream, and keypoints."""
+def check_driver(driver: object) -> Driver | None:
+    """The same driver with each part as plain numbers, in the right shape."""
     if driver is None:
-        return {}, None
+        return None
     if not isinstance(driver, Driver):
         raise FrameError(f"driver: got {type(driver).__name__}, expected codriver.Driver(face_px=..., ...)")
-    given = {"face": driver.face_px, "body": driver.body_px}
-    boxes_px = {name: check_box(f"driver.{name}_px", box) for name, box in given.items() if box is not None}
-    return boxes_px, None if driver.keypoints is None else check_keypoints(driver.keypoints)
+    return Driver(
+        face_px=None if driver.face_px is None else check_box("driver.face_px", driver.face_px),
+        body_px=None if driver.body_px is None else check_box("driver.body_px", driver.body_px),
+        keypoints=None if driver.keypoints is None else check_keypoints(driver.keypoints),
+    )

@@ -37,23 +37,27 @@ def check_frame(view: str, frame: object) -> Image:
 
 
 def resize(image: Image, size_px: int) -> Image:
-    """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE. Shrinking averages.
+    """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE.
 
-    Large frames are halved first, for which OpenCV has a quick way: 1080p takes a fifth of the time that one
-    step of averaging would, 720p half. What is averaged is the same but for a pixel at the edges.
+    A side of twice the size or more is halved by averaging, again and again; the rest is interpolated. That
+    takes an eighth of the time of OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), which for
+    the six images of a step would be as much as their encoding.
     """
     import cv2
 
     height, width = image.shape[:2]
-    while height >= 2 * size_px and width >= 2 * size_px:
-        height, width = height // 2, width // 2
-        even = image[: 2 * height, : 2 * width]                              # the last odd row or column goes
-        image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    while height >= 2 * size_px or width >= 2 * size_px:
+        rows, columns = (2 if side >= 2 * size_px else 1 for side in (height, width))
+        height, width = height // rows, width // columns
+        whole = image[: height * rows, : width * columns]            # an odd last row or column goes
+        image = _interpolate(cv2, whole, width, height)              # at 2:1 this is the mean of the two
     if (height, width) == (size_px, size_px):
         return np.ascontiguousarray(image)
-    shrinks = height >= size_px and width >= size_px
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(image, (size_px, size_px), interpolation=interpolation)
+    return _interpolate(cv2, image, size_px, size_px)
+
+
+def _interpolate(cv2: Any, image: Image, width_px: int, height_px: int) -> Image:
+    resized: Image = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_LINEAR)
     return resized
 
 
@@ -116,23 +120,34 @@ def joints_from_keypoints(
 def stream_inputs(
     frames: Mapping[str, Image], driver: Driver | None, size_px: Mapping[str, int]
 ) -> dict[str, NDArray[Any]]:
-    """One set of frames -> what the encoder takes, for every stream that can be had from it; the others are absent.
+    """One set of frames -> what the encoder takes, for every stream that can be had from it.
 
-    frames: view -> (H, W, 3) uint8 BGR. size_px: image stream -> side in pixels.
-    Returns image streams (size, size, 3) uint8 and joint streams (P, 3) float32.
-    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent.
+    frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out.
+    Returns image streams (size, size, 3) uint8, channels as in the frames, and joint streams (P, 3) float32.
+    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. Joints
+    are absent too when not one of their points is finite.
     """
-    views = [view for view in VIEWS if view in frames and view in size_px]
-    inputs: dict[str, NDArray[Any]] = {view: resize(frames[view], size_px[view]) for view in views}
-    if driver is None or "incar" not in frames:
-        return inputs
-    incar = frames["incar"]
+    images = {view: frames[view] for view in VIEWS if view in frames}
+    joints: dict[str, NDArray[Any]] = {}
+    if driver is not None and "incar" in frames:
+        images |= _crops(frames["incar"], driver)
+        joints = _joints(frames["incar"], driver)
+    wanted = [stream for stream in images if stream in size_px]
+    return {stream: resize(images[stream], size_px[stream]) for stream in wanted} | joints
+
+
+def _crops(incar: Image, driver: Driver) -> dict[str, Image]:
+    crops = {}
     for stream, box, least in (("face", driver.face_px, MIN_FACE_PX), ("body", driver.body_px, MIN_BODY_PX)):
-        cut = crop(incar, box, least) if box is not None and stream in size_px else None
+        cut = None if box is None else crop(incar, box, least)
         if cut is not None:
-            inputs[stream] = resize(cut, size_px[stream])
-    if driver.keypoints is not None:
-        height, width = incar.shape[:2]
-        joints = zip(JOINTS, joints_from_keypoints(driver.keypoints, width, height), strict=True)
-        inputs.update({name: points for name, points in joints if points.any()})   # all unknown is absent
-    return inputs
+            crops[stream] = cut
+    return crops
+
+
+def _joints(incar: Image, driver: Driver) -> dict[str, NDArray[Any]]:
+    if driver.keypoints is None:
+        return {}
+    height, width = incar.shape[:2]
+    joints = dict(zip(JOINTS, joints_from_keypoints(driver.keypoints, width, height), strict=True))
+    return {stream: points for stream, points in joints.items() if points.any()}

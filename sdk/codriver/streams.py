@@ -6,7 +6,6 @@ from codriver.context import Context
 from codriver.door import Request
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
-from codriver.percept import Driver
 from codriver.preprocess import stream_inputs
 from codriver.window import Feature
 
@@ -22,10 +21,7 @@ class EncoderInputs:
 
     def fill(self, request: Request, context: Context) -> tuple[str, ...]:
         """Write the newest frames, and zeros where a stream is absent; return the names of those present."""
-        driver = Driver(
-            face_px=request.boxes_px.get("face"), body_px=request.boxes_px.get("body"), keypoints=request.keypoints
-        )
-        found = stream_inputs(request.frames, driver, self._size_px)
+        found = stream_inputs(request.frames, request.driver, self._size_px)
         for group, row, stream in self._rows:
             values = found.get(stream.name)
             if values is None:

@@ -57,7 +57,8 @@ import importlib, pkgutil
 import numpy as np
 import codriver
 for module in pkgutil.walk_packages(codriver.__path__, "codriver."):
-    importlib.import_module(module.name)
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 from codriver.golden import check_golden
 frame = np.zeros((48, 64, 3), np.uint8)
 for engine in ("auto", "fake"):
