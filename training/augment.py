@@ -80,12 +80,14 @@ def vary_pixels(
     gain = 1.0 + rng.uniform(-config.gain, config.gain)
     table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)
     size = images.shape[1]
-    reach = int(round(config.shift * size))
+    reach = round(config.shift * size)
     down, right = rng.integers(-reach, reach + 1, size=2)
-    rows = np.clip(np.arange(size) + down, 0, size - 1)
-    columns = np.clip(np.arange(size) + right, 0, size - 1)
-    moved = images[:, rows][:, :, columns]
-    return cv2.LUT(moved.reshape(-1, size, 3), table).reshape(moved.shape)
+    varied = cv2.LUT(images.reshape(-1, size, 3), table).reshape(images.shape)
+    moved = varied.copy()  # the border that the shift uncovers keeps what was there
+    moved[:, max(down, 0) : size + min(down, 0), max(right, 0) : size + min(right, 0)] = varied[
+        :, max(-down, 0) : size + min(-down, 0), max(-right, 0) : size + min(-right, 0)
+    ]
+    return moved
 
 
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:

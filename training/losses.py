@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codriver.tasks import TaskSet
+from codriver.tasks import STREAMS, TaskSet
 from training.model import Fused
 
 
@@ -29,7 +29,7 @@ class LossConfig:
     adaptive: bool = True  # False: every task weighs 1
     temperature: float = 2.0  # DWA's; higher is more even
     beta: float = 0.05  # of the decoupling term; 0 switches it off
-    auxiliary: float = 0.3  # of the streams' own guesses; 0 switches them off
+    auxiliary: float = 1.0  # of the slots' own guesses; 0 switches them off
     label_smoothing: float = 0.05
     class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced
 
@@ -59,18 +59,24 @@ class AFDLoss:
         decoupling = decoupling_loss(fused.specific, fused.shared)
         weights = torch.tensor(self.weights, device=losses.device)
         total = (weights * losses).sum() + self.config.beta * decoupling
-        if self.config.auxiliary and fused.by_stream is not None:
-            total = total + self.config.auxiliary * (weights * self._stream_losses(fused.by_stream, labels, mask)).sum()
+        if self.config.auxiliary and fused.guesses is not None:
+            total = total + self.config.auxiliary * (weights * self._guess_losses(fused.guesses, labels, mask)).sum()
         self._sum += losses.detach().cpu().float() * len(labels)
         self._seen += len(labels)
         return LossParts(total, losses.detach(), decoupling.detach())
 
-    def _stream_losses(self, guesses: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-        """(tasks,) mean loss of the streams' own guesses, over the streams that are there. guesses: (B, S, sum of K)."""
-        here = mask.any(dim=2)                                                               # (B, S)
-        owner = torch.arange(len(labels), device=labels.device)[:, None].expand_as(here)[here]
-        parts = guesses[here].split([task.classes for task in self.task_set.tasks], dim=1)
-        return torch.stack([self._task_loss(part, labels[owner, k], k) for k, part in enumerate(parts)])
+    def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
+        """(tasks,) loss of the slots' own guesses, averaged over the slots that are there and the streams that guess."""
+        losses = []
+        for k, task in enumerate(self.task_set.names):
+            parts = []
+            for index, stream in enumerate(STREAMS):
+                here = mask[:, index] > 0                                                      # (B, T)
+                if task in guesses[stream] and here.any():
+                    target = labels[:, k, None].expand_as(here)[here]
+                    parts.append(self._task_loss(guesses[stream][task][here], target, k))
+            losses.append(torch.stack(parts).mean() if parts else mask.new_zeros(()))
+        return torch.stack(losses)
 
     def _task_loss(self, logits: Tensor, target: Tensor, k: int) -> Tensor:
         """CE_k / ln(K_k). logits: (N, K). target: (N,)."""

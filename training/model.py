@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,7 @@ from codriver.tasks import (
     POSTURE_POINTS,
     STREAMS,
     TASK_SETS,
+    VIEW_OF,
     VIEWS,
     TaskSet,
 )
@@ -45,11 +48,12 @@ class ModelConfig:
     """Every size of the network. `SIZES` names the ones in use."""
 
     task_set: str = "aide"
-    view_px: int = 96  # side of a view as the encoder sees it
+    view_px: int = 64  # side of a view as the encoder sees it
     crop_px: int = 64  # side of the face and body crops
-    widths: tuple[int, ...] = (12, 24, 48)  # encoder: channels after each stride-2 stage
-    blocks: tuple[int, ...] = (0, 0, 1)  # encoder: residual blocks in each stage
-    feature: int = 32  # channels of an encoded frame, per cell (C)
+    widths: tuple[int, ...] = (12, 24)  # encoder: channels after each stride-2 stage
+    blocks: tuple[int, ...] = (0, 0)  # encoder: residual blocks in each stage
+    feature: int = 24  # channels of an encoded frame, per cell (C)
+    motion_blocks: int = 1  # residual blocks after a feature has met the one before it
     joint_feature: int = 64  # numbers of an encoded joint stream
     width: int = 48  # channels of DB-SCME (D)
     grid: int = 4  # cells per side in DB-SCME
@@ -89,16 +93,15 @@ class ModelConfig:
 
 
 SIZES = {
-    "tiny": ModelConfig(
-        view_px=32, crop_px=32, widths=(4, 8), blocks=(0, 0), feature=4, joint_feature=8, width=8
-    ),
+    "tiny": ModelConfig(view_px=32, crop_px=32, widths=(4, 8), feature=4, joint_feature=8, width=8),
     "demo": ModelConfig(),
     "edge": ModelConfig(
         view_px=224,
         crop_px=112,
-        widths=(32, 48, 64, 96),
-        blocks=(0, 1, 2, 2),
-        feature=32,
+        widths=(32, 48, 64),
+        blocks=(0, 1, 2),
+        feature=48,
+        motion_blocks=2,
         joint_feature=128,
         width=96,
         grid=7,
@@ -113,7 +116,7 @@ class Fused:
     logits: dict[str, Tensor]  # task -> (B, K)
     specific: Tensor  # (B, tasks, D)
     shared: Tensor  # (B, D)
-    by_stream: Tensor | None = None  # (B, S, sum of K): each stream's own guess, in training only
+    guesses: dict[str, dict[str, Tensor]] | None = None  # stream -> task -> (B, T, K), in training only
 
 
 class UVM3TL(nn.Module):
@@ -125,9 +128,8 @@ class UVM3TL(nn.Module):
         self.task_set: TaskSet = TASK_SETS[config.task_set]
         self.encoders = nn.ModuleDict({group: self._encoder(group) for group in GROUPS})
         self.motions = nn.ModuleDict({group: self._motion(group) for group in GROUPS})
-        self.temporal = nn.ModuleDict({group: TemporalAggregation(config.width) for group in GROUPS})
-        classes = sum(task.classes for task in self.task_set.tasks)
-        self.stream_heads = nn.ModuleDict({stream: nn.Linear(config.width, classes) for stream in STREAMS})
+        self.temporal = nn.ModuleDict({group: self._temporal(group) for group in GROUPS})
+        self.guessers = nn.ModuleDict({stream: self._guesser(stream) for stream in STREAMS})
         self.dbscme = DBSCME(
             streams=len(STREAMS),
             width=config.width,
@@ -143,7 +145,16 @@ class UVM3TL(nn.Module):
     def _motion(self, group: str) -> nn.Module:
         if group in JOINTS:
             return JointMotion(self.config.joint_feature, self.config.width)
-        return Motion(self.config.feature, self.config.width, self.config.grid)
+        return Motion(self.config.feature, self.config.width, self.config.motion_blocks, self.config.grid)
+
+    def _temporal(self, group: str) -> nn.Module:
+        return TemporalAggregation(self.config.width, 1 if group in JOINTS else self.config.grid)
+
+    def _guesser(self, stream: str) -> nn.ModuleDict:
+        """A linear head for each task that the stream can know of: the road does not show what the driver feels."""
+        numbers = math.prod(self.config.slot_shape(stream))
+        known = [task for task in self.task_set.tasks if VIEW_OF[stream] in task.needs_any]
+        return nn.ModuleDict({task.name: nn.Linear(numbers, task.classes) for task in known})
 
     def encode(self, frames: dict[str, Tensor]) -> dict[str, Tensor]:
         """Single frames to features, group by group (streams that share an encoder form one batch).
@@ -172,13 +183,14 @@ class UVM3TL(nn.Module):
             sum_of([by_name[stream] for stream in members])
             for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
         ]
-        return Fused(*self.dbscme(maps, *groups), self._guesses(maps) if self.training else None)
+        return Fused(*self.dbscme(maps, *groups), self._guesses(slots) if self.training else None)
 
-    def _guesses(self, maps: list[Tensor]) -> Tensor:
-        """Each stream answers alone, so that no encoder waits for the others to learn. Not part of any graph."""
-        return torch.stack(
-            [self.stream_heads[s](m.mean(dim=(2, 3))) for s, m in zip(STREAMS, maps, strict=True)], dim=1
-        )
+    def _guesses(self, slots: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Each slot of each stream answers alone: 128 lessons in a clip instead of one. Not part of any graph."""
+        return {
+            stream: {task: head(slots[stream].flatten(2)) for task, head in heads.items()}
+            for stream, heads in self.guessers.items()
+        }
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor) -> Fused:
         """A whole clip at once. frames: stream -> (B, T, ...) as `encode` takes them; mask: (B, S, T).

@@ -12,30 +12,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.encoders import ResidualBlock
+
 
 class Motion(nn.Module):
     """A feature and the one a slot earlier, each (N, C, G, G) -> what the slot remembers, (N, D, grid, grid).
 
-    Two convolutions and a sum are one convolution of the concatenation, without the concatenation: its inputs would
+    The two meet while cells are still small, because motion within a cell is hard to see, and the network goes on from
+    there. Two convolutions and a sum are one convolution of the concatenation, without the concatenation: its inputs would
     need one common scale in INT8.
     """
 
-    def __init__(self, channels: int, width: int, grid: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, grid: int) -> None:
         super().__init__()
         self.grid = grid
-        self.now = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.now = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.before = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.before = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.before_norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
 
     def forward(self, feature: Tensor, before: Tensor) -> Tensor:
-        cells = feature.shape[-1]
+        mixed = self.relu(self.norm(self.now(feature)) + self.before_norm(self.before(before)))
+        maps = self.blocks(mixed)
+        cells = maps.shape[-1]
         if cells % self.grid:
-            raise ValueError(
-                f"{cells} cells per side cannot be averaged to {self.grid}; choose sizes that divide"
-            )
-        mixed = F.relu(self.norm(self.now(feature)) + self.before_norm(self.before(before)))
-        return F.avg_pool2d(mixed, cells // self.grid)
+            raise ValueError(f"{cells} cells per side cannot be averaged to {self.grid}; choose sizes that divide")
+        return F.avg_pool2d(maps, cells // self.grid)
 
 
 class JointMotion(nn.Module):
@@ -52,11 +56,14 @@ class JointMotion(nn.Module):
 class TemporalAggregation(nn.Module):
     """(B, T, D, G, G) and its mask (B, T) -> (B, D, G, G). A stream that is absent throughout gives its learned token."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, grid: int) -> None:
         super().__init__()
         self.along_time = nn.Conv2d(width, width, (3, 1), padding=(1, 0), bias=False)
         self.time_norm = nn.BatchNorm2d(width)
         self.mix = nn.Conv2d(2 * width, width, 1, bias=False)
+        # Where something moves matters: the face crop is aligned, and a left turn is not a right one. Attention and
+        # averages over cells are blind to place, so one projection sees the whole map.
+        self.place = nn.Linear(2 * width * grid * grid, width, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.absent = nn.Parameter(torch.zeros(width, 1, 1))
 
@@ -67,6 +74,11 @@ class TemporalAggregation(nn.Module):
         x = (x + F.relu(self.time_norm(self.along_time(x)))) * mask
         filled = mask.sum(dim=2)  # (B, 1, 1)
         pooled = torch.cat([x.sum(dim=2) / filled.clamp(min=1.0), x.amax(dim=2)], dim=1)  # (B, 2D, G*G)
-        mixed = F.relu(self.norm(self.mix(pooled.reshape(batch, 2 * width, cells, cells))))
+        mixed = F.relu(
+            self.norm(
+                self.mix(pooled.reshape(batch, 2 * width, cells, cells))
+                + self.place(pooled.flatten(1)).reshape(batch, width, 1, 1)
+            )
+        )
         known = (filled > 0).to(slots.dtype)[..., None]  # (B, 1, 1, 1)
         return mixed * known + self.absent * (1.0 - known)

@@ -108,6 +108,7 @@ GROUPS = {
     "posture": ("posture",),
     "gesture": ("gesture",),
 }
+VIEW_OF = {stream: stream if stream in VIEWS else "incar" for stream in STREAMS}    # where a stream is cut from
 GROUP_OF = {stream: group for group, members in GROUPS.items() for stream in members}
 
 KEYPOINTS = 136                                      # Halpe-136: x, y in pixels of the in-car frame, score

@@ -1,0 +1,58 @@
+"""Calibration data: real clips, all classes, and no INT8 without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from codriver.errors import ConfigError  # noqa: E402
+from codriver.sources.split import read_split  # noqa: E402
+from codriver.tasks import AIDE, GROUPS  # noqa: E402
+from quantize.calibration import calibration_clips, choose, encoder_steps  # noqa: E402
+from training.data import load_clips  # noqa: E402
+from training.model import SIZES, UVM3TL  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+def skewed_labels(clips: int = 400) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    shares = [np.array([0.6] + [0.4 / (task.classes - 1)] * (task.classes - 1)) for task in AIDE.tasks]
+    return np.stack([rng.choice(len(share), clips, p=share) for share in shares], axis=1)
+
+
+def test_every_class_of_every_task_is_calibrated_on() -> None:
+    labels = skewed_labels()
+    picked = labels[choose(labels, 60, seed=0)]
+    for k, task in enumerate(AIDE.tasks):
+        counts = np.bincount(picked[:, k], minlength=task.classes)
+        assert counts.min() >= 60 // task.classes // 2, (task.name, counts)
+
+
+def test_the_choice_follows_the_seed_and_takes_no_clip_twice() -> None:
+    labels = skewed_labels()
+    assert choose(labels, 50, seed=1) == choose(labels, 50, seed=1) != choose(labels, 50, seed=2)
+    assert len(set(choose(labels, 50, seed=1))) == 50
+
+
+def test_more_clips_than_there_are_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="asks for 9 clips, the training split holds 4"):
+        choose(np.zeros((4, 4), np.int64), 9, seed=0)
+
+
+def test_the_record_names_split_seed_and_clips(dataset: Path) -> None:
+    calibration = calibration_clips(read_split(dataset, "train"), UVM3TL(SIZES["tiny"]), 3, seed=5)
+    assert calibration.record["split"] == "train" and calibration.record["seed"] == 5
+    assert len(calibration.record["ids"]) == 3 == len(calibration.clips)
+
+
+def test_a_clip_that_lacks_a_stream_does_not_teach_the_ranges(dataset: Path) -> None:
+    model = UVM3TL(SIZES["tiny"]).eval()
+    clips = load_clips(read_split(dataset, "train")[:2], model.config, AIDE)
+    clips[0].mask[4, 3] = 0.0
+    steps = list(encoder_steps(model, clips, (3, 7)))
+    assert len(steps) == 1 and len(steps[0]) == 2 * len(GROUPS)

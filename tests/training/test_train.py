@@ -1,0 +1,101 @@
+"""Training end to end on a tiny data set: what it leaves behind, and that evaluation agrees with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from codriver.errors import SourceError  # noqa: E402
+from codriver.evaluate import macro_f1  # noqa: E402
+from codriver.sources.split import read_split  # noqa: E402
+from codriver.tasks import AIDE  # noqa: E402
+from training.augment import AugmentConfig  # noqa: E402
+from training.checkpoint import load_run  # noqa: E402
+from training.data import Clip, load_clips  # noqa: E402
+from training.evaluate import score  # noqa: E402
+from training.loop import predict, training_batches  # noqa: E402
+from training.model import SIZES  # noqa: E402
+from training.train import main  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    assert main(["--data", str(dataset), "--out", str(out), "--size", "tiny", "--epochs", "3", "--batch", "2"]) == 0
+    return out
+
+
+def test_a_run_holds_weights_meta_data_and_a_line_per_epoch(run: Path) -> None:
+    meta = json.loads((run / "meta.json").read_text())
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert {path.name for path in run.iterdir()} == {"model.safetensors", "meta.json", "metrics.jsonl"}
+    assert meta["seed"] == 0 and len(meta["loss_state"]["history"]) == 3
+    assert [line["epoch"] for line in lines] == [1, 2, 3] and len(lines[0]["task_weights"]) == 4
+
+
+def test_the_same_seed_trains_the_same_weights(run: Path, dataset: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    main(["--data", str(dataset), "--out", str(again), "--size", "tiny", "--epochs", "3", "--batch", "2"])
+    first, second = load_run(run).model.state_dict(), load_run(again).model.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_scores_in_the_run_are_those_of_evaluating_it_again(run: Path, dataset: Path, capsys: Any) -> None:
+    from training.evaluate import main as evaluate
+
+    assert evaluate([str(run), "--data", str(dataset), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["tasks"] == json.loads((run / "meta.json").read_text())["test"] and result["n"] == 1
+
+
+def test_normalisation_learns_in_every_epoch_and_rests_in_evaluation(run: Path, dataset: Path) -> None:
+    """MMTL-UniAD's public loop froze it after the first evaluation (reference: model.md 4.6, 6)."""
+    model = load_run(run).model
+    counters = [value for name, value in model.state_dict().items() if name.endswith("time_norm.num_batches_tracked")]
+    assert {int(counter) for counter in counters} == {3 * 2}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predict(model, load_clips(read_split(dataset, "val"), model.config, AIDE))
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_batches_are_shuffled_anew_each_epoch_and_reproducible(dataset: Path) -> None:
+    clips = load_clips(read_split(dataset, "train"), SIZES["tiny"], AIDE)
+    order = [
+        [tuple(labels[:, 1].tolist()) for _, _, labels in training_batches(clips, 2, seed, epoch, AugmentConfig())]
+        for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
+    ]
+    assert order[0] == order[1] and len({str(some) for some in order}) > 1
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "meta.json"])
+def test_a_damaged_run_is_refused_with_its_name(run: Path, tmp_path: Path, file: str) -> None:
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-40])
+    with pytest.raises(SourceError, match=str(tmp_path)):
+        load_run(tmp_path)
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="lacks meta.json or model.safetensors"):
+        load_run(tmp_path)
+
+
+def test_scores_are_unrounded_and_agree_with_the_runtimes_own(dataset: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips = [Clip({}, np.ones((8, 16), np.float32), rng.integers(0, 3, 4)) for _ in range(60)]
+    probabilities = {task.name: rng.dirichlet(np.ones(task.classes), 60) for task in AIDE.tasks}
+    scores = score(probabilities, clips, AIDE)
+    for k, task in enumerate(AIDE.tasks):
+        truth = np.array([clip.labels[k] for clip in clips])
+        answers = probabilities[task.name].argmax(axis=1)
+        assert scores[task.name].macro_f1 == pytest.approx(macro_f1(truth, answers))
+        assert scores[task.name].accuracy == pytest.approx(float((truth == answers).mean()))
