@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from codriver.errors import ConfigError
 from codriver.golden import Step
 from codriver.manifest import TaskSpec
 from codriver.perceiver import Perceiver
-from codriver.percept import TaskResult
+from codriver.percept import Percept, TaskResult
 
 NO_ANSWER = -1                                       # prediction where an answer was invalid; counts as wrong
 
@@ -67,28 +67,35 @@ def macro_f1(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> float
     return float(np.mean(scores)) if scores else float("nan")
 
 
-def evaluate(perceiver: Perceiver, clips: Iterable[Clip]) -> dict[str, TaskScore]:
+def evaluate(
+    perceiver: Perceiver, clips: Iterable[Clip], watch: Callable[[Percept], None] | None = None
+) -> dict[str, TaskScore]:
     """Step through each clip from a fresh start and compare its last answers with its labels.
 
     clips: (steps, labels). steps: (frames, t, driver), as `Perceiver.step` takes them, read one by one, so a
-    generator keeps one frame in memory. The perceiver is reset before each clip and at the end.
+    generator keeps one frame in memory. watch: called with every percept as it comes.
+    The perceiver is reset before each clip and at the end.
     """
     found: dict[str, list[tuple[int, TaskResult]]] = {task.name: [] for task in perceiver.manifest.tasks}
     tasks = {task.name: task for task in perceiver.manifest.tasks}
     for number, (steps, labels) in enumerate(clips):
         indices = {name: _index(tasks, name, label, number) for name, label in labels.items()}
-        answers = _last_answers(perceiver, steps, number)
+        answers = _last_answers(perceiver, steps, number, watch)
         for name, index in indices.items():
             found[name].append((index, answers[name]))
     perceiver.reset()
     return {name: _score(tasks[name], pairs) for name, pairs in found.items()}
 
 
-def _last_answers(perceiver: Perceiver, steps: Iterable[Step], number: int) -> Mapping[str, TaskResult]:
+def _last_answers(
+    perceiver: Perceiver, steps: Iterable[Step], number: int, watch: Callable[[Percept], None] | None
+) -> Mapping[str, TaskResult]:
     perceiver.reset()
     percept = None
     for frames, t, driver in steps:
         percept = perceiver.step(frames, t, driver)
+        if watch is not None:
+            watch(percept)
     if percept is None:
         raise ConfigError(f"clip {number}: got no step, expected at least one; leave empty clips out")
     return percept.tasks

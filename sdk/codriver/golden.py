@@ -1,7 +1,7 @@
 """Golden vectors: recorded steps and the answers they must lead to, so that a device first proves itself.
 
-golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and
-the probabilities expected after its last step.
+golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and, for
+each variant of the graphs, the probabilities expected after the last step: variants round their weights differently.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ GOLDEN_NAME = "golden.json"
 
 Frames = Mapping[str, NDArray[np.uint8]]
 Step = tuple[Frames, float, "Driver | None"]         # as Perceiver.step takes: (H, W, 3) BGR, seconds, driver
-Expected = Mapping[str, Mapping[str, float]]         # task -> label -> probability
+Answers = Mapping[str, Mapping[str, float]]          # task -> label -> probability
+Expected = Mapping[str, Answers]                     # by variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class GoldenDifference:
 def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, tolerance: float) -> Path:
     """Add one clip to `folder`/golden.json, which is made if it is not there yet, and return its path.
 
-    steps: frames in BGR, at rising times. expected: the last step's answers. tolerance: of a probability.
+    steps: frames in BGR, at rising times. expected: by variant, the last step's answers. tolerance: of a probability.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,11 +56,15 @@ def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, 
     content: dict[str, Any] = {"schema": SCHEMA, "clips": []}
     if path.exists():
         content = json.loads(path.read_text())
-    answers = {task: {label: float(p) for label, p in answer.items()} for task, answer in expected.items()}
     recorded = [_write_step(folder, step) for step in steps]
-    content["clips"].append({"tolerance": float(tolerance), "steps": recorded, "expected": answers})
+    by_variant = {variant: _plain(answers) for variant, answers in expected.items()}
+    content["clips"].append({"tolerance": float(tolerance), "steps": recorded, "expected": by_variant})
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     return path
+
+
+def _plain(answers: Answers) -> dict[str, dict[str, float]]:
+    return {task: {label: float(p) for label, p in answer.items()} for task, answer in answers.items()}
 
 
 def _write_step(folder: Path, step: Step) -> dict[str, Any]:
@@ -86,18 +91,19 @@ def _write_png(folder: Path, frame: NDArray[np.uint8]) -> str:
 
 
 def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
-    """Step through every golden clip of the perceiver's bundle and compare, task by task.
+    """Step through every golden clip of the perceiver's bundle and compare with its variant's answers, task by task.
 
     The perceiver is reset. A BundleError says if there is no golden vector, or no answer to one.
     """
     worst: dict[str, GoldenDifference] = {}
     for number, (steps, expected, tolerance) in enumerate(read_golden(perceiver.bundle)):
+        answers = _of_variant(expected, perceiver.variant, number)
         perceiver.reset()
         for frames, t, driver in steps:
             if perceiver.color != "bgr":
                 frames = {view: np.ascontiguousarray(frame[..., ::-1]) for view, frame in frames.items()}
             percept = perceiver.step(frames, t, driver)
-        for task, answer in expected.items():
+        for task, answer in answers.items():
             result = percept.tasks.get(task)
             if result is None or not result.valid:
                 reason = "the bundle has no such task" if result is None else result.reason
@@ -106,6 +112,13 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
             worst[task] = _worse(worst.get(task), found)
     perceiver.reset()
     return list(worst.values())
+
+
+def _of_variant(expected: Expected, variant: str, number: int) -> Answers:
+    if variant not in expected:
+        there = ", ".join(expected)
+        raise BundleError(f"golden clip {number}: no answers of variant {variant}, only of {there}; build the bundle anew")
+    return expected[variant]
 
 
 def _difference(
@@ -133,7 +146,7 @@ def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
 
 
 def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
-    """Each clip's steps, expected probabilities and tolerance, all of it read through the bundle's checks."""
+    """Each clip's steps, expected probabilities by variant and tolerance, all of it read through the bundle's checks."""
     path = bundle.manifest.golden
     if path is None:
         raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")
@@ -156,9 +169,10 @@ def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
 
 def _read_clip(bundle: Bundle, folder: str, clip: Fields) -> tuple[list[Step], Expected, float]:
     steps = [_read_step(bundle, folder, step) for step in clip.objects("steps")]
-    expected = clip.numbers_by_two_names("expected")
+    by_variant = clip.object("expected")
+    expected = {variant: by_variant.numbers_by_two_names(variant) for variant in by_variant.names()}
     tolerance = clip.number("tolerance")
-    if not steps or not expected:
+    if not steps or not expected or not all(expected.values()):
         raise clip.fault("a clip without steps or without expected answers")
     clip.end()
     return steps, expected, tolerance

@@ -35,6 +35,10 @@ class Fields:
     def fault(self, message: str) -> BundleError:
         return BundleError(f"{self._where}: {message}; fetch or build the bundle anew")
 
+    def names(self) -> list[str]:
+        """The keys that nobody has read yet."""
+        return list(self._left)
+
     def _take(self, key: str) -> object:
         if key not in self._left:
             raise self.fault(f"key {key!r} is missing")
@@ -71,11 +75,11 @@ class Fields:
 
     def numbers_by_two_names(self, key: str) -> dict[str, dict[str, float]]:
         outer = self.object(key)
-        return {name: outer._numbers_by_name(name) for name in list(outer._left)}
+        return {name: outer._numbers_by_name(name) for name in outer.names()}
 
     def _numbers_by_name(self, key: str) -> dict[str, float]:
         inner = self.object(key)
-        return {name: inner.number(name) for name in list(inner._left)}
+        return {name: inner.number(name) for name in inner.names()}
 
     def numbers_or_none(self, key: str) -> tuple[float, ...] | None:
         value = self._take(key)
@@ -87,7 +91,7 @@ class Fields:
 
     def texts_by_name(self, key: str) -> dict[str, str]:
         inner = self.object(key)
-        return {name: inner.text(name) for name in list(inner._left)}
+        return {name: inner.text(name) for name in inner.names()}
 
     def free(self, key: str) -> Mapping[str, Any]:
         """Any JSON object, for people and reports; nothing here is acted on."""
@@ -102,7 +106,7 @@ class Fields:
 
     def objects_by_path(self, key: str) -> dict[str, Fields]:
         inner = self.object(key)
-        return {self.checked_path(path): inner.object(path) for path in list(inner._left)}
+        return {self.checked_path(path): inner.object(path) for path in inner.names()}
 
     def path(self, key: str) -> str:
         return self.checked_path(self.text(key))

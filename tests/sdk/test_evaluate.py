@@ -11,6 +11,7 @@ import pytest
 from codriver.errors import ConfigError
 from codriver.evaluate import NO_ANSWER, evaluate, macro_f1
 from codriver.perceiver import Perceiver
+from codriver.percept import Percept
 from codriver.tasks import AIDE
 from tests.tiny import tiny_steps
 
@@ -66,6 +67,13 @@ def test_clips_are_read_one_step_at_a_time(perceiver: Perceiver) -> None:
 
     evaluate(perceiver, ((steps(), {"driver_emotion": 0}) for _ in range(2)))
     assert alive == 18
+
+
+def test_every_percept_is_shown_to_whoever_watches(perceiver: Perceiver) -> None:
+    seen: list[Percept] = []
+    evaluate(perceiver, [(tiny_steps(3), {}), (tiny_steps(2), {})], watch=seen.append)
+    assert [percept.t for percept in seen] == [0.0, 0.2, 0.4, 0.0, 0.2]
+    assert all(percept.latency_ms["total"] > 0 for percept in seen)
 
 
 @pytest.mark.parametrize(

@@ -16,43 +16,66 @@ from codriver.errors import BundleError
 from codriver.golden import check_golden, read_golden, write_golden
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
-from tests.tiny import make_tiny_bundle, tiny_files, tiny_manifest, tiny_steps
+from tests.tiny import GOLDEN_STEPS, tiny_files, tiny_manifest, tiny_steps
+
+
+DRAFT = tiny_manifest()
+FILES = tiny_files(DRAFT)
+PEACE = {"driver_emotion": {"Peace": 1.0}}
+STEP = {"t": 0, "frames": {}, "face_px": None, "body_px": None, "keypoints": None}
+CLIP = {"steps": [STEP], "expected": {"ort-x86": PEACE}, "tolerance": 0.1}
 
 
 def bundle_with_golden(out: Path, content: dict[str, Any]) -> Path:
     """The tiny bundle with another golden.json and no pictures."""
-    draft = tiny_manifest(golden="golden.json")
-    write_bundle(out, draft, tiny_files(draft) | {"golden.json": json.dumps(content).encode()})
+    files = FILES | {"golden.json": json.dumps(content).encode()}
+    write_bundle(out, replace(DRAFT, golden="golden.json"), files)
     return out
 
 
-def test_the_variant_that_made_the_golden_vectors_meets_them(bundle_path: Path) -> None:
-    with Perceiver.open(bundle_path, variant="ort-x86-7bit") as perceiver:
+def with_golden(folder: Path) -> Path:
+    """The tiny bundle, in `folder`, with the golden vectors in `folder`/golden."""
+    files = FILES | {f"golden/{path.name}": path for path in (folder / "golden").iterdir()}
+    write_bundle(folder / "b", replace(DRAFT, golden="golden/golden.json"), files)
+    return folder / "b"
+
+
+@pytest.mark.parametrize("variant", ["ort-x86", "ort-x86-7bit"])
+def test_each_variant_meets_its_own_answers(bundle_path: Path, variant: str) -> None:
+    with Perceiver.open(bundle_path, threads=1, variant=variant) as perceiver:
         differences = check_golden(perceiver)
     assert [difference.task for difference in differences] == list(AIDE.names)
     assert all(d.ok and d.same_label and d.max_abs < 1e-5 for d in differences)
 
 
 def test_another_model_does_not_meet_them(bundle_path: Path) -> None:
-    with Perceiver.open(bundle_path, variant="ort-x86") as perceiver:
+    with Perceiver.open(bundle_path, "fake") as perceiver:
         assert not any(difference.ok for difference in check_golden(perceiver))
 
 
+def test_a_variant_without_expected_answers_is_refused_with_those_that_have_some(tmp_path: Path) -> None:
+    expected = {"ort-arm": PEACE, "ort-x86-7bit": PEACE}
+    write_golden(tmp_path / "golden", tiny_steps(1), expected, tolerance=0.01)
+    with Perceiver.open(with_golden(tmp_path), threads=1, variant="ort-x86") as perceiver:
+        with pytest.raises(BundleError, match="no answers of variant ort-x86, only of ort-arm, ort-x86-7bit; build"):
+            check_golden(perceiver)
+
+
 def test_the_order_of_colours_in_the_users_frames_does_not_matter(bundle_path: Path) -> None:
-    with Perceiver.open(bundle_path, variant="ort-x86-7bit", color="rgb") as perceiver:
+    with Perceiver.open(bundle_path, threads=1, color="rgb") as perceiver:
         assert all(difference.max_abs < 1e-5 for difference in check_golden(perceiver))
 
 
 def test_checking_leaves_the_perceiver_as_after_reset(bundle_path: Path) -> None:
-    with Perceiver.open(bundle_path) as perceiver:
+    with Perceiver.open(bundle_path, threads=1) as perceiver:
         check_golden(perceiver)
         assert perceiver.step(*tiny_steps(1)[0]).context == 1 / 16
 
 
 def test_steps_come_back_exactly_as_they_were_written(bundle_path: Path) -> None:
-    ((steps, _, tolerance),) = read_golden(Bundle.open(bundle_path))
-    assert tolerance == 0.01
-    for (frames, t, driver), (wrote_frames, wrote_t, wrote_driver) in zip(steps, tiny_steps(12), strict=True):
+    ((steps, expected, tolerance),) = read_golden(Bundle.open(bundle_path))
+    assert tolerance == 0.01 and list(expected) == ["ort-x86", "ort-x86-7bit"]
+    for (frames, t, driver), (wrote_frames, wrote_t, wrote_driver) in zip(steps, tiny_steps(GOLDEN_STEPS), strict=True):
         assert t == wrote_t and list(frames) == list(wrote_frames)
         for view in frames:
             np.testing.assert_array_equal(frames[view], wrote_frames[view])
@@ -63,35 +86,29 @@ def test_steps_come_back_exactly_as_they_were_written(bundle_path: Path) -> None
 
 def test_a_frame_that_is_shown_twice_is_stored_once(tmp_path: Path) -> None:
     frames, _, driver = tiny_steps(1)[0]
-    write_golden(
-        tmp_path, [(frames, 0.0, driver), (frames, 0.2, None)], {"driver_emotion": {"Peace": 1.0}}, 0.1
-    )
+    write_golden(tmp_path, [(frames, 0.0, driver), (frames, 0.2, None)], {"ort-x86": PEACE}, 0.1)
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 
-def test_clips_are_added_one_by_one_and_the_worst_counts(tmp_path: Path) -> None:
-    draft, folder = tiny_manifest(), tmp_path / "golden"
-    write_bundle(tmp_path / "plain", draft, tiny_files(draft))
-    with Perceiver.open(tmp_path / "plain") as perceiver:
+def test_clips_are_added_one_by_one_and_the_worst_counts(bundle_path: Path, tmp_path: Path) -> None:
+    with Perceiver.open(bundle_path, threads=1, variant="ort-x86") as perceiver:
         for seed, shift in ((1, 0.0), (2, 0.02)):
             perceiver.reset()
-            steps = tiny_steps(10, seed=seed)
+            steps = tiny_steps(GOLDEN_STEPS, seed=seed)
             percept = [perceiver.step(*step) for step in steps][-1]
             expected = dict(percept.driver_emotion.probabilities)
             expected["Peace"] += shift
-            write_golden(folder, steps, {"driver_emotion": expected}, tolerance=0.01)
-    files = tiny_files(draft) | {f"golden/{path.name}": path for path in folder.iterdir()}
-    write_bundle(tmp_path / "b", replace(draft, golden="golden/golden.json"), files)
-    with Perceiver.open(tmp_path / "b") as perceiver:
+            write_golden(tmp_path / "golden", steps, {"ort-x86": {"driver_emotion": expected}}, tolerance=0.01)
+    with Perceiver.open(with_golden(tmp_path), threads=1, variant="ort-x86") as perceiver:
         (difference,) = check_golden(perceiver)
     assert difference.task == "driver_emotion" and not difference.ok
     assert difference.max_abs == pytest.approx(0.02, abs=1e-6)
 
 
 def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
-    with Perceiver.open(make_tiny_bundle(tmp_path / "b", golden=False)) as perceiver:
-        with pytest.raises(BundleError, match="carries no golden vectors"):
-            check_golden(perceiver)
+    write_bundle(tmp_path / "b", DRAFT, FILES)
+    with pytest.raises(BundleError, match="carries no golden vectors"):
+        list(read_golden(Bundle.open(tmp_path / "b")))
 
 
 @pytest.mark.parametrize(
@@ -99,14 +116,11 @@ def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
     [
         ({"schema": 2, "clips": []}, "schema 2, expected 1"),
         ({"schema": 1, "clips": []}, "holds no clip"),
-        (
-            {"schema": 1, "clips": [{"steps": [], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]},
-            "without steps",
-        ),
-        (
-            {"schema": 1, "clips": [{"steps": [{"t": 0}], "expected": {}, "tolerance": 0.1}]},
-            "'frames' is missing",
-        ),
+        ({"schema": 1, "clips": [CLIP | {"steps": []}]}, "without steps"),
+        ({"schema": 1, "clips": [CLIP | {"expected": {}}]}, "without expected answers"),
+        ({"schema": 1, "clips": [CLIP | {"expected": {"ort-x86": {}}}]}, "without expected answers"),
+        ({"schema": 1, "clips": [CLIP | {"expected": PEACE}]}, "Peace: got a number"),
+        ({"schema": 1, "clips": [CLIP | {"steps": [{"t": 0}]}]}, "'frames' is missing"),
         ({"schema": 1}, "'clips' is missing"),
     ],
 )
@@ -118,25 +132,13 @@ def test_golden_vectors_that_cannot_be_meant_are_refused(
 
 
 def test_a_picture_outside_the_bundle_is_never_opened(tmp_path: Path) -> None:
-    step = {
-        "t": 0,
-        "frames": {"incar": "../../etc/x.png"},
-        "face_px": None,
-        "body_px": None,
-        "keypoints": None,
-    }
-    content = {"schema": 1, "clips": [{"steps": [step], "expected": {"a": {"b": 1}}, "tolerance": 0.1}]}
+    content = {"schema": 1, "clips": [CLIP | {"steps": [STEP | {"frames": {"incar": "../../etc/x.png"}}]}]}
     with pytest.raises(BundleError, match="not listed"):
         list(read_golden(Bundle.open(bundle_with_golden(tmp_path / "b", content))))
 
 
 def test_a_clip_too_short_for_an_answer_is_refused(tmp_path: Path) -> None:
-    draft = tiny_manifest()
-    write_golden(tmp_path / "golden", tiny_steps(2), {"driver_emotion": {"Peace": 1.0}}, tolerance=0.01)
-    files = tiny_files(draft) | {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
-    write_bundle(tmp_path / "b", replace(draft, golden="golden/golden.json"), files)
-    with Perceiver.open(tmp_path / "b") as perceiver:
-        with pytest.raises(
-            BundleError, match=r"golden clip 0: no driver_emotion \(gathering context: 0.4 of 1.6 s\)"
-        ):
+    write_golden(tmp_path / "golden", tiny_steps(2), {"ort-x86": PEACE}, tolerance=0.01)
+    with Perceiver.open(with_golden(tmp_path), threads=1, variant="ort-x86") as perceiver:
+        with pytest.raises(BundleError, match=r"clip 0: no driver_emotion \(gathering context: 0.4 of 1.6 s\)"):
             check_golden(perceiver)
