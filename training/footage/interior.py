@@ -69,7 +69,7 @@ def paint_interior(camera: Camera, light: Light, rng: np.random.Generator) -> In
 
 
 def windows(pen: Pen, aspect: float, light: Light, trim: np.ndarray, rng: np.random.Generator) -> None:
-    """Rear and side windows with a blurred street behind. It never moves: the cabin must not tell what the car does."""
+    """Windows on a blurred street that never moves: the cabin must not tell how the car moves."""
     panes = [
         np.array([[0.06, 0.16], [0.52, 0.12], [0.56, 0.50], [0.10, 0.56]]),
         np.array([[1.16, 0.10], [aspect + 0.05, 0.04], [aspect + 0.05, 0.60], [1.24, 0.54]]),

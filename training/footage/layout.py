@@ -13,8 +13,9 @@ import cv2
 
 from codriver.errors import CodriverError
 from codriver.tasks import AIDE, VIEWS
-from training.footage.clip import Clip, ClipSpec
+from training.footage.clip import Clip
 from training.footage.motion import RATE_HZ
+from training.footage.spec import ClipSpec
 
 ROOT = "AIDE_Dataset"
 PARTIAL = ".partial"  # clips under way; a finished one is moved out in one step

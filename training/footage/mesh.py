@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 CORNERS = 8  # every polygon has this many; shorter ones repeat their last
-# Added to a polygon's distance (m) to order the drawing, farthest first; fractions order the parts of one body.
+# Added to a polygon's distance (m) to order the drawing, farthest first; fractions order one body's parts.
 GROUND, PAINT, SHADOW, SOLID = 3000.0, 2000.0, 1000.0, 0.0
 
 Points = NDArray[np.float32]
@@ -24,28 +25,29 @@ class Mesh:
     facing: list[bool] = field(default_factory=list)
     layers: list[float] = field(default_factory=list)
     movers: list[int] = field(default_factory=list)
+    reaches: list[float] = field(default_factory=list)
 
     def add(
         self,
-        points: object,
-        color: object,
+        points: Points,
+        color: Sequence[float] | NDArray[np.float64],
         *,
-        anchor: object = None,
+        anchor: Sequence[float] | None = None,
         facing: bool = False,
         layer: float = SOLID,
         mover: int = -1,
+        reach_m: float = 58.0,
     ) -> None:
-        """points: (n, 3), n <= 8, convex. anchor: what its distance is measured to. facing: hidden from behind."""
-        corners = np.asarray(points, dtype=np.float32)
-        spare = CORNERS - len(corners)
-        self.points.append(
-            np.concatenate([corners, np.repeat(corners[-1:], spare, axis=0)]) if spare else corners
-        )
-        self.colors.append(tuple(np.asarray(color, dtype=float)))
-        self.anchors.append(tuple(corners.mean(axis=0) if anchor is None else np.asarray(anchor)))
+        """points: (n, 3), n <= 8, convex. anchor: measures its distance. facing: hidden from behind.
+        reach_m: distance from which on it is too small to draw."""
+        corners = padded(points)
+        self.points.append(corners)
+        self.colors.append(tuple(color))
+        self.anchors.append(tuple(corners.mean(axis=0) if anchor is None else anchor))
         self.facing.append(facing)
         self.layers.append(layer)
         self.movers.append(mover)
+        self.reaches.append(reach_m)
 
     def freeze(self) -> Frozen:
         points = np.stack(self.points)  # (N, 8, 3)
@@ -60,6 +62,7 @@ class Mesh:
             np.array(self.layers, dtype=np.float32),
             np.array(self.movers),
             radii,
+            np.array(self.reaches, dtype=np.float32),
         )
 
 
@@ -72,6 +75,13 @@ class Frozen:
     layers: Points  # (N,)
     movers: NDArray[np.int64]
     radii: Points  # (N,) farthest corner from the anchor
+    reaches: Points  # (N,) metres
+
+
+def padded(points: Points) -> Points:
+    """(n, 3) -> (8, 3), the last corner repeated: a polygon is drawn the same."""
+    spare = CORNERS - len(points)
+    return np.concatenate([points, np.repeat(points[-1:], spare, axis=0)]) if spare else points
 
 
 def wall(x0: float, y0: float, x1: float, y1: float, z0: float, z1: float) -> Points:

@@ -10,6 +10,12 @@ from training.footage.camera import Color, Image
 SHIFT = 4
 
 
+def around(point: np.ndarray, *offsets: object) -> np.ndarray:
+    """(n, 2): places at the given offsets from a point."""
+    places: np.ndarray = np.asarray(point) + np.array(offsets)
+    return places
+
+
 class Pen:
     """Draws on one image; coordinates are in frame heights, moved by the camera's shake."""
 
