@@ -58,8 +58,8 @@ def changing_lane(rng: np.random.Generator) -> Ego:
 
     Early, central or late: in mid-clip the car is anywhere between the two lanes.
     """
-    length_s = rng.uniform(2.2, 2.9)
-    center_s = CLIP_S / 2 + rng.uniform(-0.7, 0.7)
+    length_s = rng.uniform(2.2, 2.8)
+    center_s = CLIP_S / 2 + rng.uniform(-1, 1) * ((CLIP_S - length_s) / 2 + 0.15)
     shift = LANE_M * rng.uniform(0.95, 1.1) * ramp(center_s - length_s / 2, length_s)
     y = rng.choice([-1.0, 1.0]) * (shift - shift[0])
     x = rng.uniform(4.8, 7.2) * (TIME_S - TIME_S[MIDDLE])

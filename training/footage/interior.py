@@ -54,7 +54,7 @@ def paint_interior(camera: Camera, light: Light, rng: np.random.Generator) -> In
     height, width = camera.height, camera.width
     canvas = np.zeros((height + 2 * margin, width + 2 * margin, 3), np.uint8)
     pen = Pen(canvas, np.array([float(margin), float(margin)]))
-    pen.height = height
+    pen.height, pen.scale = height, float(height * 16)  # the canvas is larger than the frame
     aspect = width / height
     trim = rng.uniform(30, 95) + rng.normal(0, 6, 3)
     canvas[:] = light.lit(trim)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.footage.camera import Camera, Image, Light
 from training.footage.ego import Ego, ego_path
-from training.footage.mesh import Frozen
+from training.footage.mesh import Frozen, normals
 from training.footage.motion import FRAMES
 from training.footage.spec import ClipSpec
 from training.footage.traffic import add_vehicle, draw_traffic
@@ -62,7 +62,8 @@ class Road:
             image = self.backdrop(view)
             for block in skylines[k]:
                 cv2.fillConvexPoly(image, block, self.skyline.color, cv2.LINE_AA, SHIFT)
-            for points, color in sheet.shapes(k):
+            span = slice(sheet.bounds[k], sheet.bounds[k + 1])
+            for points, color in zip(sheet.shapes[span], sheet.paints[span], strict=True):
                 cv2.fillConvexPoly(image, points, color, cv2.LINE_AA, SHIFT)
             if view == "front":
                 self.draw_hood(image)
@@ -146,10 +147,10 @@ class Road:
 
 def shade(mesh: Frozen, light: Light) -> NDArray[np.float64]:
     """Polygon colours under the light: faces towards the sun are brighter."""
-    normals = np.cross(mesh.points[:, 1] - mesh.points[:, 0], mesh.points[:, 2] - mesh.points[:, 0])
-    length = np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    towards = np.abs(normals / length @ light.sun)
-    upright = np.abs(normals[:, 2:3] / length) < 0.5
+    across = normals(mesh.points)
+    across = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+    towards = np.abs(across @ light.sun)
+    upright = np.abs(across[:, 2:3]) < 0.5
     factor = np.where(upright, 0.82 + 0.3 * towards[:, None], 1.0)
     return np.clip(mesh.colors * factor * light.gain, 0, 255)
 
@@ -199,15 +200,9 @@ def cut_near(corners: NDArray[np.float32]) -> NDArray[np.float64]:
 class Sheet:
     """Polygons of all frames, farthest first inside each frame."""
 
-    pixels: NDArray[np.int32]  # (M, 8, 2) fixed point
-    cut: dict[int, NDArray[np.int32]]  # those that reach behind the camera, cut at the near plane
+    shapes: list[NDArray[np.int32]]  # (n, 2) each, fixed point
     paints: list[tuple[float, ...]]
-    bounds: NDArray[np.int64]  # (T + 1,) where a frame's polygons begin
-
-    def shapes(self, frame: int) -> Iterator[tuple[NDArray[np.int32], tuple[float, ...]]]:
-        start, stop = int(self.bounds[frame]), int(self.bounds[frame + 1])
-        for k, points in enumerate(self.pixels[start:stop], start):
-            yield self.cut.get(k, points), self.paints[k]
+    bounds: list[int]  # where a frame's polygons begin, and where the last one's end
 
 
 def flatten(
@@ -223,13 +218,12 @@ def flatten(
     flat = seen[..., :2] / np.maximum(seen[..., 2:], NEAR_M) * focal + center[frame, None]
     low, high = flat.min(axis=1), flat.max(axis=1)
     whole = beyond.all(axis=1)
-    shown = ((high > 0) & (low < size)).all(axis=1) & (high - low > 0.35).all(axis=1)
+    shown = ((high > 0) & (low < size)).all(axis=1) & (high - low > 0.5).all(axis=1)
     keep = np.nonzero(np.where(whole, shown, beyond.any(axis=1)))[0]
-    cut = {}
+    shapes = list(np.rint(flat[keep] * 2**SHIFT).astype(np.int32))
     for k in np.nonzero(~whole[keep])[0].tolist():
         corners = cut_near(seen[keep[k]])
         points = corners[:, :2] / corners[:, 2:] * focal + center[frame[keep[k]]]
-        cut[k] = np.rint(points * 2**SHIFT).astype(np.int32)
-    pixels = np.rint(flat[keep] * 2**SHIFT).astype(np.int32)
-    bounds = np.searchsorted(frame[keep], np.arange(len(center) + 1))
-    return Sheet(pixels, cut, [tuple(color) for color in colors[keep].tolist()], bounds)
+        shapes[k] = np.rint(points * 2**SHIFT).astype(np.int32)
+    bounds = np.searchsorted(frame[keep], np.arange(len(center) + 1)).tolist()
+    return Sheet(shapes, [tuple(color) for color in colors[keep].tolist()], bounds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.footage.ego import LANE_M, Ego
-from training.footage.mesh import SHADOW, Mesh, Points, disc, padded, slab, wall
+from training.footage.mesh import SHADOW, Frozen, Mesh, Points, disc, normals, padded, slab, wall
 from training.footage.motion import FRAMES, TIME_S, Curve
 from training.footage.world import REACH_M, Street
 
@@ -175,7 +175,6 @@ def cabin(measures: tuple[float, float, float, float, float]) -> list[tuple[str,
     return [*panes, ("roof", np.array([(*corner, top) for corner in roof], dtype=np.float32))]
 
 
-ORIGIN = (0.0, 0.0, 0.0)
 SHADES = {"side": 1.09, "end": 1.05, "hood": 1.06, "roof": 1.1}
 TURNS = [(1, 0), (0, 1), (-1, 0), (0, -1)]  # cosine and sine of a heading
 
@@ -195,10 +194,20 @@ def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.ra
     c, s = TURNS[heading]
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float32)
     body = shell(rng)
-    for order, (points, part) in enumerate(zip(body.points @ turn.T, body.parts, strict=True)):
-        color = np.clip(flat[part] if part in flat else paint * SHADES[part], 0, 255)
-        layer = SHADOW if part == "shadow" else -0.01 * order
-        reach_m = 30.0 if part in ("wheel", "head", "tail") else 55.0
-        mesh.add(
-            points, color, anchor=ORIGIN, facing=part != "shadow", layer=layer, mover=mover, reach_m=reach_m
+    points = body.points @ turn.T
+    colors = np.array([flat[part] if part in flat else paint * SHADES[part] for part in body.parts])
+    shadow = np.array([part == "shadow" for part in body.parts])
+    small = np.array([part in ("wheel", "head", "tail") for part in body.parts])
+    count = len(points)
+    mesh.bodies.append(
+        Frozen(
+            points,
+            np.clip(colors, 0, 255).astype(np.float32),
+            np.zeros((count, 3), dtype=np.float32),
+            normals(points) * ~shadow[:, None],
+            np.where(shadow, SHADOW, -0.01 * np.arange(count)).astype(np.float32),
+            np.full(count, mover),
+            np.linalg.norm(points, axis=2).max(axis=1),
+            np.where(small, 28.0, 50.0).astype(np.float32),
         )
+    )
