@@ -14,14 +14,16 @@ from training.footage.motion import FRAMES, Curve, wander
 Image = NDArray[np.uint8]
 Color = tuple[float, float, float]
 
-# name: gain, tint (BGR), darkest and brightest sky. Houses are as often brighter than the sky as darker:
-# the sky's share of a frame goes with where a car is heading, so it must have no brightness of its own.
-SKIES: dict[str, tuple[float, Color, Color, Color]] = {
-    "day": (1.0, (1.0, 1.0, 1.0), (145, 95, 50), (222, 200, 182)),
-    "overcast": (0.88, (1.03, 1.0, 0.97), (80, 77, 74), (184, 181, 178)),
-    "dusk": (0.66, (0.86, 0.95, 1.08), (68, 60, 74), (92, 126, 184)),
-    "night": (0.42, (1.05, 0.97, 0.95), (38, 28, 24), (100, 82, 74)),
+# name: gain, tint (BGR), range of the sky's grey in scene colours, range of its blueness (< 0: golden haze).
+# Sky, houses and road have about one mean colour: how much sky a frame shows goes with where the car heads,
+# and vehicles hide road and houses, so neither may have a brightness or a hue of its own.
+SKIES: dict[str, tuple[float, Color, tuple[float, float], tuple[float, float]]] = {
+    "day": (1.0, (1.0, 1.0, 1.0), (85, 200), (-0.8, 0.9)),
+    "overcast": (0.88, (1.03, 1.0, 0.97), (95, 195), (-0.2, 0.2)),
+    "dusk": (0.66, (0.86, 0.95, 1.08), (95, 190), (-0.9, 0.8)),
+    "night": (0.42, (1.05, 0.97, 0.95), (90, 190), (-0.3, 0.3)),
 }
+BLUE = np.array([0.28, 0.0, -0.28])
 SKY_SHARES = (0.45, 0.25, 0.18, 0.12)
 
 
@@ -44,16 +46,18 @@ class Light:
 
 def draw_light(rng: np.random.Generator) -> Light:
     name = str(rng.choice(list(SKIES), p=SKY_SHARES))
-    gain, tint, darkest, brightest = SKIES[name]
-    low = np.array(darkest) + (np.array(brightest) - np.array(darkest)) * rng.random()
-    top = low * rng.uniform(0.75, 1.0) * np.array([1.06, 1.0, 0.92])
+    gain, tint, grey, blueness = SKIES[name]
+    exposed = gain * rng.uniform(0.85, 1.12) * np.array(tint)
+    tone, hue = rng.uniform(*grey), rng.uniform(*blueness)
+    low = exposed * tone * (1 + hue * BLUE)
+    top = exposed * tone * rng.uniform(0.75, 1.0) * (1 + 1.3 * hue * BLUE)
     bearing, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.9)
     sun = np.array([np.cos(bearing) * (1 - height), np.sin(bearing) * (1 - height), height])
     return Light(
         name,
-        gain * rng.uniform(0.85, 1.12) * np.array(tint),
+        exposed,
         np.clip(top, 0, 255),
-        low,
+        np.clip(low, 0, 255),
         sun / np.linalg.norm(sun),
         1 + wander(rng, rng.uniform(0.01, 0.06)),
     )

@@ -188,7 +188,7 @@ def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.ra
         "shadow": ground * 0.93,
         "glass": glass,
         "head": (225, 238, 242),
-        "tail": (45, 45, 185),
+        "tail": (55, 55, 175),
         "wheel": (45, 45, 45),
     }
     c, s = TURNS[heading]
