@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import AIDE
-from training.footage.clip import ClipSpec
 from training.footage.labels import SPLITS, plan
 from training.footage.layout import ROOT, Job, remove_partial, write_clip
+from training.footage.spec import ClipSpec
 
 SCHEMA = 1
 Plan = list[tuple[str, dict[str, str]]]

@@ -1,1 +1,1 @@
-"""Procedural four-camera footage: a driver and the road, with every label carried by the cue that carries it."""
+"""Procedural four-camera footage of a driver and the road; every label is carried by its own cue."""

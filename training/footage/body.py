@@ -1,4 +1,4 @@
-"""Torso, arms, hands: from wrists back to elbows, and the 136 keypoints that a pose estimator would report."""
+"""Torso, arms, hands, and the 136 keypoints that a pose estimator would report of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Body:
 
 
 def elbow_for(shoulder: Points, wrist: Points, side: str) -> Points:
-    """Two-bone inverse kinematics in the picture; an arm pointing at the camera is foreshortened, never stretched."""
+    """Two-bone inverse kinematics in the picture; an arm towards the camera is shortened."""
     reach = wrist - shoulder
     distance = np.linalg.norm(reach, axis=1, keepdims=True)
     along = (UPPER_ARM**2 - FOREARM**2 + distance**2) / (2 * np.maximum(distance, 1e-6))

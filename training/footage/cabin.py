@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,24 +14,29 @@ from training.footage.driver import write_script
 from training.footage.face import draw_build, pose_head
 from training.footage.interior import Interior, paint_interior
 from training.footage.pen import Pen
-from training.footage.person import Look, draw_look
+from training.footage.person import Look, draw_arms, draw_look, draw_torso
+from training.footage.portrait import draw_head
+from training.footage.spec import ClipSpec
 
 
 class Cabin:
     """The inside of one clip."""
 
-    def __init__(
-        self, labels: dict[str, str], light: Light, camera: Camera, rng: np.random.Generator
-    ) -> None:
-        self.camera, self.light = camera, light
+    def __init__(self, spec: ClipSpec, light: Light, camera: Camera) -> None:
+        rng = spec.rng("driver")
+        # The in-car camera exposes for the driver: at night the face stays readable.
+        self.camera, self.light = camera, replace(light, gain=light.gain**0.45)
+        light = self.light
         self.seat = (0.93 + rng.normal(0, 0.02), 0.355 + rng.normal(0, 0.012))
+        build, base_yaw = draw_build(rng), rng.uniform(2, 13)
+        labels = spec.labels
         self.script = write_script(labels["driver_emotion"], labels["driver_behavior"], rng, self.seat)
-        build = draw_build(rng)
-        self.head = pose_head(self.script, build, self.seat, base_yaw=rng.uniform(2, 13))
+        self.head = pose_head(self.script, build, self.seat, base_yaw)
         self.body = pose_body(self.script, self.seat, build.half_height / 0.165)
+        self.annotate(rng)
+        rng = spec.rng("cabin")
         self.look: Look = draw_look(light, rng)
         self.interior: Interior = paint_interior(camera, light, rng)
-        self.annotate(rng)
 
     def annotate(self, rng: np.random.Generator) -> None:
         """Keypoints and boxes in pixels of the frame, where the camera's shake puts them."""
@@ -59,12 +65,13 @@ class Cabin:
         for index in indices:
             image = self.interior.at(self.camera.shake_px[index])
             pen = Pen(image, self.camera.shake_px[index])
-            self.look.torso(pen, self.body, index)
-            self.look.head(pen, self.head, self.body, self.script, index)
+            draw_torso(pen, self.look, self.body, index)
+            draw_head(pen, self.look, self.head, self.body.neck[index], index)
             self.interior.wheel(
                 pen, float(self.script.hand["right"][index, 1] - self.script.hand["left"][index, 1])
             )
-            self.look.arms(pen, self.body, self.script, self.head, index)
+            lips = self.head.parts["lips"][index].mean(axis=0)
+            draw_arms(pen, self.look, self.body, self.script, lips, index)
             self.interior.front(pen)
             gain = float(self.light.flicker[index])
             yield self.camera.develop(cv2.convertScaleAbs(image, alpha=gain), index)

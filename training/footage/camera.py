@@ -1,4 +1,4 @@
-"""What lies between a scene and its JPEG: light, lens, sensor. All of it is drawn without looking at a label."""
+"""Between a scene and its JPEG: light, lens, sensor. All of it is drawn without looking at a label."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from training.footage.motion import FRAMES, Curve, wander
 Image = NDArray[np.uint8]
 Color = tuple[float, float, float]
 
-# name: gain, tint (BGR), sky at the top, sky at the horizon
-SKIES: dict[str, tuple[float, Color, Color, Color]] = {
-    "day": (1.0, (1.0, 1.0, 1.0), (215, 165, 110), (235, 220, 205)),
-    "overcast": (0.88, (1.03, 1.0, 0.97), (190, 185, 180), (215, 212, 210)),
-    "dusk": (0.66, (0.86, 0.95, 1.08), (150, 105, 95), (140, 175, 225)),
-    "night": (0.40, (1.05, 0.97, 0.95), (62, 42, 34), (95, 78, 70)),
+# name: gain, tint (BGR), range of the sky's grey in scene colours, range of its blueness (< 0: golden haze).
+# Sky, houses and road have about one mean colour: how much sky a frame shows goes with where the car heads,
+# and vehicles hide road and houses, so neither may have a brightness or a hue of its own.
+SKIES: dict[str, tuple[float, Color, tuple[float, float], tuple[float, float]]] = {
+    "day": (1.0, (1.0, 1.0, 1.0), (85, 200), (-0.8, 0.9)),
+    "overcast": (0.88, (1.03, 1.0, 0.97), (95, 195), (-0.2, 0.2)),
+    "dusk": (0.66, (0.86, 0.95, 1.08), (95, 190), (-0.9, 0.8)),
+    "night": (0.42, (1.05, 0.97, 0.95), (90, 190), (-0.3, 0.3)),
 }
+BLUE = np.array([0.28, 0.0, -0.28])
 SKY_SHARES = (0.45, 0.25, 0.18, 0.12)
 
 
@@ -43,14 +46,18 @@ class Light:
 
 def draw_light(rng: np.random.Generator) -> Light:
     name = str(rng.choice(list(SKIES), p=SKY_SHARES))
-    gain, tint, top, low = SKIES[name]
+    gain, tint, grey, blueness = SKIES[name]
+    exposed = gain * rng.uniform(0.85, 1.12) * np.array(tint)
+    tone, hue = rng.uniform(*grey), rng.uniform(*blueness)
+    low = exposed * tone * (1 + hue * BLUE)
+    top = exposed * tone * rng.uniform(0.75, 1.0) * (1 + 1.3 * hue * BLUE)
     bearing, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.9)
     sun = np.array([np.cos(bearing) * (1 - height), np.sin(bearing) * (1 - height), height])
     return Light(
         name,
-        gain * rng.uniform(0.85, 1.12) * np.array(tint),
-        np.clip(np.array(top) * rng.uniform(0.8, 1.15), 0, 255),
-        np.clip(np.array(low) * rng.uniform(0.85, 1.1), 0, 255),
+        exposed,
+        np.clip(top, 0, 255),
+        np.clip(low, 0, 255),
         sun / np.linalg.norm(sun),
         1 + wander(rng, rng.uniform(0.01, 0.06)),
     )
@@ -99,7 +106,7 @@ def draw_dirt(rng: np.random.Generator, width: int, height: int) -> tuple[slice,
 
 def draw_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
     """Shake exists at standstill too (an idling engine), or its absence would say 'parked'."""
-    sigma = rng.uniform(1.0, 5.0)
+    sigma = rng.uniform(0.8, 3.5)
     shake = rng.normal(0, rng.uniform(0.0005, 0.003) * height, (FRAMES, 2))
     spots = tuple(
         draw_dirt(rng, width, height) for _ in range(rng.choice([0, 1, 2, 3], p=[0.55, 0.25, 0.12, 0.08]))

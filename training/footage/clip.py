@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from codriver.tasks import VIEWS
 from training.footage.cabin import Cabin
 from training.footage.camera import Image, draw_camera, draw_light
-from training.footage.motion import FRAMES, rng_for
+from training.footage.motion import FRAMES
 from training.footage.road import Road
-
-
-@dataclass(frozen=True)
-class ClipSpec:
-    """All that a clip's pixels depend on."""
-
-    seed: int  # the data set's
-    number: int  # the clip's, from 1
-    labels: dict[str, str]  # task -> class
-    width: int = 320
-    height: int = 180
+from training.footage.spec import ClipSpec
 
 
 class Clip:
@@ -30,12 +19,11 @@ class Clip:
 
     def __init__(self, spec: ClipSpec) -> None:
         self.spec = spec
-        # Separate streams: what the road draws can never shift what the driver draws.
-        scene, outside, inside = (rng_for(spec.seed, spec.number, part) for part in (1, 2, 3))
-        light = draw_light(scene)
-        cameras = {view: draw_camera(scene, spec.width, spec.height) for view in VIEWS}
-        self.road = Road(spec.labels, light, cameras, outside)
-        self.cabin = Cabin(spec.labels, light, cameras["incar"], inside)
+        light = draw_light(spec.rng("light"))
+        lenses = spec.rng("cameras")
+        cameras = {view: draw_camera(lenses, spec.width, spec.height) for view in VIEWS}
+        self.road = Road(spec, light, cameras)
+        self.cabin = Cabin(spec, light, cameras["incar"])
 
     def frames(self, view: str, indices: Sequence[int] = range(FRAMES)) -> Iterator[Image]:
         """(H, W, 3) uint8 BGR, one after the other."""
@@ -44,18 +32,11 @@ class Clip:
     def poses(self) -> list[dict[str, object]]:
         """AIDE's `pose_list`: keypoints and boxes in pixels of the in-car frame."""
         cabin = self.cabin
+        points = np.round(cabin.keypoints.reshape(FRAMES, -1), 3).tolist()
+        bodies, faces = (np.round(box, 2).tolist() for box in (cabin.body_box, cabin.face_box))
         return [
-            {
-                "imgname": f"{index}.jpg",
-                "result": [
-                    {
-                        "keypoints": [round(v, 3) for v in cabin.keypoints[index].ravel().tolist()],
-                        "bbox": [round(v, 2) for v in cabin.body_box[index].tolist()],
-                        "face_bbox": [round(v, 2) for v in cabin.face_box[index].tolist()],
-                    }
-                ],
-            }
-            for index in range(FRAMES)
+            {"imgname": f"{k}.jpg", "result": [{"keypoints": p, "bbox": body, "face_bbox": face}]}
+            for k, (p, body, face) in enumerate(zip(points, bodies, faces, strict=True))
         ]
 
 

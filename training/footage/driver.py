@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Script:
     ]  # side -> hand's direction in degrees from the image's right; None: the forearm's
     prop: str = ""  # "phone" or "cigarette"
     prop_side: str = "right"
-    puff: Curve | None = None  # cigarette at the lips, 0..1
+    puff: Curve = field(default_factory=lambda: still())  # cigarette at the lips, 0..1
 
 
 def still(value: float = 0.0) -> Curve:
@@ -53,7 +53,7 @@ def dart(rng: np.random.Generator, rate_hz: float, size: float) -> Curve:
 
 
 def neutral(rng: np.random.Generator) -> Script:
-    """A calm driver with both hands on the wheel. The offsets are the person: some faces look cross at rest."""
+    """A calm driver, both hands on the wheel. The offsets are the person: some faces look cross at rest."""
     steer = wander(rng, 0.012)
     hands = {
         side: np.stack(

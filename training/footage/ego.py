@@ -15,61 +15,56 @@ CLIP_S = float(TIME_S[-1])
 
 @dataclass(frozen=True)
 class Ego:
-    """Pose over the clip on the ground plane: x along the road, y to the left (metres), yaw to the left (rad)."""
+    """Pose on the ground plane over the clip: x along the road, y to the left (m), yaw to the left (rad)."""
 
     x: Curve
     y: Curve
     yaw: Curve
-    turn_start_x: float = 0.0  # where a turn leaves or joins the road's direction
-    turn_sign: int = 0  # +1: the side street lies ahead, -1: behind, 0: no turn
-    radius_m: float = 0.0
 
 
-def integrate(speed: Curve, yaw_rate: Curve) -> tuple[Curve, Curve, Curve]:
-    """Speed (m/s) and yaw rate (rad/s) to a pose that is at the origin in the middle of the clip."""
+def integrate(speed: Curve, yaw_rate: Curve) -> Ego:
+    """Speed (m/s) and yaw rate (rad/s) to a pose that in mid-clip is at the origin, along the road."""
     yaw = np.cumsum(yaw_rate) / RATE_HZ
     yaw -= yaw[MIDDLE]
     x, y = (np.cumsum(speed * part) / RATE_HZ for part in (np.cos(yaw), np.sin(yaw)))
-    return x - x[MIDDLE], y - y[MIDDLE], yaw
+    return Ego(x - x[MIDDLE], y - y[MIDDLE], yaw)
 
 
-def turned(x: Curve, y: Curve, yaw: Curve, by: float) -> tuple[Curve, Curve, Curve]:
+def turned(path: Ego, by: float) -> Ego:
     c, s = np.cos(by), np.sin(by)
-    return c * x - s * y, s * x + c * y, yaw + by
+    return Ego(c * path.x - s * path.y, s * path.x + c * path.y, path.yaw + by)
 
 
 def forward(rng: np.random.Generator) -> Ego:
     speed = rng.uniform(2.2, 6.5) + rng.uniform(-0.5, 0.5) * (TIME_S - 1.5)
-    return Ego(*turned(*integrate(speed, wander(rng, np.radians(0.7))), np.radians(rng.normal(0, 0.8))))
+    return turned(integrate(speed, wander(rng, np.radians(0.7))), np.radians(rng.normal(0, 2)))
 
 
 def backward(rng: np.random.Generator) -> Ego:
     speed = -rng.uniform(1.2, 2.6) + rng.uniform(-0.2, 0.2) * (TIME_S - 1.5)
     rate = np.radians(rng.uniform(-2, 2)) + wander(rng, np.radians(0.7))
-    return Ego(*turned(*integrate(speed, rate), np.radians(rng.normal(0, 0.8))))
+    return turned(integrate(speed, rate), np.radians(rng.normal(0, 3)))
 
 
 def turning(rng: np.random.Generator) -> Ego:
-    """Sustained yaw. The instant at which the car is in line with the road is anywhere in the clip."""
+    """Sustained yaw. The car is in line with the road about mid-clip: its heading there says little."""
     speed = rng.uniform(2.2, 4.8) + wander(rng, 0.15)
     rate = rng.choice([-1.0, 1.0]) * np.radians(rng.uniform(12, 25)) * (1 + wander(rng, 0.1))
-    x, y, yaw = integrate(speed, rate)
-    aligned = int(rng.integers(3, len(TIME_S) - 3))
-    x, y, yaw = turned(x, y, yaw, -float(yaw[aligned]))
-    radius = float(np.mean(speed) / abs(np.mean(rate)))
-    return Ego(x, y, yaw, float(x[aligned]), 1 if aligned < MIDDLE else -1, radius)
+    return turned(integrate(speed, rate), np.radians(rng.normal(0, 4)))
 
 
 def changing_lane(rng: np.random.Generator) -> Ego:
-    """One lane width sideways, over about the whole clip; the heading follows the path and ends where it began."""
-    length_s = rng.uniform(2.4, 3.2)
-    shift = (
-        LANE_M * rng.uniform(0.95, 1.1) * ramp(CLIP_S / 2 - length_s / 2 + rng.uniform(-0.25, 0.25), length_s)
-    )
-    y = rng.choice([-1.0, 1.0]) * shift
-    x = rng.uniform(4.0, 6.8) * (TIME_S - TIME_S[MIDDLE])
+    """One lane width sideways, over most of the clip; the heading follows the path and ends where it began.
+
+    Early, central or late: in mid-clip the car is anywhere between the two lanes.
+    """
+    length_s = rng.uniform(2.2, 2.8)
+    center_s = CLIP_S / 2 + rng.uniform(-1, 1) * ((CLIP_S - length_s) / 2 + 0.15)
+    shift = LANE_M * rng.uniform(0.95, 1.1) * ramp(center_s - length_s / 2, length_s)
+    y = rng.choice([-1.0, 1.0]) * (shift - shift[0])
+    x = rng.uniform(4.8, 7.2) * (TIME_S - TIME_S[MIDDLE])
     yaw = np.arctan2(np.gradient(y), np.gradient(x)) + np.radians(rng.normal(0, 0.8))
-    return Ego(x, y - y[MIDDLE], yaw)
+    return Ego(x, y, yaw)
 
 
 def parking(rng: np.random.Generator) -> Ego:
@@ -79,7 +74,7 @@ def parking(rng: np.random.Generator) -> Ego:
     else:
         speed = rng.uniform(0.9, 1.9) * (1 - ramp(rng.uniform(-0.6, 0.6), rng.uniform(1.2, 2.0)))
     curvature = rng.choice([-1.0, 1.0]) * rng.uniform(0.10, 0.22)
-    return Ego(*turned(*integrate(speed, speed * curvature), np.radians(rng.normal(0, 5))))
+    return turned(integrate(speed, speed * curvature), np.radians(rng.normal(0, 4)))
 
 
 PATHS = {
@@ -92,19 +87,13 @@ PATHS = {
 
 
 def ego_path(behavior: str, rng: np.random.Generator) -> Ego:
-    """The pose curve; where the car is in the middle of the clip has one distribution for all behaviours but one.
+    """The pose curve. In mid-clip every behaviour is at x = 0 and spread over the same two lanes.
 
-    (A lane change is between two lanes by then; the others are in a lane.)
+    Drivers do not keep to the middle of a lane here, because a car beside its lane would say 'changing'.
     """
     path = PATHS[behavior](rng)
-    lane_y = rng.choice(LANES_M)
     if behavior == "Changing Lane":
-        lane_y = float(np.mean(LANES_M)) + rng.normal(0, 0.3)
-    return Ego(
-        path.x,
-        path.y + lane_y + rng.normal(0, 0.3),
-        path.yaw,
-        path.turn_start_x,
-        path.turn_sign,
-        path.radius_m,
-    )
+        first = LANES_M[0] if path.y[-1] < 0 else LANES_M[1]
+        return Ego(path.x, path.y + first + rng.normal(0, 0.3), path.yaw)
+    lane_y = rng.choice(LANES_M) + rng.uniform(-0.8, 0.8)
+    return Ego(path.x, path.y + lane_y, path.yaw)

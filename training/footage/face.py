@@ -1,4 +1,4 @@
-"""The face: 68 landmarks and a skull in three dimensions, moved by expression, turned, and drawn as polygons."""
+"""The face: 68 landmarks and a skull in three dimensions, moved by expression and turned."""
 
 from __future__ import annotations
 

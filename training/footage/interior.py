@@ -54,7 +54,7 @@ def paint_interior(camera: Camera, light: Light, rng: np.random.Generator) -> In
     height, width = camera.height, camera.width
     canvas = np.zeros((height + 2 * margin, width + 2 * margin, 3), np.uint8)
     pen = Pen(canvas, np.array([float(margin), float(margin)]))
-    pen.height = height
+    pen.height, pen.scale = height, float(height * 16)  # the canvas is larger than the frame
     aspect = width / height
     trim = rng.uniform(30, 95) + rng.normal(0, 6, 3)
     canvas[:] = light.lit(trim)
@@ -69,7 +69,7 @@ def paint_interior(camera: Camera, light: Light, rng: np.random.Generator) -> In
 
 
 def windows(pen: Pen, aspect: float, light: Light, trim: np.ndarray, rng: np.random.Generator) -> None:
-    """Rear and side windows with a blurred street behind. It never moves: the cabin must not tell what the car does."""
+    """Windows on a blurred street that never moves: the cabin must not tell how the car moves."""
     panes = [
         np.array([[0.06, 0.16], [0.52, 0.12], [0.56, 0.50], [0.10, 0.56]]),
         np.array([[1.16, 0.10], [aspect + 0.05, 0.04], [aspect + 0.05, 0.60], [1.24, 0.54]]),

@@ -78,7 +78,7 @@ def affinity_tables() -> dict[tuple[int, int], np.ndarray]:
 
 
 def joint_labels(count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """`count` label tuples in task order: exact quotas, then label swaps accepted by affinity (Metropolis)."""
+    """`count` label tuples in task order: exact quotas, then swaps accepted by affinity (Metropolis)."""
     columns = [
         rng.permutation(np.repeat(np.arange(t.classes), quota(SHARES[t.name], count))) for t in AIDE.tasks
     ]

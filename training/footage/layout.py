@@ -13,8 +13,9 @@ import cv2
 
 from codriver.errors import CodriverError
 from codriver.tasks import AIDE, VIEWS
-from training.footage.clip import Clip, ClipSpec
+from training.footage.clip import Clip
 from training.footage.motion import RATE_HZ
+from training.footage.spec import ClipSpec
 
 ROOT = "AIDE_Dataset"
 PARTIAL = ".partial"  # clips under way; a finished one is moved out in one step
@@ -71,16 +72,21 @@ def write_view(clip: Clip, view: str, folder: Path, job: Job) -> None:
 
 
 def annotation_bytes(clip: Clip) -> bytes:
-    """The clip's JSON, with AIDE's own spelling: emotions in lower case, 'Forward' now and then."""
+    """The clip's JSON in AIDE's keys and spelling."""
+    spec = clip.spec
     record: dict[str, object] = {"pose_list": clip.poses()}
     for task in AIDE.tasks:
-        label = clip.spec.labels[task.name]
-        if task.name == "driver_emotion":
-            label = label.lower()
-        if label == "Forward Moving" and clip.spec.number % FORWARD_QUIRK_EVERY == 0:
-            label = "Forward"
-        record[task.annotation_key] = label
+        record[task.annotation_key] = written_label(task.name, spec.labels[task.name], spec.number)
     return json.dumps(record, separators=(",", ":")).encode()
+
+
+def written_label(task: str, label: str, number: int) -> str:
+    """AIDE's own spelling: emotions in lower case, and 'Forward' for 'Forward Moving' in some files."""
+    if task == "driver_emotion":
+        return label.lower()
+    if label == "Forward Moving" and number % FORWARD_QUIRK_EVERY == 0:
+        return "Forward"
+    return label
 
 
 def remove_partial(out: Path) -> None:

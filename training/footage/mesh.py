@@ -2,69 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 CORNERS = 8  # every polygon has this many; shorter ones repeat their last
-# Added to a polygon's distance (m) to order the drawing, farthest first; fractions order the parts of one body.
+# Added to a polygon's distance (m) to order the drawing, farthest first; fractions order one body's parts.
 GROUND, PAINT, SHADOW, SOLID = 3000.0, 2000.0, 1000.0, 0.0
+
+TURN = (np.arange(CORNERS) + 0.5) * 2 * np.pi / CORNERS
+OCTAGON = {
+    "x": np.stack([np.cos(TURN), 0 * TURN, np.sin(TURN)], axis=1),
+    "y": np.stack([0 * TURN, np.cos(TURN), np.sin(TURN)], axis=1),
+}
 
 Points = NDArray[np.float32]
 
 
 @dataclass
 class Mesh:
-    """Polygons being collected. `mover` names the moving body that carries a polygon; -1: it stands still."""
+    """Polygons being collected: standing ones one by one, a vehicle's at once."""
 
     points: list[Points] = field(default_factory=list)
     colors: list[tuple[float, ...]] = field(default_factory=list)
-    anchors: list[tuple[float, ...]] = field(default_factory=list)
-    facing: list[bool] = field(default_factory=list)
+    anchors: list[Sequence[float]] = field(default_factory=list)
     layers: list[float] = field(default_factory=list)
-    movers: list[int] = field(default_factory=list)
+    reaches: list[float] = field(default_factory=list)
+    bodies: list[Frozen] = field(default_factory=list)
 
     def add(
         self,
-        points: object,
-        color: object,
+        points: Points,
+        color: Sequence[float] | NDArray[np.float64],
         *,
-        anchor: object = None,
-        facing: bool = False,
+        anchor: Sequence[float] | None = None,
         layer: float = SOLID,
-        mover: int = -1,
+        reach_m: float = 58.0,
     ) -> None:
-        """points: (n, 3), n <= 8, convex. anchor: what its distance is measured to. facing: hidden from behind."""
-        corners = np.asarray(points, dtype=np.float32)
-        spare = CORNERS - len(corners)
-        self.points.append(
-            np.concatenate([corners, np.repeat(corners[-1:], spare, axis=0)]) if spare else corners
-        )
-        self.colors.append(tuple(np.asarray(color, dtype=float)))
-        self.anchors.append(tuple(corners.mean(axis=0) if anchor is None else np.asarray(anchor)))
-        self.facing.append(facing)
+        """A standing polygon, seen from both sides. points: (n, 3), n <= 8, convex.
+
+        anchor: where its distance is measured. reach_m: distance from which on it is too small to draw.
+        """
+        corners = padded(points)
+        self.points.append(corners)
+        self.colors.append(tuple(color))
+        self.anchors.append(tuple(corners.mean(axis=0)) if anchor is None else anchor)
         self.layers.append(layer)
-        self.movers.append(mover)
+        self.reaches.append(reach_m)
 
     def freeze(self) -> Frozen:
         points = np.stack(self.points)  # (N, 8, 3)
         anchors = np.array(self.anchors, dtype=np.float32)  # (N, 3)
-        normals = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
-        radii = np.linalg.norm(points - anchors[:, None], axis=2).max(axis=1)
-        return Frozen(
+        count = len(points)
+        standing = Frozen(
             points,
             np.array(self.colors, dtype=np.float32),
             anchors,
-            normals * np.array(self.facing)[:, None],
+            np.zeros((count, 3), dtype=np.float32),
             np.array(self.layers, dtype=np.float32),
-            np.array(self.movers),
-            radii,
+            np.full(count, -1),
+            np.linalg.norm(points - anchors[:, None], axis=2).max(axis=1),
+            np.array(self.reaches, dtype=np.float32),
         )
+        parts = [standing, *self.bodies]
+        return Frozen(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Frozen)))
 
 
 @dataclass(frozen=True)
 class Frozen:
+    """Polygons as arrays. `movers` names the moving body that carries a polygon; -1: it stands still."""
+
     points: Points  # (N, 8, 3) world, or relative to the mover
     colors: Points  # (N, 3) BGR 0..255
     anchors: Points  # (N, 3)
@@ -72,6 +81,19 @@ class Frozen:
     layers: Points  # (N,)
     movers: NDArray[np.int64]
     radii: Points  # (N,) farthest corner from the anchor
+    reaches: Points  # (N,) metres
+
+
+def normals(points: Points) -> Points:
+    """(N, 8, 3) -> (N, 3), not of unit length."""
+    crossed: Points = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+    return crossed
+
+
+def padded(points: Points) -> Points:
+    """(n, 3) -> (8, 3), the last corner repeated: a polygon is drawn the same."""
+    spare = CORNERS - len(points)
+    return np.concatenate([points, np.repeat(points[-1:], spare, axis=0)]) if spare else points
 
 
 def wall(x0: float, y0: float, x1: float, y1: float, z0: float, z1: float) -> Points:
@@ -84,10 +106,6 @@ def slab(x0: float, x1: float, y0: float, y1: float, z: float = 0.0) -> Points:
     return np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]], dtype=np.float32)
 
 
-def disc(center: tuple[float, float, float], radius: float, axis: str, squash: float = 1.0) -> Points:
+def disc(center: tuple[float, float, float], radius: float, axis: str) -> Points:
     """An upright octagon in the plane through the z axis and `axis`."""
-    angle = np.arange(CORNERS) * 2 * np.pi / CORNERS + np.pi / CORNERS
-    points = np.tile(np.array(center, dtype=np.float32), (CORNERS, 1))
-    points[:, 0 if axis == "x" else 1] += radius * np.cos(angle)
-    points[:, 2] += radius * squash * np.sin(angle)
-    return points
+    return np.asarray(np.array(center) + radius * OCTAGON[axis], dtype=np.float32)

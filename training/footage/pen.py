@@ -10,17 +10,24 @@ from training.footage.camera import Color, Image
 SHIFT = 4
 
 
+def around(point: np.ndarray, *offsets: object) -> np.ndarray:
+    """(n, 2): places at the given offsets from a point."""
+    places: np.ndarray = np.asarray(point) + np.array(offsets)
+    return places
+
+
 class Pen:
     """Draws on one image; coordinates are in frame heights, moved by the camera's shake."""
 
     def __init__(self, image: Image, shake_px: np.ndarray) -> None:
         self.image = image
         self.height = image.shape[0]
-        self.offset = shake_px
+        self.scale = float(self.height * 2**SHIFT)
+        self.origin = np.asarray(shake_px) * 2**SHIFT + 0.5  # half, because a cast cuts off
 
     def pixels(self, points: np.ndarray) -> np.ndarray:
-        fixed = (np.asarray(points) * self.height + self.offset) * 2**SHIFT
-        return np.rint(fixed).astype(np.int32)
+        fixed: np.ndarray = (points * self.scale + self.origin).astype(np.int32)
+        return fixed
 
     def length(self, size: float) -> int:
         return max(1, round(size * self.height))

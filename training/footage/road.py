@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,31 +12,32 @@ from numpy.typing import NDArray
 
 from training.footage.camera import Camera, Image, Light
 from training.footage.ego import Ego, ego_path
-from training.footage.mesh import Frozen
+from training.footage.mesh import Frozen, normals
 from training.footage.motion import FRAMES
+from training.footage.spec import ClipSpec
 from training.footage.traffic import add_vehicle, draw_traffic
 from training.footage.world import build_street, draw_street
 
 YAW_DEG = {"front": 0.0, "left": 72.0, "right": -72.0}
 FOV_DEG = {"front": 76.0, "left": 84.0, "right": 84.0}
 SHIFT = 4  # fractional bits of a drawn coordinate: motion below a pixel stays visible
-NEAR_M, FAR_M = 0.6, 58.0
+NEAR_M = 0.6
 CAMERA_M = 1.35  # height over ground
 
 
 class Road:
     """The outside of one clip."""
 
-    def __init__(
-        self, labels: dict[str, str], light: Light, cameras: dict[str, Camera], rng: np.random.Generator
-    ) -> None:
-        self.ego: Ego = ego_path(labels["vehicle_behavior"], rng)
-        street = draw_street(self.ego, rng)
-        mesh, walk = build_street(street, self.ego, light.name == "night", rng)
-        vehicles = draw_traffic(labels["traffic_context"], street, self.ego, rng)
+    def __init__(self, spec: ClipSpec, light: Light, cameras: dict[str, Camera]) -> None:
+        # Separate streams: the street is the same whatever the car and the traffic do on it.
+        moving, standing, flowing = (spec.rng(part) for part in ("ego", "street", "traffic"))
+        self.ego: Ego = ego_path(spec.labels["vehicle_behavior"], moving)
+        street = draw_street(standing)
+        mesh, walk = build_street(street, self.ego, light.name == "night", standing)
+        vehicles = draw_traffic(spec.labels["traffic_context"], street, self.ego, flowing)
         asphalt = np.array(mesh.colors[0])
         for mover, vehicle in enumerate(vehicles):
-            add_vehicle(mesh, vehicle.heading, mover, asphalt, rng)
+            add_vehicle(mesh, vehicle.heading, mover, asphalt, flowing)
         self.mesh: Frozen = mesh.freeze()
         # The last row is the standing world, so that mover -1 needs no special case.
         self.moved = np.zeros((len(vehicles) + 1, FRAMES, 3), dtype=np.float32)
@@ -43,81 +46,94 @@ class Road:
         self.light, self.cameras = light, cameras
         self.colors = shade(self.mesh, light)
         self.ground = np.array(light.lit(walk))
-        self.skyline = draw_skyline(rng)
-        self.mount_deg = {view: rng.normal(0, 2.0) for view in YAW_DEG}
-        self.horizon = {view: rng.uniform(0.42, 0.52) for view in YAW_DEG}
-        self.hood = np.array(light.lit(rng.uniform(20, 200, 3)))
+        self.skyline = draw_skyline(light, standing)
+        self.mount_deg = {view: standing.normal(0, 2.0) for view in YAW_DEG}
+        self.horizon = {view: standing.uniform(0.42, 0.52) for view in YAW_DEG}
+        self.hood = np.array(light.lit(standing.uniform(20, 200, 3)))
         self.backgrounds: dict[str, Image] = {}
 
     def frames(self, view: str, indices: Sequence[int]) -> Iterator[Image]:
         """Developed frames of one view, (H, W, 3) uint8 each."""
         camera = self.cameras[view]
         yaw = self.ego.yaw[list(indices)] + np.radians(YAW_DEG[view] + self.mount_deg[view])
-        drawing = self.project(view, list(indices), yaw)
-        for index, heading in zip(indices, yaw, strict=True):
-            image = self.backdrop(view, index, float(heading))
-            for points, color in next(drawing):
+        sheet = self.project(view, list(indices), yaw)
+        skylines = self.skyline_pixels(view, list(indices), yaw)
+        for k, index in enumerate(indices):
+            image = self.backdrop(view)
+            for block in skylines[k]:
+                cv2.fillConvexPoly(image, block, self.skyline.color, cv2.LINE_AA, SHIFT)
+            span = slice(sheet.bounds[k], sheet.bounds[k + 1])
+            for points, color in zip(sheet.shapes[span], sheet.paints[span], strict=True):
                 cv2.fillConvexPoly(image, points, color, cv2.LINE_AA, SHIFT)
             if view == "front":
                 self.draw_hood(image)
             yield camera.develop(image, index)
 
-    def project(self, view: str, indices: list[int], yaw: NDArray[np.float64]) -> Iterator[list]:
-        """For each frame the list of (points in fixed-point pixels, colour), farthest first."""
-        mesh, camera = self.mesh, self.cameras[view]
+    def lens(self, view: str, indices: list[int]) -> tuple[float, NDArray[np.float64]]:
+        """Focal length and, per frame, the picture's centre, in pixels."""
+        camera = self.cameras[view]
         focal = camera.width / 2 / np.tan(np.radians(FOV_DEG[view]) / 2)
-        eye = np.stack([self.ego.x[indices], self.ego.y[indices], np.full(len(indices), CAMERA_M)], axis=1)
+        middle = np.array([camera.width / 2, camera.height * self.horizon[view]])
+        return float(focal), middle + camera.shake_px[indices]
+
+    def project(self, view: str, indices: list[int], yaw: NDArray[np.float64]) -> Sheet:
+        """All polygons of all frames, sorted and in pixels."""
+        mesh, camera = self.mesh, self.cameras[view]
+        x, y = self.ego.x[indices], self.ego.y[indices]
+        eye = np.stack([x, y, np.full(len(indices), CAMERA_M)], axis=1).astype(np.float32)
         frame, item = self.visible(view, indices, eye, yaw)
-        offset = self.moved[mesh.movers[item]][np.arange(len(item)), np.array(indices)[frame]] - eye[frame]
+        offset = self.moved[mesh.movers[item], np.array(indices)[frame]] - eye[frame]
         anchor = mesh.anchors[item] + offset
         distance = np.hypot(anchor[:, 0], anchor[:, 1])
         order = np.lexsort((-(distance + mesh.layers[item]), frame))
         frame, item, offset, distance = frame[order], item[order], offset[order], distance[order]
-        world = (mesh.points[item] + offset[:, None]).astype(np.float32)  # (M, 8, 3) from the eye
-        cos, sin = np.cos(yaw)[frame, None], np.sin(yaw)[frame, None]
-        depth = cos * world[..., 0] + sin * world[..., 1]
+        world = mesh.points[item] + offset[:, None]  # (M, 8, 3) from the eye
+        cos, sin = (f(yaw).astype(np.float32)[frame, None] for f in (np.cos, np.sin))
+        ahead = cos * world[..., 0] + sin * world[..., 1]
         right = sin * world[..., 0] - cos * world[..., 1]
-        seen = np.stack([right, -world[..., 2], depth], axis=2)  # (M, 8, 3) right, down, ahead
-        shake = camera.shake_px[indices][frame]
-        center = np.array([camera.width / 2, camera.height * self.horizon[view]]) + shake
+        seen = np.stack([right, -world[..., 2], ahead], axis=2)  # (M, 8, 3) right, down, ahead
         haze = np.clip(distance / 130, 0, 0.45)[:, None]
         colors = self.colors[item] * (1 - haze) + self.light.sky_low * haze
-        return emit(seen, frame, colors, center, focal, len(indices))
+        focal, center = self.lens(view, indices)
+        return flatten(seen, frame, colors, (focal, center), (camera.width, camera.height))
 
     def visible(
-        self, view: str, indices: list[int], eye: NDArray[np.float64], yaw: NDArray[np.float64]
-    ) -> tuple:
+        self, view: str, indices: list[int], eye: NDArray[np.float32], yaw: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(frame, polygon) pairs worth projecting: near enough, in the field of view, facing the camera."""
         mesh = self.mesh
         offset = self.moved[mesh.movers][:, indices].transpose(1, 0, 2) - eye[:, None]  # (T, N, 3)
-        anchor = mesh.anchors + offset
-        ahead = np.cos(yaw)[:, None] * anchor[..., 0] + np.sin(yaw)[:, None] * anchor[..., 1]
-        aside = np.abs(np.sin(yaw)[:, None] * anchor[..., 0] - np.cos(yaw)[:, None] * anchor[..., 1])
+        x, y = mesh.anchors[:, 0] + offset[..., 0], mesh.anchors[:, 1] + offset[..., 1]
+        cos, sin = (f(yaw).astype(np.float32)[:, None] for f in (np.cos, np.sin))
+        ahead, aside = cos * x + sin * y, np.abs(sin * x - cos * y)
         half = np.tan(np.radians(FOV_DEG[view]) / 2)
-        inside = (ahead > NEAR_M - mesh.radii) & (ahead < FAR_M) & (aside < ahead * half + mesh.radii * 1.7)
-        first = mesh.points[:, 0] + offset
-        return np.nonzero(inside & ((first * mesh.normals).sum(axis=2) <= 0))
+        inside = (ahead > NEAR_M - mesh.radii) & (ahead < mesh.reaches)
+        frame, item = np.nonzero(inside & (aside < ahead * half + mesh.radii * 1.7))
+        towards = ((mesh.points[item, 0] + offset[frame, item]) * mesh.normals[item]).sum(axis=1) <= 0
+        return frame[towards], item[towards]
 
-    def backdrop(self, view: str, index: int, heading: float) -> Image:
-        """Sky, far skyline and pavement; the skyline turns with the car."""
-        camera = self.cameras[view]
+    def backdrop(self, view: str) -> Image:
+        """Sky and pavement, ready to be drawn on."""
         if view not in self.backgrounds:
-            self.backgrounds[view] = paint_backdrop(camera, self.light, self.ground, self.horizon[view])
-        image = self.backgrounds[view].copy()
-        angles, heights, color = self.skyline
-        relative = (angles + heading + np.pi) % (2 * np.pi) - np.pi
-        focal = camera.width / 2 / np.tan(np.radians(FOV_DEG[view]) / 2)
-        x0, y0 = (
-            camera.width / 2 + camera.shake_px[index, 0],
-            camera.height * self.horizon[view] + camera.shake_px[index, 1],
-        )
-        tint = tuple(0.5 * np.array(self.light.lit(color)) + 0.5 * self.light.sky_low)
-        for k in np.nonzero(np.abs(relative) < 1.1)[0]:
-            span = x0 + focal * np.tan(np.clip(relative[k] + np.array([-0.06, 0.06]), -1.3, 1.3))
-            top = y0 - focal * heights[k]
-            corners = np.array([[span[0], y0], [span[1], y0], [span[1], top], [span[0], top]])
-            cv2.fillConvexPoly(image, (corners * 16).astype(np.int32), tint, cv2.LINE_AA, SHIFT)
-        return image
+            self.backgrounds[view] = paint_backdrop(
+                self.cameras[view], self.light, self.ground, self.horizon[view]
+            )
+        return self.backgrounds[view].copy()
+
+    def skyline_pixels(
+        self, view: str, indices: list[int], yaw: NDArray[np.float64]
+    ) -> list[NDArray[np.int32]]:
+        """Per frame (blocks, 4, 2): the far blocks in sight, which turn with the car."""
+        sky = self.skyline
+        focal, center = self.lens(view, indices)
+        bearing = (sky.angles + yaw[:, None] + np.pi) % (2 * np.pi) - np.pi  # (T, blocks), to the right
+        edges = [center[:, :1] + focal * np.tan(np.clip(bearing + d, -1.3, 1.3)) for d in (-0.06, 0.06)]
+        low = np.broadcast_to(center[:, 1:], bearing.shape)
+        top = low - focal * sky.heights
+        x, y = np.stack([edges[0], edges[1], edges[1], edges[0]], -1), np.stack([low, low, top, top], -1)
+        corners = np.rint(np.stack([x, y], axis=-1) * 2**SHIFT).astype(np.int32)
+        shown = (np.abs(bearing) < 1.0) & (sky.heights > 0)
+        return [corners[k, shown[k]] for k in range(len(indices))]
 
     def draw_hood(self, image: Image) -> None:
         height, width = image.shape[:2]
@@ -131,19 +147,29 @@ class Road:
 
 def shade(mesh: Frozen, light: Light) -> NDArray[np.float64]:
     """Polygon colours under the light: faces towards the sun are brighter."""
-    normals = np.cross(mesh.points[:, 1] - mesh.points[:, 0], mesh.points[:, 2] - mesh.points[:, 0])
-    length = np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    towards = np.abs(normals / length @ light.sun)
-    upright = np.abs(normals[:, 2:3] / length) < 0.5
+    across = normals(mesh.points)
+    across = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+    towards = np.abs(across @ light.sun)
+    upright = np.abs(across[:, 2:3]) < 0.5
     factor = np.where(upright, 0.82 + 0.3 * towards[:, None], 1.0)
     return np.clip(mesh.colors * factor * light.gain, 0, 255)
 
 
-def draw_skyline(rng: np.random.Generator) -> tuple:
-    """Far blocks around the horizon: angle, height as a tangent, colour."""
+@dataclass(frozen=True)
+class Skyline:
+    """Far blocks around the horizon."""
+
+    angles: NDArray[np.float64]
+    heights: NDArray[np.float64]  # as tangents; 0: a gap
+    color: tuple[float, ...]
+
+
+def draw_skyline(light: Light, rng: np.random.Generator) -> Skyline:
     count = 40
     angles = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
-    return angles, rng.uniform(0.01, 0.16, count) * (rng.random(count) < 0.75), rng.uniform(60, 150, 3)
+    heights = rng.uniform(0.01, 0.16, count) * (rng.random(count) < 0.75)
+    tint = 0.5 * np.array(light.lit(rng.uniform(60, 190) + rng.normal(0, 10, 3))) + 0.5 * light.sky_low
+    return Skyline(angles, heights, tuple(tint))
 
 
 def paint_backdrop(camera: Camera, light: Light, ground: NDArray[np.float64], horizon: float) -> Image:
@@ -157,36 +183,47 @@ def paint_backdrop(camera: Camera, light: Light, ground: NDArray[np.float64], ho
     )
 
 
-def cut_near(corners: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The part of a convex polygon (n, 3) beyond the near plane."""
+def cut_near(corners: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The part of a convex polygon (n, 3) beyond the near plane; at least one corner is."""
     kept = []
-    for k in range(len(corners)):
-        a, b = corners[k], corners[(k + 1) % len(corners)]
+    points = corners.tolist()
+    for a, b in pairwise([*points, points[0]]):
         if a[2] > NEAR_M:
             kept.append(a)
         if (a[2] > NEAR_M) != (b[2] > NEAR_M):
-            kept.append(a + (b - a) * (NEAR_M - a[2]) / (b[2] - a[2]))
-    return np.array(kept, dtype=np.float32).reshape(-1, 3)
+            share = (NEAR_M - a[2]) / (b[2] - a[2])
+            kept.append([p + (q - p) * share for p, q in zip(a, b, strict=True)])
+    return np.array(kept)
 
 
-def emit(
-    seen: NDArray, frame: NDArray, colors: NDArray, center: NDArray, focal: float, count: int
-) -> Iterator[list]:
-    """Project sorted polygons (M, 8, 3) and hand them out frame by frame."""
+@dataclass(frozen=True)
+class Sheet:
+    """Polygons of all frames, farthest first inside each frame."""
+
+    shapes: list[NDArray[np.int32]]  # (n, 2) each, fixed point
+    paints: list[tuple[float, ...]]
+    bounds: list[int]  # where a frame's polygons begin, and where the last one's end
+
+
+def flatten(
+    seen: NDArray[np.float32],
+    frame: NDArray[np.int64],
+    colors: NDArray[np.float64],
+    lens: tuple[float, NDArray[np.float64]],
+    size: tuple[int, int],
+) -> Sheet:
+    """Project sorted polygons (M, 8, 3), leaving out what is behind, beside or too small to see."""
+    focal, center = lens
     beyond = seen[..., 2] > NEAR_M
-    flat = (seen[..., :2] / np.maximum(seen[..., 2:], NEAR_M) * focal + center[:, None]) * 2**SHIFT
-    pixels = np.rint(flat).astype(np.int32)
-    whole, cut = beyond.all(axis=1), beyond.any(axis=1)
-    paints = [tuple(color) for color in colors.tolist()]
-    bounds = np.searchsorted(frame, np.arange(count + 1))
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        shapes = []
-        for k in range(start, stop):
-            if whole[k]:
-                shapes.append((pixels[k], paints[k]))
-            elif cut[k]:
-                corners = cut_near(seen[k])
-                points = np.rint((corners[:, :2] / corners[:, 2:] * focal + center[k]) * 2**SHIFT)
-                if len(points) > 2:
-                    shapes.append((points.astype(np.int32), paints[k]))
-        yield shapes
+    flat = seen[..., :2] / np.maximum(seen[..., 2:], NEAR_M) * focal + center[frame, None]
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    whole = beyond.all(axis=1)
+    shown = ((high > 0) & (low < size)).all(axis=1) & (high - low > 0.5).all(axis=1)
+    keep = np.nonzero(np.where(whole, shown, beyond.any(axis=1)))[0]
+    shapes = list(np.rint(flat[keep] * 2**SHIFT).astype(np.int32))
+    for k in np.nonzero(~whole[keep])[0].tolist():
+        corners = cut_near(seen[keep[k]])
+        points = corners[:, :2] / corners[:, 2:] * focal + center[frame[keep[k]]]
+        shapes[k] = np.rint(points * 2**SHIFT).astype(np.int32)
+    bounds = np.searchsorted(frame[keep], np.arange(len(center) + 1)).tolist()
+    return Sheet(shapes, [tuple(color) for color in colors[keep].tolist()], bounds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.footage.ego import LANE_M, Ego
-from training.footage.mesh import SHADOW, Mesh, Points, disc, slab, wall
+from training.footage.mesh import SHADOW, Frozen, Mesh, Points, disc, normals, padded, slab, wall
 from training.footage.motion import FRAMES, TIME_S, Curve
 from training.footage.world import REACH_M, Street
 
@@ -129,70 +129,85 @@ def draw_traffic(context: str, street: Street, ego: Ego, rng: np.random.Generato
     return [v for v in vehicles if np.abs(v.x).min() < REACH_M]
 
 
-def body(rng: np.random.Generator) -> list[tuple[Points, str]]:
-    """One vehicle about the origin, front towards +x: polygons and what they are made of, inner ones first."""
+@dataclass(frozen=True)
+class Body:
+    """One vehicle about the origin, front towards +x: (P, 8, 3) polygons, and what each is made of."""
+
+    points: Points
+    parts: list[str]
+
+
+def shell(rng: np.random.Generator) -> Body:
+    """A car, an estate or a van. Inner polygons come first, because later ones are drawn over them."""
     tall = rng.choice([1.0, 1.25, 1.5], p=[0.65, 0.2, 0.15])
     half, w, low, belt, top = LENGTH_M / 2, WIDTH_M / 2, 0.3, 0.9 * tall**0.5, 1.45 * tall
     back = -half + (0.25 if tall > 1.1 else rng.uniform(0.4, 0.9))
     nose = half - rng.uniform(0.9, 1.4)
-    inner = w - 0.12
-    parts: list[tuple[Points, str]] = [(slab(-half, half, -w, w, 0.02), "shadow")]
-    base = np.array([[back - 0.2, -inner], [nose, -inner], [nose, inner], [back - 0.2, inner]])
-    roof = np.array(
-        [
-            [back + 0.25, -inner + 0.1],
-            [nose - 0.75, -inner + 0.1],
-            [nose - 0.75, inner - 0.1],
-            [back + 0.25, inner - 0.1],
-        ]
-    )
-    for k in range(4):
-        a, b = base[k], base[(k + 1) % 4]
-        c, d = roof[(k + 1) % 4], roof[k]
-        quad = np.array([[*a, belt], [*b, belt], [*c, top], [*d, top]], dtype=np.float32)
-        parts.append((quad, "glass"))
-    parts.append((np.array([[*p, top] for p in roof], dtype=np.float32), "roof"))
-    parts += [
-        (wall(-half, -w, half, -w, low, belt), "side"),
-        (wall(half, w, -half, w, low, belt), "side"),
-        (wall(half, -w, half, w, low, belt), "end"),
-        (wall(-half, w, -half, -w, low, belt), "end"),
-        (slab(-half, half, -w, w, belt), "hood"),
-        (wall(half + 0.01, -w, half + 0.01, w, 0.62, 0.8), "head"),
-        (wall(-half - 0.01, w, -half - 0.01, -w, 0.65, 0.82), "tail"),
+    named = [("shadow", slab(-half, half, -w, w, 0.02)), *cabin((back, nose, w, belt, top))]
+    named += [
+        ("side", wall(-half, -w, half, -w, low, belt)),
+        ("side", wall(half, w, -half, w, low, belt)),
+        ("end", wall(half, -w, half, w, low, belt)),
+        ("end", wall(-half, w, -half, -w, low, belt)),
+        ("hood", slab(-half, half, -w, w, belt)),
     ]
-    for x in (-half + 0.8, half - 0.85):
-        for side in (-1, 1):
+    for side in (-1, 1):
+        y0, y1 = sorted((side * (w - 0.42), side * w))
+        named.append(("head", wall(half + 0.01, y0, half + 0.01, y1, 0.6, 0.8)))
+        named.append(("tail", wall(-half - 0.01, y1, -half - 0.01, y0, 0.62, 0.82)))
+        for x in (-half + 0.8, half - 0.85):
             wheel = disc((x, side * (w + 0.01), 0.33), 0.36, "x")
-            parts.append((wheel if side < 0 else wheel[::-1], "wheel"))
-    return parts
+            named.append(("wheel", wheel if side < 0 else wheel[::-1]))
+    return Body(np.stack([padded(points) for _, points in named]), [part for part, _ in named])
 
 
-SHADES = {"side": 0.92, "end": 0.8, "hood": 1.1, "roof": 1.15}
+def cabin(measures: tuple[float, float, float, float, float]) -> list[tuple[str, Points]]:
+    """Four panes leaning inwards, and the roof."""
+    back, nose, w, belt, top = measures
+    low, high = w - 0.12, w - 0.22
+    base = [(back - 0.2, -low), (nose, -low), (nose, low), (back - 0.2, low)]
+    roof = [(back + 0.25, -high), (nose - 0.75, -high), (nose - 0.75, high), (back + 0.25, high)]
+    panes = []
+    for k in range(4):
+        n = (k + 1) % 4
+        corners = [(*base[k], belt), (*base[n], belt), (*roof[n], top), (*roof[k], top)]
+        panes.append(("glass", np.array(corners, dtype=np.float32)))
+    return [*panes, ("roof", np.array([(*corner, top) for corner in roof], dtype=np.float32))]
 
 
-def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: np.ndarray, rng: np.random.Generator) -> None:
-    """A vehicle is as often brighter as darker than the asphalt it hides, its glass too: density has no mean colour."""
-    sign = rng.choice([-1.0, 1.0])
-    paint = np.clip(ground * (1 + sign * rng.uniform(0.25, 0.8)) + rng.normal(0, 25, 3), 12, 250)
-    glass = np.clip(ground * (1 - sign * rng.uniform(0.2, 0.6)), 12, 240)
-    c, s = [(1, 0), (0, 1), (-1, 0), (0, -1)][heading]
-    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float32)
+SHADES = {"side": 1.09, "end": 1.05, "hood": 1.06, "roof": 1.1}
+TURNS = [(1, 0), (0, 1), (-1, 0), (0, -1)]  # cosine and sine of a heading
+
+
+def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.random.Generator) -> None:
+    """As often brighter as darker than the road it hides, its glass as any house: no mean colour."""
+    room = np.minimum(ground - 12, 245 - ground)  # the same way up as down
+    paint = ground + rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 0.95) * room + rng.normal(0, 12, 3)
+    glass = np.full(3, rng.uniform(60, 230)) + rng.normal(0, 6, 3)
     flat = {
-        "shadow": ground * 0.72,
+        "shadow": ground * 0.93,
         "glass": glass,
-        "head": (225, 240, 245),
-        "tail": (40, 40, 190),
-        "wheel": (28, 28, 28),
+        "head": (225, 238, 242),
+        "tail": (55, 55, 175),
+        "wheel": (45, 45, 45),
     }
-    for order, (points, part) in enumerate(body(rng)):
-        color = flat[part] if part in flat else paint * SHADES[part]
-        layer = SHADOW if part == "shadow" else -0.01 * order
-        mesh.add(
-            points @ turn.T,
-            np.clip(color, 0, 255),
-            anchor=(0, 0, 0),
-            facing=part != "shadow",
-            layer=layer,
-            mover=mover,
+    c, s = TURNS[heading]
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float32)
+    body = shell(rng)
+    points = body.points @ turn.T
+    colors = np.array([flat[part] if part in flat else paint * SHADES[part] for part in body.parts])
+    shadow = np.array([part == "shadow" for part in body.parts])
+    small = np.array([part in ("wheel", "head", "tail") for part in body.parts])
+    count = len(points)
+    mesh.bodies.append(
+        Frozen(
+            points,
+            np.clip(colors, 0, 255).astype(np.float32),
+            np.zeros((count, 3), dtype=np.float32),
+            normals(points) * ~shadow[:, None],
+            np.where(shadow, SHADOW, -0.01 * np.arange(count)).astype(np.float32),
+            np.full(count, mover),
+            np.linalg.norm(points, axis=2).max(axis=1),
+            np.where(small, 28.0, 50.0).astype(np.float32),
         )
+    )

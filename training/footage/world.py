@@ -31,11 +31,9 @@ class Street:
         return min(abs(x - self.near_x), abs(x - self.far_x)) < self.half_cross_m + margin
 
 
-def draw_street(ego: Ego, rng: np.random.Generator) -> Street:
-    """A turn's crossing lies where the path needs it; everybody else's is drawn from the same range of distances."""
-    near = rng.choice([-1.0, 1.0]) * rng.uniform(4, 15)
-    if ego.turn_sign:
-        near = float(np.clip(ego.turn_start_x + ego.turn_sign * ego.radius_m, -15, 15))
+def draw_street(rng: np.random.Generator) -> Street:
+    """Every car is near a crossing, turning or not; so a crossing in sight says nothing."""
+    near = rng.uniform(-11, 11)
     far = max(rng.uniform(20, 34), near + 17)
     return Street(near, far, rng.uniform(4.5, 6.5), rng.choice([0.4, 2.3]), rng.uniform(3.5, 6.0))
 
@@ -46,12 +44,15 @@ class Builder:
     def __init__(self, street: Street, ego: Ego, night: bool, rng: np.random.Generator) -> None:
         self.street, self.ego, self.night, self.rng = street, ego, night, rng
         self.mesh = Mesh()
-        self.asphalt = np.full(3, rng.uniform(70, 125)) + rng.normal(0, 4, 3)
-        # Pavement, markings' wear and facades straddle the asphalt's grey, so that no brightness means "road here".
-        self.walk = np.clip(
-            self.asphalt + rng.choice([-1, 1]) * rng.uniform(15, 45) + rng.normal(0, 6, 3), 30, 215
+        # Asphalt with white lines, or concrete with tarred joints; pavements lighter or darker than the road.
+        # What a label moves through the picture is as often brighter as darker than what it covers.
+        concrete = rng.random() < 0.5
+        self.asphalt = np.full(3, rng.uniform(135, 185) if concrete else rng.uniform(65, 115)) + rng.normal(
+            0, 4, 3
         )
-        self.paint = np.full(3, rng.uniform(185, 240))
+        step = rng.uniform(70, 110)
+        self.paint = self.asphalt + (-step if concrete else step)
+        self.walk = self.asphalt + rng.choice([-1, 1]) * rng.uniform(15, 45) + rng.normal(0, 6, 3)
 
     def build(self) -> Mesh:
         self.ground()
@@ -96,7 +97,7 @@ class Builder:
     def kerbs(self) -> None:
         """Kerbstones of two tones, 3 m each: big enough not to alias at 5 Hz."""
         s = self.street
-        tones = [np.clip(self.asphalt + step, 0, 255) for step in (55, -30)]
+        tones = [np.clip(self.asphalt + step, 0, 255) for step in (42, -42)]
         for k, x in enumerate(np.arange(-REACH_M, REACH_M, 3.0)):
             if s.crossing_gap(x + 1.5, 0.5):
                 continue
@@ -130,10 +131,10 @@ class Builder:
                         y += width + 0.15
 
     def house(self, a: tuple[float, float], b: tuple[float, float], height: float) -> None:
-        """One facade with its windows. The windows' anchor is the wall's, a hair nearer, so that they stay on it."""
+        """One facade with its windows, which share the wall's anchor, a hair nearer."""
         rng = self.rng
-        color = np.clip(rng.uniform(60, 205) + rng.normal(0, 22, 3), 20, 235)
-        anchor = np.array([(a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 0.0])
+        color = np.clip(rng.uniform(65, 225) + rng.normal(0, 14, 3), 20, 235)
+        anchor = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 0.0)
         self.mesh.add(wall(*a, *b, 0, height), color, anchor=anchor)
         columns, rows = (
             max(2, round(np.hypot(b[0] - a[0], b[1] - a[1]) / 3.2)),
@@ -141,11 +142,12 @@ class Builder:
         )
         contrast = rng.choice([-1, 1]) * rng.uniform(30, 75)
         along = np.array(b) - np.array(a)
+        dark = np.clip(color + contrast, 5, 250)
         for column in range(columns):
             (x0, y0), (x1, y1) = (np.array(a) + along * (column + f) / columns for f in (0.24, 0.76))
             for row in range(rows):
                 glow = self.night and rng.random() < 0.35
-                pane = (140, 215, 250) if glow else np.clip(color + contrast, 5, 250)
+                pane = (140, 215, 250) if glow else dark
                 self.mesh.add(
                     wall(x0, y0, x1, y1, 1.1 + 3 * row, 2.7 + 3 * row), pane, anchor=anchor, layer=-0.01
                 )
