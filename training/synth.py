@@ -128,7 +128,12 @@ def write_lists(out: Path, clips: Plan) -> None:
 
 def git_commit() -> str | None:
     here = Path(__file__).parent
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git on this machine
+        return None
     return done.stdout.strip() or None
 
 
