@@ -46,6 +46,7 @@ class AugmentConfig:
     drop_slot: float = 0.05  # each slot is absent this often (dropped frames)
     short_context: float = 0.4  # share of clips that begin late, as after start-up
     min_slots: int = 6
+    pairs: int = 0  # keep only this many random pairs of neighbouring slots, for cheap lessons; 0 keeps all slots
 
 
 def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip:
@@ -91,7 +92,7 @@ def vary_pixels(
 
 
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
-    """Clear streams and slots of the mask (S, T) in place; one view and the newest slot always stay."""
+    """Clear streams and slots of the mask (S, T) in place; one view always stays, and unless `pairs` the newest slot."""
     absent = {view for view in VIEWS if rng.random() < config.drop_view}
     if len(absent) == len(VIEWS):
         absent.discard(VIEWS[int(rng.integers(len(VIEWS)))])
@@ -104,5 +105,8 @@ def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentCon
     lost = rng.random(slots) < config.drop_slot
     lost[-1] = False
     mask[:, lost] = 0.0
-    if rng.random() < config.short_context:
+    if config.pairs:
+        kept = rng.choice(np.arange(1, slots), config.pairs, replace=False)
+        mask[:, sorted(set(range(slots)) - {*kept, *(kept - 1)})] = 0.0
+    elif rng.random() < config.short_context:
         mask[:, : slots - int(rng.integers(config.min_slots, slots))] = 0.0

@@ -61,10 +61,11 @@ class TemporalAggregation(nn.Module):
         self.along_time = nn.Conv2d(width, width, (3, 1), padding=(1, 0), bias=False)
         self.time_norm = nn.BatchNorm2d(width)
         self.mix = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
         # Where something moves matters: the face crop is aligned, and a left turn is not a right one. Attention and
         # averages over cells are blind to place, so one projection sees the whole map.
         self.place = nn.Linear(2 * width * grid * grid, width, bias=False)
-        self.norm = nn.BatchNorm2d(width)
+        self.place_norm = nn.BatchNorm1d(width)
         self.absent = nn.Parameter(torch.zeros(width, 1, 1))
 
     def forward(self, slots: Tensor, present: Tensor) -> Tensor:
@@ -74,11 +75,8 @@ class TemporalAggregation(nn.Module):
         x = (x + F.relu(self.time_norm(self.along_time(x)))) * mask
         filled = mask.sum(dim=2)  # (B, 1, 1)
         pooled = torch.cat([x.sum(dim=2) / filled.clamp(min=1.0), x.amax(dim=2)], dim=1)  # (B, 2D, G*G)
-        mixed = F.relu(
-            self.norm(
-                self.mix(pooled.reshape(batch, 2 * width, cells, cells))
-                + self.place(pooled.flatten(1)).reshape(batch, width, 1, 1)
-            )
-        )
+        mixed = self.norm(self.mix(pooled.reshape(batch, 2 * width, cells, cells)))
+        placed = self.place_norm(self.place(pooled.flatten(1))).reshape(batch, width, 1, 1)
+        mixed = F.relu(mixed + placed)
         known = (filled > 0).to(slots.dtype)[..., None]  # (B, 1, 1, 1)
         return mixed * known + self.absent * (1.0 - known)

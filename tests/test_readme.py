@@ -1,0 +1,48 @@
+"""What the README says can be typed."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("nncf")
+
+pytestmark = [pytest.mark.torch, pytest.mark.nncf]
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = [line.strip() for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+COMMANDS = [line.split("#")[0].split() for line in LINES if re.match(r"python -m \w|codriver \w", line)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_is_there_and_knows_its_options(command: list[str], capsys: Any) -> None:
+    if command[0] == "codriver":
+        module, arguments = importlib.import_module("codriver.cli"), [command[1], "--help"]
+    else:
+        module, arguments = importlib.import_module(command[2]), ["--help"]
+    with pytest.raises(SystemExit) as stop:
+        module.main(arguments)
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and "example:" in text
+    assert [word for word in command if word.startswith("--") and word not in text] == []
+
+
+def test_every_make_target_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^make ([a-z]+)", "\n".join(LINES), re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert targets and all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_every_file_in_the_tree_exists() -> None:
+    tree = README.split("## What is where")[1].split("```")[1]
+    sections = re.split(r"^(\S+/)", tree, flags=re.MULTILINE)[1:]
+    missing = []
+    for folder, text in zip(sections[::2], sections[1::2], strict=True):
+        names = re.findall(r"(?<![\w./*])([a-z_]+(?:\.py|/))", text)
+        missing += [folder + name for name in names if not (ROOT / folder / name).exists()]
+    assert missing == []
