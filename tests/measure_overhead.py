@@ -2,7 +2,7 @@
 
     python -m tests.measure_overhead --rate-hz 15 --steps 200
 
-Frames are 1280 x 720 from four cameras with a driver; streams and features have the size of the real model.
+Frames are 1280 x 720 from four cameras with a driver; streams, features and slots have the size of the `edge` model.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from codriver.engines import Arrays, Signature
 from codriver.manifest import Manifest, StreamSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
+from codriver.tasks import VIEWS
 from tests.tiny import tiny_manifest
 
 
@@ -41,8 +42,9 @@ class Idle:
 def full_size(manifest: Manifest) -> Manifest:
     def grown(stream: StreamSpec) -> StreamSpec:
         if stream.kind == "joints":
-            return replace(stream, feature=(64,))
-        return replace(stream, size=224, feature=(32, 14, 14))
+            return replace(stream, feature=(128,), slot=(96, 1, 1))
+        size_px, cells = (224, 14) if stream.name in VIEWS else (112, 7)
+        return replace(stream, size=size_px, feature=(32, cells, cells), slot=(96, 7, 7))
 
     return replace(manifest, streams=tuple(grown(stream) for stream in manifest.streams))
 

@@ -5,6 +5,7 @@ The graphs are random linear maps over all they are given: what is put in anothe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,15 +146,10 @@ def make_tiny_bundle(
     return out
 
 
-def _answers(manifest: Manifest, files: dict[str, bytes | Path], variant: VariantSpec, steps: list[Any]) -> Answers:
+def _answers(manifest: Manifest, files: Mapping[str, Any], variant: VariantSpec, steps: list[Any]) -> Answers:
     """What a variant says after the last step, before it is in any bundle."""
-    encoder, fuser = (
-        open_engine("onnxruntime", files[path], signature, threads=1)
-        for path, signature in (
-            (variant.encoder, manifest.encoder_signature),
-            (variant.fuser, manifest.fuser_signature),
-        )
-    )
+    encoder = open_engine("onnxruntime", files[variant.encoder], manifest.encoder_signature, threads=1)
+    fuser = open_engine("onnxruntime", files[variant.fuser], manifest.fuser_signature, threads=1)
     with Perceiver(Bundle(Path("unwritten"), manifest), variant, (encoder, fuser), "bgr") as perceiver:
         percept = [perceiver.step(*step) for step in steps][-1]
     return {name: result.probabilities for name, result in percept.tasks.items()}

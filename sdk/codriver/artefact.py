@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -42,12 +42,15 @@ def _version(package: str) -> str:
 def git_commit() -> str:
     """Commit of the checkout we run from, with `+changes` if files differ from it; `unknown` outside a checkout."""
     try:
-        run = lambda *args: subprocess.run(  # noqa: E731
-            ["git", *args], capture_output=True, text=True, timeout=10, check=True, cwd=Path(__file__).parent
-        ).stdout.strip()
-        return run("rev-parse", "--short=12", "HEAD") + ("+changes" if run("status", "--porcelain") else "")
+        return _git("rev-parse", "--short=12", "HEAD") + ("+changes" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=here)
+    return done.stdout.strip()
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -60,25 +63,68 @@ def whole_folder(out: Path, *, marker: str, replace: bool = True) -> Iterator[Pa
 
     An existing `out` is replaced only if it holds `marker`, so that a mistyped path never costs anybody a folder.
     """
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        if not (replace and (out / marker).is_file()):
-            raise ConfigError(f"{out} exists and holds no {marker}; give the path of a new or an empty folder")
+    with staged_folder(out, lambda there: _refuse_stranger(there, marker, replace)) as folder:
+        yield folder
+        assert (folder / marker).is_file(), f"{marker} was not written"
+
+
+def _refuse_stranger(out: Path, marker: str, replace: bool) -> None:
+    if not os.path.lexists(out) or (out.is_dir() and not out.is_symlink() and not any(out.iterdir())):
+        return
+    way_out = "give the path of a new or an empty folder"
+    if out.is_symlink() or not (out / marker).is_file():
+        raise ConfigError(f"{out} exists and is not a folder with {marker}; {way_out}")
+    if not replace:
+        raise ConfigError(f"{out} exists; {way_out}")
+
+
+@contextmanager
+def staged_folder(out: Path, refuse: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield a folder to fill; when the block ends well, it is on the disk and takes the name and the place of `out`.
+
+    refuse: called with `out` before the work and again after it; raises if what is there must not be replaced.
+    """
+    refuse(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        staging.chmod(0o755)
-        yield staging
-        sync_files(staging)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(staging, out)
+        yield folder
+        folder.chmod(0o755)                          # mkdtemp's 0700 would hide it from other users
+        _sync(folder)
+        refuse(out)
+        _move(folder, out)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def sync_files(folder: Path) -> None:
-    """fsync every file, so that a power cut after the rename finds them whole."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
+def _move(folder: Path, out: Path) -> None:
+    """Rename into place. What is there steps aside first and goes when the new one is there."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+    try:
+        if out.exists():
+            os.rename(out, aside / "old")
+        os.rename(folder, out)
+        _sync_folder(out.parent)
+    finally:
+        if not out.exists() and (aside / "old").exists():
+            os.rename(aside / "old", out)            # if this fails too, the old one stays aside
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Push all of it to the disk: a rename that survives a power cut must not point at lost bytes."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
                 os.fsync(file.fileno())
+        _sync_folder(Path(parent))
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":                           # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from codriver.artefact import staged_folder
 from codriver.bundle import SIGNATURE_NAME, Bundle, file_spec, walk
 from codriver.errors import BundleError
 from codriver.manifest import MANIFEST_NAME, Manifest
@@ -23,18 +22,9 @@ def new_bundle(out: str | os.PathLike[str]) -> Iterator[Path]:
 
     An older bundle at `out` is replaced; anything else there is refused before any work is done.
     """
-    out = Path(out)
-    _refuse_stranger(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with staged_folder(Path(out), _refuse_stranger) as folder:
         yield folder
         Bundle.open(folder)
-        _sync(folder)
-        _refuse_stranger(out)
-        _move(folder, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def seal(folder: Path, draft: Manifest) -> Manifest:
@@ -75,40 +65,3 @@ def _refuse_stranger(out: Path) -> None:
         raise BundleError(f"{out}: is there and is not a bundle ({error}); {way_out}") from error
     if found - listed:
         raise BundleError(f"{out}: {min(found - listed)} is no part of the bundle there; move it away first")
-
-
-def _move(folder: Path, out: Path) -> None:
-    """Rename into place. An old bundle steps aside first and goes when the new one is there."""
-    os.chmod(folder, 0o755)                          # mkdtemp's 0700 would hide the bundle from other users
-    old = None
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-        os.rename(out, old / out.name)
-    try:
-        os.rename(folder, out)
-    except OSError:
-        if old is not None:
-            os.rename(old / out.name, out)
-        raise
-    _sync_folder(out.parent)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Push all of it to the disk: a rename that survives a power cut must not point at lost bytes."""
-    for parent, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            with open(os.path.join(parent, name), "rb") as file:
-                os.fsync(file.fileno())
-        _sync_folder(Path(parent))
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":                           # elsewhere a folder cannot be opened
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

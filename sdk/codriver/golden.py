@@ -91,7 +91,7 @@ def _write_png(folder: Path, frame: NDArray[np.uint8]) -> str:
 
 
 def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
-    """Step through every golden clip of the perceiver's bundle and compare with its variant's answers, task by task.
+    """Step through every golden clip of the perceiver's bundle and compare with its variant's answers, by task.
 
     The perceiver is reset. A BundleError says if there is no golden vector, or no answer to one.
     """
@@ -116,8 +116,8 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
 
 def _of_variant(expected: Expected, variant: str, number: int) -> Answers:
     if variant not in expected:
-        there = ", ".join(expected)
-        raise BundleError(f"golden clip {number}: no answers of variant {variant}, only of {there}; build the bundle anew")
+        there = f"no answers of variant {variant}, only of {', '.join(expected)}"
+        raise BundleError(f"golden clip {number}: {there}; build the bundle anew")
     return expected[variant]
 
 
@@ -146,7 +146,7 @@ def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
 
 
 def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
-    """Each clip's steps, expected probabilities by variant and tolerance, all of it read through the bundle's checks."""
+    """Each clip's steps, expected probabilities and tolerance, all of it read through the bundle's checks."""
     path = bundle.manifest.golden
     if path is None:
         raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")

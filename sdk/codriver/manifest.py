@@ -64,7 +64,13 @@ class StreamSpec:
 
     def to_json(self) -> dict[str, Any]:
         size_key = "size_px" if self.kind == "image" else "points"
-        return {"name": self.name, "kind": self.kind, size_key: self.size, "feature": list(self.feature), "slot": list(self.slot)}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            size_key: self.size,
+            "feature": list(self.feature),
+            "slot": list(self.slot),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from codriver.window import Feature
 
 
 class EncoderInputs:
-    """One buffer per group of streams that share an encoder, a row per stream: frames, and features one slot earlier."""
+    """Buffers by group of streams that share an encoder, a row per stream: frames, and features one slot earlier."""
 
     def __init__(self, manifest: Manifest, color: str) -> None:
         self.arrays: Arrays = manifest.encoder_signature.zeros()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from codriver.perceiver import Perceiver
-from tests.tiny import make_tiny_bundle
+from tests.spies import Spy, spied
+from tests.tiny import make_tiny_bundle, tiny_manifest
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,31 @@ def own_bundle_path(bundle_path: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle_path, tmp_path / "own.bundle"))
 
 
-@pytest.fixture
-def perceiver(bundle_path: Path) -> Iterator[Perceiver]:
+@pytest.fixture(scope="session")
+def shared_perceiver(bundle_path: Path) -> Iterator[Perceiver]:
     with Perceiver.open(bundle_path, threads=1) as perceiver:
         yield perceiver
+
+
+@pytest.fixture
+def perceiver(shared_perceiver: Perceiver) -> Perceiver:
+    """Fresh but for `sequence`, which goes on from test to test. Not to be closed."""
+    shared_perceiver.reset()
+    return shared_perceiver
+
+
+@pytest.fixture(scope="session")
+def shared_spies() -> Iterator[tuple[Perceiver, Spy, Spy]]:
+    spies = spied(tiny_manifest())
+    with spies[0]:
+        yield spies
+
+
+@pytest.fixture
+def spies(shared_spies: tuple[Perceiver, Spy, Spy]) -> tuple[Perceiver, Spy, Spy]:
+    """A perceiver, and its encoder and fuser as they are seen from inside. Not to be closed."""
+    perceiver, *engines = shared_spies
+    perceiver.reset()
+    for spy in engines:
+        spy.forget()
+    return shared_spies

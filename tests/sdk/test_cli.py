@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "bench", "info", "verify")
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return make_tiny_bundle(tmp_path_factory.mktemp("cli") / "tiny.bundle")
+@pytest.fixture
+def bundle(bundle_path):
+    return bundle_path
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,10 @@ def test_run_writes_a_json_line_per_step_and_a_summary(bundle, clip, capsys):
 def test_run_writes_video_sheet_and_lines_that_fit_together(bundle, clip, tmp_path, capsys):
     view, sheet, lines = tmp_path / "v.mp4", tmp_path / "s.png", tmp_path / "p.jsonl"
     outputs = ("--view", view, "--sheet", sheet, "--out", lines)
-    assert run("run", bundle, "--source", clip, *outputs, "--limit", 5) == 0
-    assert cv2.VideoCapture(str(view)).get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert run("run", bundle, "--source", clip, *outputs, "--limit", 3) == 0
+    assert cv2.VideoCapture(str(view)).get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert cv2.imread(str(sheet)).shape == (1350, 1920, 3)
-    assert len(lines.read_text().splitlines()) == 5
+    assert len(lines.read_text().splitlines()) == 3
     assert len(list(tmp_path.iterdir())) == 3
     assert capsys.readouterr().out == ""
 
@@ -102,7 +102,7 @@ def test_an_instant_without_any_frame_is_skipped(bundle, tmp_path, capsys):
 def test_views_that_the_bundle_does_not_know_are_left_out_and_named(tmp_path, clip, capsys):
     bundle = make_tiny_bundle(tmp_path / "front.bundle", streams=("front",), golden=False)
     outputs = ("--sheet", tmp_path / "s.png", "--view", tmp_path / "v.mp4")
-    assert run("run", bundle, "--source", clip, *outputs) == 0
+    assert run("run", bundle, "--source", clip, *outputs, "--limit", 2) == 0
     assert "left: this bundle does not look at it; it has front" in capsys.readouterr().err
 
 
@@ -190,17 +190,15 @@ def test_verify_vouches_for_a_sound_bundle(bundle, capsys):
     assert result["ok"] and len(result["golden"]) == 4 and result["error"] == ""
 
 
-def test_verify_fails_a_bundle_of_which_a_byte_changed(tmp_path, capsys):
-    bundle = make_tiny_bundle(tmp_path / "tiny.bundle")
-    card = bundle / "card.md"
+def test_verify_fails_a_bundle_of_which_a_byte_changed(own_bundle_path, capsys):
+    card = own_bundle_path / "card.md"
     card.write_bytes(card.read_bytes()[:-1] + b"!")
-    assert run("verify", bundle) == 1
+    assert run("verify", own_bundle_path) == 1
     out = capsys.readouterr().out
     assert "card.md" in out and out.endswith("NOT verified\n")
 
 
-def test_verify_fails_a_bundle_that_answers_otherwise(tmp_path, capsys):
-    bundle = make_tiny_bundle(tmp_path / "tiny.bundle")
+def test_verify_fails_a_bundle_that_answers_otherwise(bundle, capsys):
     assert run("verify", bundle, "--engine", "fake") == 1
     assert "TOO FAR" in capsys.readouterr().out
 

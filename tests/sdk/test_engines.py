@@ -10,6 +10,7 @@ import pytest
 
 from codriver.engines import Arrays, Engine, Signature, Tensor, check_tensors, describe, open_engine
 from codriver.errors import BackendMissing, ConfigError, EngineError
+from codriver.tasks import GROUPS
 from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
 
 MANIFEST = tiny_manifest()
@@ -118,14 +119,28 @@ def test_two_slots_swapped_change_every_answer(engine_name: str, name: str) -> N
     assert all(not np.allclose(before[task], after[task], atol=1e-7) for task in before)
 
 
-def test_one_stream_does_not_leak_into_the_feature_of_another(engine_name: str) -> None:
+def changed_rows(engine_name: str, name: str, row: int) -> dict[str, list[int]]:
+    """The rows of each output of the encoder that change with this row of an input."""
     engine = open_engine(engine_name, ENCODER, MANIFEST.encoder_signature, threads=1)
     inputs = random_inputs(MANIFEST.encoder_signature)
-    before = engine.infer(inputs)
-    inputs["front"] = 255 - inputs["front"]
-    after = engine.infer(inputs)
+    first = engine.infer(inputs)
+    inputs[name][row] = (255 if inputs[name].dtype == np.uint8 else 1) - inputs[name][row]
+    second = engine.infer(inputs)
     engine.close()
-    assert [name for name in before if not np.array_equal(before[name], after[name])] == ["front_feature"]
+    rows = {output: (first[output] != second[output]).reshape(len(first[output]), -1).any(axis=1) for output in first}
+    return {output: np.flatnonzero(changed).tolist() for output, changed in rows.items() if changed.any()}
+
+
+@pytest.mark.parametrize(("group", "row"), [(g, row) for g, some in GROUPS.items() for row in range(len(some))])
+def test_a_frame_leaks_neither_into_another_group_nor_into_another_row(
+    engine_name: str, group: str, row: int
+) -> None:
+    assert changed_rows(engine_name, group, row) == {f"{group}_feature": [row], f"{group}_slot": [row]}
+
+
+@pytest.mark.parametrize(("group", "row"), [(g, row) for g, some in GROUPS.items() for row in range(len(some))])
+def test_a_feature_of_earlier_reaches_its_own_slot_alone(engine_name: str, group: str, row: int) -> None:
+    assert changed_rows(engine_name, f"{group}_before", row) == {f"{group}_slot": [row]}
 
 
 def test_bytes_that_are_no_graph_are_an_engine_error() -> None:

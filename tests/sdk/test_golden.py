@@ -18,7 +18,6 @@ from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
 from tests.tiny import GOLDEN_STEPS, tiny_files, tiny_manifest, tiny_steps
 
-
 DRAFT = tiny_manifest()
 FILES = tiny_files(DRAFT)
 PEACE = {"driver_emotion": {"Peace": 1.0}}

@@ -17,6 +17,8 @@ from codriver.errors import BundleError
 from codriver.manifest import Manifest
 from codriver.manifest_reader import parse_manifest
 from codriver.perceiver import Perceiver
+from codriver.tasks import GROUPS, STREAMS
+from tests.tiny import tiny_manifest
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -39,12 +41,36 @@ def test_the_id_is_the_name_and_a_hash_over_all_else(data: bytes) -> None:
 
 def test_signatures_follow_from_streams_tasks_and_context(data: bytes) -> None:
     manifest = parse_manifest(data)
-    assert manifest.encoder_signature.inputs["incar"] == Tensor("uint8", (1, 12, 12, 3))
-    assert manifest.encoder_signature.inputs["gesture"] == Tensor("float32", (1, 42, 3))
-    assert manifest.encoder_signature.outputs["incar_feature"] == Tensor("float32", (1, 2, 3, 3))
-    assert manifest.fuser_signature.inputs["gesture_feature"] == Tensor("float32", (1, 16, 5))
-    assert manifest.fuser_signature.inputs["mask"] == Tensor("float32", (1, 8, 16))
-    assert manifest.fuser_signature.outputs["driver_behavior"] == Tensor("float32", (1, 7))
+    encoder, fuser = manifest.encoder_signature, manifest.fuser_signature
+    assert list(encoder.inputs) == [*GROUPS, *(f"{group}_before" for group in GROUPS)]
+    assert list(encoder.outputs) == [f"{group}_{what}" for what in ("feature", "slot") for group in GROUPS]
+    assert encoder.inputs["outside"] == Tensor("uint8", (3, 12, 12, 3))
+    assert encoder.inputs["gesture"] == Tensor("float32", (1, 42, 3))
+    assert encoder.inputs["outside_before"] == encoder.outputs["outside_feature"] == Tensor("float32", (3, 2, 3, 3))
+    assert encoder.outputs["outside_slot"] == Tensor("float32", (3, 4, 2, 2))
+    assert list(fuser.inputs) == [*(f"{stream}_slot" for stream in STREAMS), "mask"]
+    assert fuser.inputs["left_slot"] == Tensor("float32", (1, 16, 4, 2, 2))
+    assert fuser.inputs["gesture_slot"] == Tensor("float32", (1, 16, 4, 1, 1))
+    assert fuser.inputs["mask"] == Tensor("float32", (1, 8, 16))
+    assert fuser.outputs["driver_behavior"] == Tensor("float32", (1, 7))
+
+
+@pytest.mark.parametrize(
+    ("streams", "groups"),
+    [
+        (("incar", "front"), {"incar": ("incar",), "outside": ("front",)}),
+        (("front", "right"), {"outside": ("front", "right")}),
+        (("incar", "left", "body"), {"incar": ("incar",), "outside": ("left",), "body": ("body",)}),
+    ],
+)
+def test_a_group_holds_those_of_its_members_that_are_there(
+    streams: tuple[str, ...], groups: dict[str, tuple[str, ...]]
+) -> None:
+    manifest = tiny_manifest(streams)
+    assert {group: tuple(m.name for m in members) for group, members in manifest.groups.items()} == groups
+    for group, members in groups.items():
+        assert manifest.encoder_signature.inputs[group].shape[0] == len(members)
+        assert manifest.encoder_signature.outputs[f"{group}_slot"].shape[0] == len(members)
 
 
 def put(*keys: Any) -> Change:
@@ -89,6 +115,11 @@ REFUSED: dict[str, tuple[Change, str]] = {
         lambda c: c["streams"][6].update(kind="image", size_px=c["streams"][6].pop("points")),
         "posture",
     ),
+    "no slot shape": (put("streams", 0, "slot", []), "stream incar has slot"),
+    "huge slot": (put("streams", 0, "slot", [1 << 40]), "stream incar has slot"),
+    "sizes differ in a group": (put("streams", 2, "size_px", 13), "front, left, right of group outside differ"),
+    "features differ in a group": (put("streams", 3, "feature", [9]), "of group outside differ in shape"),
+    "slots differ in a group": (put("streams", 1, "slot", [9]), "of group outside differ in shape"),
     "unknown stream": (put("streams", 0, "name", "roof"), "streams roof, front"),
     "streams out of order": (lambda c: c["streams"].reverse(), "expected, in order, of incar, front"),
     "no stream": (put("streams", []), "no stream is a view"),
@@ -165,7 +196,7 @@ def test_every_truncation_is_refused(data: bytes) -> None:
 
 def test_every_flipped_bit_is_refused(data: bytes) -> None:
     picker = random.Random(0)
-    for place in picker.sample(range(len(data)), 300):
+    for place in picker.sample(range(len(data)), 150):
         changed = bytearray(data)
         changed[place] ^= 1 << picker.randrange(8)
         with pytest.raises(BundleError, match=r"manifest\.json"):

@@ -39,14 +39,11 @@ def test_the_version_is_the_packages() -> None:
     assert declared is None or declared.group(1) == codriver.__version__
 
 
-def test_importing_loads_no_runtime_and_no_image_library() -> None:
-    loaded = run_python("import codriver; print(*sys.modules)").split()
+def test_importing_is_quick_beside_numpy_and_loads_no_runtime_and_no_image_library() -> None:
+    code = "import time, numpy; t = time.process_time(); import codriver; print(time.process_time() - t, *sys.modules)"
+    seconds, *loaded = run_python(code).split()
     assert not {"onnxruntime", "cv2", "openvino", "tensorrt", "importlib.metadata"} & set(loaded)
-
-
-def test_importing_is_quick_beside_numpy() -> None:
-    code = "import time, numpy; t = time.perf_counter(); import codriver; print(time.perf_counter() - t)"
-    assert min(float(run_python(code)) for _ in range(3)) < 0.15
+    assert float(seconds) < 0.3  # 0.07 on the slowest machine we have; of the processor, whatever else it does
 
 
 def test_everything_works_where_the_workshop_is_not_installed(bundle_path: Path) -> None:
@@ -62,9 +59,9 @@ for module in pkgutil.walk_packages(codriver.__path__, "codriver."):
 from codriver.golden import check_golden
 frame = np.zeros((48, 64, 3), np.uint8)
 for engine in ("auto", "fake"):
-    with codriver.Perceiver.open(sys.argv[1], engine) as perceiver:
+    with codriver.Perceiver.open(sys.argv[1], engine, 1) as perceiver:
         check_golden(perceiver)
-        for number in range(16):
+        for number in range(8):
             percept = perceiver.step(dict.fromkeys(codriver.tasks.VIEWS, frame), number / 5)
         assert percept.state == "ok", percept
 print("stepped")

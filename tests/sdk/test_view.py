@@ -78,7 +78,7 @@ def test_an_invalid_task_shows_no_bar_in_its_accent():
 def test_the_past_is_drawn_and_forgotten_when_a_new_clip_begins():
     view = LiveView()
     one = view.render(instant(0), percept(0))
-    for number in range(1, 30):
+    for number in range(1, 12):
         many = view.render(instant(number), percept(number))
     again = view.render(instant(0), percept(0))
     assert pixels(part(many, card(0)), accent(0)) > pixels(part(one, card(0)), accent(0)) + 50

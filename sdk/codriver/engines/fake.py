@@ -12,8 +12,8 @@ from codriver.errors import EngineError
 class FakeEngine:
     """Every output is a fixed pattern scaled by a weighted mean of the inputs it belongs to.
 
-    Row r of `<group>_feature` and `<group>_slot` depends on row r of that group's inputs alone; any other output depends on
-    all inputs. The weights differ from place to place, so an input in the wrong slot changes the answer.
+    Row r of `<group>_feature` and `<group>_slot` depends on row r of that group's inputs alone; any other output
+    depends on all inputs. The weights differ from place to place, so an input in the wrong slot changes the answer.
     """
 
     def __init__(self, signature: Signature) -> None:

@@ -1,0 +1,193 @@
+"""A folder is there as a whole or not at all, and says what made it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codriver import artefact
+from codriver.artefact import git_commit, provenance, sha256, whole_folder, write_json
+from codriver.errors import ConfigError
+
+MARKER = "meta.json"
+
+
+def fill(out: Path, **files: str) -> None:
+    """An artefact at `out` of these files beside its marker."""
+    with whole_folder(out, marker=MARKER) as folder:
+        write_json(folder / MARKER, {"schema": 1})
+        for name, text in files.items():
+            (folder / name).write_text(text)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Everything below a folder, hidden or not."""
+    return {str(p.relative_to(folder)): p.read_text() if p.is_file() else "folder" for p in folder.rglob("*")}
+
+
+def test_a_folder_appears_when_it_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "run"
+    with whole_folder(out, marker=MARKER) as folder:
+        assert not out.exists() and folder.parent == out.parent
+        write_json(folder / MARKER, {"schema": 1})
+        (folder / "parts").mkdir()
+    assert sorted(content(tmp_path)) == ["deep", "deep/run", "deep/run/meta.json", "deep/run/parts"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_failure_or_ctrl_c_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), whole_folder(tmp_path / "run", marker=MARKER) as folder:
+        write_json(folder / MARKER, {"schema": 1})
+        raise error
+    assert content(tmp_path) == {}
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_or_ctrl_c_leaves_the_older_folder_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
+    fill(tmp_path / "run", data="old")
+    before = content(tmp_path)
+    with pytest.raises(error), whole_folder(tmp_path / "run", marker=MARKER) as folder:
+        (folder / "data").write_text("new")
+        raise error
+    assert content(tmp_path) == before
+
+
+def test_a_replaced_folder_is_whole_and_holds_nothing_of_the_older_one(tmp_path: Path) -> None:
+    fill(tmp_path / "run", data="old", extra="old")
+    with whole_folder(tmp_path / "run", marker=MARKER) as folder:
+        write_json(folder / MARKER, {"schema": 1})
+        (folder / "data").write_text("new")
+        assert (tmp_path / "run" / "data").read_text() == "old"
+    assert set(content(tmp_path)) == {"run", "run/meta.json", "run/data"}
+    assert (tmp_path / "run" / "data").read_text() == "new"
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    fill(tmp_path / "run", data="new")
+    assert set(content(tmp_path)) == {"run", "run/meta.json", "run/data"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link to a run", "link to nothing"])
+def test_what_is_no_such_folder_is_refused_before_any_work(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "run"
+    if kind == "folder":
+        out.mkdir()
+        (out / "thesis.txt").write_text("mine")
+    elif kind == "file":
+        out.write_text("mine")
+    else:
+        if kind == "link to a run":
+            fill(tmp_path / "there")
+        out.symlink_to(tmp_path / "there", target_is_directory=True)
+    before = content(tmp_path)
+    with pytest.raises(ConfigError, match=r"run exists and is not a folder with meta\.json; give the path"):
+        with whole_folder(out, marker=MARKER):
+            raise AssertionError("the work began")
+    assert content(tmp_path) == before
+
+
+def test_an_older_folder_may_be_protected(tmp_path: Path) -> None:
+    fill(tmp_path / "run", data="old")
+    with pytest.raises(ConfigError, match="run exists; give the path of a new or an empty folder"):
+        with whole_folder(tmp_path / "run", marker=MARKER, replace=False):
+            raise AssertionError("the work began")
+
+
+def test_what_came_into_its_place_during_the_work_is_not_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(ConfigError, match="is not a folder with"), whole_folder(out, marker=MARKER) as folder:
+        write_json(folder / MARKER, {"schema": 1})
+        out.mkdir()
+        (out / "thesis.txt").write_text("mine")
+    assert content(tmp_path) == {"run": "folder", "run/thesis.txt": "mine"}
+
+
+def test_a_folder_without_its_marker_is_our_own_mistake(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"meta\.json was not written"):
+        with whole_folder(tmp_path / "run", marker=MARKER):
+            pass
+    assert content(tmp_path) == {}
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_last_move_that_fails_brings_the_older_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    fill(tmp_path / "run", data="old")
+    before, rename, failures = content(tmp_path), os.rename, [error]
+
+    def fail_once(source: Path, target: Path) -> None:
+        if target == tmp_path / "run" and failures:
+            raise failures.pop()
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_once)
+    with pytest.raises(type(error)):
+        fill(tmp_path / "run", data="new")
+    assert not failures and content(tmp_path) == before
+
+
+def test_an_older_folder_that_cannot_be_brought_back_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "run", data="old")
+    rename = os.rename
+
+    def fail(source: Path, target: Path) -> None:
+        if target == tmp_path / "run":
+            raise OSError("disk full")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OSError, match="disk full"):
+        fill(tmp_path / "run", data="new")
+    assert [path.read_text() for path in tmp_path.rglob("data")] == ["old"]
+
+
+# What made it
+
+
+def test_provenance_names_time_tools_commit_and_seed() -> None:
+    origin = provenance(("pytest", "no-such-package"), seed=7)
+    assert origin["created"].endswith("+00:00") and origin["seed"] == 7
+    assert set(origin["tools"]) == {"codriver", "numpy", "pytest", "no-such-package"}
+    assert origin["tools"]["pytest"] == pytest.__version__
+    assert origin["tools"]["no-such-package"] == "not installed"
+    assert origin["git_commit"] == git_commit()
+
+
+def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "sdk"
+    package.mkdir()
+    monkeypatch.setattr(artefact, "__file__", str(package / "artefact.py"))
+    assert git_commit() == "unknown"
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (("init", "-q"), (*who, "commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "first")):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    commit = git_commit()
+    assert len(commit) == 12 and int(commit, 16) >= 0
+    (package / "new.py").write_text("")
+    assert git_commit() == f"{commit}+changes"
+
+
+def test_the_commit_is_unknown_where_there_is_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert git_commit() == "unknown"
+
+
+def test_json_is_written_for_people_and_in_utf_8(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "Zoë", "values": [1, 2]})
+    data = (tmp_path / "a.json").read_bytes()
+    assert data.endswith(b"}\n") and "Zoë".encode() in data
+    assert json.loads(data) == {"name": "Zoë", "values": [1, 2]}
+
+
+def test_sha256_is_the_hexadecimal_one() -> None:
+    assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,0 +1,202 @@
+"""What the encoder is told of one slot earlier, which row it stands in, and how long anything is remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codriver.context import Context
+from codriver.perceiver import Perceiver
+from codriver.tasks import GROUP_OF, STREAMS
+from codriver.window import ContextConfig
+from tests.spies import Spy, spied
+from tests.tiny import tiny_manifest, tiny_steps
+
+Spies = tuple[Perceiver, Spy, Spy]
+CONFIG = ContextConfig()
+
+
+def run(perceiver: Perceiver, steps: list[Any]) -> None:
+    perceiver.reset()
+    for step in steps:
+        perceiver.step(*step)
+
+
+def at(times_s: list[float]) -> list[Any]:
+    """Random steps at these times."""
+    return [(frames, t, driver) for t, (frames, _, driver) in zip(times_s, tiny_steps(len(times_s)), strict=True)]
+
+
+def features(encoder: Spy, group: str) -> list[np.ndarray]:
+    """Of each step, the group's features: (n, *feature)."""
+    return [encoder.engine.infer(inputs)[f"{group}_feature"] for inputs in encoder.inputs]
+
+
+# One slot earlier
+
+
+@pytest.mark.parametrize(("rate_hz", "without", "back"), [(10, 1, 2), (15, 2, 3), (30, 3, 6)])
+@pytest.mark.parametrize("group", ["outside", "posture"])
+def test_before_is_the_feature_of_one_slot_earlier_at_any_rate(
+    spies: Spies, rate_hz: int, without: int, back: int, group: str
+) -> None:
+    """The first frames have none, the next ones have the very first, then it is `back` frames ago."""
+    perceiver, encoder, _ = spies
+    run(perceiver, tiny_steps(3 * back + 1, rate_hz=rate_hz))
+    made = features(encoder, group)
+    for number, inputs in enumerate(encoder.inputs):
+        expected = np.zeros_like(made[0]) if number < without else made[max(0, number - back)]
+        np.testing.assert_array_equal(inputs[f"{group}_before"], expected)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "nearest"),
+    [
+        ([0.0, 0.07, 0.13, 0.31], 2),
+        ([0.0, 0.07, 0.13, 0.25], 1),
+        ([0.0, 0.11, 0.2], 0),
+        ([0.0, 0.1], 0),
+        ([0.0, 0.3], 0),
+        ([0.0, 0.09], None),
+        ([0.0, 0.31], None),
+        ([0.0, 0.45, 0.5], None),
+    ],
+)
+def test_before_is_the_nearest_within_the_tolerance_or_zeros(
+    spies: Spies, times_s: list[float], nearest: int | None
+) -> None:
+    perceiver, encoder, _ = spies
+    run(perceiver, at(times_s))
+    made = features(encoder, "incar")
+    expected = np.zeros_like(made[0]) if nearest is None else made[nearest]
+    np.testing.assert_array_equal(encoder.inputs[-1]["incar_before"], expected)
+
+
+def test_after_reset_nothing_is_before(spies: Spies) -> None:
+    perceiver, encoder, _ = spies
+    run(perceiver, tiny_steps(3))
+    assert all(encoder.inputs[-1][f"{group}_before"].any() for group in perceiver.manifest.groups)
+    perceiver.reset()
+    perceiver.step(*tiny_steps(4)[3])
+    assert not any(encoder.inputs[-1][f"{group}_before"].any() for group in perceiver.manifest.groups)
+
+
+def without_left(step: Any) -> Any:
+    frames, t, driver = step
+    return {view: frame for view, frame in frames.items() if view != "left"}, t, driver
+
+
+def test_a_stream_that_was_away_one_slot_earlier_has_zeros_and_its_neighbours_have_not(spies: Spies) -> None:
+    perceiver, encoder, _ = spies
+    first, second, third = tiny_steps(3)
+    run(perceiver, [first, without_left(second), third])
+    assert encoder.inputs[-1]["outside_before"].any(axis=(1, 2, 3)).tolist() == [True, False, True]
+
+
+def test_a_stream_that_is_away_has_zeros_before_it(spies: Spies) -> None:
+    perceiver, encoder, fuser = spies
+    first, second, third = tiny_steps(3)
+    run(perceiver, [first, second, without_left(third)])
+    assert encoder.inputs[-1]["outside_before"].any(axis=(1, 2, 3)).tolist() == [True, False, True]
+    assert encoder.inputs[-1]["outside"].any(axis=(1, 2, 3)).tolist() == [True, False, True]
+    assert not fuser.inputs[-1]["left_slot"][0, -1].any()
+
+
+def test_before_and_the_slots_come_from_the_encoders_own_rows(spies: Spies) -> None:
+    perceiver, encoder, fuser = spies
+    run(perceiver, tiny_steps(2))
+    outputs = encoder.engine.infer(encoder.inputs[-1])
+    for group, members in perceiver.manifest.groups.items():
+        for row, stream in enumerate(members):
+            np.testing.assert_array_equal(fuser.inputs[-1][stream.slot_name][0, -1], outputs[f"{group}_slot"][row])
+
+
+# Rows of a group
+
+
+@pytest.mark.parametrize("view", ["incar", "front", "left", "right"])
+def test_a_view_leaks_into_no_other_stream(spies: Spies, view: str) -> None:
+    perceiver, _, fuser = spies
+    steps = [(frames, t, None) for frames, t, _ in tiny_steps(4)]
+    changed = [(frames | {view: 255 - frames[view]}, t, None) for frames, t, _ in steps]
+    seen = []
+    for some in (steps, changed):
+        run(perceiver, some)
+        seen.append(fuser.inputs[-1])
+    differ = [name for name in seen[0] if not np.array_equal(seen[0][name], seen[1][name])]
+    assert differ == [f"{view}_slot"]
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        ("incar", "front"),
+        ("front",),
+        ("left", "right"),
+        ("incar", "front", "right", "face"),
+        ("incar", "left", "posture", "gesture"),
+    ],
+)
+def test_a_bundle_may_hold_only_some_members_of_a_group(streams: tuple[str, ...]) -> None:
+    manifest = tiny_manifest(streams)
+    perceiver, encoder, fuser = spied(manifest)
+    with perceiver:
+        run(perceiver, tiny_steps(9, views=manifest.views))
+        assert fuser.inputs[-1]["mask"][0].sum(axis=1).tolist() == [9] * len(streams)
+        assert {name.removesuffix("_slot") for name in fuser.inputs[-1]} == {*streams, "mask"}
+        assert set(manifest.groups) == {GROUP_OF[stream] for stream in streams}
+        made = features(encoder, GROUP_OF[streams[-1]])
+        np.testing.assert_array_equal(encoder.inputs[-1][f"{GROUP_OF[streams[-1]]}_before"], made[-2])
+
+
+def test_a_member_sees_the_same_with_and_without_its_neighbours(spies: Spies) -> None:
+    """Its row moves, its picture and what is remembered of it do not."""
+    perceiver, whole, _ = spies
+    alone, part, _ = spied(tiny_manifest(("incar", "right")))
+    steps = tiny_steps(2)
+    run(perceiver, steps)
+    with alone:
+        run(alone, [({view: frames[view] for view in ("incar", "right")}, t, driver) for frames, t, driver in steps])
+    np.testing.assert_array_equal(part.inputs[-1]["outside"][0], whole.inputs[-1]["outside"][2])
+
+
+# Forgetting
+
+
+def test_features_are_kept_for_one_slot_and_slots_for_the_whole_context(spies: Spies) -> None:
+    perceiver, encoder, _ = spies
+    run(perceiver, tiny_steps(110, rate_hz=30))
+    for group in perceiver.manifest.groups:
+        assert 0.3 * 30 <= encoder.held(f"{group}_feature") <= 0.3 * 30 + 1
+        assert 3.1 * 30 <= encoder.held(f"{group}_slot") <= 3.1 * 30 + 1
+
+
+def test_features_of_a_camera_that_stays_away_are_forgotten_too(spies: Spies) -> None:
+    perceiver, encoder, _ = spies
+    run(perceiver, tiny_steps(5, rate_hz=10))
+    for number in range(5, 9):
+        frames = tiny_steps(1)[0][0]
+        perceiver.step({"incar": frames["incar"]}, number / 10)
+    assert encoder.held("outside_feature") == 0 < encoder.held("incar_feature")
+
+
+def test_reset_lets_go_of_everything(spies: Spies) -> None:
+    perceiver, encoder, _ = spies
+    run(perceiver, tiny_steps(4))
+    perceiver.reset()
+    assert encoder.held("outside_feature") == encoder.held("outside_slot") == 0
+
+
+def test_a_feature_is_found_up_to_slot_and_tolerance_and_not_later() -> None:
+    manifest = tiny_manifest()
+    context = Context(manifest)
+    by_stream = {stream.name: np.ones(stream.feature, np.float32) for stream in manifest.streams}
+    slots = {stream.name: np.ones(stream.slot, np.float32) for stream in manifest.streams}
+    context.remember(by_stream, slots, 5.0)
+    late_s = CONFIG.slot_s + CONFIG.tolerance_s
+    for stream in STREAMS:
+        assert context.before(stream, 5.0 + late_s) is by_stream[stream]
+        assert context.before(stream, 5.0 + late_s + 0.01) is None
+        assert context.before(stream, 5.0 + CONFIG.slot_s - CONFIG.tolerance_s - 0.01) is None

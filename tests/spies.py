@@ -1,0 +1,62 @@
+"""A perceiver with its graphs watched: what they are given, and what becomes of what they give."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codriver.bundle import Bundle
+from codriver.engines import Arrays, Engine, open_engine
+from codriver.errors import EngineError
+from codriver.manifest import Manifest
+from codriver.perceiver import Perceiver
+from tests.tiny import tiny_encoder, tiny_fuser
+
+
+class Spy:
+    """An engine that notes what it was given."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.forget()
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        if self.fails:
+            raise EngineError("device lost")
+        self.inputs.append({name: values.copy() for name, values in inputs.items()})
+        outputs = self.engine.infer(inputs)
+        self._given += [(name, weakref.ref(values)) for name, values in outputs.items()]
+        if self.spoil:
+            outputs[self.spoil][:] = np.nan
+        return outputs
+
+    def held(self, output: str) -> int:
+        """How many of the arrays that it gave under this name somebody still holds."""
+        return sum(name == output and kept() is not None for name, kept in self._given)
+
+    def forget(self) -> None:
+        """Be as new."""
+        self.inputs: list[Arrays] = []
+        self.spoil: str | None = None  # name of an output to fill with NaN
+        self.fails = False
+        self._given: list[tuple[str, weakref.ref[Any]]] = []
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def spied(manifest: Manifest) -> tuple[Perceiver, Spy, Spy]:
+    """A perceiver of the tiny graphs of a draft, and its encoder and fuser as they are seen from inside."""
+    graphs = (
+        (tiny_encoder(manifest), manifest.encoder_signature),
+        (tiny_fuser(manifest), manifest.fuser_signature),
+    )
+    encoder, fuser = (
+        Spy(open_engine("onnxruntime", graph.SerializeToString(), signature, threads=1))
+        for graph, signature in graphs
+    )
+    bundle = Bundle(Path("unwritten"), manifest)
+    return Perceiver(bundle, manifest.variants[0], (encoder, fuser), "bgr"), encoder, fuser
