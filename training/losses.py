@@ -29,7 +29,7 @@ class LossConfig:
     adaptive: bool = True  # False: every task weighs 1
     temperature: float = 2.0  # DWA's; higher is more even
     beta: float = 0.05  # of the decoupling term; 0 switches it off
-    auxiliary: float = 1.0  # of the slots' own guesses; 0 switches them off
+    auxiliary: float = 1.0  # of the streams' own guesses; 0 switches them off
     label_smoothing: float = 0.05
     class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced
 
@@ -66,15 +66,15 @@ class AFDLoss:
         return LossParts(total, losses.detach(), decoupling.detach())
 
     def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
-        """(tasks,) loss of the slots' own guesses, averaged over the slots that are there and the streams that guess."""
+        """(tasks,) loss of the streams' own guesses, averaged over the streams that are there and can know."""
+        here = mask.any(dim=2)  # (B, S)
         losses = []
         for k, task in enumerate(self.task_set.names):
-            parts = []
-            for index, stream in enumerate(STREAMS):
-                here = mask[:, index] > 0                                                      # (B, T)
-                if task in guesses[stream] and here.any():
-                    target = labels[:, k, None].expand_as(here)[here]
-                    parts.append(self._task_loss(guesses[stream][task][here], target, k))
+            parts = [
+                self._task_loss(guesses[stream][task][here[:, index]], labels[here[:, index], k], k)
+                for index, stream in enumerate(STREAMS)
+                if task in guesses[stream] and here[:, index].any()
+            ]
             losses.append(torch.stack(parts).mean() if parts else mask.new_zeros(()))
         return torch.stack(losses)
 
