@@ -18,9 +18,9 @@ Color = tuple[float, float, float]
 # Sky, houses and road have about one mean colour: how much sky a frame shows goes with where the car heads,
 # and vehicles hide road and houses, so neither may have a brightness or a hue of its own.
 SKIES: dict[str, tuple[float, Color, tuple[float, float], tuple[float, float]]] = {
-    "day": (1.0, (1.0, 1.0, 1.0), (85, 200), (-0.8, 0.9)),
+    "day": (1.0, (1.0, 1.0, 1.0), (85, 200), (-0.6, 0.7)),
     "overcast": (0.88, (1.03, 1.0, 0.97), (95, 195), (-0.2, 0.2)),
-    "dusk": (0.66, (0.86, 0.95, 1.08), (95, 190), (-0.9, 0.8)),
+    "dusk": (0.66, (0.86, 0.95, 1.08), (95, 190), (-0.55, 0.5)),
     "night": (0.42, (1.05, 0.97, 0.95), (90, 190), (-0.3, 0.3)),
 }
 BLUE = np.array([0.28, 0.0, -0.28])

@@ -84,45 +84,54 @@ def neutral(rng: np.random.Generator) -> Script:
     )
 
 
+# What a feeling adds to the resting face at full strength: curve of the script -> amount.
+EXPRESSIONS: dict[str, dict[str, float]] = {
+    "Peace": {},
+    "Happiness": {"corners": 1.0, "grin": 0.8, "lids": -0.22, "brow_out": 0.25},
+    "Anger": {
+        "brow_in": -1.0,
+        "brow_out": 0.3,
+        "frown": 1.0,
+        "lids": -0.2,
+        "press": 0.8,
+        "corners": -0.45,
+        "pitch": 3,
+    },
+    "Anxiety": {
+        "brow_in": 1.0,
+        "brow_out": -0.15,
+        "frown": 0.5,
+        "lids": 0.3,
+        "corners": -0.5,
+        "grin": 0.3,
+        "mouth": 0.12,
+    },
+    "Weariness": {
+        "lids": -0.42,
+        "brow_in": -0.05,
+        "brow_out": -0.6,
+        "corners": -0.25,
+        "mouth": 0.1,
+        "pitch": 4,
+        "gaze_y": 0.35,
+    },
+}
+BLINKS = {"Anxiety": (1.0, 0.25), "Weariness": (0.5, 0.8)}  # per second, and how long one takes, s
+CALM_BLINKS = (0.3, 0.3)
+
+
 def feel(script: Script, emotion: str, rng: np.random.Generator) -> None:
     """Put an emotion on the face: it swells and fades a little, as expressions do."""
-    blink_hz, blink_s = 0.3, 0.3
     strength = np.clip(rng.uniform(0.8, 1.1) + wander(rng, 0.1), 0.55, 1.2)
+    for name, amount in EXPRESSIONS[emotion].items():
+        setattr(script, name, getattr(script, name) + amount * strength)
     if emotion == "Happiness":
-        script.corners += 1.0 * strength
-        script.grin += 0.8 * strength
-        script.lids -= 0.22 * strength
-        script.brow_out += 0.25 * strength
         script.mouth += 0.28 * strength * ramp(rng.uniform(-1.5, 1.0), 0.6)
-    elif emotion == "Anger":
-        script.brow_in -= 1.0 * strength
-        script.brow_out += 0.3 * strength
-        script.frown += 1.0 * strength
-        script.lids -= 0.2 * strength
-        script.press += 0.8 * strength
-        script.corners -= 0.45 * strength
-        script.pitch += 3
     elif emotion == "Anxiety":
-        blink_hz, blink_s = 1.0, 0.25
-        script.brow_in += 1.0 * strength
-        script.brow_out -= 0.15 * strength
-        script.frown += 0.5 * strength
-        script.lids += 0.3 * strength
-        script.corners -= 0.5 * strength
-        script.grin += 0.3 * strength
-        script.mouth += 0.12 * strength
         script.gaze_x = np.clip(script.gaze_x + dart(rng, 3.0, 0.5), -1, 1)
-    elif emotion == "Weariness":
-        blink_hz, blink_s = 0.5, 0.8
-        script.lids -= 0.42 * strength
-        script.brow_in -= 0.05
-        script.brow_out -= 0.6 * strength
-        script.corners -= 0.25 * strength
-        script.mouth += 0.1 * strength
-        script.pitch += 4
-        script.gaze_y += 0.35
-        if rng.random() < 0.45:
-            yawn(script, bump(rng.uniform(0.6, 2.4), 2.2))
+    elif emotion == "Weariness" and rng.random() < 0.45:
+        yawn(script, bump(rng.uniform(0.6, 2.4), 2.2))
+    blink_hz, blink_s = BLINKS.get(emotion, CALM_BLINKS)
     script.lids *= 1 - pulses(poisson_times(rng, blink_hz), blink_s)
 
 

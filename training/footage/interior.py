@@ -82,6 +82,11 @@ def windows(pen: Pen, aspect: float, light: Light, trim: np.ndarray, rng: np.ran
             tone = light.lit(np.clip(rng.uniform(60, 200) + rng.normal(0, 18, 3), 0, 255))
             left, right = max(x0, x), min(x1, x + w)
             pen.shape(np.array([[left, top], [right, top], [right, 0.56], [left, 0.56]]), tone)
+    frames(pen, aspect, light, trim)
+
+
+def frames(pen: Pen, aspect: float, light: Light, trim: np.ndarray) -> None:
+    """Roof, pillars and doors around the panes."""
     roof = light.lit(np.clip(trim + 55, 0, 255))
     pen.shape(
         np.array(

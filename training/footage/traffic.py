@@ -194,11 +194,10 @@ def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.ra
     c, s = TURNS[heading]
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float32)
     body = shell(rng)
-    points = body.points @ turn.T
     colors = np.array([flat[part] if part in flat else paint * SHADES[part] for part in body.parts])
     shadow = np.array([part == "shadow" for part in body.parts])
     small = np.array([part in ("wheel", "head", "tail") for part in body.parts])
-    count = len(points)
+    points, count = body.points @ turn.T, len(body.parts)
     mesh.bodies.append(
         Frozen(
             points,
