@@ -5,7 +5,7 @@ PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= out
 CLIPS    ?= 900
-EPOCHS   ?= 12
+EPOCHS   ?= 18
 SEED     ?= 1
 RUN      := $(VENV)/bin/python
 READY    := $(VENV)/ready
@@ -32,6 +32,10 @@ demo:                       ## the whole line, on this machine: footage, trainin
 	@$(MAKE) show
 	@echo "== 7/7 validate: every test clip through the bundle, frame by frame"
 	@$(MAKE) validate
+	@echo "video    $(OUT)/demo.mp4"
+	@echo "picture  $(OUT)/demo.png"
+	@echo "answers  $(OUT)/percepts.jsonl, a line per step"
+	@echo "bundle   $(OUT)/demo.bundle: copy it to a device, pip install codriver there, codriver verify demo.bundle"
 
 install: $(READY)           ## virtual environment with all that the workshop needs
 
@@ -41,7 +45,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 data: $(READY)              ## synthetic footage
-	@test -f $(OUT)/data/dataset.json || $(RUN) -m training.synth $(OUT)/data --clips $(CLIPS) --seed $(SEED) --videos test
+	@test -f $(OUT)/data/dataset.json || $(RUN) -m training.synth $(OUT)/data --clips $(CLIPS) --seed $(SEED) --videos none
 
 train: $(READY)             ## full-precision run
 	@$(RUN) -m training.train --data $(OUT)/data --out $(OUT)/run --size demo --epochs $(EPOCHS)
@@ -52,8 +56,9 @@ quantize: $(READY)          ## INT8 graphs
 build: $(READY)             ## bundle for this processor
 	@$(RUN) -m targets.build $(OUT)/quantized --target x86-ort --out $(OUT)/demo.bundle
 
-show: $(READY)              ## video and picture of one test clip
-	@$(RUN) -m targets.showcase $(OUT)/demo.bundle --data $(OUT)/data --view $(OUT)/demo.mp4 --sheet $(OUT)/demo.png
+show: $(READY)              ## video and picture of the first test clip
+	@$(VENV)/bin/codriver run $(OUT)/demo.bundle --source $(OUT)/data/$$(sed -n '2s#/,.*##p' $(OUT)/data/testing.csv) \
+		--view $(OUT)/demo.mp4 --sheet $(OUT)/demo.png --out $(OUT)/percepts.jsonl
 
 validate: $(READY)          ## accuracy and latency on the test split
 	@$(RUN) -m targets.validate $(OUT)/demo.bundle --data $(OUT)/data --out $(OUT)/evidence.json

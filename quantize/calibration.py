@@ -33,9 +33,7 @@ def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
     labels: (clips, tasks). Each pick takes, at random, a clip of the class that has been picked least so far.
     """
     if count > len(labels):
-        raise ConfigError(
-            f"calibration asks for {count} clips, the training split holds {len(labels)}; ask for fewer"
-        )
+        raise ConfigError(f"calibration asks for {count} clips, the training split holds {len(labels)}; ask for fewer")
     rng = np.random.default_rng(seed)
     left = list(rng.permutation(len(labels)))
     cells = [(task, value) for task in range(labels.shape[1]) for value in np.unique(labels[:, task])]
@@ -86,10 +84,7 @@ def encoder_steps(model: UVM3TL, clips: Sequence[Clip], slots: Sequence[int]) ->
         if not clip.mask[:, wanted].all():
             continue
         now, earlier = (
-            {
-                g: torch.cat([torch.from_numpy(clip.frames[s][picked]) for s in members])
-                for g, members in GROUPS.items()
-            }
+            {g: torch.cat([torch.from_numpy(clip.frames[s][picked]) for s in members]) for g, members in GROUPS.items()}
             for picked in (list(slots), [slot - 1 for slot in slots])
         )
         yield (*now.values(), *model.encode(earlier).values())

@@ -42,7 +42,7 @@ def onnx_from_module(
 
 
 def store_weights_as_int8(model: onnx.ModelProto) -> int:
-    """Replace each float weight and its QuantizeLinear by the int8 weight; the DequantizeLinear stays. Returns how many.
+    """Replace each float weight and its QuantizeLinear by the int8 weight; DequantizeLinear stays. Returns how many.
 
     A quarter of the bytes, and the same numbers: the node is evaluated here with ONNX's own rounding, half to even.
     """

@@ -9,7 +9,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from training.model import UVM3TL
 
-
 FUSED_BY = {nn.Conv2d: fuse_conv_bn_eval, nn.Linear: fuse_linear_bn_eval}
 
 
@@ -28,7 +27,7 @@ def _fold_children(parent: nn.Module) -> None:
     before: tuple[str, nn.Module] = ("", parent)
     for name, child in list(parent.named_children()):
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-            assert type(before[1]) in FUSED_BY, f"{name} follows {before[0]!r}, which is no convolution and no linear layer"
+            assert type(before[1]) in FUSED_BY, f"{name} follows {before[0]!r}, no convolution or linear layer"
             setattr(parent, before[0], FUSED_BY[type(before[1])](before[1], child))
             setattr(parent, name, nn.Identity())
         before = (name, child)

@@ -34,9 +34,7 @@ def golden_steps(ref: ClipRef, model: UVM3TL) -> list[Step]:
     times_s = np.array(numbers) / RATE_HZ
     picked = [i for i in pick_slots(times_s, float(times_s[-1]), CONTEXT) if i >= 0][-STEPS:]
     if len(picked) < STEPS:
-        raise SourceError(
-            f"{ref.folder} fills {len(picked)} slots, golden vectors need {STEPS}; use a longer clip"
-        )
+        raise SourceError(f"{ref.folder} fills {len(picked)} slots, golden vectors need {STEPS}; use a longer clip")
     steps: list[Step] = []
     for index in picked:
         frames = frame_set(ref.folder, numbers[index])
@@ -65,9 +63,7 @@ def _moved(driver: Driver | None, scale: float) -> Driver | None:
         name: None if box is None else [float(x) * scale for x in box]
         for name, box in (("face_px", driver.face_px), ("body_px", driver.body_px))
     }
-    points = (
-        None if driver.keypoints is None else driver.keypoints * np.array([scale, scale, 1.0], np.float32)
-    )
+    points = None if driver.keypoints is None else driver.keypoints * np.array([scale, scale, 1.0], np.float32)
     return Driver(**boxes, keypoints=points)
 
 
@@ -90,7 +86,6 @@ def write_golden_clips(
         for dialect, encoder in encoders.items():
             answers = stepped_probabilities(encoder, fuser, clip, model.config, model.task_set.names)
             expected[dialect] = {
-                task.name: dict(zip(task.labels, answers[task.name], strict=True))
-                for task in model.task_set.tasks
+                task.name: dict(zip(task.labels, answers[task.name], strict=True)) for task in model.task_set.tasks
             }
         write_golden(folder, steps, expected, TOLERANCE)

@@ -1,10 +1,11 @@
-"""Post-training quantization of the encoder with NNCF. The fuser stays in floating point: it is 3 % of the work, and its
-softmax and gates are what INT8 hurts most (reference: int8.md 1.8 rule 9)."""
+"""Post-training quantization of the encoder with NNCF.
+
+The fuser stays in floating point: it is the smaller part, and INT8 hurts softmax and gates most (int8.md 1.8, rule 9).
+"""
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 
@@ -19,9 +20,7 @@ from quantize.scheme import Dialect
 os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
 
 
-def quantized_encoder(
-    encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]], dialect: Dialect
-) -> nn.Module:
+def quantized_encoder(encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]], dialect: Dialect) -> nn.Module:
     """The encoder with fake quantizers, calibrated. `encoder` is folded; `steps` are its inputs on real clips."""
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
@@ -32,7 +31,7 @@ def quantized_encoder(
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NNCF's own deprecations
-        model = nncf.quantize(
+        return nncf.quantize(
             encoder,
             nncf.Dataset(steps),
             preset=nncf.QuantizationPreset.MIXED,  # asymmetric activations: all 256 codes after a ReLU
@@ -43,23 +42,6 @@ def quantized_encoder(
                 overflow_fix=OverflowFix.ENABLE if dialect.weight_bits == 7 else OverflowFix.DISABLE,
             ),
         )
-    share_feature_ranges(model)
-    return model
-
-
-def share_feature_ranges(model: nn.Module) -> None:
-    """Quantize each `<group>_before` with the quantizer that made it as `<group>_feature`: the same codes, no new error.
-
-    NNCF leaves graph inputs alone, which would leave these convolutions in floating point.
-    """
-    from nncf.torch.function_hook.wrapper import get_hook_storage
-
-    storage = get_hook_storage(model)
-    hooks = dict(storage.named_hooks(remove_duplicate=False))
-    for name, quantizer in hooks.items():
-        made = re.fullmatch(r"post_hooks\.project/2/relu/(\d+)__0\.0", name)
-        if made:
-            storage.register_pre_function_hook(f"before/conv2d/{made[1]}", 0, quantizer)
 
 
 def quantizers(model: nn.Module) -> dict[str, nn.Module]:

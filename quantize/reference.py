@@ -17,16 +17,11 @@ def stepped_probabilities(
     encoder: nn.Module, fuser: nn.Module, clip: Clip, config: ModelConfig, tasks: Sequence[str]
 ) -> dict[str, list[float]]:
     """Probabilities after the clip's last slot, encoding one slot after another and remembering what each leaves."""
-    before = {
-        g: torch.zeros((len(members), *config.feature_shape(members[0]))) for g, members in GROUPS.items()
-    }
+    before = {g: torch.zeros((len(members), *config.feature_shape(members[0]))) for g, members in GROUPS.items()}
     context = {s: torch.zeros((1, config.slots, *config.slot_shape(s))) for s in STREAMS}
     mask = torch.from_numpy(clip.mask)[None]  # (1, S, T)
     for slot in range(config.slots):
-        frames = [
-            torch.stack([torch.from_numpy(clip.frames[s][slot]) for s in members])
-            for members in GROUPS.values()
-        ]
+        frames = [torch.stack([torch.from_numpy(clip.frames[s][slot]) for s in members]) for members in GROUPS.values()]
         outputs = encoder(*frames, *before.values())
         features, slots = (
             dict(zip(GROUPS, part, strict=True)) for part in (outputs[: len(GROUPS)], outputs[len(GROUPS) :])

@@ -62,10 +62,10 @@ def watch(bundle: str, where: str, file: Path | None) -> None:
         view = LiveView(views=perceiver.manifest.views)
         try:
             for at in source:
-                if at.frames:                    # without any frame there is nothing to step on
+                if at.frames:  # without any frame there is nothing to step on
                     out.add(view.render(at, perceiver.step(at.frames, t=at.t, driver=at.driver)))
         except (Stop, KeyboardInterrupt):
-            pass                                 # the file, if any, is finished all the same
+            pass  # the file, if any, is finished all the same
         for problem in source.problems:
             print(problem, file=sys.stderr)
 

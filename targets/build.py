@@ -56,9 +56,7 @@ def read_report(quantized: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise SourceError(f"{path} is not JSON: {error}; quantize the run again") from error
     if report.get("schema") != SCHEMA or report.get("kind") != "quantized":
-        raise SourceError(
-            f"{path}: schema {report.get('schema')!r}, expected {SCHEMA}; quantize the run again"
-        )
+        raise SourceError(f"{path}: schema {report.get('schema')!r}, expected {SCHEMA}; quantize the run again")
     return dict(report)
 
 
@@ -80,9 +78,7 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         tools=report["tools"] | origin["tools"],
         git_commit=origin["git_commit"],
         seed=report["seed"],
-        tasks=tuple(
-            TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks
-        ),
+        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
         streams=tuple(
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
             for stream in report["streams"]
@@ -121,17 +117,13 @@ def prove(folder: Path) -> None:
     features = cpu_features()
     for variant in manifest.variants:
         if not set(variant.requires) <= set(features):
-            sys.stderr.write(
-                f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n"
-            )
+            sys.stderr.write(f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n")
             continue
         with Perceiver.open(folder, variant=variant.name) as perceiver:
             differences = check_golden(perceiver)
         wrong = [d for d in differences if not d.ok]
         if wrong:
-            text = "; ".join(
-                f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong
-            )
+            text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong)
             raise GateError(f"{variant.name} fails its golden vectors: {text}")
         worst = max(d.max_abs for d in differences)
         sys.stderr.write(f"  {variant.name}: golden vectors hold, worst probability difference {worst:.4f}\n")
@@ -157,9 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"targets.build: {error}\n")
         return 2
     size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
-    sys.stdout.write(
-        manifest.to_json() if args.json else f"bundle: {args.out}  {manifest.id}  {size_mb:.1f} MB\n"
-    )
+    sys.stdout.write(manifest.to_json() if args.json else f"bundle: {args.out}  {manifest.id}  {size_mb:.1f} MB\n")
     return 0
 
 

@@ -34,8 +34,8 @@ INT8 accuracy through this very bundle: `python -m targets.validate BUNDLE --dat
 {limits}
 * The temporal aggregation, the widths and the loss are codriver's instantiation of UV-M3TL (arXiv 2602.01594); the
   paper's own are not public.
-* Inferring emotions at a workplace is restricted by law in some places (EU AI Act, Art. 5(1)(f)); a professional driver's
-  cab is one.
+* Inferring emotions at a workplace is restricted by law in some places (EU AI Act, Art. 5(1)(f)); a professional
+  driver's cab is one.
 """
 
 SYNTHETIC = """\

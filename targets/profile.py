@@ -30,9 +30,7 @@ def names() -> list[str]:
 def load_profile(name: str) -> Profile:
     path = FOLDER / f"{name}.toml"
     if not path.is_file():
-        raise ConfigError(
-            f"target {name!r} is not known; choose from {', '.join(names())}, or add {name}.toml there"
-        )
+        raise ConfigError(f"target {name!r} is not known; choose from {', '.join(names())}, or add {name}.toml there")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
@@ -44,11 +42,7 @@ def load_profile(name: str) -> Profile:
             f"profile {path.name}: unknown keys {extra}, missing keys {lacking}; expected {sorted(wanted)}"
         )
     if values["engine"] not in ENGINES:
-        raise ConfigError(
-            f"profile {path.name}: engine {values['engine']!r}; expected one of {', '.join(ENGINES)}"
-        )
+        raise ConfigError(f"profile {path.name}: engine {values['engine']!r}; expected one of {', '.join(ENGINES)}")
     if not values["dialects"] or not all(isinstance(dialect, str) for dialect in values["dialects"]):
         raise ConfigError(f"profile {path.name}: dialects must be a list of names, best first")
-    return Profile(
-        name=name, title=values["title"], engine=values["engine"], dialects=tuple(values["dialects"])
-    )
+    return Profile(name=name, title=values["title"], engine=values["engine"], dialects=tuple(values["dialects"]))

@@ -54,12 +54,9 @@ def validate(bundle: Path, data: Path) -> dict[str, Any]:
         "clips": len(refs),
         "same_clips_as_full_precision": same,
         "tasks": {
-            name: task_row(score, manifest.metrics["fp32"][name] if same else None)
-            for name, score in scores.items()
+            name: task_row(score, manifest.metrics["fp32"][name] if same else None) for name, score in scores.items()
         },
-        "latency_ms": {
-            stage: summarise_ms(values) | {"n": len(values)} for stage, values in latencies_ms.items()
-        },
+        "latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in latencies_ms.items()},
     }
 
 
@@ -86,21 +83,17 @@ def failures(evidence: Mapping[str, Any]) -> list[str]:
     found = []
     for name, row in evidence["tasks"].items():
         if row["fp32_accuracy"] is None:
-            found.append(
-                f"{name}: nothing to compare with, these are not the clips that full precision was scored on"
-            )
+            found.append(f"{name}: nothing to compare with, these are not the clips that full precision was scored on")
         elif row["fp32_accuracy"] - row["int8_accuracy"] > MAX_LOSS:
             loss = 100 * (row["fp32_accuracy"] - row["int8_accuracy"])
-            found.append(
-                f"{name}: INT8 loses {loss:.1f} points of accuracy, at most {100 * MAX_LOSS:.0f} are allowed"
-            )
+            found.append(f"{name}: INT8 loses {loss:.1f} points of accuracy, at most {100 * MAX_LOSS:.0f} are allowed")
     return found
 
 
 def page(evidence: Mapping[str, Any]) -> str:
     """The evidence for people."""
     lines = [
-        f"{evidence['clips']} held-out test clips, stepped frame by frame. FP32: torch. INT8: {evidence['variant']}, Perceiver.",
+        f"{evidence['clips']} held-out test clips, frame by frame. FP32: torch. INT8: Perceiver, {evidence['variant']}.",
         "",
         f"{'':20} {'accuracy %':^22}   {'macro-F1 %':^15}   {'majority':>8}",
         f"{'task':20} {'FP32':>6} {'INT8':>6} {'change':>8}   {'FP32':>7} {'INT8':>7}   {'class %':>8}",

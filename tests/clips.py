@@ -49,8 +49,12 @@ def pose(number: int) -> dict[str, object]:
 
 
 def write_annotation(root: Path, poses: list[object], **changes: object) -> None:
-    labels = {"emotion_label": "peace", "driver_behavior_label": "Normal Driving",
-              "scene_centric_context_label": "Smooth Traffic", "vehicle_based_context_label": "Forward"}
+    labels = {
+        "emotion_label": "peace",
+        "driver_behavior_label": "Normal Driving",
+        "scene_centric_context_label": "Smooth Traffic",
+        "vehicle_based_context_label": "Forward",
+    }
     (root / "annotation").mkdir(exist_ok=True)
     (root / "annotation" / "0001.json").write_text(json.dumps({"pose_list": poses, **labels, **changes}))
 
@@ -88,15 +92,25 @@ def instant(number: int = 0, views: tuple[str, ...] = VIEWS, driver: Driver | No
 
 
 def percept(
-    number: int = 0, *, winner: int = 1, invalid: tuple[str, ...] = (), lost: tuple[str, ...] = (),
-    late: tuple[str, ...] = (), state: str = "ok",
+    number: int = 0,
+    *,
+    winner: int = 1,
+    invalid: tuple[str, ...] = (),
+    lost: tuple[str, ...] = (),
+    late: tuple[str, ...] = (),
+    state: str = "ok",
 ) -> Percept:
     """What a step may answer: class `winner` of every task with 70 %, except of the invalid ones."""
     views = {view: ViewStatus(status="ok", age_s=0.0, reason="") for view in VIEWS}
     views |= {view: ViewStatus(status="lost", age_s=2.0, reason="no frame for 2.0 s") for view in lost}
     views |= {view: ViewStatus(status="late", age_s=0.4, reason="no frame in this step") for view in late}
     return Percept(
-        t=number / 15, sequence=number, state=state, views=views, context=1.0, model="tiny-0123456789ab",
+        t=number / 15,
+        sequence=number,
+        state=state,
+        views=views,
+        context=1.0,
+        model="tiny-0123456789ab",
         tasks={task.name: _result(task.labels, winner, task.name in invalid) for task in AIDE.tasks},
         latency_ms={"preprocess": 1.0, "encode": 5.0 + number % 3, "fuse": 2.0, "total": 8.0 + number % 3},
     )

@@ -55,8 +55,7 @@ def spied(manifest: Manifest) -> tuple[Perceiver, Spy, Spy]:
         (tiny_fuser(manifest), manifest.fuser_signature),
     )
     encoder, fuser = (
-        Spy(open_engine("onnxruntime", graph.SerializeToString(), signature, threads=1))
-        for graph, signature in graphs
+        Spy(open_engine("onnxruntime", graph.SerializeToString(), signature, threads=1)) for graph, signature in graphs
     )
     bundle = Bundle(Path("unwritten"), manifest)
     return Perceiver(bundle, manifest.variants[0], (encoder, fuser), "bgr"), encoder, fuser

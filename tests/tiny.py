@@ -24,7 +24,7 @@ from codriver.percept import Driver
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
-GOLDEN_STEPS = 8                     # half of the context: enough for valid answers
+GOLDEN_STEPS = 8  # half of the context: enough for valid answers
 DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
 
@@ -53,9 +53,7 @@ def _stream(name: str) -> StreamSpec:
 
 
 def _variant(name: str, *requires: str) -> VariantSpec:
-    return VariantSpec(
-        name=name, requires=requires, encoder=f"{name}/encoder.onnx", fuser=f"{name}/fuser.onnx"
-    )
+    return VariantSpec(name=name, requires=requires, encoder=f"{name}/encoder.onnx", fuser=f"{name}/fuser.onnx")
 
 
 def tiny_files(manifest: Manifest) -> dict[str, bytes]:
@@ -129,9 +127,7 @@ class _Graph:
         return model
 
 
-def make_tiny_bundle(
-    out: Path, streams: tuple[str, ...] = STREAMS, *, golden: bool = True, **changes: object
-) -> Path:
+def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: bool = True, **changes: object) -> Path:
     """Write a tiny bundle at `out`, with golden vectors that its own variants gave."""
     draft = tiny_manifest(streams, **changes)
     files: dict[str, bytes | Path] = dict(tiny_files(draft))

@@ -38,9 +38,7 @@ class AugmentConfig:
     mirror: float = 0.5  # share of clips seen in a mirror, left and right views and joints swapped with it
     gain: float = 0.25  # brightness factor varies by up to this, one draw per view and clip
     shift: float = 0.06  # framing moves by up to this share of the image, one draw per stream and clip
-    drop_view: float = (
-        0.08  # each camera is absent from a whole clip this often; the driver's streams go with incar
-    )
+    drop_view: float = 0.08  # each camera is absent from a whole clip this often; the driver's streams go with incar
     drop_crops: float = 0.1  # no face and body boxes
     drop_joints: float = 0.15  # no keypoints
     drop_slot: float = 0.05  # each slot is absent this often (dropped frames)
@@ -74,9 +72,7 @@ def mirror(
     return flipped, mask[[STREAMS.index(source[stream]) for stream in STREAMS]]
 
 
-def vary_pixels(
-    images: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig
-) -> NDArray[np.uint8]:
+def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.uint8]:
     """Brightness and framing, constant over the clip so that motion stays what it was. images: (T, H, W, 3)."""
     gain = 1.0 + rng.uniform(-config.gain, config.gain)
     table = np.clip(np.arange(256) * gain, 0, 255).astype(np.uint8)

@@ -43,9 +43,7 @@ def load_run(folder: Path) -> Run:
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
         if meta.get("schema") != SCHEMA or meta.get("kind") != "run":
-            raise SourceError(
-                f"{meta_path}: schema {meta.get('schema')!r}, expected {SCHEMA}; train the model again"
-            )
+            raise SourceError(f"{meta_path}: schema {meta.get('schema')!r}, expected {SCHEMA}; train the model again")
         model = UVM3TL(ModelConfig.from_dict(meta["model"]))
         model.load_state_dict(load_file(str(weights_path)))
     except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:

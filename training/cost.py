@@ -1,6 +1,6 @@
 """What a step costs: parameters and multiply-accumulates, counted by PyTorch's own counter.
 
-    python -m training.cost --size edge
+python -m training.cost --size edge
 """
 
 from __future__ import annotations

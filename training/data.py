@@ -42,9 +42,7 @@ def read_labels(ref: ClipRef, annotation: Annotation, task_set: TaskSet) -> NDAr
     for task in task_set.tasks:
         if task.name not in annotation.truth:
             said = "; ".join(annotation.problems) or f"{task.annotation_key} is missing"
-            raise SourceError(
-                f"{ref.annotation}: no label for {task.name}: {said}; expected {', '.join(task.labels)}"
-            )
+            raise SourceError(f"{ref.annotation}: no label for {task.name}: {said}; expected {', '.join(task.labels)}")
     return np.array([task.index(annotation.truth[task.name]) for task in task_set.tasks], dtype=np.int64)
 
 
@@ -98,8 +96,7 @@ def sizes_px(config: ModelConfig) -> dict[str, int]:
 def empty_context(config: ModelConfig) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
     """Zeros for every stream and slot, and a mask (S, T) that calls all of them absent."""
     frames: dict[str, NDArray[Any]] = {
-        s: np.zeros((config.slots, *config.input_shape(s)), np.float32 if s in JOINTS else np.uint8)
-        for s in STREAMS
+        s: np.zeros((config.slots, *config.input_shape(s)), np.float32 if s in JOINTS else np.uint8) for s in STREAMS
     }
     return frames, np.zeros((len(STREAMS), config.slots), np.float32)
 
@@ -129,6 +126,5 @@ def class_counts(clips: Sequence[Clip], task_set: TaskSet) -> dict[str, list[int
     """How often each class occurs, by task."""
     labels = np.stack([clip.labels for clip in clips])
     return {
-        task.name: np.bincount(labels[:, k], minlength=task.classes).tolist()
-        for k, task in enumerate(task_set.tasks)
+        task.name: np.bincount(labels[:, k], minlength=task.classes).tolist() for k, task in enumerate(task_set.tasks)
     }

@@ -48,9 +48,7 @@ def score(
         counts = class_counts[task.name] if class_counts else np.bincount(truth, minlength=task.classes)
         scores[task.name] = Scores(
             accuracy=float((truth == answer).mean()),
-            macro_f1=float(
-                f1_score(truth, answer, labels=np.unique(truth), average="macro", zero_division=0)
-            ),
+            macro_f1=float(f1_score(truth, answer, labels=np.unique(truth), average="macro", zero_division=0)),
             majority=float((truth == int(np.argmax(counts))).mean()),
         )
     return scores

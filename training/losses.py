@@ -46,9 +46,7 @@ class AFDLoss:
 
     def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: dict[str, list[int]]) -> None:
         self.task_set, self.config = task_set, config
-        self.class_weights = [
-            balanced_weights(class_counts[name], config.class_balance) for name in task_set.names
-        ]
+        self.class_weights = [balanced_weights(class_counts[name], config.class_balance) for name in task_set.names]
         self.history: list[list[float]] = []  # mean loss of each task, epoch by epoch
         self._sum, self._seen = torch.zeros(len(task_set.tasks)), 0
 
@@ -96,9 +94,7 @@ class AFDLoss:
         """One weight per task, their mean 1; constants for the gradient."""
         if not self.config.adaptive or len(self.history) < 2:
             return [1.0] * len(self.task_set.tasks)
-        rates = [
-            last / max(before, 1e-8) for last, before in zip(self.history[-1], self.history[-2], strict=True)
-        ]
+        rates = [last / max(before, 1e-8) for last, before in zip(self.history[-1], self.history[-2], strict=True)]
         top = max(rates)
         powers = [math.exp((rate - top) / self.config.temperature) for rate in rates]
         return [len(powers) * power / sum(powers) for power in powers]

@@ -13,10 +13,9 @@ B batch · S stream · T slot · C channel · G grid cells per side · D width o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -87,9 +86,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 SIZES = {
@@ -181,8 +178,7 @@ class UVM3TL(nn.Module):
             maps.append(aggregate(pooled[stream], present).expand(-1, -1, self.config.grid, self.config.grid))
         by_name = dict(zip(STREAMS, maps, strict=True))
         groups = [
-            sum_of([by_name[stream] for stream in members])
-            for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
+            sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
         ]
         return Fused(*self.dbscme(maps, *groups), self._guesses(pooled) if self.training else None)
 

@@ -41,15 +41,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write; must be empty or not exist")
     parser.add_argument("--clips", type=int, required=True, metavar="N", help="clips of 3 s, 1 to 9999")
-    parser.add_argument(
-        "--seed", type=int, required=True, metavar="S", help="everything drawn at random follows it"
-    )
-    parser.add_argument(
-        "--width", type=int, default=320, metavar="PX", help="frame width, even (default 320)"
-    )
-    parser.add_argument(
-        "--height", type=int, default=180, metavar="PX", help="frame height, even (default 180)"
-    )
+    parser.add_argument("--seed", type=int, required=True, metavar="S", help="everything drawn at random follows it")
+    parser.add_argument("--width", type=int, default=320, metavar="PX", help="frame width, even (default 320)")
+    parser.add_argument("--height", type=int, default=180, metavar="PX", help="frame height, even (default 180)")
     parser.add_argument("--jpeg-quality", type=int, default=90, metavar="Q", help="1 to 100 (default 90)")
     parser.add_argument(
         "--videos",
@@ -60,9 +54,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, default=2, metavar="W", help="processes (default 2); never changes a byte"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print dataset.json's content instead of a sentence"
-    )
+    parser.add_argument("--json", action="store_true", help="print dataset.json's content instead of a sentence")
     return parser.parse_args(arguments)
 
 
@@ -80,17 +72,11 @@ def check(args: argparse.Namespace) -> None:
         if not low <= value <= high:
             raise ConfigError(f"--{name.replace('_', '-')}: got {value}, expected {low} to {high}")
     if args.width % 2 or args.height % 2:
-        raise ConfigError(
-            f"--width, --height: got {args.width}x{args.height}, expected even numbers; MP4 needs them"
-        )
+        raise ConfigError(f"--width, --height: got {args.width}x{args.height}, expected even numbers; MP4 needs them")
     if not 1.4 <= args.width / args.height <= 2.4:
-        raise ConfigError(
-            f"--width, --height: got {args.width}x{args.height}, expected about 16:9, as AIDE's cameras"
-        )
+        raise ConfigError(f"--width, --height: got {args.width}x{args.height}, expected about 16:9, as AIDE's cameras")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise ConfigError(
-            f"{args.out} exists and is not an empty folder; name another one, or remove it first"
-        )
+        raise ConfigError(f"{args.out} exists and is not an empty folder; name another one, or remove it first")
 
 
 def jobs_for(args: argparse.Namespace, clips: Plan) -> list[Job]:
@@ -118,20 +104,14 @@ def write_all(jobs: list[Job], workers: int) -> Iterator[tuple[str, str]]:
 def write_lists(out: Path, clips: Plan) -> None:
     """AIDE's three CSVs; their header is literally 0,1."""
     for split in SPLITS:
-        rows = [
-            f"{ROOT}/{k:04d}/,{ROOT}/annotation/{k:04d}.json"
-            for k, (s, _) in enumerate(clips, 1)
-            if s == split
-        ]
+        rows = [f"{ROOT}/{k:04d}/,{ROOT}/annotation/{k:04d}.json" for k, (s, _) in enumerate(clips, 1) if s == split]
         (out / f"{split}.csv").write_text("\n".join(["0,1", *rows]) + "\n", encoding="utf-8", newline="\n")
 
 
 def git_commit() -> str | None:
     here = Path(__file__).parent
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     except OSError:  # no git on this machine
         return None
     return done.stdout.strip() or None
@@ -142,8 +122,7 @@ def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> d
     counts = {
         split: {
             task.name: {
-                label: Counter(row[task.name] for s, row in clips if s == split)[label]
-                for label in task.labels
+                label: Counter(row[task.name] for s, row in clips if s == split)[label] for label in task.labels
             }
             for task in AIDE.tasks
         }
@@ -155,9 +134,7 @@ def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> d
         "kind": "dataset",
         "generator": "training.synth",
         "seed": args.seed,
-        "arguments": {
-            name: getattr(args, name) for name in ("clips", "width", "height", "jpeg_quality", "videos")
-        },
+        "arguments": {name: getattr(args, name) for name in ("clips", "width", "height", "jpeg_quality", "videos")},
         "tools": {"python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__},
         "git_commit": git_commit(),
         "splits": {s: sum(split == s for split, _ in clips) for s in SPLITS},
@@ -178,9 +155,7 @@ def generate(args: argparse.Namespace) -> dict[str, object]:
         remove_partial(args.out)
     write_lists(args.out, clips)
     summary = describe(args, clips, hashes)
-    (args.out / "dataset.json").write_text(
-        json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n"
-    )
+    (args.out / "dataset.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
     return summary
 
 

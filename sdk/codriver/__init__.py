@@ -1,10 +1,10 @@
 """codriver: four cameras in, four answers out.
 
-    from codriver import Driver, Perceiver
+from codriver import Driver, Perceiver
 
-    with Perceiver.open("demo.bundle") as perceiver:
-        percept = perceiver.step({"incar": a, "front": b}, t=12.345)
-        print(percept.driver_behavior.label, percept.state)
+with Perceiver.open("demo.bundle") as perceiver:
+    percept = perceiver.step({"incar": a, "front": b}, t=12.345)
+    print(percept.driver_behavior.label, percept.state)
 """
 
 from codriver.errors import (

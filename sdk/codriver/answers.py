@@ -14,7 +14,7 @@ from codriver.manifest import Manifest, TaskSpec
 from codriver.percept import TaskResult, ViewStatus
 from codriver.window import ContextConfig
 
-LOST_S = 1.0         # a camera that is silent for longer counts as lost (reference/integration.md 4.2)
+LOST_S = 1.0  # a camera that is silent for longer counts as lost (reference/integration.md 4.2)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -36,9 +36,7 @@ def view_status(now_s: float, seen_s: float | None) -> ViewStatus:
     return ViewStatus(status="lost", age_s=age_s, reason=f"no frame for {age_s:.1f} s")
 
 
-def task_results(
-    manifest: Manifest, logits: Arrays, fresh: Mapping[str, bool], filled: int
-) -> dict[str, TaskResult]:
+def task_results(manifest: Manifest, logits: Arrays, fresh: Mapping[str, bool], filled: int) -> dict[str, TaskResult]:
     """Every task's answer, or why there is none.
 
     logits: (1, K) by task. fresh: whether a view fills the newest slot. filled: slots that hold any view.
@@ -74,7 +72,7 @@ def _invalid(reason: str) -> TaskResult:
 
 
 def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
-    probabilities = softmax(logits)                                          # (K,)
+    probabilities = softmax(logits)  # (K,)
     index = int(probabilities.argmax())
     return TaskResult(
         label=task.labels[index],

@@ -89,7 +89,7 @@ def staged_folder(out: Path, refuse: Callable[[Path], None]) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder
-        folder.chmod(0o755)                          # mkdtemp's 0700 would hide it from other users
+        folder.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
         _sync(folder)
         refuse(out)
         _move(folder, out)
@@ -107,7 +107,7 @@ def _move(folder: Path, out: Path) -> None:
         _sync_folder(out.parent)
     finally:
         if not out.exists() and (aside / "old").exists():
-            os.rename(aside / "old", out)            # if this fails too, the old one stays aside
+            os.rename(aside / "old", out)  # if this fails too, the old one stays aside
         shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -121,7 +121,7 @@ def _sync(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":                           # elsewhere a folder cannot be opened
+    if os.name != "posix":  # elsewhere a folder cannot be opened
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

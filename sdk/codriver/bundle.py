@@ -12,7 +12,7 @@ from pathlib import Path
 from codriver.errors import BundleError
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec
 
-SIGNATURE_NAME = "signature.json"            # signs manifest.json, so it cannot be listed there
+SIGNATURE_NAME = "signature.json"  # signs manifest.json, so it cannot be listed there
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _read_regular(path: Path, size: int) -> bytes:
     """Bytes of a plain file of this size. It follows no link, waits for no pipe and reads no more."""
     flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):            # not every system has all of them
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # not every system has all of them
         flags |= getattr(os, name, 0)
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:

@@ -19,7 +19,7 @@ DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. An error on purpose is one line on stderr, no traceback."""
     args = _parser().parse_args(arguments)
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")     # its warnings say less than our own messages do
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings say less than our own messages do
     try:
         return int(args.run(args))
     except CodriverError as error:

@@ -18,10 +18,10 @@ class Context:
 
     def __init__(self, manifest: Manifest) -> None:
         config = manifest.context
-        self.inputs: Arrays = manifest.fuser_signature.zeros()   # (1, T, *slot) per stream, mask (1, S, T)
-        self.seen_s: dict[str, float] = {}                       # stream -> time of its newest frame
+        self.inputs: Arrays = manifest.fuser_signature.zeros()  # (1, T, *slot) per stream, mask (1, S, T)
+        self.seen_s: dict[str, float] = {}  # stream -> time of its newest frame
         self._config = config
-        self._before = replace(config, slots=2)                  # reaches one slot back
+        self._before = replace(config, slots=2)  # reaches one slot back
         self._features = {s.name: Memory(self._before) for s in manifest.streams}
         self._slots = {s.name: Memory(config) for s in manifest.streams}
         self._buffers = {s.name: self.inputs[s.slot_name][0] for s in manifest.streams}
@@ -39,13 +39,13 @@ class Context:
 
     def recall(self, t: float) -> NDArray[np.bool_]:
         """Fill `inputs` with the context that ends at `t`; return which slots each stream fills: (S, T)."""
-        for memory in self._features.values():                   # of a stream that stays away too
+        for memory in self._features.values():  # of a stream that stays away too
             memory.forget_before(t - self._before.span_s)
         filled = []
         for name, memory in self._slots.items():
             memory.forget_before(t - self._config.span_s)
             filled.append(memory.fill(t, self._buffers[name]))
-        mask = np.stack(filled)                                  # (S, T)
+        mask = np.stack(filled)  # (S, T)
         self.inputs["mask"][0] = mask
         return mask
 

@@ -19,14 +19,12 @@ from codriver.preprocess import Image, check_box, check_frame, check_keypoints
 class Request:
     """One step's input, checked."""
 
-    frames: Mapping[str, Image]                      # view -> (H, W, 3) uint8
-    t: float                                         # capture time, seconds
-    driver: Driver | None                            # boxes of four numbers, keypoints (136, 3) float32
+    frames: Mapping[str, Image]  # view -> (H, W, 3) uint8
+    t: float  # capture time, seconds
+    driver: Driver | None  # boxes of four numbers, keypoints (136, 3) float32
 
 
-def check_step(
-    views: tuple[str, ...], last_t: float | None, frames: object, t: object, driver: object
-) -> Request:
+def check_step(views: tuple[str, ...], last_t: float | None, frames: object, t: object, driver: object) -> Request:
     """Check one step's input; a FrameError says what came, what was expected and what to do."""
     return Request(frames=check_frames(views, frames), t=check_time(last_t, t), driver=check_driver(driver))
 
@@ -59,7 +57,7 @@ def check_time(last_t: float | None, t: object) -> float:
         raise FrameError(f"t: got {type(t).__name__}, expected seconds; convert a datetime with .timestamp()")
     try:
         seconds = float(t)
-    except OverflowError:                            # a whole number beyond all floats
+    except OverflowError:  # a whole number beyond all floats
         seconds = math.inf
     if not math.isfinite(seconds):
         raise FrameError(f"t: got {seconds}, expected a finite capture time in seconds")

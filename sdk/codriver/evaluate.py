@@ -15,9 +15,9 @@ from codriver.manifest import TaskSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
 
-NO_ANSWER = -1                                       # prediction where an answer was invalid; counts as wrong
+NO_ANSWER = -1  # prediction where an answer was invalid; counts as wrong
 
-Labels = Mapping[str, "str | int"]                   # task -> class, by name or index; any of the tasks
+Labels = Mapping[str, "str | int"]  # task -> class, by name or index; any of the tasks
 Clip = tuple[Iterable[Step], Labels]
 
 
@@ -26,10 +26,10 @@ class TaskScore:
     """One task over all clips that are labelled for it: n of them."""
 
     task: str
-    classes: tuple[str, ...]                         # K names
-    labels: NDArray[np.int64]                        # (n,)
-    predictions: NDArray[np.int64]                   # (n,), NO_ANSWER where the answer was invalid
-    probabilities: NDArray[np.float64]               # (n, K), zeros where the answer was invalid
+    classes: tuple[str, ...]  # K names
+    labels: NDArray[np.int64]  # (n,)
+    predictions: NDArray[np.int64]  # (n,), NO_ANSWER where the answer was invalid
+    probabilities: NDArray[np.float64]  # (n, K), zeros where the answer was invalid
 
     @property
     def n(self) -> int:

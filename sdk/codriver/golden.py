@@ -26,9 +26,9 @@ SCHEMA = 1
 GOLDEN_NAME = "golden.json"
 
 Frames = Mapping[str, NDArray[np.uint8]]
-Step = tuple[Frames, float, "Driver | None"]         # as Perceiver.step takes: (H, W, 3) BGR, seconds, driver
-Answers = Mapping[str, Mapping[str, float]]          # task -> label -> probability
-Expected = Mapping[str, Answers]                     # by variant
+Step = tuple[Frames, float, "Driver | None"]  # as Perceiver.step takes: (H, W, 3) BGR, seconds, driver
+Answers = Mapping[str, Mapping[str, float]]  # task -> label -> probability
+Expected = Mapping[str, Answers]  # by variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,9 @@ class GoldenDifference:
     """How far one task strays from its golden answers, over all clips."""
 
     task: str
-    max_abs: float                                   # largest difference of any class's probability
+    max_abs: float  # largest difference of any class's probability
     tolerance: float
-    same_label: bool                                 # whether the likeliest class is always the expected one
+    same_label: bool  # whether the likeliest class is always the expected one
 
     @property
     def ok(self) -> bool:

@@ -26,8 +26,8 @@ class TaskSpec:
     """One question that the bundle answers."""
 
     name: str
-    labels: tuple[str, ...]              # in the order of the logits
-    needs_any: tuple[str, ...]           # views of which at least one must be fresh
+    labels: tuple[str, ...]  # in the order of the logits
+    needs_any: tuple[str, ...]  # views of which at least one must be fresh
     kind: str = "classification"
 
     def to_json(self) -> dict[str, Any]:
@@ -44,10 +44,10 @@ class StreamSpec:
     """One input of the encoder: an image (1, size_px, size_px, 3) uint8 or joints (1, points, 3) float32."""
 
     name: str
-    kind: str                            # "image" or "joints"
-    size: int                            # size_px of an image, points of joints
-    feature: tuple[int, ...]             # shape of one encoded frame, handed in again one slot later
-    slot: tuple[int, ...]                # shape of what the context remembers of one frame
+    kind: str  # "image" or "joints"
+    size: int  # size_px of an image, points of joints
+    feature: tuple[int, ...]  # shape of one encoded frame, handed in again one slot later
+    slot: tuple[int, ...]  # shape of what the context remembers of one frame
 
     @property
     def input(self) -> tuple[int, ...]:
@@ -77,9 +77,9 @@ class StreamSpec:
 class VariantSpec:
     """One pair of graphs, and what a machine must have to run it right."""
 
-    name: str                            # the dialect: ort-x86, ort-x86-7bit, ...
-    requires: tuple[str, ...]            # features of the processor, see cpu.py; () runs anywhere
-    encoder: str                         # paths in the bundle
+    name: str  # the dialect: ort-x86, ort-x86-7bit, ...
+    requires: tuple[str, ...]  # features of the processor, see cpu.py; () runs anywhere
+    encoder: str  # paths in the bundle
     fuser: str
 
     def to_json(self) -> dict[str, Any]:
@@ -106,18 +106,18 @@ class Manifest:
 
     name: str
     target: str
-    created: str                         # ISO 8601
-    tools: Mapping[str, str]             # name -> version
+    created: str  # ISO 8601
+    tools: Mapping[str, str]  # name -> version
     git_commit: str
     seed: int
     tasks: tuple[TaskSpec, ...]
-    streams: tuple[StreamSpec, ...]      # in the order of the fuser's mask
-    variants: tuple[VariantSpec, ...]    # best first
+    streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
+    variants: tuple[VariantSpec, ...]  # best first
     context: ContextConfig = field(default_factory=ContextConfig)
     task_set: str = "aide"
-    color: str = "bgr"                   # what the graphs take; frames may come in the other order
+    color: str = "bgr"  # what the graphs take; frames may come in the other order
     engine: str = "onnxruntime"
-    golden: str | None = None            # path of golden.json in the bundle
+    golden: str | None = None  # path of golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileSpec] = field(default_factory=dict)

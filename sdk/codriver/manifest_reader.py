@@ -66,7 +66,7 @@ def _untouched(manifest: Manifest, data: bytes) -> bool:
     """Whether these are the bytes that codriver would write: no key twice, no number spelled otherwise."""
     try:
         return manifest.to_json().encode() == data and manifest.with_id().id == manifest.id
-    except (ValueError, RecursionError):             # 1e999, or nested too deep
+    except (ValueError, RecursionError):  # 1e999, or nested too deep
         return False
 
 

@@ -13,9 +13,9 @@ from codriver.window import ContextConfig
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")
-MAX_FILE_BYTES = 2 << 30             # ONNX's own limit
+MAX_FILE_BYTES = 2 << 30  # ONNX's own limit
 MAX_SIZE_PX = 4096
-MAX_FEATURE = 1 << 22                # numbers in one encoded feature
+MAX_FEATURE = 1 << 22  # numbers in one encoded feature
 MAX_SLOTS = 256
 POINTS = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
 

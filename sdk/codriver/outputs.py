@@ -78,9 +78,7 @@ class _Mp4:
             size = (image.shape[1], image.shape[0])
             self._writer = cv2.VideoWriter(str(self._path), codec, self._rate_hz, size)
             if not self._writer.isOpened():
-                raise ConfigError(
-                    f"{self._path}: this OpenCV cannot write MP4 there; check the folder, or its build"
-                )
+                raise ConfigError(f"{self._path}: this OpenCV cannot write MP4 there; check the folder, or its build")
         self._writer.write(image)
 
     def close(self) -> None:

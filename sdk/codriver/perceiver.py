@@ -25,7 +25,7 @@ from codriver.streams import EncoderInputs
 
 COLORS = ("bgr", "rgb")
 STAGES = ("preprocess", "encode", "fuse")
-Engines = tuple[Engine, Engine]                      # encoder, fuser
+Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
 class Perceiver:
@@ -92,7 +92,7 @@ class Perceiver:
             times_s.append(time.perf_counter())
             self._remember(request.t, present)
             times_s.append(time.perf_counter())
-            mask = self._context.recall(request.t)                           # (S, T)
+            mask = self._context.recall(request.t)  # (S, T)
             logits = self._fuser.infer(self._context.inputs)
             check_finite("fuser", logits)
             times_s.append(time.perf_counter())

@@ -13,9 +13,9 @@ from codriver.percept import Driver
 from codriver.tasks import GESTURE_POINTS, JOINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
 
 Image = NDArray[np.uint8]
-Box = Sequence[float]            # x, y, width, height in pixels of the in-car frame
+Box = Sequence[float]  # x, y, width, height in pixels of the in-car frame
 
-MIN_BODY_PX = (10, 20)           # width, height below which AIDE's loader calls a box unusable (dataset.py)
+MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)
 
 
@@ -49,8 +49,8 @@ def resize(image: Image, size_px: int) -> Image:
     while height >= 2 * size_px or width >= 2 * size_px:
         rows, columns = (2 if side >= 2 * size_px else 1 for side in (height, width))
         height, width = height // rows, width // columns
-        whole = image[: height * rows, : width * columns]            # an odd last row or column goes
-        image = _interpolate(cv2, whole, width, height)              # at 2:1 this is the mean of the two
+        whole = image[: height * rows, : width * columns]  # an odd last row or column goes
+        image = _interpolate(cv2, whole, width, height)  # at 2:1 this is the mean of the two
     if (height, width) == (size_px, size_px):
         return np.ascontiguousarray(image)
     return _interpolate(cv2, image, size_px, size_px)

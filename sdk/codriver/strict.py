@@ -20,7 +20,7 @@ def is_plain_path(path: str) -> bool:
     return PATH.fullmatch(path) is not None
 
 
-MAX_NUMBER = 1e30                    # fits a float32; nothing that is measured here comes near
+MAX_NUMBER = 1e30  # fits a float32; nothing that is measured here comes near
 
 
 class Fields:

@@ -17,9 +17,9 @@ class Task:
 
     name: str
     labels: tuple[str, ...]
-    title: str                        # for people
-    annotation_key: str               # where the data set's JSON keeps the label
-    needs_any: tuple[str, ...]        # an answer is valid only while at least one of these views is fresh
+    title: str  # for people
+    annotation_key: str  # where the data set's JSON keeps the label
+    needs_any: tuple[str, ...]  # an answer is valid only while at least one of these views is fresh
     kind: str = "classification"
 
     @property
@@ -95,9 +95,9 @@ AIDE = TaskSet(
 TASK_SETS = {AIDE.name: AIDE}
 
 VIEWS = ("incar", "front", "left", "right")
-CROPS = ("face", "body")                             # cut out of the in-car view
-JOINTS = ("posture", "gesture")                      # 26 body points and 42 hand points of Halpe-136
-STREAMS = (*VIEWS, *CROPS, *JOINTS)                  # F_1..F_8
+CROPS = ("face", "body")  # cut out of the in-car view
+JOINTS = ("posture", "gesture")  # 26 body points and 42 hand points of Halpe-136
+STREAMS = (*VIEWS, *CROPS, *JOINTS)  # F_1..F_8
 
 # Streams that share an encoder run as one batch, in this order. The outside views look at the same world.
 GROUPS = {
@@ -108,9 +108,9 @@ GROUPS = {
     "posture": ("posture",),
     "gesture": ("gesture",),
 }
-VIEW_OF = {stream: stream if stream in VIEWS else "incar" for stream in STREAMS}    # where a stream is cut from
+VIEW_OF = {stream: stream if stream in VIEWS else "incar" for stream in STREAMS}  # where a stream is cut from
 GROUP_OF = {stream: group for group, members in GROUPS.items() for stream in members}
 
-KEYPOINTS = 136                                      # Halpe-136: x, y in pixels of the in-car frame, score
+KEYPOINTS = 136  # Halpe-136: x, y in pixels of the in-car frame, score
 POSTURE_POINTS = tuple(range(26))
 GESTURE_POINTS = tuple(range(94, 136))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-QUIET_S = 2.0                    # what is done by then needs no bar
+QUIET_S = 2.0  # what is done by then needs no bar
 WIDTH = 28
 
 
@@ -41,8 +41,8 @@ def table(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> lis
 class Progress:
     """A bar on stderr, from the second second on, and only on a terminal.
 
-        with Progress("clip 0001", total=45) as progress:
-            progress.step()
+    with Progress("clip 0001", total=45) as progress:
+        progress.step()
     """
 
     def __init__(self, what: str, total: int | None) -> None:

@@ -17,11 +17,11 @@ Feature = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class ContextConfig:
-    slots: int = 16              # instants that the model sees at once (T)
-    slot_s: float = 0.2          # between two instants; 16 slots reach 3 s back, as AIDE's clips do
-    tolerance_s: float = 0.1     # a feature further from its instant than this does not fill the slot
-    max_rate_hz: float = 60.0    # frames that come faster are still encoded, but not all are remembered
-    min_context: float = 0.5     # share of the slots that must hold a view before any answer is given
+    slots: int = 16  # instants that the model sees at once (T)
+    slot_s: float = 0.2  # between two instants; 16 slots reach 3 s back, as AIDE's clips do
+    tolerance_s: float = 0.1  # a feature further from its instant than this does not fill the slot
+    max_rate_hz: float = 60.0  # frames that come faster are still encoded, but not all are remembered
+    min_context: float = 0.5  # share of the slots that must hold a view before any answer is given
 
     @property
     def span_s(self) -> float:
@@ -34,10 +34,10 @@ def pick_slots(times_s: NDArray[np.float64], now_s: float, config: ContextConfig
     times_s: (N,) capture times in seconds, ascending. Returns (slots,).
     Fed with 45 frames at 15 Hz this picks 0, 2, 5, 8, ... 44: AIDE's own sampling.
     """
-    targets = now_s - config.slot_s * np.arange(config.slots - 1, -1, -1)          # (T,)
+    targets = now_s - config.slot_s * np.arange(config.slots - 1, -1, -1)  # (T,)
     if len(times_s) == 0:
         return np.full(config.slots, -1, dtype=np.int64)
-    distance = np.abs(targets[:, None] - times_s[None, :])                           # (T, N)
+    distance = np.abs(targets[:, None] - times_s[None, :])  # (T, N)
     nearest = distance.argmin(axis=1)
     near_enough = distance[np.arange(config.slots), nearest] <= config.tolerance_s + 1e-6
     return np.where(near_enough, nearest, -1)
@@ -55,7 +55,7 @@ class Memory:
         """Remember a feature of time `t_s`, which lies after every time remembered so far."""
         spacing_s = 1.0 / self.config.max_rate_hz - 1e-6
         if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
-            self._times_s.pop()                      # it was there as the newest only
+            self._times_s.pop()  # it was there as the newest only
             self._features.pop()
         self._times_s.append(t_s)
         self._features.append(feature)
@@ -71,7 +71,7 @@ class Memory:
         picked = pick_slots(np.array(self._times_s, dtype=np.float64), now_s, self.config)
         empty = np.zeros(out.shape[1:], dtype=out.dtype)
         chosen = [self._features[index] if index >= 0 else empty for index in picked]
-        np.concatenate(chosen, out=out.reshape(-1, *out.shape[2:]))          # one call copies them all
+        np.concatenate(chosen, out=out.reshape(-1, *out.shape[2:]))  # one call copies them all
         return picked >= 0
 
     def near(self, t_s: float) -> Feature | None:

@@ -24,7 +24,11 @@ def sample(name, *arguments, folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
     return subprocess.run(
         [sys.executable, str(ROOT / "samples" / name), *map(str, arguments)],
-        env=environment, cwd=folder, capture_output=True, text=True, timeout=60,
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 

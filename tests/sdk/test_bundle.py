@@ -39,9 +39,7 @@ def test_every_listed_file_reads_as_written(bundle_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", [0, -1])
-def test_a_flipped_bit_in_any_file_is_refused_with_its_name(
-    own_bundle_path: Path, name: str, place: int
-) -> None:
+def test_a_flipped_bit_in_any_file_is_refused_with_its_name(own_bundle_path: Path, name: str, place: int) -> None:
     flip(own_bundle_path / name, place)
     with pytest.raises(BundleError, match=f"{name}: changed, its sha256 is another; fetch the bundle anew"):
         Perceiver.open(own_bundle_path)
@@ -148,9 +146,7 @@ def test_only_listed_names_are_read(bundle_path: Path) -> None:
 @pytest.mark.parametrize(
     ("features", "name"), [({"x86", "vnni"}, "ort-x86"), ({"x86"}, "ort-x86-7bit"), (set(), "ort-x86-7bit")]
 )
-def test_full_range_weights_are_for_machines_with_vnni(
-    bundle_path: Path, features: set[str], name: str
-) -> None:
+def test_full_range_weights_are_for_machines_with_vnni(bundle_path: Path, features: set[str], name: str) -> None:
     assert Bundle.open(bundle_path).choose_variant(features).name == name
 
 

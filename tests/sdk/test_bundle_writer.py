@@ -145,9 +145,7 @@ def test_everything_is_on_the_disk_before_the_bundle_has_its_name(
     assert events[moved + 1 :] == [str(tmp_path)]
 
 
-def test_a_failed_last_move_brings_the_older_bundle_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_last_move_brings_the_older_bundle_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = write_bundle(tmp_path / "b", DRAFT, CONTENT)
     rename = os.rename
 

@@ -113,14 +113,17 @@ def test_run_reads_videos(bundle, tmp_path, capsys):
     assert [percept["views"]["front"]["status"] for percept in percepts] == ["ok"] * 4
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (("--source", "nowhere"), "there is nothing at nowhere"),
-    (("--source", "incar=no.mp4"), "there is no file no.mp4"),
-    (("--source", "CLIP", "--view", "nowhere/v.mp4"), "there is no folder"),
-    (("--source", "CLIP", "--view", "v.avi"), "expected .mp4"),
-    (("--source", "CLIP", "--engine", "abacus"), "engine 'abacus'"),
-    (("--source", "CLIP", "--variant", "abacus"), "no variant 'abacus'"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--source", "nowhere"), "there is nothing at nowhere"),
+        (("--source", "incar=no.mp4"), "there is no file no.mp4"),
+        (("--source", "CLIP", "--view", "nowhere/v.mp4"), "there is no folder"),
+        (("--source", "CLIP", "--view", "v.avi"), "expected .mp4"),
+        (("--source", "CLIP", "--engine", "abacus"), "engine 'abacus'"),
+        (("--source", "CLIP", "--variant", "abacus"), "no variant 'abacus'"),
+    ],
+)
 def test_wrong_use_is_one_line_on_stderr_and_code_2(bundle, clip, arguments, says, capsys):
     assert run("run", bundle, *(clip if argument == "CLIP" else argument for argument in arguments)) == 2
     out, err = capsys.readouterr()
@@ -134,10 +137,18 @@ def test_a_bundle_that_is_not_there_is_wrong_use(name, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [
-    (), ("fly",), ("bench",), ("bench", "b", "--size", "big"), ("bench", "b", "--steps", "0"),
-    ("run", "b"), ("run", "b", "--source", "x", "--limit", "-1"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("fly",),
+        ("bench",),
+        ("bench", "b", "--size", "big"),
+        ("bench", "b", "--steps", "0"),
+        ("run", "b"),
+        ("run", "b", "--source", "x", "--limit", "-1"),
+    ],
+)
 def test_arguments_that_cannot_be_meant_are_wrong_use(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(*arguments)

@@ -51,9 +51,7 @@ def engine(engine_name: str, signature_and_graph: tuple[Signature, bytes]) -> It
     engine.close()
 
 
-def test_outputs_have_the_names_types_and_shapes_of_the_signature(
-    engine: Engine, signature: Signature
-) -> None:
+def test_outputs_have_the_names_types_and_shapes_of_the_signature(engine: Engine, signature: Signature) -> None:
     outputs = engine.infer(random_inputs(signature))
     assert describe(outputs) == dict(signature.outputs)
     assert all(np.isfinite(values).all() for values in outputs.values())
@@ -132,9 +130,7 @@ def changed_rows(engine_name: str, name: str, row: int) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize(("group", "row"), [(g, row) for g, some in GROUPS.items() for row in range(len(some))])
-def test_a_frame_leaks_neither_into_another_group_nor_into_another_row(
-    engine_name: str, group: str, row: int
-) -> None:
+def test_a_frame_leaks_neither_into_another_group_nor_into_another_row(engine_name: str, group: str, row: int) -> None:
     assert changed_rows(engine_name, group, row) == {f"{group}_feature": [row], f"{group}_slot": [row]}
 
 

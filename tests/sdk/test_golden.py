@@ -123,9 +123,7 @@ def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
         ({"schema": 1}, "'clips' is missing"),
     ],
 )
-def test_golden_vectors_that_cannot_be_meant_are_refused(
-    tmp_path: Path, content: dict[str, Any], message: str
-) -> None:
+def test_golden_vectors_that_cannot_be_meant_are_refused(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     with pytest.raises(BundleError, match=message):
         list(read_golden(Bundle.open(bundle_with_golden(tmp_path / "b", content))))
 

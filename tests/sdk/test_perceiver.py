@@ -132,12 +132,8 @@ def test_without_the_in_car_view_the_driver_has_no_answer_and_the_road_has(perce
     assert percept.traffic_context.valid and percept.vehicle_behavior.valid
 
 
-@pytest.mark.parametrize(
-    "missing", [(), ("left",), ("left", "right"), ("front", "left", "right"), ("incar",)]
-)
-def test_a_task_is_valid_while_one_view_that_it_needs_is_fresh(
-    perceiver: Perceiver, missing: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("missing", [(), ("left",), ("left", "right"), ("front", "left", "right"), ("incar",)])
+def test_a_task_is_valid_while_one_view_that_it_needs_is_fresh(perceiver: Perceiver, missing: tuple[str, ...]) -> None:
     steps = tiny_steps(20)
     for number in range(18, 20):
         steps = without(steps, number, *missing)
@@ -312,18 +308,14 @@ def test_warming_up_in_between_changes_nothing(perceiver: Perceiver) -> None:
     assert answers(percept) == expected
 
 
-def test_rgb_frames_give_the_answers_of_the_same_frames_in_bgr(
-    bundle_path: Path, perceiver: Perceiver
-) -> None:
+def test_rgb_frames_give_the_answers_of_the_same_frames_in_bgr(bundle_path: Path, perceiver: Perceiver) -> None:
     steps = tiny_steps(12)
     swapped = [({v: f[..., ::-1] for v, f in frames.items()}, t, driver) for frames, t, driver in steps]
     with Perceiver.open(bundle_path, threads=1, color="rgb") as rgb:
         assert answers(run(rgb, swapped)) == answers(run(perceiver, steps))
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 3), (12, 12, 3), (3, 2000, 3), (720, 1280, 3), (2000, 3, 3), (37, 53, 3)]
-)
+@pytest.mark.parametrize("shape", [(1, 1, 3), (12, 12, 3), (3, 2000, 3), (720, 1280, 3), (2000, 3, 3), (37, 53, 3)])
 def test_frames_of_any_size_are_fine(perceiver: Perceiver, shape: tuple[int, ...]) -> None:
     frames = {view: np.full(shape, 128, np.uint8) for view in VIEWS}
     assert perceiver.step(frames, 0.0).context == 1 / 16
@@ -332,10 +324,7 @@ def test_frames_of_any_size_are_fine(perceiver: Perceiver, shape: tuple[int, ...
 def test_frames_that_are_views_of_larger_arrays_are_fine(perceiver: Perceiver) -> None:
     steps = tiny_steps(16)
     expected = answers(run(perceiver, steps))
-    wide = [
-        ({v: np.repeat(f, 2, axis=1)[:, ::2] for v, f in frames.items()}, t, driver)
-        for frames, t, driver in steps
-    ]
+    wide = [({v: np.repeat(f, 2, axis=1)[:, ::2] for v, f in frames.items()}, t, driver) for frames, t, driver in steps]
     assert answers(run(perceiver, wide)) == expected
 
 
@@ -489,9 +478,7 @@ def test_numpy_numbers_are_times(perceiver: Perceiver) -> None:
 
 
 @pytest.mark.parametrize("place", ["encoder", "fuser"])
-def test_an_engine_that_gives_nan_is_an_error_and_not_an_answer(
-    spies: tuple[Perceiver, Spy, Spy], place: str
-) -> None:
+def test_an_engine_that_gives_nan_is_an_error_and_not_an_answer(spies: tuple[Perceiver, Spy, Spy], place: str) -> None:
     perceiver, encoder, fuser = spies
     run(perceiver, tiny_steps(10))
     spy, output = (encoder, "incar_feature") if place == "encoder" else (fuser, "driver_emotion")

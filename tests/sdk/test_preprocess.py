@@ -10,9 +10,7 @@ from codriver.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize
 RANDOM = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(
-    "shape", [(1080, 1920), (720, 1280), (721, 1283), (224, 224), (100, 90), (1, 1), (5000, 7)]
-)
+@pytest.mark.parametrize("shape", [(1080, 1920), (720, 1280), (721, 1283), (224, 224), (100, 90), (1, 1), (5000, 7)])
 def test_any_size_becomes_a_square_of_the_asked_size(shape: tuple[int, int]) -> None:
     image = RANDOM.integers(0, 256, (*shape, 3), np.uint8)
     square = resize(image, 224)

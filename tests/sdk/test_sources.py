@@ -51,9 +51,17 @@ def test_a_label_that_is_no_class_is_a_problem_and_no_truth(tmp_path):
     assert "emotion_label is 'bored'" in source.problems[0]
 
 
-@pytest.mark.parametrize("entry", [{}, {"imgname": "0.jpg", "result": []}, {"imgname": "0.jpg"}, 7,
-                                   {"imgname": "0.jpg", "result": [{"keypoints": [1, 2, 3]}]},
-                                   {"imgname": "0.jpg", "result": [{"bbox": [1, 2, float("nan"), 4]}]}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"imgname": "0.jpg", "result": []},
+        {"imgname": "0.jpg"},
+        7,
+        {"imgname": "0.jpg", "result": [{"keypoints": [1, 2, 3]}]},
+        {"imgname": "0.jpg", "result": [{"bbox": [1, 2, float("nan"), 4]}]},
+    ],
+)
 def test_a_driver_that_cannot_be_read_is_a_problem_and_the_clip_goes_on(tmp_path, entry):
     clip = make_clip(tmp_path, frames=2)
     write_annotation(tmp_path, [entry, pose(1)])
@@ -141,15 +149,18 @@ def test_a_file_that_is_no_video_is_refused_by_name(tmp_path):
         open_source(f"incar={tmp_path / 'b.mp4'}")
 
 
-@pytest.mark.parametrize(("text", "error", "says"), [
-    ("", ConfigError, "got nothing"),
-    ("nowhere", SourceError, "there is nothing at nowhere"),
-    ("cabin=0", ConfigError, "'cabin' is not a view"),
-    ("incar=0,incar=1", ConfigError, "came twice"),
-    ("incar=0,front=a.mp4", ConfigError, "mixes cameras and files"),
-    ("incar=", ConfigError, "is not VIEW=WHERE"),
-    ("incar=0,1", ConfigError, "'1' is not VIEW=WHERE"),
-])
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("", ConfigError, "got nothing"),
+        ("nowhere", SourceError, "there is nothing at nowhere"),
+        ("cabin=0", ConfigError, "'cabin' is not a view"),
+        ("incar=0,incar=1", ConfigError, "came twice"),
+        ("incar=0,front=a.mp4", ConfigError, "mixes cameras and files"),
+        ("incar=", ConfigError, "is not VIEW=WHERE"),
+        ("incar=0,1", ConfigError, "'1' is not VIEW=WHERE"),
+    ],
+)
 def test_a_source_that_cannot_be_meant_is_refused(text, error, says):
     with pytest.raises(error, match=says):
         open_source(text)

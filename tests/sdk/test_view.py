@@ -71,7 +71,7 @@ def test_each_answer_is_written_in_its_card_and_marked_in_its_accent(index):
 def test_an_invalid_task_shows_no_bar_in_its_accent():
     name = AIDE.names[2]
     image = LiveView().render(instant(), percept(invalid=(name,)))
-    assert pixels(part(image, card(2)), accent(2)) < 100          # its title alone
+    assert pixels(part(image, card(2)), accent(2)) < 100  # its title alone
     assert pixels(part(image, card(1)), accent(1)) > 200
 
 
@@ -94,11 +94,16 @@ def test_a_driver_is_drawn_inside_the_in_car_tile_only():
     assert (plain == drawn).all()
 
 
-@pytest.mark.parametrize("driver", [
-    Driver(face_px=(np.nan, 1, 2, 3)), Driver(body_px=(5, 5, -10, 0)), Driver(face_px=(1e9, 1e9, 1, 1)),
-    Driver(keypoints=np.full((136, 3), np.inf, np.float32)),
-    Driver(keypoints=np.full((136, 3), 1e6, np.float32)),
-])
+@pytest.mark.parametrize(
+    "driver",
+    [
+        Driver(face_px=(np.nan, 1, 2, 3)),
+        Driver(body_px=(5, 5, -10, 0)),
+        Driver(face_px=(1e9, 1e9, 1, 1)),
+        Driver(keypoints=np.full((136, 3), np.inf, np.float32)),
+        Driver(keypoints=np.full((136, 3), 1e6, np.float32)),
+    ],
+)
 def test_a_strange_driver_does_not_stop_the_drawing(driver):
     LiveView().render(instant(driver=driver), percept())
 

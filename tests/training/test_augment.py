@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.sources.split import read_split  # noqa: E402
-from codriver.tasks import AIDE, STREAMS, VIEWS  # noqa: E402
-from training.augment import AugmentConfig, augment, drop, mirror, vary_pixels  # noqa: E402
-from training.data import Clip, load_clip  # noqa: E402
-from training.model import SIZES  # noqa: E402
+from codriver.sources.split import read_split
+from codriver.tasks import AIDE, STREAMS, VIEWS
+from training.augment import AugmentConfig, augment, drop, mirror, vary_pixels
+from training.data import Clip, load_clip
+from training.model import SIZES
 
 pytestmark = pytest.mark.torch
 

@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.errors import CodriverError, SourceError  # noqa: E402
-from codriver.preprocess import resize  # noqa: E402
-from codriver.sources.split import read_split  # noqa: E402
-from codriver.tasks import AIDE, STREAMS, VIEWS  # noqa: E402
-from training.data import load_clip, read_frame  # noqa: E402
-from training.model import SIZES  # noqa: E402
+from codriver.errors import CodriverError, SourceError
+from codriver.preprocess import resize
+from codriver.sources.split import read_split
+from codriver.tasks import AIDE, STREAMS, VIEWS
+from training.data import load_clip, read_frame
+from training.model import SIZES
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]

@@ -75,9 +75,7 @@ def test_files_and_folders_are_named_as_in_aide(data: Path) -> None:
 
 
 def test_lists_have_aides_header_and_name_every_clip_once(data: Path) -> None:
-    lists = [
-        (data / f"{split}.csv").read_text().splitlines() for split in ("training", "validation", "testing")
-    ]
+    lists = [(data / f"{split}.csv").read_text().splitlines() for split in ("training", "validation", "testing")]
     assert [rows[0] for rows in lists] == ["0,1"] * 3
     expected = [f"AIDE_Dataset/{k:04d}/,AIDE_Dataset/annotation/{k:04d}.json" for k in (1, 2, 3)]
     assert sorted(row for rows in lists for row in rows[1:]) == expected
@@ -120,9 +118,7 @@ def test_dataset_json_counts_the_classes_and_names_no_folder(data: Path) -> None
     text = (data / "dataset.json").read_text()
     summary = json.loads(text)
     assert (summary["schema"], summary["seed"], summary["arguments"]["clips"]) == (1, 3, 3)
-    assert (
-        sum(summary["classes"]["training"]["driver_emotion"].values()) == summary["splits"]["training"] == 1
-    )
+    assert sum(summary["classes"]["training"]["driver_emotion"].values()) == summary["splits"]["training"] == 1
     assert str(data) not in text
 
 
@@ -135,9 +131,7 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize(
-    "wrong", [["--clips", "0"], ["--width", "321"], ["--jpeg-quality", "101"], ["--seed", "-1"]]
-)
+@pytest.mark.parametrize("wrong", [["--clips", "0"], ["--width", "321"], ["--jpeg-quality", "101"], ["--seed", "-1"]])
 def test_settings_that_cannot_be_meant_are_refused(wrong: list[str], tmp_path: Path) -> None:
     assert main([str(tmp_path / "out"), "--clips", "1", "--seed", "0", *wrong]) == 2
     assert not (tmp_path / "out").exists()
@@ -207,8 +201,7 @@ def test_each_vehicle_behaviour_moves_the_car_as_its_name_says() -> None:
     for number in range(40):
         path = {label: ego_path(label, rng_for(8, number)) for label in AIDE["vehicle_behavior"].labels}
         net = {
-            label: (p.x[-1] - p.x[0], p.y[-1] - p.y[0], np.degrees(p.yaw[-1] - p.yaw[0]))
-            for label, p in path.items()
+            label: (p.x[-1] - p.x[0], p.y[-1] - p.y[0], np.degrees(p.yaw[-1] - p.yaw[0])) for label, p in path.items()
         }
         assert abs(net["Turning"][2]) > 25
         assert net["Backward Moving"][0] < -2.5 and abs(net["Backward Moving"][2]) < 10

@@ -31,10 +31,7 @@ def pictures(spec: ClipSpec) -> NDArray[np.float32]:
     cameras = {view: draw_camera(lenses, spec.width, spec.height) for view in VIEWS}
     road = Road(spec, draw_light(spec.rng("light")), cameras)
     shrunk = [
-        [
-            cv2.resize(frame, (16, 9), interpolation=cv2.INTER_AREA)
-            for frame in road.frames(view, [MIDDLE, MIDDLE + 3])
-        ]
+        [cv2.resize(frame, (16, 9), interpolation=cv2.INTER_AREA) for frame in road.frames(view, [MIDDLE, MIDDLE + 3])]
         for view in OUTSIDE
     ]
     return np.array(shrunk, dtype=np.float32)
@@ -43,9 +40,7 @@ def pictures(spec: ClipSpec) -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def sample() -> tuple[NDArray[np.float32], dict[str, list[str]]]:
     rng = np.random.default_rng(20)
-    columns = {
-        t.name: rng.permutation([t.labels[k % t.classes] for k in range(CLIPS)]).tolist() for t in AIDE.tasks
-    }
+    columns = {t.name: rng.permutation([t.labels[k % t.classes] for k in range(CLIPS)]).tolist() for t in AIDE.tasks}
     rows = [{name: column[k] for name, column in columns.items()} for k in range(CLIPS)]
     return np.stack([pictures(ClipSpec(20, k, row, 160, 90)) for k, row in enumerate(rows)]), columns
 

@@ -54,9 +54,7 @@ def hand_points(wrist: Points, angle_deg: Points, curl: Points, side: str, scale
     """(T, 21, 2): the wrist, then four joints of each finger from the thumb on."""
     mirror = 1.0 if side == "right" else -1.0
     angle = np.radians(angle_deg[:, None] + mirror * FINGER_DEG * (1 - 0.35 * curl[:, None]))  # (T, 5)
-    joints = (
-        OPEN + (FIST - OPEN) * curl[:, None, None] * np.where(np.arange(5) == 0, 0.5, 1.0)[:, None]
-    )  # (T, 5, 4)
+    joints = OPEN + (FIST - OPEN) * curl[:, None, None] * np.where(np.arange(5) == 0, 0.5, 1.0)[:, None]  # (T, 5, 4)
     joints = joints * FINGER_REACH[:, None] * HAND * scale
     direction = np.stack([np.cos(angle), np.sin(angle)], axis=-1)  # (T, 5, 2)
     fingers = wrist[:, None, None] + joints[..., None] * direction[:, :, None]
@@ -89,9 +87,7 @@ def posture(body: Body, head: Head) -> Points:
         points += [joints["left"], joints["right"]]
     sides = np.array([[0.14, 0.0], [-0.14, 0.0]])
     points += [body.hip + s for s in sides]
-    points += [body.hip + s * 1.5 + [0, -0.04] for s in sides] + [
-        body.hip + s * 1.3 + [0, 0.01] for s in sides
-    ]
+    points += [body.hip + s * 1.5 + [0, -0.04] for s in sides] + [body.hip + s * 1.3 + [0, 0.01] for s in sides]
     points += [top, body.neck, body.hip]
     feet = [(1.4, 0.0), (1.5, 0.005), (1.2, 0.01)]
     points += [body.hip + s * k + [0, dy] for k, dy in feet for s in sides]
@@ -100,9 +96,7 @@ def posture(body: Body, head: Head) -> Points:
 
 def keypoints(body: Body, head: Head, rng: np.random.Generator) -> Points:
     """(T, 136, 3) x, y in frame heights with an estimator's jitter, and its score."""
-    points = np.concatenate(
-        [posture(body, head), head.landmarks, body.hand["left"], body.hand["right"]], axis=1
-    )
+    points = np.concatenate([posture(body, head), head.landmarks, body.hand["left"], body.hand["right"]], axis=1)
     assert points.shape[1] == KEYPOINTS, points.shape
     groups = [("head", 5), ("arms", 6), ("legs", 6), ("head", 2), ("legs", 7), ("face", 68), ("hands", 42)]
     mean = np.concatenate([np.full(count, SCORES[name]) for name, count in groups])

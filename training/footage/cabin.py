@@ -67,9 +67,7 @@ class Cabin:
             pen = Pen(image, self.camera.shake_px[index])
             draw_torso(pen, self.look, self.body, index)
             draw_head(pen, self.look, self.head, self.body.neck[index], index)
-            self.interior.wheel(
-                pen, float(self.script.hand["right"][index, 1] - self.script.hand["left"][index, 1])
-            )
+            self.interior.wheel(pen, float(self.script.hand["right"][index, 1] - self.script.hand["left"][index, 1]))
             lips = self.head.parts["lips"][index].mean(axis=0)
             draw_arms(pen, self.look, self.body, self.script, lips, index)
             self.interior.front(pen)

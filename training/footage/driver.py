@@ -34,9 +34,7 @@ class Script:
     grin: Curve  # mouth widened
     hand: dict[str, np.ndarray]  # side -> (FRAMES, 2) wrist
     curl: dict[str, Curve]  # side -> 0 open hand, 1 fist
-    aim: dict[
-        str, Curve | None
-    ]  # side -> hand's direction in degrees from the image's right; None: the forearm's
+    aim: dict[str, Curve | None]  # side -> hand's direction in degrees from the image's right; None: the forearm's
     prop: str = ""  # "phone" or "cigarette"
     prop_side: str = "right"
     puff: Curve = field(default_factory=lambda: still())  # cigarette at the lips, 0..1
@@ -56,9 +54,7 @@ def neutral(rng: np.random.Generator) -> Script:
     """A calm driver, both hands on the wheel. The offsets are the person: some faces look cross at rest."""
     steer = wander(rng, 0.012)
     hands = {
-        side: np.stack(
-            [x + rng.normal(0, 0.02) + 0.3 * steer, y + rng.normal(0, 0.015) + sign * steer], axis=1
-        )
+        side: np.stack([x + rng.normal(0, 0.02) + 0.3 * steer, y + rng.normal(0, 0.015) + sign * steer], axis=1)
         for (side, (x, y)), sign in zip(REST_HANDS.items(), (1, -1), strict=True)
     }
     return Script(

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from training.footage.driver import Script
 from training.footage.motion import FRAMES
 
-Points = NDArray[
-    np.float64
-]  # (..., points, 2 or 3); unit: half the head's height; x right, y down, z to the camera
+Points = NDArray[np.float64]  # (..., points, 2 or 3); unit: half the head's height; x right, y down, z to the camera
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,7 @@ def mouth(script: Script, build: Build) -> tuple[Points, Points]:
         return arc(half * u, y, build, 0.04)
 
     top, bottom = np.linspace(-1, 1, 7), np.linspace(1, -1, 7)[1:-1]
-    outer = np.concatenate(
-        [curve(top, -thick - 0.25 * gap), curve(bottom, 1.25 * thick + 0.95 * gap)], axis=1
-    )
+    outer = np.concatenate([curve(top, -thick - 0.25 * gap), curve(bottom, 1.25 * thick + 0.95 * gap)], axis=1)
     top, bottom = np.linspace(-0.86, 0.86, 5), np.linspace(0.86, -0.86, 5)[1:-1]
     inner = np.concatenate([curve(top, -0.25 * gap), curve(bottom, 0.9 * gap)], axis=1)
     return outer, inner
@@ -123,9 +119,7 @@ def nose(build: Build) -> Points:
     """(9, 3): four down the bridge, five along the nostrils."""
     bridge = np.stack([np.zeros(4), np.linspace(-0.10, 0.24, 4), 0.86 + np.linspace(0.02, 0.26, 4)], axis=-1)
     x = np.linspace(-0.13, 0.13, 5)
-    return np.concatenate(
-        [bridge, np.stack([x, 0.31 + 0.03 * (1 - (x / 0.13) ** 2), 0.95 - 2 * x**2], axis=-1)]
-    )
+    return np.concatenate([bridge, np.stack([x, 0.31 + 0.03 * (1 - (x / 0.13) ** 2), 0.95 - 2 * x**2], axis=-1)])
 
 
 @dataclass(frozen=True)
@@ -171,9 +165,7 @@ def skull(build: Build) -> dict[str, Points]:
 
 def pose_head(script: Script, build: Build, seat: tuple[float, float], base_yaw: float) -> Head:
     """Turn and place everything. The head turns about the neck, below and behind its middle."""
-    parts: dict[str, Points] = {
-        name: np.broadcast_to(p, (FRAMES, *p.shape)) for name, p in skull(build).items()
-    }
+    parts: dict[str, Points] = {name: np.broadcast_to(p, (FRAMES, *p.shape)) for name, p in skull(build).items()}
     lids = {side: eye(script, build, side) for side in (-1, 1)}
     parts["jaw"], parts["nose"] = jaw(script, build), np.broadcast_to(nose(build), (FRAMES, 9, 3))
     parts["lips"], parts["gap"] = mouth(script, build)

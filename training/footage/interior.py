@@ -15,9 +15,7 @@ RIM = (0.345, 0.235)
 class Interior:
     """The painted background and the things in front of the driver."""
 
-    def __init__(
-        self, canvas: Image, margin: int, wheel: Color, clutter: list[tuple[np.ndarray, Color]]
-    ) -> None:
+    def __init__(self, canvas: Image, margin: int, wheel: Color, clutter: list[tuple[np.ndarray, Color]]) -> None:
         self.canvas, self.margin, self.rim, self.clutter = canvas, margin, wheel, clutter
 
     def at(self, shake_px: np.ndarray) -> Image:

@@ -70,18 +70,14 @@ def affinity_tables() -> dict[tuple[int, int], np.ndarray]:
     tables = {}
     for a, first in enumerate(AIDE.tasks):
         for b, second in enumerate(AIDE.tasks):
-            pairs = [
-                [AFFINITY.get((x, y), AFFINITY.get((y, x), 0.0)) for y in second.labels] for x in first.labels
-            ]
+            pairs = [[AFFINITY.get((x, y), AFFINITY.get((y, x), 0.0)) for y in second.labels] for x in first.labels]
             tables[a, b] = np.array(pairs)
     return tables
 
 
 def joint_labels(count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """`count` label tuples in task order: exact quotas, then swaps accepted by affinity (Metropolis)."""
-    columns = [
-        rng.permutation(np.repeat(np.arange(t.classes), quota(SHARES[t.name], count))) for t in AIDE.tasks
-    ]
+    columns = [rng.permutation(np.repeat(np.arange(t.classes), quota(SHARES[t.name], count))) for t in AIDE.tasks]
     labels = np.stack(columns, axis=1)  # (count, tasks)
     tables = affinity_tables()
     tasks = len(AIDE.tasks)

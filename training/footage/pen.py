@@ -43,9 +43,7 @@ class Pen:
 
     def dot(self, center: np.ndarray, radius: float, color: Color) -> None:
         x, y = self.pixels(center).tolist()
-        cv2.circle(
-            self.image, (x, y), max(1, round(radius * self.height * 2**SHIFT)), color, -1, cv2.LINE_AA, SHIFT
-        )
+        cv2.circle(self.image, (x, y), max(1, round(radius * self.height * 2**SHIFT)), color, -1, cv2.LINE_AA, SHIFT)
 
     def limb(self, a: np.ndarray, b: np.ndarray, radii: tuple[float, float], color: Color) -> None:
         """A tapered capsule."""

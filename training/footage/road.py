@@ -115,14 +115,10 @@ class Road:
     def backdrop(self, view: str) -> Image:
         """Sky and pavement, ready to be drawn on."""
         if view not in self.backgrounds:
-            self.backgrounds[view] = paint_backdrop(
-                self.cameras[view], self.light, self.ground, self.horizon[view]
-            )
+            self.backgrounds[view] = paint_backdrop(self.cameras[view], self.light, self.ground, self.horizon[view])
         return self.backgrounds[view].copy()
 
-    def skyline_pixels(
-        self, view: str, indices: list[int], yaw: NDArray[np.float64]
-    ) -> list[NDArray[np.int32]]:
+    def skyline_pixels(self, view: str, indices: list[int], yaw: NDArray[np.float64]) -> list[NDArray[np.int32]]:
         """Per frame (blocks, 4, 2): the far blocks in sight, which turn with the car."""
         sky = self.skyline
         focal, center = self.lens(view, indices)
@@ -178,9 +174,7 @@ def paint_backdrop(camera: Camera, light: Light, ground: NDArray[np.float64], ho
     near = np.clip((rows - horizon) / 0.2, 0, 1)[:, None]
     floor = light.sky_low * 0.35 * (1 - near) + ground * (0.65 + 0.35 * near)
     column = np.where(rows[:, None] < horizon, sky, floor)
-    return np.ascontiguousarray(
-        np.broadcast_to(column[:, None], (camera.height, camera.width, 3)).astype(np.uint8)
-    )
+    return np.ascontiguousarray(np.broadcast_to(column[:, None], (camera.height, camera.width, 3)).astype(np.uint8))
 
 
 def cut_near(corners: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -47,9 +47,7 @@ class Builder:
         # Asphalt with white lines, or concrete with tarred joints; pavements lighter or darker than the road.
         # What a label moves through the picture is as often brighter as darker than what it covers.
         concrete = rng.random() < 0.5
-        self.asphalt = np.full(3, rng.uniform(135, 185) if concrete else rng.uniform(65, 115)) + rng.normal(
-            0, 4, 3
-        )
+        self.asphalt = np.full(3, rng.uniform(135, 185) if concrete else rng.uniform(65, 115)) + rng.normal(0, 4, 3)
         step = rng.uniform(70, 110)
         self.paint = self.asphalt + (-step if concrete else step)
         self.walk = self.asphalt + rng.choice([-1, 1]) * rng.uniform(15, 45) + rng.normal(0, 6, 3)
@@ -148,9 +146,7 @@ class Builder:
             for row in range(rows):
                 glow = self.night and rng.random() < 0.35
                 pane = (140, 215, 250) if glow else dark
-                self.mesh.add(
-                    wall(x0, y0, x1, y1, 1.1 + 3 * row, 2.7 + 3 * row), pane, anchor=anchor, layer=-0.01
-                )
+                self.mesh.add(wall(x0, y0, x1, y1, 1.1 + 3 * row, 2.7 + 3 * row), pane, anchor=anchor, layer=-0.01)
 
     def furniture(self) -> None:
         """Poles and trees at irregular steps, lights at the crossings."""
@@ -176,9 +172,7 @@ class Builder:
 
     def pole(self, x: float, y: float, height: float | None = None) -> None:
         tone = self.rng.choice([self.rng.uniform(25, 60), self.rng.uniform(170, 225)])
-        self.upright(
-            x, y, self.rng.uniform(0.10, 0.18), (0, height or self.rng.uniform(4.5, 7.5)), np.full(3, tone)
-        )
+        self.upright(x, y, self.rng.uniform(0.10, 0.18), (0, height or self.rng.uniform(4.5, 7.5)), np.full(3, tone))
         if self.rng.random() < 0.4:
             sign = np.array([(60, 60, 200), (190, 120, 40), (60, 190, 230)][self.rng.integers(3)])
             self.upright(x, y, 0.45, (2.1, 3.0), sign)

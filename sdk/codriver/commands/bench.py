@@ -23,8 +23,8 @@ from codriver.terminal import Progress, put, put_json, table
 EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
 Step = tuple[dict[str, Image], float, Driver]
-RATE_HZ = 15.0                       # of the made-up cameras
-DISTINCT = 4                         # frames per view, so that no cache sees the same one twice in a row
+RATE_HZ = 15.0  # of the made-up cameras
+DISTINCT = 4  # frames per view, so that no cache sees the same one twice in a row
 
 
 def add(commands: Commands) -> None:
@@ -66,7 +66,7 @@ def _steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step]:
     """Endless steps, the same on every run: noise on a gradient, and a driver in the middle of it."""
     random = np.random.default_rng(0)
     width, height = size
-    ramp = np.linspace(0, 127, width, dtype=np.uint8)[None, :, None]                      # (1, W, 1)
+    ramp = np.linspace(0, 127, width, dtype=np.uint8)[None, :, None]  # (1, W, 1)
     sets = [
         {view: ramp + random.integers(0, 128, (height, width, 3), dtype=np.uint8) for view in views}
         for _ in range(DISTINCT)

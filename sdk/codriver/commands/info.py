@@ -69,11 +69,16 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     lines += table([[f"  {task.title}", ", ".join(task.labels)] for task in tasks_of(manifest)])
     features = ", ".join(here["features"]) or "no known feature"
     lines += ["", f"variants, best first (this machine has {features})"]
-    lines += table([
-        [f"  {v.name}", f"needs {', '.join(v.requires)}" if v.requires else "runs anywhere",
-         "<- runs here" if v.name == here["variant"] else ""]
-        for v in manifest.variants
-    ])
+    lines += table(
+        [
+            [
+                f"  {v.name}",
+                f"needs {', '.join(v.requires)}" if v.requires else "runs anywhere",
+                "<- runs here" if v.name == here["variant"] else "",
+            ]
+            for v in manifest.variants
+        ]
+    )
     if here["variant"] is None:
         lines.append("  none suits this machine")
     return lines + _section("training", manifest.training) + _section("metrics", manifest.metrics)

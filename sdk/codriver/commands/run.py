@@ -90,9 +90,7 @@ def _ctrl_c_ends(source: Source) -> Iterator[None]:
             raise
 
 
-def _sinks(
-    args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack
-) -> Iterator[Sink]:
+def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
     """Whatever wants each percept; the stack finishes their files, or removes them."""
     if args.out == "-":
         yield lambda at, percept: put(json.dumps(percept.to_dict(), allow_nan=False))
@@ -159,5 +157,3 @@ def _answer(result: dict[str, Any]) -> list[str]:
     truth = result["truth"]
     said = "" if truth is None else "as labelled" if truth == result["label"] else f"labelled {truth}"
     return [result["label"], f"{result['probability'] * 100:.0f} %", said]
-
-

@@ -22,7 +22,10 @@ def add_command(
     commands: Commands, name: str, what: str, example: str, run: Callable[[argparse.Namespace], int]
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=what, description=what.capitalize() + ".", epilog=example,
+        name,
+        help=what,
+        description=what.capitalize() + ".",
+        epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
@@ -58,7 +61,11 @@ def tasks_of(manifest: Manifest) -> tuple[Task, ...]:
     titles = {task.name: task.title for task in known.tasks} if known else {}
     return tuple(
         Task(
-            name=spec.name, labels=spec.labels, needs_any=spec.needs_any, kind=spec.kind, annotation_key="",
+            name=spec.name,
+            labels=spec.labels,
+            needs_any=spec.needs_any,
+            kind=spec.kind,
+            annotation_key="",
             title=titles.get(spec.name, spec.name.replace("_", " ").capitalize()),
         )
         for spec in manifest.tasks

@@ -68,11 +68,18 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {result['files']} files are the ones that were built")
     if result["golden"]:
         lines += [f"  golden answers of variant {result['variant']}:"]
-        lines += table([
-            [f"    {g['task']}", f"off by {g['max_abs']:.4f}", f"of {g['tolerance']:.4f} allowed",
-             "" if g["same_label"] else "another class", "ok" if g["ok"] else "TOO FAR"]
-            for g in result["golden"]
-        ])
+        lines += table(
+            [
+                [
+                    f"    {g['task']}",
+                    f"off by {g['max_abs']:.4f}",
+                    f"of {g['tolerance']:.4f} allowed",
+                    "" if g["same_label"] else "another class",
+                    "ok" if g["ok"] else "TOO FAR",
+                ]
+                for g in result["golden"]
+            ]
+        )
     if result["error"]:
         lines.append(f"  {result['error']}")
     return [*lines, "verified" if result["ok"] else "NOT verified"]

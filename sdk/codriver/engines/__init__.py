@@ -20,7 +20,7 @@ ENGINES = ("onnxruntime", "fake")
 class Tensor:
     """What one input or output looks like. Shapes are fixed: no unknown dimension."""
 
-    dtype: str                       # numpy's name: uint8, float32
+    dtype: str  # numpy's name: uint8, float32
     shape: tuple[int, ...]
 
     def __str__(self) -> str:

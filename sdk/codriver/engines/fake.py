@@ -29,7 +29,7 @@ class FakeEngine:
         means = {name: _row_means(inputs[name], weights) for name, weights in self._weights.items()}
         outputs = {}
         for name, pattern in self._patterns.items():
-            levels = self._levels(name, means)                                # (rows,) or (1,)
+            levels = self._levels(name, means)  # (rows,) or (1,)
             outputs[name] = (pattern * levels.reshape(-1, *[1] * (pattern.ndim - 1))).astype(np.float32)
         return outputs
 

@@ -9,7 +9,7 @@ from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
 
 PROVIDER = "CPUExecutionProvider"
-DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}       # others keep ONNX Runtime's name
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # others keep ONNX Runtime's name
 
 
 class OrtEngine:
@@ -27,13 +27,13 @@ class OrtEngine:
             raise EngineError("this engine is closed; open the bundle again")
         try:
             values = self._session.run(self._outputs, inputs)
-        except Exception as error:                   # its exceptions share no base class
+        except Exception as error:  # its exceptions share no base class
             check_tensors("inputs given", describe(inputs), self._inputs)
             raise EngineError(f"ONNX Runtime failed while running the graph: {error}") from error
         return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
-        self._session = None                         # memory and threads go with the last reference
+        self._session = None  # memory and threads go with the last reference
 
 
 def _session(graph: bytes, threads: int) -> Any:

@@ -1,9 +1,9 @@
 """Where frames come from: a clip folder of AIDE, video files, or live cameras. All give frame sets.
 
-    with open_source("AIDE_Dataset/0001") as source:
-        for at in source:
-            percept = perceiver.step(at.frames, t=at.t, driver=at.driver)
-    source.problems                       # what was left out on the way, one sentence each
+with open_source("AIDE_Dataset/0001") as source:
+    for at in source:
+        percept = perceiver.step(at.frames, t=at.t, driver=at.driver)
+source.problems                       # what was left out on the way, one sentence each
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ from codriver.sources.videos import Videos
 from codriver.tasks import VIEWS
 
 __all__ = [
-    "Annotation", "Cameras", "Clip", "FrameSet", "Source", "Videos",
-    "open_source", "read_annotation", "split_views",
+    "Annotation",
+    "Cameras",
+    "Clip",
+    "FrameSet",
+    "Source",
+    "Videos",
+    "open_source",
+    "read_annotation",
+    "split_views",
 ]
 
 FORMS = "a clip folder (AIDE_Dataset/0001), videos (front=a.mp4,incar=b.mp4) or cameras (incar=0,front=1)"

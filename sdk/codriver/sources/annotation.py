@@ -15,14 +15,14 @@ from codriver.errors import SourceError
 from codriver.percept import Driver
 from codriver.tasks import AIDE, KEYPOINTS, Task
 
-ALIASES = {"Forward": "Forward Moving"}      # some of AIDE's files say so; its own loader would stop there
+ALIASES = {"Forward": "Forward Moving"}  # some of AIDE's files say so; its own loader would stop there
 
 
 @dataclass(frozen=True)
 class Annotation:
-    truth: Mapping[str, str] = field(default_factory=dict)         # task -> label
-    drivers: Mapping[str, Driver] = field(default_factory=dict)    # image name -> where the driver is
-    problems: tuple[str, ...] = ()                                 # parts that could not be used
+    truth: Mapping[str, str] = field(default_factory=dict)  # task -> label
+    drivers: Mapping[str, Driver] = field(default_factory=dict)  # image name -> where the driver is
+    problems: tuple[str, ...] = ()  # parts that could not be used
 
 
 def read_annotation(path: Path) -> Annotation:

@@ -12,9 +12,9 @@ from codriver.errors import SourceError
 from codriver.preprocess import Image
 from codriver.sources.frameset import FrameSet
 
-RATE_HZ = 15.0                    # what the model was trained with; cameras may run faster
-START_S = 10.0                    # a USB camera takes up to a few seconds to its first frame
-RETRY_S = 1.0                     # between two attempts to reopen a camera that went away
+RATE_HZ = 15.0  # what the model was trained with; cameras may run faster
+START_S = 10.0  # a USB camera takes up to a few seconds to its first frame
+RETRY_S = 1.0  # between two attempts to reopen a camera that went away
 
 
 class Cameras:
@@ -65,7 +65,7 @@ class Cameras:
             absent = {view: self._readers[view].why_absent() for view in taken if view not in frames}
             self._report()
             yield FrameSet(frames, time.monotonic(), None, absent)
-            next_s = max(next_s + 1.0 / self.rate_hz, time.monotonic())     # late once is not late for ever
+            next_s = max(next_s + 1.0 / self.rate_hz, time.monotonic())  # late once is not late for ever
             self._stop.wait(max(next_s - time.monotonic(), 0.0))
 
     def _wait_for_new_frames(self, until_s: float) -> None:
@@ -80,7 +80,7 @@ class Cameras:
     def close(self) -> None:
         self._stop.set()
         for reader in self._readers.values():
-            reader.thread.join(timeout=2.0)      # a camera that hangs in its driver must not hang the program
+            reader.thread.join(timeout=2.0)  # a camera that hangs in its driver must not hang the program
 
     def __enter__(self) -> Cameras:
         return self
@@ -99,9 +99,9 @@ class _Reader:
     ) -> None:
         self.view = view
         self.where = where
-        self.newest: tuple[Image, float] | None = None     # frame, when it came
-        self.failure = ""                                  # why it does not deliver now
-        self.failures: list[str] = []                      # all that there have been, even between steps
+        self.newest: tuple[Image, float] | None = None  # frame, when it came
+        self.failure = ""  # why it does not deliver now
+        self.failures: list[str] = []  # all that there have been, even between steps
         self._open = open_camera
         self._stop = stop
         self._taken_s = float("-inf")
@@ -135,7 +135,7 @@ class _Reader:
         while not self._stop.is_set():
             try:
                 why = self._read_until_it_fails()
-            except Exception as error:           # nobody to raise to in a thread: the view is absent
+            except Exception as error:  # nobody to raise to in a thread: the view is absent
                 why = f"failed: {error}"
             if not self._stop.is_set():
                 self.failure = f"camera {self.where} {why}"

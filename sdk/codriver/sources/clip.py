@@ -13,7 +13,7 @@ from codriver.sources.annotation import Annotation, read_annotation
 from codriver.sources.frameset import FrameSet
 from codriver.tasks import VIEWS
 
-RATE_HZ = 15.0                                   # 45 frames in 3 s
+RATE_HZ = 15.0  # 45 frames in 3 s
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -32,7 +32,7 @@ class Clip:
         self.name = self.folder.resolve().name
         self.strict = strict
         self.problems: list[str] = []
-        self._paths = {view: _numbered(self.folder / f"{view}frames") for view in VIEWS}     # by number
+        self._paths = {view: _numbered(self.folder / f"{view}frames") for view in VIEWS}  # by number
         self.views = tuple(view for view in VIEWS if self._paths[view])
         if not self.views:
             raise SourceError(_not_a_clip(self.folder))

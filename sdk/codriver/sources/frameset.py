@@ -15,22 +15,22 @@ from codriver.preprocess import Image
 class FrameSet:
     """The frames of one instant, as `Perceiver.step` takes them."""
 
-    frames: Mapping[str, Image]                   # view -> (H, W, 3) uint8 BGR; absent views are left out
-    t: float                                      # capture time, seconds, ascending within a source
+    frames: Mapping[str, Image]  # view -> (H, W, 3) uint8 BGR; absent views are left out
+    t: float  # capture time, seconds, ascending within a source
     driver: Driver | None = None
-    absent: Mapping[str, str] = field(default_factory=dict)      # view -> why the source has no frame of it
+    absent: Mapping[str, str] = field(default_factory=dict)  # view -> why the source has no frame of it
 
 
 class Source(Protocol):
     """Footage, read once from its start. A context manager; closing it twice is harmless."""
 
-    name: str                       # for people: a clip's number, a file's name
-    views: tuple[str, ...]          # the views it may give
-    rate_hz: float                  # frame sets per second; nominal for files, wished for cameras
-    length: int | None              # frame sets in all; None if nobody knows
-    live: bool                      # it ends when somebody stops it
-    truth: Mapping[str, str]        # task -> true label; empty if nobody labelled it
-    problems: list[str]             # what was left out so far, one sentence each
+    name: str  # for people: a clip's number, a file's name
+    views: tuple[str, ...]  # the views it may give
+    rate_hz: float  # frame sets per second; nominal for files, wished for cameras
+    length: int | None  # frame sets in all; None if nobody knows
+    live: bool  # it ends when somebody stops it
+    truth: Mapping[str, str]  # task -> true label; empty if nobody labelled it
+    problems: list[str]  # what was left out so far, one sentence each
 
     def __iter__(self) -> Iterator[FrameSet]: ...
 

@@ -11,7 +11,7 @@ from codriver.errors import SourceError
 from codriver.preprocess import Image
 from codriver.sources.frameset import FrameSet
 
-DEFAULT_RATE_HZ = 15.0            # for a container that does not tell its rate
+DEFAULT_RATE_HZ = 15.0  # for a container that does not tell its rate
 
 
 class Videos:

@@ -15,12 +15,18 @@ TITLES = {"incar": "In-car", "front": "Front", "left": "Left", "right": "Right"}
 LIMBS = ((17, 18), (18, 5), (18, 6), (5, 7), (7, 9), (6, 8), (8, 10), (18, 19), (19, 11), (19, 12))
 HANDS = range(94, 136)
 Floats = NDArray[np.float64]
-MIN_SCORE = 0.05                                  # AIDE's scores are low; below this the points jump about
+MIN_SCORE = 0.05  # AIDE's scores are low; below this the points jump about
 
 
 def draw_camera(
-    image: Image, rect: Rect, view: str, frame: Image | None, status: ViewStatus,
-    *, driver: Driver | None = None, title: bool = True,
+    image: Image,
+    rect: Rect,
+    view: str,
+    frame: Image | None,
+    status: ViewStatus,
+    *,
+    driver: Driver | None = None,
+    title: bool = True,
 ) -> None:
     """Draw a tile. frame: the newest there is, or None. A late one is dimmed, a lost one is not shown."""
     lost = frame is None or status.status in ("lost", "never")
@@ -30,7 +36,7 @@ def draw_camera(
         assert frame is not None
         scale, x, y = draw.place(image, rect, frame, dim=1.0 if status.status == "ok" else 0.55)
         if driver is not None and status.status == "ok":
-            tile = image[rect.y : rect.bottom, rect.x : rect.right]      # nothing is drawn outside
+            tile = image[rect.y : rect.bottom, rect.x : rect.right]  # nothing is drawn outside
             _draw_driver(tile, driver, scale, np.array([x - rect.x, y - rect.y], dtype=np.float64))
     draw.round_corners(image, rect)
     big = rect.height > 300

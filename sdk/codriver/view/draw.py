@@ -12,7 +12,7 @@ from codriver.preprocess import Image
 from codriver.view import text
 from codriver.view.theme import BACKGROUND, CARD, FAINT, RADIUS, RAISED, SOFT, Colour, Rect, mix
 
-SUBPIXEL = 4                                      # OpenCV's fixed-point shift: sixteenths of a pixel
+SUBPIXEL = 4  # OpenCV's fixed-point shift: sixteenths of a pixel
 
 
 def canvas(width: int, height: int) -> Image:
@@ -88,7 +88,7 @@ def place(image: Image, rect: Rect, picture: Image, dim: float = 1.0) -> tuple[f
     height, width = picture.shape[:2]
     scale = min(rect.width / width, rect.height / height)
     if max(rect.width / width, rect.height / height) < scale * 1.02:
-        scale = max(rect.width / width, rect.height / height)        # no hairlines for half a pixel
+        scale = max(rect.width / width, rect.height / height)  # no hairlines for half a pixel
     size = (min(max(1, round(width * scale)), rect.width), min(max(1, round(height * scale)), rect.height))
     x, y = rect.x + (rect.width - size[0]) // 2, rect.y + (rect.height - size[1]) // 2
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

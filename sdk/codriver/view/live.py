@@ -34,11 +34,11 @@ from codriver.view.theme import (
 
 WIDTH, HEIGHT = 1280, 720
 HEADER = Rect(MARGIN, 0, WIDTH - 2 * MARGIN, 52)
-BIG = Rect(MARGIN, 52, 832, 468)                      # 16:9, as AIDE's cameras are
+BIG = Rect(MARGIN, 52, 832, 468)  # 16:9, as AIDE's cameras are
 SMALL = Rect(MARGIN, 528, 832, 152)
 FOOTER = Rect(MARGIN, 680, 832, 40)
 PANEL = Rect(864, 52, 400, 652)
-SLOTS = 16                                            # of the context, for its meter
+SLOTS = 16  # of the context, for its meter
 UNKNOWN = ViewStatus(status="never", age_s=None, reason="not in this bundle")
 
 
@@ -48,8 +48,8 @@ class LiveView:
 
     tasks: Sequence[Task] = AIDE.tasks
     views: Sequence[str] = VIEWS
-    history_s: float = 6.0                            # that the strips show
-    swap_colours: bool = False                        # frames are RGB, and drawing is BGR
+    history_s: float = 6.0  # that the strips show
+    swap_colours: bool = False  # frames are RGB, and drawing is BGR
     _newest: dict[str, Image] = field(default_factory=dict)
     _history: deque[Percept] = field(default_factory=deque)
     _start_s: float = 0.0
@@ -71,7 +71,7 @@ class LiveView:
 
     def _remember(self, percept: Percept) -> None:
         if self._history and percept.t <= self._history[-1].t:
-            self._history.clear()                     # a new clip: its clock starts again
+            self._history.clear()  # a new clip: its clock starts again
         if not self._history:
             self._start_s = percept.t
         self._history.append(percept)

@@ -14,14 +14,14 @@ from codriver.preprocess import Image
 from codriver.sources.frameset import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
 
-KEPT = 24                                        # pictures kept at most: a run of hours must fit in memory
-THUMB = (236, 133)                               # width, height
+KEPT = 24  # pictures kept at most: a run of hours must fit in memory
+THUMB = (236, 133)  # width, height
 
 
 @dataclass(frozen=True)
 class Instant:
     t: float
-    thumbs: Mapping[str, Image]                  # view -> small picture of its newest frame
+    thumbs: Mapping[str, Image]  # view -> small picture of its newest frame
     views: Mapping[str, ViewStatus]
 
 
@@ -31,11 +31,11 @@ class Record:
 
     tasks: Sequence[Task] = AIDE.tasks
     views: Sequence[str] = VIEWS
-    swap_colours: bool = False                   # frames are RGB, and drawing is BGR
+    swap_colours: bool = False  # frames are RGB, and drawing is BGR
     times_s: list[float] = field(default_factory=list)
-    latency_ms: dict[str, list[float]] = field(default_factory=dict)        # stage -> one per step
+    latency_ms: dict[str, list[float]] = field(default_factory=dict)  # stage -> one per step
     states: Counter[str] = field(default_factory=Counter)
-    seen: Counter[str] = field(default_factory=Counter)                     # view -> steps in which it was ok
+    seen: Counter[str] = field(default_factory=Counter)  # view -> steps in which it was ok
     last: Percept | None = None
     _probabilities: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
     _instants: list[Instant] = field(default_factory=list)

@@ -44,9 +44,9 @@ NEVER = ViewStatus(status="never", age_s=None, reason="")
 class About:
     """What the record itself cannot know."""
 
-    title: str                           # the source's name
-    truth: Mapping[str, str]             # task -> true label; empty if nobody labelled it
-    problems: int = 0                    # how much was left out of the source
+    title: str  # the source's name
+    truth: Mapping[str, str]  # task -> true label; empty if nobody labelled it
+    problems: int = 0  # how much was left out of the source
 
 
 def draw_sheet(record: Record, about: About) -> Image:
@@ -163,9 +163,7 @@ def _draw_histogram(image: Image, rect: Rect, values_ms: NDArray[np.float64]) ->
     text.put(image, f"{high:.1f} ms", (rect.right, rect.bottom - 4), 11, FAINT, align="right")
 
 
-def _draw_task(
-    image: Image, rect: Rect, task: Task, record: Record, truth: str | None, colour: Colour
-) -> None:
+def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str | None, colour: Colour) -> None:
     """The last answer, whether it is right, and below it every class over time."""
     assert record.last is not None
     now = record.last.tasks[task.name]
@@ -183,9 +181,7 @@ def _draw_task(
     text.put(image, f"{record.span_s:.1f} s", (axis.right, axis.y), 12, FAINT, align="right")
 
 
-def _draw_verdict(
-    image: Image, at: tuple[int, int], now: TaskResult, truth: str | None, room_px: int
-) -> None:
+def _draw_verdict(image: Image, at: tuple[int, int], now: TaskResult, truth: str | None, room_px: int) -> None:
     if truth is None:
         text.put(image, text.fit(now.reason, 14, room_px), at, 14, FAINT)
         return
@@ -201,7 +197,7 @@ def _draw_classes(
     """A row per class: its name, its probability over time, its last value. The true one carries a mark."""
     times = np.array(record.times_s) - record.times_s[0]
     shares = times / max(record.span_s, 1e-9)
-    values = record.probabilities(task.name)                                          # (N, K)
+    values = record.probabilities(task.name)  # (N, K)
     for number, (label, row) in enumerate(zip(task.labels, rect.rows(task.classes, 10), strict=True)):
         wins = now.valid and label == now.label
         middle = row.y + row.height // 2 + 5

@@ -13,8 +13,14 @@ ASCII = str.maketrans({"·": "-", "–": "-", "—": "-", "×": "x", "…": ".."
 
 
 def put(
-    image: Image, text: str, at: tuple[int, int], size_px: int, colour: Colour,
-    *, weight: int = REGULAR, align: str = "left",
+    image: Image,
+    text: str,
+    at: tuple[int, int],
+    size_px: int,
+    colour: Colour,
+    *,
+    weight: int = REGULAR,
+    align: str = "left",
 ) -> int:
     """Write text with its baseline's start at `at` (or middle or end: align), return its width in pixels."""
     import cv2

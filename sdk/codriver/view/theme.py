@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-Colour = tuple[int, int, int]            # B, G, R, as OpenCV takes them
+Colour = tuple[int, int, int]  # B, G, R, as OpenCV takes them
 
 
 def bgr(text: str) -> Colour:
@@ -22,21 +22,24 @@ def mix(colour: Colour, other: Colour, share: float) -> Colour:
 
 BACKGROUND = bgr("#0D1014")
 CARD = bgr("#161B22")
-RAISED = bgr("#212833")                  # tracks of bars, empty slots
+RAISED = bgr("#212833")  # tracks of bars, empty slots
 LINE = bgr("#2B3440")
 TEXT = bgr("#EDF1F6")
-SOFT = bgr("#A3AEBC")                    # second things
-FAINT = bgr("#6B7685")                   # third things
+SOFT = bgr("#A3AEBC")  # second things
+FAINT = bgr("#6B7685")  # third things
 
 ACCENTS = tuple(bgr(text) for text in ("#F2B45C", "#F07F92", "#53C8B2", "#74A9FF", "#B79CF0", "#9CCB6B"))
 STATE_COLOURS = {
-    "init": bgr("#8A96A5"), "ok": bgr("#5CC98B"), "degraded": bgr("#F2B45C"), "invalid": bgr("#EF6B6B"),
+    "init": bgr("#8A96A5"),
+    "ok": bgr("#5CC98B"),
+    "degraded": bgr("#F2B45C"),
+    "invalid": bgr("#EF6B6B"),
 }
 RIGHT = STATE_COLOURS["ok"]
 WRONG = STATE_COLOURS["invalid"]
 
-GAP = 8                                  # between things that belong together
-MARGIN = 16                              # between things that do not
+GAP = 8  # between things that belong together
+MARGIN = 16  # between things that do not
 RADIUS = 8
 
 
