@@ -93,7 +93,7 @@ def failures(evidence: Mapping[str, Any]) -> list[str]:
 def page(evidence: Mapping[str, Any]) -> str:
     """The evidence for people."""
     lines = [
-        f"{evidence['clips']} held-out test clips, frame by frame. FP32: torch. INT8: Perceiver, {evidence['variant']}.",
+        f"{evidence['clips']} held-out test clips, frame by frame. FP32: torch; INT8: Perceiver, {evidence['variant']}",
         "",
         f"{'':20} {'accuracy %':^22}   {'macro-F1 %':^15}   {'majority':>8}",
         f"{'task':20} {'FP32':>6} {'INT8':>6} {'change':>8}   {'FP32':>7} {'INT8':>7}   {'class %':>8}",

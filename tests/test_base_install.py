@@ -23,7 +23,8 @@ from codriver import Perceiver
 with Perceiver.open(sys.argv[1]) as perceiver:
     for number in range(16):
         percept = perceiver.step({"incar": np.full((90, 160, 3), number, np.uint8)}, t=number * 0.2)
-found = [name for name in ("torch", "nncf", "onnx", "training", "quantize", "targets") if importlib.util.find_spec(name)]
+workshop = ("torch", "nncf", "onnx", "training", "quantize", "targets")
+found = [name for name in workshop if importlib.util.find_spec(name)]
 print(json.dumps({"found": found, "emotion": percept.driver_emotion.valid, "road": percept.traffic_context.valid}))
 """
 

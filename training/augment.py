@@ -88,7 +88,7 @@ def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: Aug
 
 
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
-    """Clear streams and slots of the mask (S, T) in place; one view always stays, and unless `pairs` the newest slot."""
+    """Clear streams and slots of the mask (S, T) in place; a view always stays, unless `pairs` the newest slot too."""
     absent = {view for view in VIEWS if rng.random() < config.drop_view}
     if len(absent) == len(VIEWS):
         absent.discard(VIEWS[int(rng.integers(len(VIEWS)))])

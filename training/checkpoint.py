@@ -1,4 +1,4 @@
-"""A run folder: model.safetensors (weights), meta.json (all that is needed to rebuild and judge them), metrics.jsonl."""
+"""A run folder: model.safetensors (weights), meta.json (all needed to rebuild and judge them), metrics.jsonl."""
 
 from __future__ import annotations
 

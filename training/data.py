@@ -38,7 +38,7 @@ class Clip:
 
 
 def read_labels(ref: ClipRef, annotation: Annotation, task_set: TaskSet) -> NDArray[np.int64]:
-    """(tasks,) class indices. A label that is missing or is no class is an error: training must not learn from a guess."""
+    """(tasks,) class indices. A label that is missing or is no class is an error: nobody should learn from a guess."""
     for task in task_set.tasks:
         if task.name not in annotation.truth:
             said = "; ".join(annotation.problems) or f"{task.annotation_key} is missing"

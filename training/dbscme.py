@@ -28,7 +28,7 @@ class SpatialAttention(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """sigmoid of self-attention over channels, from three 1-D convolutions of kernel 3. (B, D, G, G) -> (B, D, 1, 1)."""
+    """sigmoid of self-attention over channels, from three 1-D convolutions. (B, D, G, G) -> (B, D, 1, 1)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,8 +27,9 @@ def collate(clips: Sequence[Clip]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
 def training_batches(
     clips: Sequence[Clip], batch: int, seed: int, epoch: int, config: AugmentConfig
 ) -> Iterator[tuple[dict[str, Tensor], Tensor, Tensor]]:
-    """Shuffled, varied batches of one epoch; the same seed and epoch give the same ones. A rest of one clip is left out:
-    batch normalisation cannot learn from it."""
+    """Shuffled, varied batches of one epoch; the same seed and epoch give the same ones.
+
+    A rest of one clip is left out: batch normalisation cannot learn from it."""
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(clips))
     for start in range(0, len(order), batch):

@@ -5,8 +5,8 @@ The paper (arXiv 2602.01594) names both parts; their equations are not public. O
     L = sum_k w_k(t) * CE_k / ln(K_k) + beta * L_dec
 
 CE_k / ln(K_k) puts tasks of different class counts on one scale: guessing evenly costs 1 in each.
-w_k(t) = n * exp(r_k / temperature) / sum_i exp(r_i / temperature), r_k = L_k(t-1) / L_k(t-2), the dynamic weight average of
-Liu, Johns, Davison (CVPR 2019, "End-to-end multi-task learning with attention"), over epochs. 1 for the first two.
+w_k(t) = n * exp(r_k / temperature) / sum_i exp(r_i / temperature), r_k = L_k(t-1) / L_k(t-2), the dynamic weight
+average over epochs of Liu, Johns, Davison (CVPR 2019, "End-to-end multi-task learning with attention"); at first 1.
 L_dec = mean squared cosine between the embeddings of every two tasks, and between each task's and the shared one.
 """
 

@@ -5,7 +5,7 @@
 `encode` looks at single frames and `motion` at two features; both are paid once per new frame. `fuse` looks at the 16
 remembered slots of each stream. Whole clips and streams share every weight and give the same logits.
 
-The topology of DB-SCME is the paper's figure (arXiv 2602.01594; reference: images/DB-SCME.png). Widths, the encoders and
+The topology of DB-SCME is the paper's figure (arXiv 2602.01594; reference: images/DB-SCME.png). Widths, encoders and
 the temporal aggregation are our instantiation: the paper's are not public.
 
 B batch · S stream · T slot · C channel · G grid cells per side · D width of DB-SCME · K classes
@@ -222,7 +222,7 @@ def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]
 
 
 def one_slot_earlier(features: Tensor, where: Tensor) -> Tensor:
-    """For features of the present slots, (N, ...) at `where` (B, T): the feature in the slot before, zeros if absent."""
+    """For features of the present slots, (N, ...) at `where` (B, T): those in the slot before, zeros if absent."""
     full = features.new_zeros((*where.shape, *features.shape[1:]))
     full[where] = features
     return torch.cat([torch.zeros_like(full[:, :1]), full[:, :-1]], dim=1)[where]

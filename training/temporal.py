@@ -21,8 +21,8 @@ class Motion(nn.Module):
     """A feature and the one a slot earlier, each (N, C, G, G) -> what the slot remembers, (N, D, grid, grid).
 
     The two meet while cells are still small, because motion within a cell is hard to see, and the network goes on from
-    there. What changed has its own convolution and its own normalisation: beside the unchanging scene it would drown, in
-    training as in 8 bits.
+    there. What changed has its own convolution and its own normalisation: beside the unchanging scene it would drown,
+    in training as in 8 bits.
     """
 
     def __init__(self, channels: int, width: int, blocks: int, grid: int) -> None:
@@ -56,7 +56,7 @@ class JointMotion(nn.Module):
 
 
 class TemporalAggregation(nn.Module):
-    """Sixteen slots of a stream -> one map, in two steps: `pool`, then the call. An absent stream gives a learned token."""
+    """Sixteen slots of a stream -> one map, in two steps: `pool`, then the call. Absent streams give a token."""
 
     def __init__(self, width: int, grid: int) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from codriver import Perceiver  # noqa: E402
 from codriver.golden import check_golden  # noqa: E402
 from codriver.sources import Clip as ClipSource  # noqa: E402
 from codriver.sources.split import read_split  # noqa: E402
-from codriver.tasks import AIDE, GROUPS  # noqa: E402
+from codriver.tasks import AIDE  # noqa: E402
 from quantize.fold import folded  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402
@@ -156,7 +156,7 @@ def test_the_report_says_what_was_calibrated_on(line: Path) -> None:
     assert set(report["dialects"]) == {"fp32", "ort-x86", "ort-x86-7bit"} and report["seed"] == 0
 
 
-def test_int8_weighs_less_than_a_third_of_fp32(line: Path) -> None:
+def test_int8_kernels_weigh_a_quarter_of_fp32(line: Path) -> None:
     report = json.loads((line / "quantized" / "report.json").read_text())
     graphs = {
         name: onnx.load(line / "quantized" / entry["encoder"]["path"]) for name, entry in report["dialects"].items()
@@ -165,7 +165,7 @@ def test_int8_weighs_less_than_a_third_of_fp32(line: Path) -> None:
         name: sum(len(t.raw_data) for t in graph.graph.initializer if len(t.dims) == 4)
         for name, graph in graphs.items()
     }
-    assert 4 * kernels["ort-x86"] == kernels["fp32"] and kernels["fp32"] > 0 and len(GROUPS) == 6
+    assert 4 * kernels["ort-x86"] == kernels["fp32"] > 0
 
 
 def test_a_run_that_is_none_is_refused_and_nothing_is_written(dataset: Path, tmp_path: Path, capsys: Any) -> None:

@@ -85,7 +85,7 @@ def test_a_damaged_run_is_refused_with_its_name(run: Path, tmp_path: Path, file:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="lacks meta.json or model.safetensors"):
+    with pytest.raises(SourceError, match=r"lacks meta\.json or model\.safetensors"):
         load_run(tmp_path)
 
 
