@@ -4,7 +4,7 @@
 PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= out
-CLIPS    ?= 900
+CLIPS    ?= 800
 EPOCHS   ?= 18
 SEED     ?= 1
 RUN      := $(VENV)/bin/python

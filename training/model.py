@@ -142,7 +142,13 @@ class UVM3TL(nn.Module):
     def _motion(self, group: str) -> nn.Module:
         if group in JOINTS:
             return JointMotion(self.config.joint_feature, self.config.width)
-        return Motion(self.config.feature, self.config.width, self.config.motion_blocks, self.config.grid)
+        cells = self.config.feature_shape(GROUPS[group][0])[-1] // 2
+        halvings = round(math.log2(cells / self.config.grid))
+        if cells != self.config.grid * 2**halvings:
+            raise ValueError(
+                f"group {group}: {cells} cells per side cannot be halved to {self.config.grid}; change a size"
+            )
+        return Motion(self.config.feature, self.config.width, self.config.motion_blocks, halvings)
 
     def _temporal(self, group: str) -> nn.Module:
         return TemporalAggregation(self.config.width, 1 if group in JOINTS else self.config.grid)

@@ -14,34 +14,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.encoders import ResidualBlock
+from training.encoders import ResidualBlock, conv_bn_relu
 
 
 class Motion(nn.Module):
-    """A feature and the one a slot earlier, each (N, C, G, G) -> what the slot remembers, (N, D, grid, grid).
+    """A feature and the one a slot earlier, each (N, C, G, G) -> what the slot remembers, (N, D, G', G').
 
     The two meet while cells are still small, because motion within a cell is hard to see, and the network goes on from
     there. What changed has its own convolution and its own normalisation: beside the unchanging scene it would drown,
     in training as in 8 bits.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int, grid: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, halvings: int) -> None:
         super().__init__()
-        self.grid = grid
         self.scene = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.scene_norm = nn.BatchNorm2d(width)
         self.change = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.change_norm = nn.BatchNorm2d(width)
         self.relu = nn.ReLU()
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+        self.halve = nn.Sequential(*(conv_bn_relu(width, width, stride=2) for _ in range(halvings)))
 
     def forward(self, feature: Tensor, before: Tensor) -> Tensor:
         changed = self.change_norm(self.change(feature - before))
-        maps = self.blocks(self.relu(self.scene_norm(self.scene(feature)) + changed))
-        cells = maps.shape[-1]
-        if cells % self.grid:
-            raise ValueError(f"{cells} cells per side cannot be averaged to {self.grid}; choose sizes that divide")
-        return F.avg_pool2d(maps, cells // self.grid)
+        return self.halve(self.blocks(self.relu(self.scene_norm(self.scene(feature)) + changed)))
 
 
 class JointMotion(nn.Module):
