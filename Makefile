@@ -4,7 +4,7 @@
 PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= out
-CLIPS    ?= 800
+CLIPS    ?= 700
 EPOCHS   ?= 18
 SEED     ?= 1
 RUN      := $(VENV)/bin/python

@@ -5,6 +5,7 @@ The fuser stays in floating point: it is the smaller part, and INT8 hurts softma
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def quantized_encoder(encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]]
         raise ConfigError(
             "calibration holds no clip in which every stream is present; INT8 cannot be calibrated without"
         )
+    nncf.set_log_level(logging.WARNING)  # which nodes it leaves alone is in the scheme; people need the progress bars
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NNCF's own deprecations
         return nncf.quantize(

@@ -52,6 +52,7 @@ def quantize(
     run = load_run(run_folder)
     model = folded(run.model)
     say(f"calibrating on {clips} training clips, stratified by every task's labels")
+    say("NNCF compiles its quantizers at its first call on a machine: about a minute")
     calibration = calibration_clips(read_split(data, "train"), model, clips, seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     with whole_folder(out, marker=MARKER) as folder:
@@ -81,7 +82,7 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
     encoder = EncoderGraph(model).eval()
     if some.weight_bits == 32:
         return encoder
-    say(f"quantizing for {some.name}: {some.why} (the first time, NNCF compiles for about a minute)")
+    say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
     quantized = quantized_encoder(encoder, steps, some)
     say(f"  {time.monotonic() - started:.0f} s")
