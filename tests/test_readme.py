@@ -15,8 +15,13 @@ pytest.importorskip("nncf")
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINES = [line.strip() for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+LINES = [line.strip() for language, block in BLOCKS if not language for line in block.splitlines()]
 COMMANDS = [line.split("#")[0].split() for line in LINES if re.match(r"python -m \w|codriver \w", line)]
+
+
+def test_the_readme_shows_commands_of_the_device_and_of_the_workshop() -> None:
+    assert {"codriver", "python"} == {command[0] for command in COMMANDS} and len(COMMANDS) >= 10
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -28,7 +33,7 @@ def test_every_command_is_there_and_knows_its_options(command: list[str], capsys
     with pytest.raises(SystemExit) as stop:
         module.main(arguments)
     text = capsys.readouterr().out
-    assert stop.value.code == 0 and "example:" in text
+    assert stop.value.code == 0 and ("example:" in text or "examples:" in text)
     assert [word for word in command if word.startswith("--") and word not in text] == []
 
 
