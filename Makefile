@@ -4,7 +4,7 @@
 PYTHON   ?= python3.11
 VENV     ?= .venv
 OUT      ?= out
-CLIPS    ?= 700
+CLIPS    ?= 800
 EPOCHS   ?= 18
 SEED     ?= 1
 RUN      := $(VENV)/bin/python
