@@ -27,7 +27,7 @@ MAX_WIDTH_PX = 320  # raw frames are kept at most this wide
 TOLERANCE = 0.02  # of a probability; runtimes round differently, a wrong graph is off by far more
 
 
-def golden_steps(ref: ClipRef, model: UVM3TL) -> list[Step]:
+def golden_steps(ref: ClipRef) -> list[Step]:
     """The last steps of a clip: frames, times, and the driver in pixels of the frames kept."""
     annotation = read_annotation(ref.annotation)
     numbers = frame_numbers(ref.folder)
@@ -80,7 +80,7 @@ def write_golden_clips(
 ) -> None:
     """encoders: dialect -> encoder as it will be exported."""
     for ref in refs:
-        steps = golden_steps(ref, model)
+        steps = golden_steps(ref)
         clip = clip_of_steps(steps, model)
         expected = {}
         for dialect, encoder in encoders.items():

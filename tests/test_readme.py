@@ -46,8 +46,9 @@ def test_every_make_target_is_in_the_makefile() -> None:
 def test_every_file_in_the_tree_exists() -> None:
     tree = README.split("## What is where")[1].split("```")[1]
     sections = re.split(r"^(\S+/)", tree, flags=re.MULTILINE)[1:]
-    missing = []
+    missing, seen = [], 0
     for folder, text in zip(sections[::2], sections[1::2], strict=True):
         names = re.findall(r"(?<![\w./*])([a-z_]+(?:\.py|/))", text)
+        seen += len(names)
         missing += [folder + name for name in names if not (ROOT / folder / name).exists()]
-    assert missing == []
+    assert missing == [] and seen >= 30

@@ -49,7 +49,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--videos",
         choices=("all", "test", "none"),
         default="all",
-        help="clips that get MP4s too; encoding costs about a third of the time (default all)",
+        help="clips that get MP4s too; encoding costs about a fifth of the time (default all)",
     )
     parser.add_argument(
         "--workers", type=int, default=2, metavar="W", help="processes (default 2); never changes a byte"
