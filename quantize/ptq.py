@@ -38,7 +38,9 @@ def quantized_encoder(encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]]
             nncf.Dataset(steps),
             preset=nncf.QuantizationPreset.MIXED,  # asymmetric activations: all 256 codes after a ReLU
             subset_size=len(steps),
-            ignored_scope=nncf.IgnoredScope(types=["linear"]),  # the joint encoders: nothing to gain
+            # The joint encoders stay in floating point: nothing to gain, and a keypoint in 255 steps is off by a
+            # finger's width.
+            ignored_scope=nncf.IgnoredScope(types=["linear"]),
             advanced_parameters=nncf.AdvancedQuantizationParameters(
                 quantize_outputs=True,  # a convolution without Q/DQ behind it fuses nowhere
                 overflow_fix=OverflowFix.ENABLE if dialect.weight_bits == 7 else OverflowFix.DISABLE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def conv_bn_relu(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -59,6 +60,7 @@ class JointEncoder(nn.Module):
 
     def __init__(self, points: int, feature: int) -> None:
         super().__init__()
+        self.register_buffer("centre", beside_centred(points), persistent=False)
         self.layers = nn.Sequential(
             nn.Linear(points * 5, 2 * feature, bias=False),
             nn.BatchNorm1d(2 * feature),
@@ -69,5 +71,15 @@ class JointEncoder(nn.Module):
         )
 
     def forward(self, joints: Tensor) -> Tensor:
-        centred = (joints[..., :2] - joints[..., :2].mean(dim=1, keepdim=True)) * 4.0
-        return self.layers(torch.cat([joints, centred], dim=2).flatten(1))
+        return self.layers(F.linear(joints.flatten(1), self.centre))
+
+
+def beside_centred(points: int) -> Tensor:
+    """(5 P, 3 P) matrix: keypoints -> themselves, then 4 * (x, y relative to the mean over all points).
+
+    One matrix and not slices and a mean, because NNCF quantizes the inputs of those: 255 steps for a whole image.
+    """
+    same = torch.eye(3 * points)
+    planar = torch.eye(3 * points)[[3 * p + k for p in range(points) for k in (0, 1)]]  # (2 P, 3 P), picks x and y
+    mean = (planar.reshape(points, 2, -1).mean(dim=0)).repeat(points, 1)
+    return torch.cat([same, 4.0 * (planar - mean)])
