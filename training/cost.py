@@ -1,4 +1,4 @@
-"""What a step costs: parameters and multiply-accumulates, counted by PyTorch's own counter.
+"""What the model costs: parameters and multiply-accumulates by stream, counted by PyTorch's own counter.
 
 python -m training.cost --size edge
 """
@@ -9,64 +9,106 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from codriver.tasks import GROUPS, JOINTS, STREAMS
+from codriver.tasks import GROUP_OF, GROUPS, JOINTS, STREAMS
 from training.model import SIZES, UVM3TL
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-accumulates of one step: the newest frame of every stream, then the fuser over all slots."""
+    """Multiply-accumulates, and the parameters that a device holds."""
 
-    groups: dict[str, int]  # encoder and motion, by group of streams that share them
-    fuser: int
+    frame: dict[str, int]  # of one new frame, by stream: encoder and motion
+    fuser: int  # of one answer from all slots
+    slots: int
+    parameters: dict[str, int]  # by group of streams that share weights, and of the fuser
+    training_only: int  # parameters of heads that only training uses
 
     @property
     def total(self) -> int:
-        return sum(self.groups.values()) + self.fuser
+        """Of a step on a device: one new frame of every stream, one answer."""
+        return sum(self.frame.values()) + self.fuser
+
+    @property
+    def clip(self) -> int:
+        """Of a whole clip at once: all slots encoded, one answer."""
+        return self.slots * sum(self.frame.values()) + self.fuser
 
 
 @torch.inference_mode()
 def macs_per_step(model: UVM3TL) -> Cost:
     """Counts matrix products and convolutions, as is usual; sums, norms and activations are not counted."""
     config, model = model.config, model.eval()
-    groups = {}
-    for group, members in GROUPS.items():
-        dtype = torch.float32 if group in JOINTS else torch.uint8
-        frames = torch.zeros((len(members), *config.input_shape(members[0])), dtype=dtype)
+    frame = {}
+    for stream in STREAMS:
+        group, dtype = GROUP_OF[stream], torch.float32 if stream in JOINTS else torch.uint8
         with FlopCounterMode(display=False) as counter:
-            features = model.encode({group: frames})
+            features = model.encode({group: torch.zeros((1, *config.input_shape(stream)), dtype=dtype)})
             model.motion(features, features)
-        groups[group] = counter.get_total_flops() // 2
+        frame[stream] = counter.get_total_flops() // 2
     slots = {s: torch.zeros((1, config.slots, *config.slot_shape(s))) for s in STREAMS}
     with FlopCounterMode(display=False) as counter:
         model.fuse(slots, torch.ones(1, len(STREAMS), config.slots))
-    return Cost(groups, counter.get_total_flops() // 2)
+    held = {group: count(model.encoders[group]) + count(model.motions[group]) for group in GROUPS}
+    held["fuser"] = count(model.temporal) + count(model.dbscme)
+    return Cost(frame, counter.get_total_flops() // 2, config.slots, held, count(model) - sum(held.values()))
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def page(size: str, cost: Cost) -> str:
+    """The cost for people."""
+    million = 1e6
+    lines = [f"size {size}", f"{'':20} {'parameters':>12} {'MACs per step':>14} {'MACs per clip':>14}"]
+    for group, members in GROUPS.items():
+        for stream in members:
+            shared = cost.parameters[group] / million if stream == members[0] else None
+            macs = cost.frame[stream] / million
+            lines.append(row(stream, shared, macs, cost.slots * macs))
+    lines.append(row("fuser", cost.parameters["fuser"] / million, cost.fuser / million, cost.fuser / million))
+    held = sum(cost.parameters.values()) / million
+    lines.append(row("all", held, cost.total / million, cost.clip / million))
+    lines.append(
+        f"The outside views share their weights. Training alone adds {cost.training_only / million:.2f} M more."
+    )
+    return "\n".join(lines)
+
+
+def row(name: str, parameters: float | None, step: float, clip: float) -> str:
+    held = "shared" if parameters is None else f"{parameters:.2f} M"
+    return f"{name:20} {held:>12} {step:12.1f} M {clip:12.1f} M"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.cost",
-        description="Parameters and multiply-accumulates of a step.",
+        description="Parameters and multiply-accumulates of a step and of a clip, by stream.",
         epilog="example: python -m training.cost --size edge",
     )
     parser.add_argument("--size", choices=SIZES, default="edge")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    model = UVM3TL(SIZES[args.size])
-    cost, parameters = macs_per_step(model), sum(p.numel() for p in model.parameters())
+    cost = macs_per_step(UVM3TL(SIZES[args.size]))
     if args.json:
-        sys.stdout.write(json.dumps({"parameters": parameters, "total": cost.total, **asdict(cost)}) + "\n")
-        return 0
-    rows = [*((f"{group} ({len(GROUPS[group])} streams)", macs) for group, macs in cost.groups.items())]
-    rows += [("fuser", cost.fuser), ("a step", cost.total)]
-    sys.stdout.write(f"size {args.size}: {parameters / 1e6:.2f} M parameters\n")
-    for name, macs in rows:
-        sys.stdout.write(f"  {name:22} {macs / 1e6:9.1f} M multiply-accumulates\n")
+        numbers = {
+            "size": args.size,
+            "parameters": cost.parameters | {"all": sum(cost.parameters.values())},
+            "parameters_training_only": cost.training_only,
+            "macs_per_frame": cost.frame,
+            "macs_fuser": cost.fuser,
+            "macs_per_step": cost.total,
+            "macs_per_clip": cost.clip,
+        }
+        sys.stdout.write(json.dumps(numbers) + "\n")
+    else:
+        sys.stdout.write(page(args.size, cost) + "\n")
     return 0
 
 
