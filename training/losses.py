@@ -12,7 +12,7 @@ w_k: training/weighting.py, six candidates. L_dec: training/decoupling.py, three
     loss.end_epoch(reduce)
 
 `loss.parameters()` belong in the optimizer, and `loss.to(device)` moves its state with the model. Processes that
-average gradients each take the class-weighted mean of their own batch: nothing corrects for their sums of class weights.
+average gradients each take the class-weighted mean of their own batch; nothing corrects for the rest.
 """
 
 from __future__ import annotations
