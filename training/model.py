@@ -215,7 +215,7 @@ class UVM3TL(nn.Module):
         for index, stream in enumerate(STREAMS):
             aggregate, present = self.temporal[GROUP_OF[stream]], mask[:, index]
             if stream in self.config.streams_off:
-                maps.append(aggregate.absent.expand(len(mask), -1, grid, grid))
+                maps.append(aggregate.absent + mask.new_zeros(len(mask), 1, grid, grid))
                 continue
             pooled[stream] = aggregate.pool(slots[stream], present)  # (B, 2D, G*G)
             maps.append(aggregate(pooled[stream], present).expand(-1, -1, grid, grid))
