@@ -151,7 +151,9 @@ class AFDLoss(nn.Module):
         return self.weighting.needs_after_step
 
     def after_step(self, losses_after: Callable[[], Tensor]) -> None:
-        """losses_after: gives `task_losses` of the same batch with the stepped model; called only where needed."""
+        """losses_after: gives `task_losses` of the same batch with the stepped model; called only where needed.
+
+        Run it as the batch was run: in evaluation mode dropout and batch normalisation would move the losses, too."""
         if self.needs_after_step:
             with torch.no_grad():
                 self.weighting.after_step(losses_after())

@@ -173,7 +173,7 @@ class FAMO(_Scored):
 
     w_k proportional to z_k / L_k, z = softmax(scores); after the step the scores move against
     d/dscores sum_k z_k (log L_k - log L_k'), L' being the losses of the same batch then. Liu, Feng, Stone, Liu, "FAMO:
-    fast adaptive multitask optimization", NeurIPS 2023 (Cranial-XIX/FAMO): rate 0.025, decay 1e-3.
+    fast adaptive multitask optimization", NeurIPS 2023: rate 0.025, decay 1e-3 as in LibMTL (their own code: 0.01).
     """
 
     needs_after_step = True

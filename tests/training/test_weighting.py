@@ -61,7 +61,7 @@ def test_uncertainty_learns_the_logarithm_of_the_loss() -> None:
     weighting = make("uncertainty")
     optimizer = torch.optim.Adam(weighting.parameters(), lr=0.1)
     losses = torch.tensor([0.25, 0.5, 1.0, 0.0])
-    for _ in range(500):
+    for _ in range(200):
         optimizer.zero_grad()
         weighting(losses, ALL, None)[0].backward()
         optimizer.step()
@@ -81,10 +81,10 @@ def test_gradnorm_sees_how_long_each_tasks_gradient_is() -> None:
 
 def test_gradnorm_evens_out_gradients_of_tasks_that_learn_alike() -> None:
     weighting = make("gradnorm")
-    for _ in range(400):
+    for _ in range(200):
         weights = weighting(*_with_all(batch(1.0, 1.0, 1.0, 1.0)))[1]
     lengths = weights * STEEPNESS
-    assert float(lengths.max() / lengths.min()) < 1.15 and float(weights.sum()) == pytest.approx(4.0)
+    assert float(lengths.max() / lengths.min()) < 1.2 and float(weights.sum()) == pytest.approx(4.0)
 
 
 def test_gradnorm_gives_more_to_the_task_that_lags_behind() -> None:
