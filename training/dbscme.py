@@ -1,38 +1,104 @@
 """DB-SCME, the dual-branch spatial-channel multimodal embedding of UV-M3TL.
 
-Topology: the figure of arXiv 2602.01594 (reference: model.md 1.2). Widths, one attention head, its 1/sqrt(d) scale and
-the 1x1 reduction of the concatenation before attention are our instantiation: the figure leaves them open.
+Topology: the figure of arXiv 2602.01594 (reference: model.md 1.2). What the figure leaves open is a field of
+`DBSCMEConfig`, our instantiation each; the defaults are what the released models use.
+
+B batch · D width · G grid cells per side · N = G * G · K classes
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from codriver.errors import ConfigError
+
+BRANCHES = ("both", "specific", "shared", "none")
+SHARED_GROUPS = ("scene", "driver", "joints")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DBSCMEConfig:
+    """What the figure does not say, and which parts are on."""
+
+    branches: str = "both"  # one of BRANCHES, for ablation; "none" is pooled F_c and a head: DB-SCME off
+    reduce: bool = True  # F_c = 1x1 convolution of the concatenation: without, queries cost eight times as much
+    heads: int = 1  # of spatial attention; one is least work, and a grid of 4 to 7 cells has few relations
+    query_reduction: int = 8  # queries and keys have D / this channels, at least 4: narrow ones keep attention cheap
+    scaled: bool = True  # spatial scores / sqrt(channels of a query), else softmax saturates (channel scores have 1)
+    channel_kernel: int = 3  # of the 1-D convolutions: the figure's 3; odd
+    order: tuple[str, ...] = SHARED_GROUPS  # two merge, then the third joins them: MMTL-UniAD, eq. 8-10
+    third_gated: bool = True  # the third group is F1_in, which s multiplies, and the merged F2_in: as eq. 10 there
+    tied: bool = False  # the two applications of the shared branch ("x2") share their weights; own ones can differ
+    head_relu: bool = True  # between the weighted sum and the head: without, FC and head are one linear map
+    mix_start: float = 0.0  # w before training; sigmoid(w) is the specific branch's part in the sum, so half
+
+    def __post_init__(self) -> None:
+        if self.branches not in BRANCHES:
+            raise ConfigError(f"branches: got {self.branches!r}, expected one of {', '.join(BRANCHES)}")
+        if sorted(self.order) != sorted(SHARED_GROUPS):
+            raise ConfigError(f"order: got {self.order}, expected {', '.join(SHARED_GROUPS)} in any order")
+        if self.heads < 1 or self.query_reduction < 1 or self.channel_kernel % 2 != 1:
+            raise ConfigError(
+                f"heads {self.heads}, query_reduction {self.query_reduction}, channel_kernel {self.channel_kernel}: "
+                "expected 1 or more each, and an odd kernel"
+            )
+
+    @property
+    def has_specific(self) -> bool:
+        return self.branches in ("both", "specific")
+
+    @property
+    def has_shared(self) -> bool:
+        return self.branches in ("both", "shared")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DBSCMEConfig:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
 
 class SpatialAttention(nn.Module):
-    """Self-attention over the cells of a map: softmax(q k^T / sqrt(d)) v. (B, D, G, G) -> (B, D, G, G)."""
+    """Self-attention over the cells of a map: softmax(q k^T / sqrt(d)) v. (B, D, G, G) -> (B, D, G, G).
 
-    def __init__(self, width: int) -> None:
+    Vaswani et al., "Attention is all you need", NeurIPS 2017, eq. 1; the figure's spatial block. A sample sees itself
+    alone: the batch is never a sequence (model.md 4.6, item 7).
+    """
+
+    def __init__(self, width: int, config: DBSCMEConfig) -> None:
         super().__init__()
-        self.inner = max(width // 8, 4)  # narrow queries keep the attention cheap (model.md 8)
-        self.query = nn.Linear(width, self.inner)
-        self.key = nn.Linear(width, self.inner)
+        self.heads, inner = config.heads, max(width // config.query_reduction, 4)
+        if inner % self.heads or width % self.heads:
+            raise ConfigError(
+                f"heads: got {self.heads}, expected a divisor of {inner} query and {width} value channels"
+            )
+        self.scale = (inner // self.heads) ** -0.5 if config.scaled else 1.0
+        self.query = nn.Linear(width, inner)
+        self.key = nn.Linear(width, inner)
         self.value = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2)  # (B, N, D)
-        scores = self.query(tokens) @ self.key(tokens).transpose(1, 2) * self.inner**-0.5  # (B, N, N)
-        attended = scores.softmax(dim=-1) @ self.value(tokens)
-        return attended.transpose(1, 2).reshape(x.shape)
+        query, key, value = (self._split(part(tokens)) for part in (self.query, self.key, self.value))
+        scores = query @ key.transpose(-1, -2) * self.scale  # (B, N, N), or (B, heads, N, N)
+        return self._join(scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(x.shape)
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) -> (B, heads, N, C / heads). One head is left as it is: a smaller graph for the device."""
+        return tokens if self.heads == 1 else tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _join(self, tokens: Tensor) -> Tensor:
+        return tokens if self.heads == 1 else tokens.transpose(1, 2).flatten(2)
 
 
 class ChannelGate(nn.Module):
     """sigmoid of self-attention over channels, from three 1-D convolutions. (B, D, G, G) -> (B, D, 1, 1)."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: int) -> None:
         super().__init__()
-        self.query, self.key, self.value = (nn.Conv1d(1, 1, 3, padding=1) for _ in range(3))
+        self.query, self.key, self.value = (nn.Conv1d(1, 1, kernel, padding=kernel // 2) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = x.mean(dim=(2, 3))[:, None, :]  # (B, 1, D)
@@ -42,12 +108,12 @@ class ChannelGate(nn.Module):
 
 
 class SpecificBranch(nn.Module):
-    """What one task picks from all streams: spatial attention with residual, then a channel gate."""
+    """What one task picks from all streams: spatial attention with residual, then a channel gate. Keeps the shape."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, config: DBSCMEConfig) -> None:
         super().__init__()
-        self.spatial = SpatialAttention(width)
-        self.gate = ChannelGate()
+        self.spatial = SpatialAttention(width, config)
+        self.gate = ChannelGate(config.channel_kernel)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.spatial(x)
@@ -55,14 +121,14 @@ class SpecificBranch(nn.Module):
 
 
 class SharedBranch(nn.Module):
-    """Merges two groups of streams by a learned gate: s * a + (1 - s) * b."""
+    """Merges two groups of streams by a learned gate: s * a + (1 - s) * b. All (B, D, G, G)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, config: DBSCMEConfig) -> None:
         super().__init__()
         self.point = nn.Conv2d(width, width, 1)
         self.local = nn.Conv2d(width, width, 3, padding=1)
-        self.spatial = SpatialAttention(width)
-        self.gate = ChannelGate()
+        self.spatial = SpatialAttention(width, config)
+        self.gate = ChannelGate(config.channel_kernel)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         together = a + b
@@ -73,32 +139,78 @@ class SharedBranch(nn.Module):
 
 
 class DBSCME(nn.Module):
-    """Both branches and the heads. Returns logits by task, (B, tasks, D) specific and (B, D) shared embeddings."""
+    """Both branches and the heads: e_k = s_k FC(F_sp_k) + (1 - s_k) FC(F_sh), s_k = sigmoid(w_k); then head_k.
 
-    def __init__(self, *, streams: int, width: int, classes: dict[str, int], dropout: float) -> None:
+    A branch that is off has no parameters, and the other's FC is the whole sum.
+    """
+
+    def __init__(
+        self, *, streams: int, width: int, classes: dict[str, int], dropout: float, config: DBSCMEConfig
+    ) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(streams * width, width, 1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.specific = nn.ModuleDict({task: SpecificBranch(width) for task in classes})
-        self.shared = nn.ModuleList([SharedBranch(width), SharedBranch(width)])
-        self.specific_out = nn.ModuleDict({task: nn.Linear(width, width) for task in classes})
-        self.shared_out = nn.ModuleDict({task: nn.Linear(width, width) for task in classes})
-        self.mix = nn.ParameterDict({task: nn.Parameter(torch.zeros(())) for task in classes})
+        self.config = config
+        wide = width if config.reduce else streams * width  # channels of F_c
+        if config.reduce and config.branches != "shared":
+            self.reduce = nn.Conv2d(streams * width, width, 1, bias=False)
+            self.norm = nn.BatchNorm2d(width)
+        if config.has_specific:
+            self.specific = nn.ModuleDict({task: SpecificBranch(wide, config) for task in classes})
+        if config.has_shared:
+            branches = [SharedBranch(width, config) for _ in range(1 if config.tied else 2)]
+            self.shared = nn.ModuleList(branches)
+        if config.has_specific:
+            self.specific_out = nn.ModuleDict({task: nn.Linear(wide, width) for task in classes})
+        if config.has_shared:
+            self.shared_out = nn.ModuleDict({task: nn.Linear(width, width) for task in classes})
+        if config.branches == "both":
+            self.mix = nn.ParameterDict({task: nn.Parameter(torch.tensor(config.mix_start)) for task in classes})
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({task: nn.Linear(width, count) for task, count in classes.items()})
+        entering = wide if config.branches == "none" else width
+        self.heads = nn.ModuleDict({task: nn.Linear(entering, count) for task, count in classes.items()})
 
     def forward(
         self, maps: list[Tensor], scene: Tensor, driver: Tensor, joints: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """maps: one (B, D, G, G) per stream, in order. scene, driver, joints: their groups' sums, the same shape."""
-        all_streams = torch.relu(self.norm(self.reduce(torch.cat(maps, dim=1))))
-        merged = self.shared[0](scene, driver)
-        shared = self.shared[1](joints, merged).mean(dim=(2, 3))  # (B, D)
+    ) -> tuple[dict[str, Tensor], Tensor | None, Tensor | None]:
+        """Logits by task, and what the loss keeps apart: specific (B, tasks, D) and shared (B, D) embeddings.
+
+        maps: one (B, D, G, G) per stream, in order. scene, driver, joints: their groups' sums, the same shape.
+        A branch that is off gives None: no pair has it. With "none", shared is pooled F_c: one embedding, no pair.
+        Specific is F_sp pooled; where F_c is wider than F_sh (`reduce` off), it is FC(F_sp), so that both have D.
+        """
+        if self.config.branches == "none":
+            pooled = self._all(maps).mean(dim=(2, 3))
+            return {task: head(self.dropout(pooled)) for task, head in self.heads.items()}, None, pooled
+        all_streams = self._all(maps) if self.config.has_specific else None
+        shared = self._merge({"scene": scene, "driver": driver, "joints": joints}) if self.config.has_shared else None
         specific, logits = [], {}
-        for task, branch in self.specific.items():
-            own = branch(all_streams).mean(dim=(2, 3))  # (B, D)
-            share = torch.sigmoid(self.mix[task])
-            embedding = share * self.specific_out[task](own) + (1.0 - share) * self.shared_out[task](shared)
-            logits[task] = self.heads[task](self.dropout(torch.relu(embedding)))
-            specific.append(own)
-        return logits, torch.stack(specific, dim=1), shared
+        for task, head in self.heads.items():
+            own = projected = None
+            if all_streams is not None:
+                own = self.specific[task](all_streams).mean(dim=(2, 3))  # (B, D)
+                projected = self.specific_out[task](own)
+                specific.append(own if self.config.reduce else projected)
+            embedding = self._weighted_sum(task, projected, shared)
+            logits[task] = head(self.dropout(torch.relu(embedding) if self.config.head_relu else embedding))
+        return logits, torch.stack(specific, dim=1) if specific else None, shared
+
+    def _all(self, maps: list[Tensor]) -> Tensor:
+        """F_c: (B, D, G, G), or (B, streams * D, G, G) without reduction."""
+        together = torch.cat(maps, dim=1)
+        return torch.relu(self.norm(self.reduce(together))) if self.config.reduce else together
+
+    def _merge(self, groups: dict[str, Tensor]) -> Tensor:
+        """F_sh, pooled: (B, D)."""
+        first, second, third = (groups[name] for name in self.config.order)
+        merged = self.shared[0](first, second)
+        pair = (third, merged) if self.config.third_gated else (merged, third)
+        return self.shared[-1](*pair).mean(dim=(2, 3))
+
+    def _weighted_sum(self, task: str, projected: Tensor | None, shared: Tensor | None) -> Tensor:
+        """e_k, (B, D)."""
+        if shared is None:
+            assert projected is not None
+            return projected
+        if projected is None:
+            return self.shared_out[task](shared)
+        share = torch.sigmoid(self.mix[task])
+        return share * projected + (1.0 - share) * self.shared_out[task](shared)

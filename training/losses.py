@@ -2,130 +2,214 @@
 
 The paper (arXiv 2602.01594) names both parts; their equations are not public. Ours:
 
-    L = sum_k w_k(t) * CE_k / ln(K_k) + beta * L_dec
+    L = sum_k w_k * CE_k / ln(K_k) + beta * L_dec
 
 CE_k / ln(K_k) puts tasks of different class counts on one scale: guessing evenly costs 1 in each.
-w_k(t) = n * exp(r_k / temperature) / sum_i exp(r_i / temperature), r_k = L_k(t-1) / L_k(t-2), the dynamic weight
-average over epochs of Liu, Johns, Davison (CVPR 2019, "End-to-end multi-task learning with attention"); at first 1.
-L_dec = mean squared cosine between the embeddings of every two tasks, and between each task's and the shared one.
+w_k: training/weighting.py, six candidates. L_dec: training/decoupling.py, three. The engine's part:
+
+    parts = loss(model(frames, mask), labels, mask)         parts.total.backward(); optimizer.step()
+    loss.after_step(lambda: losses of this batch by now)    only looked at where loss.needs_after_step
+    loss.end_epoch(reduce)
+
+`loss.parameters()` belong in the optimizer, and `loss.to(device)` moves its state with the model. Processes that
+average gradients each take the class-weighted mean of their own batch; nothing corrects for the rest.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codriver.errors import ConfigError
 from codriver.tasks import STREAMS, TaskSet
+from training.decoupling import TERMS
 from training.model import Fused
+from training.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
+
+WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    adaptive: bool = True  # False: every task weighs 1
+    weighting: str = "dwa"  # one of WEIGHTINGS
     temperature: float = 2.0  # DWA's; higher is more even
+    gradnorm_alpha: float = 1.5  # how hard GradNorm pulls slow tasks up
+    gradnorm_rate: float = 0.025  # learning rate of GradNorm's weights
+    famo_rate: float = 0.025  # learning rate of FAMO's weights
+    famo_decay: float = 1e-3  # weight decay on them
+    decoupling: str = "cosine"  # one of decoupling.TERMS
     beta: float = 0.05  # of the decoupling term; 0 switches it off
     auxiliary: float = 1.0  # of the streams' own guesses; 0 switches them off
     label_smoothing: float = 0.05
     class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced
+    tasks: tuple[str, ...] = ()  # train these only, the others weigh 0 and are not decoupled; empty: all
+
+    def __post_init__(self) -> None:
+        for field, known in (("weighting", WEIGHTINGS), ("decoupling", tuple(TERMS))):
+            if getattr(self, field) not in known:
+                raise ConfigError(f"{field}: got {getattr(self, field)!r}, expected one of {', '.join(known)}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LossConfig:
+        """What `asdict` and JSON made of it; runs before there was a choice of weightings say `adaptive` instead."""
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        if "adaptive" in values:
+            values["weighting"] = "dwa" if values.pop("adaptive") else "equal"
+        return cls(**values)
 
 
 @dataclass(frozen=True)
 class LossParts:
     total: Tensor  # scalar, with gradient
     tasks: Tensor  # (tasks,) detached, CE_k / ln(K_k)
+    weights: Tensor  # (tasks,) detached, as used
     decoupling: Tensor  # scalar, detached
 
 
-class AFDLoss:
-    """Holds the history that the weights come from; its state is saved with the checkpoint and goes on in QAT."""
+class AFDLoss(nn.Module):
+    """The loss and the state that its weights come from; that is saved with the checkpoint and goes on in QAT."""
 
     def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: dict[str, list[int]]) -> None:
+        """class_counts: task -> training clips of each class. A ConfigError names a task that the set lacks."""
+        super().__init__()
         self.task_set, self.config = task_set, config
-        self.class_weights = [balanced_weights(class_counts[name], config.class_balance) for name in task_set.names]
-        self.history: list[list[float]] = []  # mean loss of each task, epoch by epoch
-        self._sum, self._seen = torch.zeros(len(task_set.tasks)), 0
+        chosen = {task_set[name].name for name in config.tasks} or set(task_set.names)
+        self.chosen = [k for k, name in enumerate(task_set.names) if name in chosen]
+        trained = torch.tensor([name in chosen for name in task_set.names])
+        self.weighting = make_weighting(config, trained)
+        for name in task_set.names:
+            weights = balanced_weights(class_counts[name], config.class_balance)
+            self.register_buffer(f"{name}_classes", weights, persistent=False)  # the counts come with the data
+        self.register_buffer("loss_sum", torch.zeros(len(trained), dtype=torch.float64))  # of this epoch so far
+        self.register_buffer("labelled", torch.zeros(len(trained), dtype=torch.float64))  # clips in that sum
 
-    def __call__(self, fused: Fused, labels: Tensor, mask: Tensor) -> LossParts:
-        """labels: (B, tasks) int64, -1 where a clip has no label for the task. mask: (B, S, T) of the clips."""
-        names = self.task_set.names
-        losses = torch.stack([self._task_loss(fused.logits[name], labels[:, k], k) for k, name in enumerate(names)])
-        decoupling = decoupling_loss(fused.specific, fused.shared)
-        weights = torch.tensor(self.weights, device=losses.device)
-        total = (weights * losses).sum() + self.config.beta * decoupling
-        if self.config.auxiliary and fused.guesses is not None:
-            total = total + self.config.auxiliary * (weights * self._guess_losses(fused.guesses, labels, mask)).sum()
-        self._sum += losses.detach().cpu().float() * len(labels)
-        self._seen += len(labels)
-        return LossParts(total, losses.detach(), decoupling.detach())
+    def forward(self, fused: Fused, labels: Tensor, mask: Tensor) -> LossParts:
+        """labels: (B, tasks) int64, -1 where a clip has no label for the task. mask: (B, S, T) of the clips.
+
+        Computes in float32 whatever the model computed in. In evaluation mode (`eval()`) no state changes.
+        """
+        with torch.autocast(labels.device.type, enabled=False):
+            losses, known = self.task_losses(fused, labels), labels >= 0  # (tasks,), (B, tasks)
+            total, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
+            specific = None if fused.specific is None else fused.specific[:, self.chosen]
+            decoupling = TERMS[self.config.decoupling](specific, fused.shared)
+            if self.config.beta:
+                total = total + self.config.beta * decoupling
+            if self.config.auxiliary and fused.guesses is not None:
+                total = (
+                    total + self.config.auxiliary * (weights * self._guess_losses(fused.guesses, labels, mask)).sum()
+                )
+        if self.training:
+            self._remember(losses.detach(), known.sum(dim=0))
+        return LossParts(total, losses.detach(), weights, decoupling.detach())
+
+    def task_losses(self, fused: Fused, labels: Tensor) -> Tensor:
+        """(tasks,) CE_k / ln(K_k), 0 where no clip has a label. Changes no state: what `after_step` wants."""
+        return torch.stack(
+            [self._task_loss(fused.logits[n], labels[:, k], k) for k, n in enumerate(self.task_set.names)]
+        )
 
     def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
         """(tasks,) loss of the streams' own guesses, averaged over the streams that are there and can know."""
-        here = mask.any(dim=2)  # (B, S)
+        here = mask.amax(dim=2) > 0  # (B, S)
+        there = here.any(dim=0)  # (S,)
         losses = []
         for k, task in enumerate(self.task_set.names):
+            able = [index for index, stream in enumerate(STREAMS) if task in guesses.get(stream, {})]
+            targets = [torch.where(here[:, index], labels[:, k], -1) for index in able]
             parts = [
-                self._task_loss(guesses[stream][task][here[:, index]], labels[here[:, index], k], k)
-                for index, stream in enumerate(STREAMS)
-                if task in guesses[stream] and here[:, index].any()
+                self._task_loss(guesses[STREAMS[index]][task], target, k)
+                for index, target in zip(able, targets, strict=True)
             ]
-            losses.append(torch.stack(parts).mean() if parts else mask.new_zeros(()))
+            losses.append(torch.stack(parts).sum() / there[able].sum().clamp(min=1) if parts else mask.new_zeros(()))
         return torch.stack(losses)
 
     def _task_loss(self, logits: Tensor, target: Tensor, k: int) -> Tensor:
-        """CE_k / ln(K_k). logits: (N, K). target: (N,)."""
-        if not (target >= 0).any():
-            return logits.sum() * 0.0  # nothing to learn here, and no 0/0
+        """CE_k / ln(K_k), the mean weighted by class; 0 without any label. logits: (N, K). target: (N,), -1 unknown."""
+        weights = self.get_buffer(f"{self.task_set.names[k]}_classes")
+        smoothing = self.config.label_smoothing
         loss = F.cross_entropy(
-            logits.float(),
-            target,
-            self.class_weights[k].to(logits.device),
-            ignore_index=-1,
-            label_smoothing=self.config.label_smoothing,
+            logits.float(), target, weights, ignore_index=-1, label_smoothing=smoothing, reduction="sum"
         )
-        return loss / math.log(self.task_set.tasks[k].classes)
+        weight = (weights[target.clamp(min=0)] * (target >= 0)).sum()  # its own mean would be 0/0 without labels
+        return loss / weight.clamp(min=1e-6) / math.log(self.task_set.tasks[k].classes)
+
+    def _remember(self, losses: Tensor, labelled: Tensor) -> None:
+        counted = torch.where(torch.isfinite(losses), labelled, 0)  # a step that overflowed must not spoil the epoch
+        self.loss_sum += torch.nan_to_num(losses, 0.0, 0.0, 0.0) * counted
+        self.labelled += counted
+
+    @property
+    def needs_after_step(self) -> bool:
+        """Whether `after_step` will run the model once more."""
+        return self.weighting.needs_after_step
+
+    def after_step(self, losses_after: Callable[[], Tensor]) -> None:
+        """losses_after: gives `task_losses` of the same batch with the stepped model; called only where needed.
+
+        Run it as the batch was run: in evaluation mode dropout and batch normalisation would move the losses, too."""
+        if self.needs_after_step:
+            with torch.no_grad():
+                self.weighting.after_step(losses_after())
+
+    def end_epoch(self, reduce: Reduce = lambda tensor: tensor) -> None:
+        """Close an epoch: its mean losses join the history that sets the next weights.
+
+        reduce: sums a tensor over processes, so that all compute the same weights. A task without any label in the
+        epoch keeps its last mean, at first 1, which is guessing.
+        """
+        losses, labelled = reduce(torch.stack([self.loss_sum, self.labelled])).cpu()
+        if labelled.any():
+            last = self.history[-1] if self.history else [1.0] * len(losses)
+            means = losses / labelled.clamp(min=1)
+            self.history.append(torch.where(labelled > 0, means, torch.tensor(last, dtype=means.dtype)).tolist())
+        self.loss_sum.zero_()
+        self.labelled.zero_()
+        self.weighting.synchronise(reduce)
 
     @property
     def weights(self) -> list[float]:
-        """One weight per task, their mean 1; constants for the gradient."""
-        if not self.config.adaptive or len(self.history) < 2:
-            return [1.0] * len(self.task_set.tasks)
-        rates = [last / max(before, 1e-8) for last, before in zip(self.history[-1], self.history[-2], strict=True)]
-        top = max(rates)
-        powers = [math.exp((rate - top) / self.config.temperature) for rate in rates]
-        return [len(powers) * power / sum(powers) for power in powers]
+        """One weight per task as they stand, 0 for those not trained; constants for the model's gradient."""
+        return self.weighting.now().tolist()
 
-    def end_epoch(self) -> None:
-        """Close an epoch: its mean losses join the history that sets the next weights."""
-        if self._seen:
-            self.history.append((self._sum / self._seen).tolist())
-        self._sum, self._seen = torch.zeros_like(self._sum), 0
+    @property
+    def history(self) -> list[list[float]]:
+        """Mean loss of each task, epoch by epoch."""
+        return self.weighting.history
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+    def state_for_meta(self) -> dict[str, Any]:
+        """All of the state as numbers that JSON can hold; `load_meta_state` takes it back."""
+        tensors = {key: value.tolist() for key, value in self.state_dict().items() if isinstance(value, Tensor)}
+        return {"history": self.history, "weights": self.weights, "tensors": tensors}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.history = [list(map(float, epoch)) for epoch in state["history"]]
+    def load_meta_state(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a run folder; runs of before hold the history alone."""
+        own = self.state_dict()
+        for key, values in state.get("tensors", {}).items():
+            own[key].copy_(torch.tensor(values, dtype=own[key].dtype))
+        self.weighting.set_extra_state(state)
+
+
+def make_weighting(config: LossConfig, trained: Tensor) -> Equal:
+    """The weighting that the configuration names. trained: (tasks,) bool."""
+    if config.weighting == "dwa":
+        return DynamicWeightAverage(trained, config.temperature)
+    if config.weighting == "gradnorm":
+        return GradNorm(trained, config.gradnorm_alpha, config.gradnorm_rate)
+    if config.weighting == "famo":
+        return FAMO(trained, config.famo_rate, config.famo_decay)
+    return {"equal": Equal, "uncertainty": Uncertainty, "gls": GeometricLoss}[config.weighting](trained)
 
 
 def balanced_weights(counts: list[int], power: float) -> Tensor:
     """Class weights (1 / share) ** power, scaled so that the expected weight of a clip is 1. Unseen classes weigh 1."""
     share = torch.tensor(counts, dtype=torch.float32) / max(sum(counts), 1)
     weights = torch.where(share > 0, share.clamp(min=1e-6) ** -power, torch.ones_like(share))
-    return weights / (weights * share).sum().clamp(min=1e-6)
-
-
-def decoupling_loss(specific: Tensor, shared: Tensor) -> Tensor:
-    """Mean squared cosine over task pairs and task-shared pairs, 0 (orthogonal) to 1.
-
-    specific: (B, tasks, D). shared: (B, D).
-    """
-    unit = F.normalize(torch.cat([specific, shared[:, None]], dim=1).float(), dim=2, eps=1e-6)  # (B, n, D)
-    cosine = unit @ unit.transpose(1, 2)  # (B, n, n)
-    n = cosine.shape[1]
-    pairs = torch.triu(torch.ones(n, n, dtype=torch.bool, device=cosine.device), diagonal=1)
-    return cosine[:, pairs].square().mean()
+    expected = (weights * share).sum()
+    return weights / expected if expected > 0 else weights

@@ -14,12 +14,13 @@ B batch · S stream · T slot · C channel · G grid cells per side · D width o
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from codriver.errors import ConfigError
 from codriver.tasks import (
     CROPS,
     GESTURE_POINTS,
@@ -33,7 +34,7 @@ from codriver.tasks import (
     VIEWS,
     TaskSet,
 )
-from training.dbscme import DBSCME
+from training.dbscme import DBSCME, DBSCMEConfig
 from training.encoders import ImageEncoder, JointEncoder
 from training.temporal import JointMotion, Motion, TemporalAggregation
 
@@ -58,6 +59,15 @@ class ModelConfig:
     grid: int = 4  # cells per side in DB-SCME
     slots: int = 16  # T
     head_dropout: float = 0.1  # on the mixed embedding, before each head
+    dbscme: DBSCMEConfig = field(default_factory=DBSCMEConfig)  # what the figure leaves open, and which branches are on
+    streams_off: tuple[str, ...] = ()  # for ablation: always absent, and never encoded in `forward`
+
+    def __post_init__(self) -> None:
+        unknown = [stream for stream in self.streams_off if stream not in STREAMS]
+        if unknown or set(self.streams_off) == set(STREAMS):
+            raise ConfigError(
+                f"streams_off: got {', '.join(self.streams_off)}; expected some of {', '.join(STREAMS)}, but not all"
+            )
 
     @property
     def stride(self) -> int:
@@ -86,7 +96,9 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        """What `to_dict` or JSON made of it; what a run of before did not know takes its default."""
+        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**plain | {"dbscme": DBSCMEConfig.from_dict(values.get("dbscme", {}))})
 
 
 SIZES = {
@@ -111,8 +123,8 @@ class Fused:
     """What `fuse` returns: logits by task, and the embeddings that the loss keeps apart."""
 
     logits: dict[str, Tensor]  # task -> (B, K)
-    specific: Tensor  # (B, tasks, D)
-    shared: Tensor  # (B, D)
+    specific: Tensor | None  # (B, tasks, D); None where DB-SCME has no specific branch
+    shared: Tensor | None  # (B, D); None where DB-SCME has no shared branch
     guesses: dict[str, dict[str, Tensor]] | None = None  # stream -> task -> (B, K), in training only
 
 
@@ -132,7 +144,9 @@ class UVM3TL(nn.Module):
             width=config.width,
             classes={task.name: task.classes for task in self.task_set.tasks},
             dropout=config.head_dropout,
+            config=config.dbscme,
         )
+        self._freeze_what_is_off()
 
     def _encoder(self, group: str) -> nn.Module:
         if group in JOINTS:
@@ -159,6 +173,26 @@ class UVM3TL(nn.Module):
         known = [task for task in self.task_set.tasks if VIEW_OF[stream] in task.needs_any]
         return nn.ModuleDict({task.name: nn.Linear(numbers, task.classes) for task in known})
 
+    def _freeze_what_is_off(self) -> None:
+        """Streams that are off keep their weights, so that graphs and files have one form, but nothing trains them.
+
+        What says that a stream is absent is still learned."""
+        off = self.config.streams_off
+        for stream in off:
+            self.guessers[stream].requires_grad_(False)
+        for group, members in GROUPS.items():
+            if set(members) <= set(off):
+                for part in (self.encoders[group], self.motions[group], self.temporal[group]):
+                    part.requires_grad_(False)
+                self.temporal[group].absent.requires_grad_(True)
+
+    def _without_what_is_off(self, mask: Tensor) -> Tensor:
+        """(B, S, T) mask in which the streams that are off are absent."""
+        if not self.config.streams_off:
+            return mask
+        kept = [[0.0 if stream in self.config.streams_off else 1.0] for stream in STREAMS]
+        return mask * mask.new_tensor(kept)
+
     def encode(self, frames: dict[str, Tensor]) -> dict[str, Tensor]:
         """Single frames to features, group by group (streams that share an encoder form one batch).
 
@@ -177,11 +211,14 @@ class UVM3TL(nn.Module):
         slots: all streams -> (B, T, *slot_shape), oldest first; what the mask calls absent is ignored.
         mask: (B, S, T), 1 where the stream has something in the slot.
         """
-        pooled, maps = {}, []
+        pooled, maps, grid = {}, [], self.config.grid
         for index, stream in enumerate(STREAMS):
             aggregate, present = self.temporal[GROUP_OF[stream]], mask[:, index]
+            if stream in self.config.streams_off:
+                maps.append(aggregate.absent + mask.new_zeros(len(mask), 1, grid, grid))
+                continue
             pooled[stream] = aggregate.pool(slots[stream], present)  # (B, 2D, G*G)
-            maps.append(aggregate(pooled[stream], present).expand(-1, -1, self.config.grid, self.config.grid))
+            maps.append(aggregate(pooled[stream], present).expand(-1, -1, grid, grid))
         by_name = dict(zip(STREAMS, maps, strict=True))
         groups = [
             sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
@@ -193,6 +230,7 @@ class UVM3TL(nn.Module):
         return {
             stream: {task: head(pooled[stream].flatten(1)) for task, head in heads.items()}
             for stream, heads in self.guessers.items()
+            if stream in pooled
         }
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor) -> Fused:
@@ -200,6 +238,7 @@ class UVM3TL(nn.Module):
 
         Only frames that the mask calls present are encoded: absent ones cost nothing.
         """
+        mask = self._without_what_is_off(mask)
         where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
         groups = {group: members for group, members in GROUPS.items() if any(where[s].any() for s in members)}
         features = self.encode(

@@ -63,7 +63,7 @@ def train(
             "train": asdict(config),
             "loss": asdict(loss_config),
             "augment": asdict(augment),
-            "loss_state": loss.state_dict(),
+            "loss_state": loss.state_for_meta(),
             "data": _describe(data, refs),
             "class_counts": counts,
             "test": {task: asdict(result) for task, result in scores.items()},

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from torch.nn import functional as F  # noqa: E402
 
+from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import GROUPS, JOINTS, STREAMS, VIEWS  # noqa: E402
+from training.cost import macs_per_step  # noqa: E402
+from training.dbscme import DBSCMEConfig  # noqa: E402
 from training.encoders import beside_centred  # noqa: E402
-from training.model import SIZES, UVM3TL  # noqa: E402
+from training.losses import AFDLoss, LossConfig  # noqa: E402
+from training.model import SIZES, UVM3TL, ModelConfig  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]
@@ -124,7 +132,147 @@ def test_a_clip_without_any_view_still_gives_finite_logits(model: UVM3TL) -> Non
 
 
 def test_the_edge_size_stays_within_its_multiply_accumulates() -> None:
-    from training.cost import macs_per_step
-
     assert SIZES["edge"].size_px(VIEWS[0]) == 224
     assert macs_per_step(UVM3TL(SIZES["edge"])).total <= 2.2e9
+
+
+VARIANTS = {
+    "both": {},
+    "specific": {"branches": "specific"},
+    "shared": {"branches": "shared"},
+    "none": {"branches": "none"},
+    "not reduced": {"reduce": False},
+    "two heads, tied": {"heads": 2, "tied": True},
+}
+variants = pytest.mark.parametrize("choices", VARIANTS.values(), ids=VARIANTS)
+
+
+def make(choices: dict[str, Any], **changes: Any) -> UVM3TL:
+    torch.manual_seed(0)
+    return UVM3TL(replace(CONFIG, dbscme=DBSCMEConfig(**choices), **changes))
+
+
+def lesson(model: UVM3TL, weighting: str = "dwa") -> AFDLoss:
+    """One training step's gradients; each stream is absent from one clip, so that its token is used, too."""
+    counts = {task.name: [1] * task.classes for task in model.task_set.tasks}
+    loss, mask = AFDLoss(model.task_set, LossConfig(weighting=weighting), counts), full_mask(8)
+    mask[torch.arange(8), torch.arange(8)] = 0.0
+    labels = torch.randint(0, 3, (8, 4), generator=torch.Generator().manual_seed(5))
+    loss(model.train()(random_frames(8), mask), labels, mask).total.backward()
+    return loss
+
+
+@variants
+def test_a_clip_alone_gives_the_logits_it_gives_in_a_batch(choices: dict[str, Any]) -> None:
+    model, frames = make(choices).eval(), random_frames(4)
+    together = logits(model, frames, full_mask(4))
+    for clip in range(4):
+        alone = logits(model, {s: some[clip : clip + 1] for s, some in frames.items()}, full_mask(1))
+        assert torch.allclose(alone[0], together[clip], atol=1e-5)
+
+
+@variants
+def test_every_parameter_gets_a_gradient(choices: dict[str, Any]) -> None:
+    model = make(choices)
+    lesson(model)
+    still = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    assert all(name.endswith("key.bias") for name in still), still  # softmax does not see it (test_dbscme.py)
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("weighting", ["uncertainty", "gradnorm", "famo", "gls"])
+def test_every_weighting_trains_the_whole_model(weighting: str) -> None:
+    model = make({})
+    loss = lesson(model, weighting)
+    assert all(p.grad is not None for p in [*model.parameters(), *loss.parameters()])
+
+
+def test_without_a_shared_branch_gradnorm_says_so() -> None:
+    with pytest.raises(ConfigError, match="shared branch"):
+        lesson(make({"branches": "specific"}), "gradnorm")
+
+
+def test_training_after_an_evaluation_trains_batch_normalisation_again() -> None:
+    model = make({})
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    logits(model.eval(), random_frames(2), full_mask(2))
+    evaluated = [part.running_mean.clone() for part in norms]
+    model.train()(random_frames(2), full_mask(2))
+    assert not any(torch.equal(part.running_mean, before) for part, before in zip(norms, evaluated, strict=True))
+
+
+@pytest.mark.parametrize("stream", JOINTS)
+def test_a_joints_coordinates_stay_together(model: UVM3TL, stream: str) -> None:
+    """A reshape in place of a permutation mixes time, joints and coordinates (model.md 4.6, item 2)."""
+    frames = random_frames(1)[stream][0]  # (T, P, 3)
+    moved = frames.clone()
+    moved[5, 7, 1] += 0.5
+    with torch.inference_mode():
+        before, after = (model.encode({stream: some})[stream] for some in (frames, moved))
+        entered = F.linear(frames.flatten(1), beside_centred(frames.shape[1]))
+    assert [slot for slot in range(CONFIG.slots) if not torch.equal(before[slot], after[slot])] == [5]
+    assert torch.equal(entered[5, 7 * 3 : 7 * 3 + 3], frames[5, 7])
+
+
+def test_posture_and_gesture_are_not_taken_for_each_other(model: UVM3TL) -> None:
+    """Both are (points, 3); a loader that swaps them must not get an answer (model.md 4.6, item 1)."""
+    frames = random_frames(1)
+    swapped = frames | {"posture": frames["gesture"], "gesture": frames["posture"]}
+    with pytest.raises(RuntimeError, match="shape"):
+        logits(model, swapped, full_mask(1))
+
+
+OFF = ("face", "left", "gesture")
+
+
+def test_streams_that_are_off_give_the_logits_of_absent_ones() -> None:
+    whole, part = make({}).eval(), make({}, streams_off=OFF).eval()
+    part.load_state_dict(whole.state_dict())
+    frames, mask = random_frames(2), full_mask(2)
+    absent = mask.clone()
+    absent[:, [STREAMS.index(stream) for stream in OFF]] = 0.0
+    assert torch.equal(logits(part, frames, mask), logits(whole, frames, absent))
+
+
+def test_streams_that_are_off_are_never_encoded_nor_guessed_from() -> None:
+    model = make({}, streams_off=OFF)
+    encoded: list[str] = []
+    for group, encoder in model.encoders.items():
+        encoder.register_forward_hook(lambda _, inputs, __, group=group: encoded.extend([group] * len(inputs[0])))
+    fused = model.train()(random_frames(2), full_mask(2))
+    assert encoded.count("outside") == 2 * 2 * CONFIG.slots  # of its three streams, two
+    assert not {"face", "gesture"} & set(encoded) and not set(OFF) & set(fused.guesses)
+
+
+def test_all_that_can_learn_gets_a_gradient_when_streams_are_off() -> None:
+    model = make({}, streams_off=OFF)
+    lesson(model)
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert learning == {name for name, p in model.named_parameters() if p.grad is not None}
+    assert "encoders.face" not in str(learning) and "temporal.face.absent" in learning
+
+
+def test_fusing_ignores_the_slots_of_streams_that_are_off() -> None:
+    model = make({}, streams_off=OFF).eval()
+    slots = {s: torch.rand(2, CONFIG.slots, *CONFIG.slot_shape(s)) for s in STREAMS}
+    other = slots | {s: torch.rand_like(slots[s]) for s in OFF}
+    for task, some in model.fuse(slots, full_mask(2)).logits.items():
+        assert torch.equal(some, model.fuse(other, full_mask(2)).logits[task])
+
+
+@pytest.mark.parametrize("off", [("rear",), STREAMS])
+def test_streams_off_must_be_some_of_the_streams(off: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="streams_off"):
+        replace(CONFIG, streams_off=off)
+
+
+def test_a_configuration_survives_json_and_an_old_one_takes_the_defaults() -> None:
+    config = replace(CONFIG, dbscme=DBSCMEConfig(heads=2, branches="specific"), streams_off=OFF)
+    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    old = {key: value for key, value in CONFIG.to_dict().items() if key not in ("dbscme", "streams_off")}
+    assert ModelConfig.from_dict(json.loads(json.dumps(old))) == CONFIG
+
+
+def test_what_is_off_costs_nothing_when_counted() -> None:
+    costs = [macs_per_step(make({"branches": name}, streams_off=OFF)).fuser for name in ("both", "none")]
+    assert macs_per_step(make({})).fuser > costs[0] > costs[1] > 0
