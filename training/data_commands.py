@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"training.data: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("training.data: stopped; clips that are in the cache stay there, run it again to go on\n")
+        sys.stderr.write("training.data: stopped; what a cache holds by now is whole and stays\n")
         return 130
     return code
 
