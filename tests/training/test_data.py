@@ -180,13 +180,20 @@ def test_frames_are_sorted_as_numbers_and_picked_by_number_in_every_view(broken:
 
 def test_boxes_are_clamped_on_the_right_axes(broken: Path) -> None:
     """Quirks 6 and 7: x to the width, y to the height; a negative edge does not slice from the far side."""
-    boxes = {"bbox": [-6, -4, 30, 100], "face_bbox": [WIDTH - 12, 4, 40, 14]}
+    boxes = {"bbox": [-6, -4, 66, 100], "face_bbox": [WIDTH - 12, 4, 40, 14]}
     edit_annotation(broken, "0001", lambda c: [pose["result"][0].update(boxes) for pose in c["pose_list"]])
     clip = first(broken)
     incar = read_frame(broken / "AIDE_Dataset" / "0001" / "incarframes" / "44.jpg")
     assert clip.mask.all()
-    np.testing.assert_array_equal(clip.frames["body"][-1], resize(incar[:HEIGHT, :24], CONFIG.crop_px))
+    np.testing.assert_array_equal(clip.frames["body"][-1], resize(incar[:, :60], CONFIG.crop_px))
     np.testing.assert_array_equal(clip.frames["face"][-1], resize(incar[4:18, WIDTH - 12 :], CONFIG.crop_px))
+
+
+def test_a_box_below_the_frame_is_absent_though_the_frame_is_wider_than_high(broken: Path) -> None:
+    """Quirk 6: y beyond the height but not beyond the width."""
+    box = [4, HEIGHT + 2, 30, 20]
+    edit_annotation(broken, "0001", lambda c: [pose["result"][0].update(bbox=box) for pose in c["pose_list"]])
+    assert not first(broken).mask[STREAMS.index("body")].any()
 
 
 @pytest.mark.parametrize(("least", "small"), [(MIN_BODY_PX, (9, 20)), (MIN_BODY_PX, (10, 19)), (MIN_FACE_PX, (10, 9))])
