@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,3 +49,11 @@ def annotation(index: int, rng: np.random.Generator, frames: int = 45) -> dict[s
     labels = {task.annotation_key: task.labels[index % task.classes] for task in AIDE.tasks}
     labels["emotion_label"] = labels["emotion_label"].lower()
     return {"pose_list": poses, **labels}
+
+
+def edit_annotation(root: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a clip's JSON in place."""
+    path = root / "AIDE_Dataset" / "annotation" / f"{name}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))

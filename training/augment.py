@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -48,14 +48,18 @@ class AugmentConfig:
 
 
 def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip:
-    """A varied copy of the clip; what it shares with the original is not written to."""
+    """A varied copy of the clip; what it shares with the original is not written to.
+
+    The same rng gives the same copy. For lessons that do not depend on the number of workers, give each clip its own:
+    np.random.default_rng([seed, epoch, index]).
+    """
     frames, mask = dict(clip.frames), clip.mask.copy()
     if rng.random() < config.mirror:
         frames, mask = mirror(frames, mask)
     for stream in (*VIEWS, *CROPS):
         frames[stream] = vary_pixels(frames[stream], rng, config)
     drop(mask, rng, config)
-    return Clip(frames, mask, clip.labels)
+    return replace(clip, frames=frames, mask=mask)
 
 
 def mirror(

@@ -1,54 +1,56 @@
 """Clips as the network takes them, from AIDE's layout (reference: model.md 2). Synthetic footage uses the same layout.
 
+    python -m training.data check DIR                             every problem of a data set, and its class counts
+    python -m training.data cache DIR --size demo --out CACHE     decode once, read from then on
+
 Whatever cannot be used is an error that names the file. Nothing is replaced by a black image or a guess: what a clip
 lacks by nature (no face box in a frame, a short clip) is absent, and masked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
 from codriver.preprocess import stream_inputs
-from codriver.sources.annotation import Annotation, read_annotation
-from codriver.sources.clip import RATE_HZ
-from codriver.sources.split import ClipRef
+from codriver.sources.annotation import Annotation
+from codriver.sources.split import ClipRef, Problem, first_of
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
-from codriver.window import ContextConfig, pick_slots
+from training import cache as caches
 from training.model import ModelConfig
-
-CONTEXT = ContextConfig()
+from training.record import Record, class_labels, count_classes, decode, numbered, read_record
+from training.sampling import CONTEXT as CONTEXT
+from training.sampling import UNIFORM, Sampling
 
 
 @dataclass(frozen=True)
 class Clip:
     """One clip as the network takes it. Absent slots are zeros."""
 
-    frames: dict[str, NDArray[Any]]  # stream -> (T, H, W, 3) uint8 or (T, P, 3) float32
+    frames: dict[str, NDArray[Any]]  # stream -> (T, H, W, 3) uint8 BGR or (T, P, 3) float32
     mask: NDArray[np.float32]  # (S, T), 1 where present
     labels: NDArray[np.int64]  # (tasks,)
+    id: str = ""  # the clip's folder, for messages and lists of predictions
 
 
 def read_labels(ref: ClipRef, annotation: Annotation, task_set: TaskSet) -> NDArray[np.int64]:
     """(tasks,) class indices. A label that is missing or is no class is an error: nobody should learn from a guess."""
-    for task in task_set.tasks:
-        if task.name not in annotation.truth:
-            said = "; ".join(annotation.problems) or f"{task.annotation_key} is missing"
-            raise SourceError(f"{ref.annotation}: no label for {task.name}: {said}; expected {', '.join(task.labels)}")
-    return np.array([task.index(annotation.truth[task.name]) for task in task_set.tasks], dtype=np.int64)
+    labels, problems = class_labels(ref.annotation, annotation, task_set)
+    if problems:
+        raise SourceError(first_of(problems))
+    return labels
 
 
 def frame_numbers(folder: Path) -> list[int]:
     """Numbers of the in-car frames, ascending (as numbers, not as text)."""
-    numbers = sorted(int(path.stem) for path in (folder / "incarframes").glob("*.jpg") if path.stem.isdigit())
+    numbers = list(numbered(folder / "incarframes"))
     if not numbers:
         raise SourceError(f"{folder}/incarframes holds no frames named 0.jpg, 1.jpg, ...")
     return numbers
@@ -56,12 +58,10 @@ def frame_numbers(folder: Path) -> list[int]:
 
 def read_frame(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 BGR."""
-    data = np.frombuffer(path.read_bytes(), np.uint8) if path.is_file() else None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data is not None and len(data) else None
-    if image is None:
-        problem = "is missing" if data is None else "cannot be decoded as an image"
-        raise SourceError(f"frame {path} {problem}; restore it or take the clip out of the CSV")
-    return np.asarray(image, dtype=np.uint8)
+    image = decode(path)
+    if isinstance(image, Problem):
+        raise SourceError(str(image))
+    return image
 
 
 def frame_set(folder: Path, number: int) -> dict[str, NDArray[np.uint8]]:
@@ -69,24 +69,29 @@ def frame_set(folder: Path, number: int) -> dict[str, NDArray[np.uint8]]:
     return {view: read_frame(folder / f"{view}frames" / f"{number}.jpg") for view in VIEWS}
 
 
-def load_clip(ref: ClipRef, config: ModelConfig, task_set: TaskSet) -> Clip:
-    """Decode the frames that fill the context at the clip's end, picked by time as the runtime picks them."""
-    annotation = read_annotation(ref.annotation)
-    labels = read_labels(ref, annotation, task_set)
-    numbers = frame_numbers(ref.folder)
-    times_s = np.array(numbers) / RATE_HZ
-    picked = pick_slots(times_s, float(times_s[-1]), CONTEXT)
+def load_clip(ref: ClipRef, config: ModelConfig, task_set: TaskSet, sampling: Sampling = UNIFORM) -> Clip:
+    """Decode the frames that fill the context at the clip's end, picked by time as the runtime picks them.
+
+    No chance, no mirror, no normalisation: those belong to augment.py and to the graph. A SourceError says the first
+    of the clip's problems, in the words of the check command.
+    """
+    return _decoded(_sound(read_record(ref, task_set, sampling)), config)
+
+
+def _sound(record: Record) -> Record:
+    if record.problems:
+        raise SourceError(first_of(record.problems))
+    return record
+
+
+def _decoded(record: Record, config: ModelConfig) -> Clip:
     frames, mask = empty_context(config)
-    for slot, index in enumerate(picked):
-        if index >= 0:
-            driver = annotation.drivers.get(f"{numbers[index]}.jpg")
-            put_slot(
-                frames,
-                mask,
-                slot,
-                stream_inputs(frame_set(ref.folder, numbers[index]), driver, sizes_px(config)),
-            )
-    return Clip(frames, mask, labels)
+    sizes = sizes_px(config)
+    for slot, number in enumerate(record.picked):
+        if number >= 0:
+            images = {view: read_frame(record.paths[view][number]) for view in VIEWS}
+            put_slot(frames, mask, slot, stream_inputs(images, record.driver(number), sizes))
+    return Clip(frames, mask, record.labels, record.ref.id)
 
 
 def sizes_px(config: ModelConfig) -> dict[str, int]:
@@ -110,21 +115,133 @@ def put_slot(
         mask[STREAMS.index(stream), slot] = 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class ClipSet(Sequence[Clip]):
+    """Clips that are decoded, or read from a cache, when they are asked for. Small to send to another process."""
+
+    refs: tuple[ClipRef, ...]
+    config: ModelConfig
+    task_set: TaskSet
+    labels: NDArray[np.int64]  # (clips, tasks); counting them decodes nothing
+    sampling: Sampling = UNIFORM
+    files: tuple[Path, ...] = field(default=(), repr=False)  # of the cache, one a clip; none: decode
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Clip]: ...
+    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        kept = caches.read(self.files[index]) if self.files else None
+        if kept is None:
+            return load_clip(self.refs[index], self.config, self.task_set, self.sampling)
+        return _clip_from(kept, self.refs[index].id)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (self[index] for index in range(len(self)))
+
+    def without_cache(self) -> ClipSet:
+        return replace(self, files=())
+
+
+def open_clips(
+    refs: Sequence[ClipRef],
+    config: ModelConfig,
+    task_set: TaskSet,
+    cache: Path | None = None,
+    *,
+    sampling: Sampling = UNIFORM,
+    progress: Callable[[Any], Any] = iter,
+    workers: int = 2,
+) -> ClipSet:
+    """Clips that need not fit into memory. With a cache, whatever it lacks is decoded and written here, once.
+
+    `progress` sees one item a clip. Every annotation is read and every frame looked for at once, so a clip that
+    cannot be used is refused here; without a cache a frame that cannot be decoded shows when it is asked for.
+    """
+    labels = np.full((len(refs), len(task_set.tasks)), -1, dtype=np.int64)
+    if cache is None:
+        caches.run_all(
+            lambda index: _look(refs[index], task_set, sampling, labels[index]), len(refs), progress, workers
+        )
+        return ClipSet(tuple(refs), config, task_set, labels, sampling)
+    folder = caches.folder_for(cache, _settings(config, task_set, sampling))
+
+    def keep(index: int) -> Path:
+        record = _look(refs[index], task_set, sampling, labels[index])
+        file = caches.file_for(folder, record)
+        if not file.is_file():
+            caches.write(file, _arrays_of(_decoded(record, config)))
+        return file
+
+    with caches.room(folder, len(refs), _clip_bytes(config)):
+        files = caches.run_all(keep, len(refs), progress, workers)
+    return ClipSet(tuple(refs), config, task_set, labels, sampling, tuple(files))
+
+
+def _look(ref: ClipRef, task_set: TaskSet, sampling: Sampling, labels: NDArray[np.int64]) -> Record:
+    """Read a clip's record, and write its labels where they are wanted."""
+    record = _sound(read_record(ref, task_set, sampling))
+    labels[:] = record.labels
+    return record
+
+
+def _settings(config: ModelConfig, task_set: TaskSet, sampling: Sampling) -> dict[str, Any]:
+    return caches.settings(
+        inputs={stream: list(config.input_shape(stream)) for stream in STREAMS},
+        slots=config.slots,
+        task_set=task_set.name,
+        sampling=asdict(sampling),
+    )
+
+
+def _arrays_of(clip: Clip) -> dict[str, NDArray[Any]]:
+    return {**clip.frames, "mask": clip.mask, "labels": clip.labels}
+
+
+def _clip_from(arrays: dict[str, NDArray[Any]], clip_id: str) -> Clip:
+    return Clip({stream: arrays[stream] for stream in STREAMS}, arrays["mask"], arrays["labels"], clip_id)
+
+
+def _clip_bytes(config: ModelConfig) -> int:
+    frames, _ = empty_context(config)
+    return sum(values.nbytes for values in frames.values())
+
+
 def load_clips(
     refs: Sequence[ClipRef],
     config: ModelConfig,
     task_set: TaskSet,
     progress: Callable[[Any], Any] = iter,
     workers: int = 2,
+    cache: Path | None = None,
+    sampling: Sampling = UNIFORM,
 ) -> list[Clip]:
-    """Decode many clips into memory, in order; OpenCV decodes outside the interpreter's lock, so threads do."""
-    with ThreadPoolExecutor(workers) as pool:
-        return list(progress(pool.map(lambda ref: load_clip(ref, config, task_set), refs)))
+    """All clips in memory, in order: decoded, or read from a cache, which gets what it lacks."""
+    if cache is not None:
+        return list(open_clips(refs, config, task_set, cache, sampling=sampling, progress=progress, workers=workers))
+    return caches.run_all(lambda i: load_clip(refs[i], config, task_set, sampling), len(refs), progress, workers)
+
+
+def labels_of(clips: Sequence[Clip]) -> NDArray[np.int64]:
+    """(clips, tasks); of a ClipSet without decoding a frame."""
+    return clips.labels if isinstance(clips, ClipSet) else np.stack([clip.labels for clip in clips])
 
 
 def class_counts(clips: Sequence[Clip], task_set: TaskSet) -> dict[str, list[int]]:
     """How often each class occurs, by task."""
-    labels = np.stack([clip.labels for clip in clips])
-    return {
-        task.name: np.bincount(labels[:, k], minlength=task.classes).tolist() for k, task in enumerate(task_set.tasks)
-    }
+    return count_classes(labels_of(clips), task_set)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    from training.data_commands import main as run  # it imports this file
+
+    return run(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

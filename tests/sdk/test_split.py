@@ -51,18 +51,26 @@ def test_an_unknown_split_is_refused_with_those_that_are(root: Path) -> None:
 
 
 def test_a_missing_list_is_refused_with_what_a_data_set_holds(root: Path) -> None:
-    with pytest.raises(SourceError, match=r"testing\.csv is missing; a data set holds training\.csv, valid.*AIDE_"):
+    with pytest.raises(SourceError, match=r"testing\.csv is missing; expected training\.csv, valid.*AIDE_"):
         read_split(root, "test")
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (ROW.format("0009"), r"training\.csv, row 3: clip folder .*0009 does not exist; mend the row"),
-        ("AIDE_Dataset/0001/,AIDE_Dataset/annotation/9.json", r"row 3: annotation .*9\.json does not exist; mend"),
+        (ROW.format("0009"), r"training\.csv, row 3: clip folder .*0009 does not exist; expected .*; mend the row"),
+        (
+            "AIDE_Dataset/0001/,AIDE_Dataset/annotation/9.json",
+            r"row 3: annotation .*9\.json does not exist; expected .*; mend",
+        ),
         ("AIDE_Dataset/annotation/0001.json,AIDE_Dataset/0001/", "row 3: clip folder"),
-        (ROW.format("0001") + ",0", "row 3: 3 columns, expected 2: clip folder, annotation"),
-        ("AIDE_Dataset/0001/", "row 3: 1 columns, expected 2"),
+        (ROW.format("0001") + ",0", "row 3: 3 columns; expected 2: clip folder, annotation"),
+        (
+            "AIDE_Dataset/0002/,AIDE_Dataset/annotation/0003.json",
+            r"clip 0002 with annotation 0003\.json; expected 0002",
+        ),
+        ("AIDE/root/autodl-tmp/" + ROW.format("0002"), "row 3: clip folder"),
+        ("AIDE_Dataset/0001/", "row 3: 1 columns; expected 2"),
     ],
 )
 def test_a_row_that_is_no_clip_is_refused_with_its_number(root: Path, row: str, message: str) -> None:
@@ -75,6 +83,24 @@ def test_a_row_that_is_no_clip_is_refused_with_its_number(root: Path, row: str, 
 def test_a_list_without_a_clip_is_refused(root: Path, text: str) -> None:
     (root / "training.csv").write_text(text)
     with pytest.raises(SourceError, match=r"training\.csv lists no clip; expected the header row"):
+        read_split(root, "train")
+
+
+def test_a_list_without_its_header_is_refused_for_its_first_clip_would_be_lost(root: Path) -> None:
+    (root / "training.csv").write_text(ROW.format("0001") + "\n" + ROW.format("0002") + "\n")
+    with pytest.raises(SourceError, match=r"begins with 'AIDE_Dataset/0001/.*expected the header row 0,1"):
+        read_split(root, "train")
+
+
+def test_a_clip_in_two_splits_is_refused_with_both_rows(root: Path) -> None:
+    write(root, ROW.format("0003"), ROW.format("0001"), split="test")
+    with pytest.raises(SourceError, match=r"training\.csv, row 3: lists .*0001, and so does testing\.csv, row 3"):
+        read_split(root, "train")
+
+
+def test_a_clip_that_is_listed_twice_is_refused(root: Path) -> None:
+    write(root, ROW.format("0003"), ROW.format("0003"))
+    with pytest.raises(SourceError, match=r"training\.csv lists 0003 2 times"):
         read_split(root, "train")
 
 

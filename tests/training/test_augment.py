@@ -1,7 +1,11 @@
-"""What varies in training: a mirror that is a mirror, and absence that is only in the mask."""
+"""What varies in training: a mirror that is a mirror, and absence that is only in the mask.
+
+Defect 4 of model.md 4.6: public loaders flip each view by its own draw, upside down too, never the crops and joints.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +15,27 @@ pytest.importorskip("torch")
 
 from codriver.sources.split import read_split
 from codriver.tasks import AIDE, STREAMS, VIEWS
-from training.augment import AugmentConfig, augment, drop, mirror, vary_pixels
+from training.augment import (
+    GESTURE_MIRROR,
+    POSTURE_MIRROR,
+    AugmentConfig,
+    augment,
+    drop,
+    mirror,
+    vary_pixels,
+)
 from training.data import Clip, load_clip
 from training.model import SIZES
 
 pytestmark = pytest.mark.torch
+
+
+# Halpe-136's body in the file's order (model.md 2.4)
+BODY = """nose l_eye r_eye l_ear r_ear l_shoulder r_shoulder l_elbow r_elbow l_wrist r_wrist l_hip r_hip l_knee r_knee
+l_ankle r_ankle head neck hip l_big_toe r_big_toe l_small_toe r_small_toe l_heel r_heel""".split()
+MIRROR_ONLY = AugmentConfig(
+    mirror=1.0, gain=0.0, shift=0.0, drop_view=0.0, drop_crops=0.0, drop_joints=0.0, drop_slot=0.0, short_context=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +96,50 @@ def test_without_the_incar_view_the_drivers_streams_are_absent() -> None:
             seen += 1
             assert not mask[[STREAMS.index(s) for s in ("face", "body", "posture", "gesture")]].any()
     assert seen > 50
+
+
+def test_every_point_of_the_body_meets_its_namesake_in_the_mirror() -> None:
+    other_side = {"l": "r", "r": "l"}
+    for name, source in zip(BODY, POSTURE_MIRROR, strict=True):
+        side, _, part = name.partition("_")
+        expected = f"{other_side[side]}_{part}" if part else name
+        assert BODY[source] == expected
+
+
+def test_the_hands_change_places_finger_by_finger() -> None:
+    """Point 94 + k of the left hand and 115 + k of the right: k and 21 + k of the stream."""
+    assert GESTURE_MIRROR.tolist() == [(point + 21) % 42 for point in range(42)]
+
+
+def test_a_mirrored_clip_is_mirrored_as_a_whole_and_stays_upright(clip: Clip) -> None:
+    mirrored = augment(clip, np.random.default_rng(0), MIRROR_ONLY)
+    for stream, source in {"incar": "incar", "front": "front", "left": "right", "right": "left"}.items():
+        np.testing.assert_array_equal(mirrored.frames[stream], clip.frames[source][:, :, ::-1])
+    for stream in ("face", "body"):
+        np.testing.assert_array_equal(mirrored.frames[stream], clip.frames[stream][:, :, ::-1])
+    for stream in ("posture", "gesture"):
+        assert sorted(mirrored.frames[stream][0, :, 1]) == sorted(clip.frames[stream][0, :, 1])
+        assert not np.array_equal(mirrored.frames[stream], clip.frames[stream])
+
+
+def test_without_a_mirror_nothing_is_mirrored(clip: Clip) -> None:
+    same = augment(clip, np.random.default_rng(0), replace(MIRROR_ONLY, mirror=0.0))
+    assert all(np.array_equal(same.frames[s], clip.frames[s]) for s in STREAMS)
+    assert np.array_equal(same.mask, clip.mask)
+
+
+def test_a_mirror_leaves_unknown_points_unknown(clip: Clip) -> None:
+    frames = {**clip.frames, "posture": np.zeros_like(clip.frames["posture"])}
+    assert not mirror(frames, clip.mask)[0]["posture"].any()
+
+
+def test_the_same_seed_varies_a_clip_in_the_same_way_and_another_epoch_in_another(clip: Clip) -> None:
+    first, again, later = (augment(clip, np.random.default_rng([7, epoch, 3]), AugmentConfig()) for epoch in (0, 0, 1))
+    assert all(np.array_equal(first.frames[s], again.frames[s]) for s in STREAMS)
+    assert np.array_equal(first.mask, again.mask)
+    assert any(not np.array_equal(first.frames[s], later.frames[s]) for s in STREAMS)
+
+
+def test_labels_and_the_clips_id_stay(clip: Clip) -> None:
+    varied = augment(clip, np.random.default_rng(0), AugmentConfig())
+    assert varied.id == "0001" and np.array_equal(varied.labels, clip.labels)

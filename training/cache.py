@@ -1,0 +1,114 @@
+"""Clips kept on disk as the network takes them, so that an epoch reads instead of decoding.
+
+    CACHE/<settings>/cache.json                     what decides the pixels: sizes, sampling, code, OpenCV
+    CACHE/<settings>/<clip>-<content>.safetensors   one clip: frames, mask, labels
+
+A file's name holds a digest of all that it was made from: change a size, the preprocessing or an annotation, and
+another file is looked for. A file appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from codriver import preprocess, tasks, window
+from codriver.artefact import write_json
+from codriver.errors import ConfigError
+from codriver.sources import annotation
+from training import record as records
+from training import sampling
+from training.record import Record
+
+Arrays = dict[str, NDArray[Any]]
+LAYOUT = 1  # raised when what a file holds is arranged otherwise
+CODE = (preprocess, tasks, window, annotation, records, sampling)  # their text decides pixels and keypoints
+
+
+def settings(**chosen: Any) -> dict[str, Any]:
+    """All that decides what the files hold, besides the clips themselves."""
+    return {"layout": LAYOUT, "opencv": cv2.__version__, "code_sha256": _code_digest(CODE), **chosen}
+
+
+def _code_digest(modules: Sequence[ModuleType]) -> str:
+    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
+
+
+def folder_for(cache: Path, chosen: Mapping[str, Any]) -> Path:
+    """The folder of these settings, made if need be, with a cache.json that says what they are."""
+    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+    folder = cache / digest[:12]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "cache.json").is_file():
+            write_json(folder / "cache.json", dict(chosen))
+    except OSError as error:
+        raise ConfigError(f"cache {cache}: {error}; expected a folder that can be written, name another") from error
+    return folder
+
+
+def file_for(folder: Path, record: Record) -> Path:
+    """Where a clip belongs. A frame that was exchanged for one of the same size in bytes goes unnoticed."""
+    digest = hashlib.sha256(record.ref.annotation.read_bytes())
+    for view, paths in record.paths.items():
+        for number in sorted({number for number in record.picked if number in paths}):
+            digest.update(f"{view}/{paths[number].name}:{paths[number].stat().st_size}\n".encode())
+    return folder / f"{record.ref.id}-{digest.hexdigest()[:16]}.safetensors"
+
+
+def write(file: Path, arrays: Arrays) -> None:
+    """Whole or not at all. A process that is killed may leave a hidden .partial, which nobody reads."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()}))
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(file: Path) -> Arrays | None:
+    """What `write` was given; None if it is not there or damaged."""
+    try:
+        return dict(load_file(file))
+    except (FileNotFoundError, SafetensorError):
+        return None
+
+
+@contextmanager
+def room(folder: Path, clips: int, bytes_each: int) -> Iterator[None]:
+    """Refuse at once what the disk cannot hold, and say what to do when writing fails on the way."""
+    try:
+        lacking = clips - sum(1 for _ in folder.glob("*.safetensors"))
+        free = shutil.disk_usage(folder).free
+        if lacking * bytes_each > free:
+            raise OSError(f"{lacking} clips need {lacking * bytes_each / 1e9:.2f} GB, {free / 1e9:.2f} GB are free")
+        yield
+    except OSError as error:
+        expected = "expected room and leave to write; free some or name another folder"
+        raise ConfigError(f"cache {folder.parent}: {error}; {expected}. What is there is kept") from error
+
+
+def run_all(work: Callable[[int], Any], count: int, progress: Callable[[Any], Any], workers: int) -> list[Any]:
+    """work(0), work(1), ... in order; OpenCV decodes outside the interpreter's lock, so threads do.
+
+    After an error or Ctrl-C, what has not begun is not begun."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return list(progress(pool.map(work, range(count))))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
