@@ -104,7 +104,8 @@ def _subsets(report: Mapping[str, Any], task_set: TaskSet) -> str:
     heads = (*VIEWS, *(f"{escape(task.title)} %" for task in task_set.tasks), "Mean accuracy %")
     return _table(heads, rows, left=0) + (
         "<p class=soft>Absent cameras are masked, not black. Without the in-car camera, face, body, posture and "
-        "gesture are absent too. In parentheses: no camera of this task is there, and codriver marks the answer invalid.</p>"
+        "gesture are absent too. In parentheses: no camera of this task is there, so codriver marks the answer "
+        "invalid.</p>"
     )
 
 
