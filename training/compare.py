@@ -42,7 +42,7 @@ def load_evaluation(folder: Path, task_set: TaskSet) -> Evaluation:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         if report.get("schema") != SCHEMA or report.get("kind") != "evaluation":
             raise SourceError(f"{folder / REPORT}: not an evaluation of schema {SCHEMA}; evaluate the run again")
-        with np.load(folder / MARKER) as kept:
+        with (folder / MARKER).open("rb") as file, np.load(file) as kept:
             probabilities = {task: kept[task] for task in task_set.names}
             found = Predictions(tuple(kept["clips"].tolist()), kept["labels"], probabilities)
     except (json.JSONDecodeError, zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
