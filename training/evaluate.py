@@ -1,6 +1,6 @@
-"""Score a run on one split.
+"""Score a run on one split, and leave a folder with report.json, predictions.npz and report.html.
 
-python -m training.evaluate RUN --data DATA --split test
+python -m training.evaluate RUN --data DATA --split test --subsets
 """
 
 from __future__ import annotations
@@ -10,86 +10,253 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
+from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
+from codriver.artefact import provenance, sha256, whole_folder, write_json
 from codriver.errors import CodriverError
-from codriver.sources.split import read_split
-from codriver.tasks import TaskSet
-from training.checkpoint import load_run
+from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
+from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
+from training.checkpoint import Run, load_run
 from training.data import Clip, load_clips
 from training.loop import predict
+from training.metrics import (
+    COARSE,
+    BootstrapConfig,
+    Scores,
+    confusions,
+    intervals,
+    mean_accuracy,
+    mean_accuracy_interval,
+    plain_scores,
+    reliability,
+    resample,
+    score,
+    table,
+)
+
+__all__ = ["Scores", "evaluate", "main", "score", "table"]
+
+SCHEMA = 1
+REPORT = "report.json"
+MARKER = "predictions.npz"  # other artefacts have a report.json too
+CONFIDENT_ERRORS = 20  # listed in the report
+SUBSETS = tuple(some for size in (4, 3, 2, 1) for some in combinations(VIEWS, size))
 
 
 @dataclass(frozen=True)
-class Scores:
-    """One task on one split; shares, not percent."""
+class Predictions:
+    """What a run answered on a split."""
 
-    accuracy: float
-    macro_f1: float  # over the classes that occur in the labels, unrounded
-    majority: float  # accuracy of always answering the class that training saw most
+    clips: tuple[str, ...]  # ids, in the order of the split's CSV
+    labels: NDArray[np.int64]  # (n, tasks)
+    probabilities: dict[str, NDArray[np.float64]]  # task -> (n, K)
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """(n, tasks)"""
+        return np.stack([some.argmax(axis=1) for some in self.probabilities.values()], axis=1)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(n, tasks)"""
+        return np.asarray(self.answers == self.labels)
+
+    def save(self, path: Path) -> None:
+        np.savez_compressed(path, clips=np.array(self.clips), labels=self.labels, **self.probabilities)
 
 
-def score(
-    probabilities: Mapping[str, NDArray[np.float64]],
-    clips: Sequence[Clip],
-    task_set: TaskSet,
-    class_counts: Mapping[str, Sequence[int]] | None = None,
-) -> dict[str, Scores]:
-    """probabilities: task -> (clips, K). class_counts: of the training split; without them, of these clips."""
-    labels = np.stack([clip.labels for clip in clips])
-    scores = {}
-    for k, task in enumerate(task_set.tasks):
-        truth, answer = labels[:, k], probabilities[task.name].argmax(axis=1)
-        counts = class_counts[task.name] if class_counts else np.bincount(truth, minlength=task.classes)
-        scores[task.name] = Scores(
-            accuracy=float((truth == answer).mean()),
-            macro_f1=float(f1_score(truth, answer, labels=np.unique(truth), average="macro", zero_division=0)),
-            majority=float((truth == int(np.argmax(counts))).mean()),
+def evaluate(
+    run_folder: Path,
+    data: Path,
+    split: str = "test",
+    out: Path | None = None,
+    subsets: bool = False,
+    bootstrap: BootstrapConfig = BootstrapConfig(),  # noqa: B008 (frozen)
+) -> dict[str, Any]:
+    """Score the run, write the folder `out` (default: RUN/evaluation-SPLIT), and return what its report.json holds.
+
+    subsets: also score each of the 15 sets of cameras. Raises SourceError for a run or data that cannot be read, and
+    ConfigError for an `out` that is something else.
+    """
+    from training.page import page  # matplotlib takes a second, and training needs the scores alone
+
+    run, refs = load_run(run_folder), read_split(data, split)
+    task_set = run.model.task_set
+    with whole_folder(out or run_folder / f"evaluation-{split}", marker=MARKER) as folder:
+        bar = lambda items: tqdm(items, desc="decode", total=len(refs), unit="clip", disable=None)  # noqa: E731
+        clips = load_clips(refs, run.model.config, task_set, bar)
+        found = Predictions(
+            tuple(ref.id for ref in refs),
+            np.stack([clip.labels for clip in clips]),
+            predict(run.model, clips, progress=lambda items: tqdm(items, desc="predict", disable=None)),
         )
-    return scores
+        weights = resample(len(clips), bootstrap)
+        report = {
+            "schema": SCHEMA,
+            "kind": "evaluation",
+            **provenance(("torch", "scikit-learn", "scipy", "matplotlib", "opencv-python-headless"), bootstrap.seed),
+            "run": _describe_run(run, run_folder),
+            "data": _describe_data(run, data, split, refs),
+            "split": split,
+            "n": len(clips),
+            "clips_sha256": split_digest(refs),
+            "bootstrap": asdict(bootstrap),
+            **assess(found, task_set, run.meta["class_counts"], bootstrap, weights),
+            "subsets": assess_subsets(run, clips, bootstrap, weights) if subsets else [],
+        }
+        found.save(folder / MARKER)
+        write_json(folder / REPORT, report)
+        (folder / "report.html").write_text(page(report, task_set), encoding="utf-8")
+    return report
 
 
-def table(scores: Mapping[str, Scores], task_set: TaskSet) -> str:
-    """The scores for people, in percent."""
-    lines = [f"{'task':20} {'accuracy':>9} {'macro-F1':>9} {'majority':>9}"]
-    for name, result in scores.items():
-        values = (result.accuracy, result.macro_f1, result.majority)
-        lines.append(f"{task_set[name].title:20} " + " ".join(f"{100 * value:9.1f}" for value in values))
-    return "\n".join(lines)
+def assess(
+    found: Predictions,
+    task_set: TaskSet,
+    class_counts: Mapping[str, Sequence[int]],
+    bootstrap: BootstrapConfig,
+    weights: NDArray[np.float64],
+) -> dict[str, Any]:
+    """All that can be said of these answers, JSON-ready. class_counts: of the training split. weights: (R, n)."""
+    clips = [Clip({}, np.zeros(0, np.float32), labels) for labels in found.labels]
+    report: dict[str, Any] = {
+        "tasks": {
+            task: asdict(some) for task, some in score(found.probabilities, clips, task_set, class_counts).items()
+        },
+        "mean_accuracy": {
+            "value": mean_accuracy(found.right),
+            "interval": mean_accuracy_interval(found.right, weights, bootstrap),
+        },
+        **{name: {} for name in ("intervals", "class_counts", "confusion", "reliability", "coarse")},
+    }
+    for k, task in enumerate(task_set.tasks):
+        truth, answer = found.labels[:, k], found.answers[:, k]
+        matrix = confusion_matrix(truth, answer, labels=range(task.classes))
+        report["intervals"][task.name] = intervals(confusions(truth, answer, task.classes, weights), bootstrap)
+        report["class_counts"][task.name] = matrix.sum(axis=1).tolist()
+        report["confusion"][task.name] = matrix.tolist()
+        report["reliability"][task.name] = {
+            name: values.tolist() for name, values in asdict(reliability(truth, found.probabilities[task.name])).items()
+        }
+    for coarse in COARSE:
+        if coarse.task in task_set.names:
+            k, task = task_set.names.index(coarse.task), task_set[coarse.task]
+            truth, answer = coarse.merge(found.labels[:, k], task), coarse.merge(found.answers[:, k], task)
+            seen = np.bincount(coarse.merge(np.arange(task.classes), task), class_counts[task.name])
+            scores = asdict(plain_scores(truth, answer, int(np.argmax(seen))))
+            del scores["ece"]  # a merged answer has no confidence of its own
+            report["coarse"][coarse.task] = {
+                "labels": coarse.labels,
+                "class_counts": np.bincount(truth, minlength=len(coarse.labels)).tolist(),
+                "scores": scores,
+                "intervals": intervals(confusions(truth, answer, len(coarse.labels), weights), bootstrap),
+            }
+    report["errors"] = confident_errors(found, task_set)
+    return report
+
+
+def confident_errors(found: Predictions, task_set: TaskSet, count: int = CONFIDENT_ERRORS) -> list[dict[str, Any]]:
+    """The wrong answers that were surest of themselves, surest first: bad labels hide here as well as blind spots."""
+    errors = [
+        {
+            "clip": found.clips[i],
+            "task": task_set.tasks[k].name,
+            "label": task_set.tasks[k].labels[found.labels[i, k]],
+            "answer": task_set.tasks[k].labels[found.answers[i, k]],
+            "confidence": float(found.probabilities[task_set.tasks[k].name][i].max()),
+        }
+        for i, k in np.argwhere(~found.right)
+    ]
+    return sorted(errors, key=lambda error: -error["confidence"])[:count]
+
+
+def with_views(clip: Clip, views: Sequence[str]) -> Clip:
+    """The clip as if only these cameras were there: masked as the runtime masks them. Pixels are shared, not copied."""
+    mask = clip.mask.copy()
+    mask[[VIEW_OF[stream] not in views for stream in STREAMS]] = 0.0
+    return Clip(clip.frames, mask, clip.labels)
+
+
+def assess_subsets(
+    run: Run, clips: Sequence[Clip], bootstrap: BootstrapConfig, weights: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Scores with each set of cameras, all four first. `answered`: tasks that a camera of theirs is there for."""
+    labels, task_set, rows = np.stack([clip.labels for clip in clips]), run.model.task_set, []
+    for views in tqdm(SUBSETS, desc="cameras", unit="subset", disable=None):
+        probabilities = predict(run.model, [with_views(clip, views) for clip in clips])
+        scores = score(probabilities, clips, task_set, run.meta["class_counts"])
+        right = Predictions((), labels, probabilities).right
+        rows.append(
+            {
+                "views": views,
+                "answered": [task.name for task in task_set.tasks if set(task.needs_any) & set(views)],
+                "tasks": {task: asdict(some) for task, some in scores.items()},
+                "mean_accuracy": mean_accuracy(right),
+                "mean_accuracy_interval": mean_accuracy_interval(right, weights, bootstrap),
+            }
+        )
+    return rows
+
+
+def _describe_run(run: Run, folder: Path) -> dict[str, Any]:
+    return {
+        "folder": folder.resolve().name,
+        "weights_sha256": sha256((folder / "model.safetensors").read_bytes()),
+        **{name: run.meta.get(name) for name in ("size", "seed", "created", "git_commit")},
+    }
+
+
+def _describe_data(run: Run, data: Path, split: str, refs: Sequence[ClipRef]) -> dict[str, Any]:
+    described = data / "dataset.json"
+    generator = json.loads(described.read_text(encoding="utf-8")).get("generator") if described.is_file() else None
+    at_training = run.meta.get("data", {}).get("clips_sha256", {}).get(split)
+    return {
+        "kind": f"synthetic footage ({generator})" if generator else "footage in AIDE's layout",
+        "same_as_in_training": at_training == split_digest(refs) if at_training else None,
+    }
+
+
+def _for_people(report: Mapping[str, Any], task_set: TaskSet, folder: Path) -> str:
+    mean = report["mean_accuracy"]
+    low, high = (100 * side for side in mean["interval"])
+    return "\n".join(
+        [
+            f"n = {report['n']}",
+            table({task: Scores(**row) for task, row in report["tasks"].items()}, task_set),
+            f"{'mean':20} {100 * mean['value']:9.1f}   {100 * report['bootstrap']['confidence']:.0f} % interval "
+            f"{low:.1f} to {high:.1f}",
+            f"page  {folder / 'report.html'}",
+        ]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
-        description="Score a run on one split, in full precision.",
-        epilog="example: python -m training.evaluate out/run --data out/data --split test",
+        description="Score a run on one split, in full precision; leave report.json, report.html and predictions.npz.",
+        epilog="example: python -m training.evaluate out/run --data out/data --split test --subsets",
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="test")
+    parser.add_argument("--out", type=Path, help="folder to write; default: RUN/evaluation-SPLIT")
+    parser.add_argument("--subsets", action="store_true", help="score each of the 15 sets of cameras too")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     args = parser.parse_args(argv)
+    out = args.out or args.run / f"evaluation-{args.split}"
     try:
-        run = load_run(args.run)
-        bar = lambda items: tqdm(items, desc="decode", unit="clip", disable=None)  # noqa: E731
-        clips = load_clips(read_split(args.data, args.split), run.model.config, run.model.task_set, bar)
+        report = evaluate(args.run, args.data, args.split, out, args.subsets)
     except CodriverError as error:
         sys.stderr.write(f"training.evaluate: {error}\n")
         return 2
-    scores = score(predict(run.model, clips), clips, run.model.task_set, run.meta["class_counts"])
-    result = {
-        "n": len(clips),
-        "split": args.split,
-        "tasks": {task: asdict(some) for task, some in scores.items()},
-    }
-    sys.stdout.write(
-        json.dumps(result) + "\n" if args.json else f"n = {len(clips)}\n{table(scores, run.model.task_set)}\n"
-    )
+    sys.stdout.write((json.dumps(report) if args.json else _for_people(report, TASK_SETS["aide"], out)) + "\n")
     return 0
 
 
