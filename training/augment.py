@@ -92,7 +92,15 @@ def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: Aug
 
 
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
-    """Clear streams and slots of the mask (S, T) in place; a view always stays, unless `pairs` the newest slot too."""
+    """Clear streams and slots of the mask (S, T) in place; a view and the newest slot always stay.
+
+    With `pairs`, only these stay, of every stream: such a lesson is about what each stream shows, not about gaps.
+    """
+    slots = mask.shape[1]
+    if config.pairs:
+        kept = rng.choice(np.arange(1, slots), config.pairs, replace=False)
+        mask[:, sorted(set(range(slots)) - {*kept, *(kept - 1)})] = 0.0
+        return
     absent = {view for view in VIEWS if rng.random() < config.drop_view}
     if len(absent) == len(VIEWS):
         absent.discard(VIEWS[int(rng.integers(len(VIEWS)))])
@@ -101,12 +109,8 @@ def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentCon
     if "incar" in absent or rng.random() < config.drop_joints:
         absent.update(JOINTS)
     mask[[STREAMS.index(stream) for stream in absent]] = 0.0
-    slots = mask.shape[1]
     lost = rng.random(slots) < config.drop_slot
     lost[-1] = False
     mask[:, lost] = 0.0
-    if config.pairs:
-        kept = rng.choice(np.arange(1, slots), config.pairs, replace=False)
-        mask[:, sorted(set(range(slots)) - {*kept, *(kept - 1)})] = 0.0
-    elif rng.random() < config.short_context:
+    if rng.random() < config.short_context:
         mask[:, : slots - int(rng.integers(config.min_slots, slots))] = 0.0

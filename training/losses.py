@@ -116,16 +116,22 @@ class AFDLoss(nn.Module):
         )
 
     def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
-        """(tasks,) loss of the streams' own guesses, averaged over the streams that are there and can know."""
-        here = mask.amax(dim=2) > 0  # (B, S)
-        there = here.any(dim=0)  # (S,)
+        """(tasks,) loss of the slots' own guesses, averaged over the streams that are there and can know.
+
+        A slot is asked if the one before it is there too: only then it has seen motion.
+        """
+        asked = mask[:, :, 1:] * mask[:, :, :-1] > 0  # (B, S, T-1)
+        there = asked.any(dim=2).any(dim=0)  # (S,)
         losses = []
         for k, task in enumerate(self.task_set.names):
             able = [index for index, stream in enumerate(STREAMS) if task in guesses.get(stream, {})]
-            targets = [torch.where(here[:, index], labels[:, k], -1) for index in able]
             parts = [
-                self._task_loss(guesses[STREAMS[index]][task], target, k)
-                for index, target in zip(able, targets, strict=True)
+                self._task_loss(
+                    guesses[STREAMS[index]][task][:, 1:].flatten(0, 1),
+                    torch.where(asked[:, index], labels[:, k, None], -1).flatten(),
+                    k,
+                )
+                for index in able
             ]
             losses.append(torch.stack(parts).sum() / there[able].sum().clamp(min=1) if parts else mask.new_zeros(()))
         return torch.stack(losses)

@@ -125,7 +125,7 @@ class Fused:
     logits: dict[str, Tensor]  # task -> (B, K)
     specific: Tensor | None  # (B, tasks, D); None where DB-SCME has no specific branch
     shared: Tensor | None  # (B, D); None where DB-SCME has no shared branch
-    guesses: dict[str, dict[str, Tensor]] | None = None  # stream -> task -> (B, K), in training only
+    guesses: dict[str, dict[str, Tensor]] | None = None  # stream -> task -> (B, T, K), in training only
 
 
 class UVM3TL(nn.Module):
@@ -169,7 +169,7 @@ class UVM3TL(nn.Module):
 
     def _guesser(self, stream: str) -> nn.ModuleDict:
         """A linear head for each task that the stream can know of: the road does not show what the driver feels."""
-        numbers = 2 * math.prod(self.config.slot_shape(stream))
+        numbers = math.prod(self.config.slot_shape(stream))
         known = [task for task in self.task_set.tasks if VIEW_OF[stream] in task.needs_any]
         return nn.ModuleDict({task.name: nn.Linear(numbers, task.classes) for task in known})
 
@@ -211,26 +211,26 @@ class UVM3TL(nn.Module):
         slots: all streams -> (B, T, *slot_shape), oldest first; what the mask calls absent is ignored.
         mask: (B, S, T), 1 where the stream has something in the slot.
         """
-        pooled, maps, grid = {}, [], self.config.grid
+        maps, grid = [], self.config.grid
         for index, stream in enumerate(STREAMS):
             aggregate, present = self.temporal[GROUP_OF[stream]], mask[:, index]
             if stream in self.config.streams_off:
                 maps.append(aggregate.absent + mask.new_zeros(len(mask), 1, grid, grid))
                 continue
-            pooled[stream] = aggregate.pool(slots[stream], present)  # (B, 2D, G*G)
-            maps.append(aggregate(pooled[stream], present).expand(-1, -1, grid, grid))
+            pooled = aggregate.pool(slots[stream], present)  # (B, 2D, G*G)
+            maps.append(aggregate(pooled, present).expand(-1, -1, grid, grid))
         by_name = dict(zip(STREAMS, maps, strict=True))
         groups = [
             sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
         ]
-        return Fused(*self.dbscme(maps, *groups), self._guesses(pooled) if self.training else None)
+        return Fused(*self.dbscme(maps, *groups), self._guesses(slots) if self.training else None)
 
-    def _guesses(self, pooled: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Each stream answers alone, so that none waits for the others to learn. Not part of any graph."""
+    def _guesses(self, slots: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Each slot of each stream answers alone, so that none waits for the others to learn. Not part of any graph."""
         return {
-            stream: {task: head(pooled[stream].flatten(1)) for task, head in heads.items()}
+            stream: {task: head(slots[stream].flatten(2)) for task, head in heads.items()}
             for stream, heads in self.guessers.items()
-            if stream in pooled
+            if stream not in self.config.streams_off
         }
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor) -> Fused:

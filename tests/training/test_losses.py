@@ -290,9 +290,11 @@ def test_streams_that_are_absent_do_not_learn_from_the_clip() -> None:
     mask = MASK.clone()
     mask[:, STREAMS.index("front")] = 0.0
     mask[1, STREAMS.index("left")] = 0.0
-    guesses = {s: {"vehicle_behavior": torch.zeros(3, 5, requires_grad=True)} for s in STREAMS}
+    mask[0, STREAMS.index("left"), 4] = 0.0
+    guesses = {s: {"vehicle_behavior": torch.zeros(3, mask.shape[2], 5, requires_grad=True)} for s in STREAMS}
     result = fused()
     make(auxiliary=0.3)(Fused(result.logits, result.specific, result.shared, guesses), labels(), mask).total.backward()
     left = guesses["left"]["vehicle_behavior"].grad
     assert not guesses["front"]["vehicle_behavior"].grad.any()
-    assert not left[1].any() and left[0].any()
+    assert not left[1].any()
+    assert left[0].any(dim=1).tolist() == [t not in (0, 4, 5) for t in range(mask.shape[2])]  # those lack motion
