@@ -49,7 +49,7 @@ def jam(street: Street, rng: np.random.Generator) -> list[Vehicle]:
     """Stop and go at a crawl; how close they stand differs from lane to lane, and overlaps with smooth traffic."""
     vehicles = []
     for y, heading in lanes():
-        crept, room_m = creep(rng), rng.uniform(2.2, 8.0)
+        crept, room_m = creep(rng), rng.uniform(2.0, 6.0)
         x = -28.0 + rng.uniform(0, 6)
         while x < 48:
             vehicles.append(along(x, crept * rng.uniform(0.85, 1.1), y + rng.normal(0, 0.12), heading))
@@ -84,10 +84,10 @@ def waiting(street: Street, rng: np.random.Generator) -> list[Vehicle]:
 
 
 def smooth(street: Street, rng: np.random.Generator) -> list[Vehicle]:
-    """At speed, both ways: sparse in one lane, nose to tail in the next."""
+    """At speed, both ways: sparse in one lane, close in the next."""
     vehicles = []
     for y, heading in lanes():
-        speed, room_m = rng.uniform(5.5, 10.0), rng.uniform(3.5, 22.0)
+        speed, room_m = rng.uniform(5.5, 10.0), rng.uniform(5.0, 24.0)
         x = -45.0 + rng.uniform(0, LENGTH_M + room_m)
         while x < 60:
             vehicles.append(along(x, speed * (TIME_S - 1.5), y + rng.normal(0, 0.15), heading))
