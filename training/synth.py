@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import platform
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from codriver.artefact import git_commit
 from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import AIDE
 from training.footage.labels import SPLITS, plan
@@ -106,15 +106,6 @@ def write_lists(out: Path, clips: Plan) -> None:
     for split in SPLITS:
         rows = [f"{ROOT}/{k:04d}/,{ROOT}/annotation/{k:04d}.json" for k, (s, _) in enumerate(clips, 1) if s == split]
         (out / f"{split}.csv").write_text("\n".join(["0,1", *rows]) + "\n", encoding="utf-8", newline="\n")
-
-
-def git_commit() -> str | None:
-    here = Path(__file__).parent
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    except OSError:  # no git on this machine
-        return None
-    return done.stdout.strip() or None
 
 
 def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> dict[str, object]:

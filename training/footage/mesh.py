@@ -30,6 +30,7 @@ class Mesh:
     anchors: list[Sequence[float]] = field(default_factory=list)
     layers: list[float] = field(default_factory=list)
     reaches: list[float] = field(default_factory=list)
+    corners: list[int] = field(default_factory=list)
     bodies: list[Frozen] = field(default_factory=list)
 
     def add(
@@ -51,6 +52,7 @@ class Mesh:
         self.anchors.append(tuple(corners.mean(axis=0)) if anchor is None else anchor)
         self.layers.append(layer)
         self.reaches.append(reach_m)
+        self.corners.append(len(points))
 
     def freeze(self) -> Frozen:
         points = np.stack(self.points)  # (N, 8, 3)
@@ -65,6 +67,7 @@ class Mesh:
             np.full(count, -1),
             np.linalg.norm(points - anchors[:, None], axis=2).max(axis=1),
             np.array(self.reaches, dtype=np.float32),
+            np.array(self.corners),
         )
         parts = [standing, *self.bodies]
         return Frozen(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Frozen)))
@@ -82,6 +85,7 @@ class Frozen:
     movers: NDArray[np.int64]
     radii: Points  # (N,) farthest corner from the anchor
     reaches: Points  # (N,) metres
+    corners: NDArray[np.int64]  # (N,) how many of the 8 are not padding
 
 
 def normals(points: Points) -> Points:

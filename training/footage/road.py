@@ -87,15 +87,16 @@ class Road:
         distance = np.hypot(anchor[:, 0], anchor[:, 1])
         order = np.lexsort((-(distance + mesh.layers[item]), frame))
         frame, item, offset, distance = frame[order], item[order], offset[order], distance[order]
-        world = mesh.points[item] + offset[:, None]  # (M, 8, 3) from the eye
-        cos, sin = (f(yaw).astype(np.float32)[frame, None] for f in (np.cos, np.sin))
-        ahead = cos * world[..., 0] + sin * world[..., 1]
-        right = sin * world[..., 0] - cos * world[..., 1]
-        seen = np.stack([right, -world[..., 2], ahead], axis=2)  # (M, 8, 3) right, down, ahead
+        # Corners before polygons, because numpy is quick along a long last axis only.
+        world = mesh.points.transpose(2, 1, 0)[..., item] + offset.T[:, None]  # (3, 8, M) from the eye
+        cos, sin = (f(yaw).astype(np.float32)[frame] for f in (np.cos, np.sin))
+        ahead = cos * world[0] + sin * world[1]
+        right = sin * world[0] - cos * world[1]
+        seen = np.stack([right, -world[2], ahead])  # (3, 8, M) right, down, ahead
         haze = np.clip(distance / 130, 0, 0.45)[:, None]
         colors = self.colors[item] * (1 - haze) + self.light.sky_low * haze
         focal, center = self.lens(view, indices)
-        return flatten(seen, frame, colors, (focal, center), (camera.width, camera.height))
+        return flatten(seen, (frame, mesh.corners[item]), colors, (focal, center), (camera.width, camera.height))
 
     def visible(
         self, view: str, indices: list[int], eye: NDArray[np.float32], yaw: NDArray[np.float64]
@@ -201,23 +202,28 @@ class Sheet:
 
 def flatten(
     seen: NDArray[np.float32],
-    frame: NDArray[np.int64],
+    tags: tuple[NDArray[np.int64], NDArray[np.int64]],
     colors: NDArray[np.float64],
     lens: tuple[float, NDArray[np.float64]],
     size: tuple[int, int],
 ) -> Sheet:
-    """Project sorted polygons (M, 8, 3), leaving out what is behind, beside or too small to see."""
-    focal, center = lens
-    beyond = seen[..., 2] > NEAR_M
-    flat = seen[..., :2] / np.maximum(seen[..., 2:], NEAR_M) * focal + center[frame, None]
+    """Project sorted polygons (3, 8, M), leaving out what is behind, beside or too small to see.
+
+    tags: (M,) each, a polygon's frame and its number of corners; the padding is not drawn, for it costs as much.
+    """
+    (frame, corners), (focal, center) = tags, lens
+    beyond = seen[2] > NEAR_M
+    middle = center.T.astype(np.float32)[:, None, frame]
+    flat = seen[:2] * (np.float32(focal) / np.maximum(seen[2], np.float32(NEAR_M))) + middle  # (2, 8, M)
     low, high = flat.min(axis=1), flat.max(axis=1)
-    whole = beyond.all(axis=1)
-    shown = ((high > 0) & (low < size)).all(axis=1) & (high - low > 0.5).all(axis=1)
-    keep = np.nonzero(np.where(whole, shown, beyond.any(axis=1)))[0]
-    shapes = list(np.rint(flat[keep] * 2**SHIFT).astype(np.int32))
+    whole = beyond.all(axis=0)
+    limits = np.array(size)[:, None]
+    shown = ((high > 0) & (low < limits) & (high - low > 0.5)).all(axis=0)
+    keep = np.nonzero(np.where(whole, shown, beyond.any(axis=0)))[0]
+    pixels = np.ascontiguousarray(np.rint(flat[..., keep] * 2**SHIFT).astype(np.int32).transpose(2, 1, 0))
+    shapes = [points[:count] for points, count in zip(pixels, corners[keep].tolist(), strict=True)]
     for k in np.nonzero(~whole[keep])[0].tolist():
-        corners = cut_near(seen[keep[k]])
-        points = corners[:, :2] / corners[:, 2:] * focal + center[frame[keep[k]]]
-        shapes[k] = np.rint(points * 2**SHIFT).astype(np.int32)
+        cut = cut_near(seen[:, : corners[keep[k]], keep[k]].T)
+        shapes[k] = np.rint((cut[:, :2] / cut[:, 2:] * focal + center[frame[keep[k]]]) * 2**SHIFT).astype(np.int32)
     bounds = np.searchsorted(frame[keep], np.arange(len(center) + 1)).tolist()
     return Sheet(shapes, [tuple(color) for color in colors[keep].tolist()], bounds)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.footage.ego import LANE_M, Ego
-from training.footage.mesh import SHADOW, Frozen, Mesh, Points, disc, normals, padded, slab, wall
+from training.footage.mesh import CORNERS, SHADOW, Frozen, Mesh, Points, disc, normals, padded, slab, wall
 from training.footage.motion import FRAMES, TIME_S, Curve
 from training.footage.world import REACH_M, Street
 
@@ -46,13 +46,14 @@ def creep(rng: np.random.Generator) -> Curve:
 
 
 def jam(street: Street, rng: np.random.Generator) -> list[Vehicle]:
+    """Stop and go at a crawl; how close they stand differs from lane to lane, and overlaps with smooth traffic."""
     vehicles = []
     for y, heading in lanes():
-        crept = creep(rng)
+        crept, room_m = creep(rng), rng.uniform(2.0, 6.0)
         x = -28.0 + rng.uniform(0, 6)
         while x < 48:
             vehicles.append(along(x, crept * rng.uniform(0.85, 1.1), y + rng.normal(0, 0.12), heading))
-            x += LENGTH_M + rng.uniform(1.9, 3.6)
+            x += LENGTH_M + room_m * rng.uniform(0.7, 1.3)
     for center in (street.near_x, street.far_x):
         for offset, heading in ((0.5, 1), (-0.5, 3)):
             crept = creep(rng)
@@ -83,14 +84,14 @@ def waiting(street: Street, rng: np.random.Generator) -> list[Vehicle]:
 
 
 def smooth(street: Street, rng: np.random.Generator) -> list[Vehicle]:
-    """A few vehicles at speed, both ways."""
+    """At speed, both ways: sparse in one lane, close in the next."""
     vehicles = []
     for y, heading in lanes():
-        speed = rng.uniform(5.5, 10.0)
-        x = -45.0 + rng.uniform(0, 22)
+        speed, room_m = rng.uniform(5.5, 10.0), rng.uniform(5.0, 24.0)
+        x = -45.0 + rng.uniform(0, LENGTH_M + room_m)
         while x < 60:
             vehicles.append(along(x, speed * (TIME_S - 1.5), y + rng.normal(0, 0.15), heading))
-            x += rng.uniform(17, 34)
+            x += LENGTH_M + room_m * rng.uniform(0.7, 1.3)
     return vehicles
 
 
@@ -175,21 +176,25 @@ def cabin(measures: tuple[float, float, float, float, float]) -> list[tuple[str,
     return [*panes, ("roof", np.array([(*corner, top) for corner in roof], dtype=np.float32))]
 
 
-SHADES = {"side": 1.09, "end": 1.05, "hood": 1.06, "roof": 1.1}
+SHADES = {"side": 1.04, "end": 1.02, "hood": 1.0, "roof": 1.03}
 TURNS = [(1, 0), (0, 1), (-1, 0), (0, -1)]  # cosine and sine of a heading
 
 
 def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.random.Generator) -> None:
-    """As often brighter as darker than the road it hides, its glass as any house: no mean colour."""
+    """As often brighter as darker than the road it hides, its glass as any house: no mean colour, part by part.
+
+    So under a car the road takes on some of its paint, as damp asphalt does, for a plain shadow is only ever
+    darker; and a dark tyre is as likely as a bright hub cap.
+    """
     room = np.minimum(ground - 12, 245 - ground)  # the same way up as down
     paint = ground + rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 0.95) * room + rng.normal(0, 12, 3)
     glass = np.full(3, rng.uniform(60, 230)) + rng.normal(0, 6, 3)
     flat = {
-        "shadow": ground * 0.93,
+        "shadow": ground + 0.3 * (paint - ground),
         "glass": glass,
         "head": (225, 238, 242),
         "tail": (55, 55, 175),
-        "wheel": (45, 45, 45),
+        "wheel": ground + rng.choice([-1.0, 1.0]) * 0.75 * room,
     }
     c, s = TURNS[heading]
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], dtype=np.float32)
@@ -208,5 +213,6 @@ def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.ra
             np.full(count, mover),
             np.linalg.norm(points, axis=2).max(axis=1),
             np.where(small, 28.0, 50.0).astype(np.float32),
+            np.where([part == "wheel" for part in body.parts], CORNERS, 4),
         )
     )
