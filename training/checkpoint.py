@@ -1,21 +1,32 @@
-"""A run folder: model.safetensors (weights), meta.json (all needed to rebuild and judge them), metrics.jsonl."""
+"""What training leaves: a run folder when it is done, and until then a partial one beside it.
+
+    RUN/           model.safetensors (weights), meta.json (all needed to rebuild and judge them), metrics.jsonl,
+                   curves.png, last.pt, best.safetensors
+    RUN.partial/   last.pt (all that the next step depends on), best.safetensors, metrics.jsonl, curves.png
+
+RUN appears whole, when training has ended well; an older one stays until then.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from codriver.artefact import write_json
-from codriver.errors import SourceError
+from codriver.errors import ConfigError, SourceError
 from training.model import UVM3TL, ModelConfig
 
 SCHEMA = 1
 MARKER = "meta.json"
+WEIGHTS, BEST, LAST, METRICS, CURVES = "model.safetensors", "best.safetensors", "last.pt", "metrics.jsonl", "curves.png"
 
 
 @dataclass(frozen=True)
@@ -28,14 +39,21 @@ class Run:
 
 def save_run(folder: Path, model: UVM3TL, meta: dict[str, Any]) -> None:
     """Write weights and meta data into an existing folder."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, str(folder / "model.safetensors"))
+    save_weights(folder / WEIGHTS, model)
     write_json(folder / MARKER, {"schema": SCHEMA, "kind": "run", "model": model.config.to_dict(), **meta})
+
+
+def save_weights(path: Path, model: UVM3TL) -> None:
+    """Write weights whole or not at all."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    fresh = path.with_name(f".{path.name}.new")
+    save_file(weights, str(fresh))
+    os.replace(fresh, path)
 
 
 def load_run(folder: Path) -> Run:
     """Rebuild the model of a run. A run of another schema, or a damaged one, is an error that says so."""
-    meta_path, weights_path = folder / MARKER, folder / "model.safetensors"
+    meta_path, weights_path = folder / MARKER, folder / WEIGHTS
     if not meta_path.is_file() or not weights_path.is_file():
         raise SourceError(
             f"{folder} is not a run: it lacks meta.json or model.safetensors; make one with training.train"
@@ -49,3 +67,63 @@ def load_run(folder: Path) -> Run:
     except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
         raise SourceError(f"{folder} does not hold a whole run: {error}; train the model again") from error
     return Run(model.eval(), meta)
+
+
+def partial_folder(out: Path) -> Path:
+    """Where a run lives until it is whole."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write last.pt whole or not at all: a crash while writing leaves the one before."""
+    fresh = folder / f".{LAST}.new"
+    with fresh.open("wb") as file:
+        torch.save({"schema": SCHEMA, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, folder / LAST)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    """What save_checkpoint was given, on the CPU. Only numbers, text and tensors are read, never code."""
+    path = folder / LAST
+    advice = "start anew with --overwrite"
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names no errors for what a damaged file can do
+        raise SourceError(f"{path} cannot be read: {error}; {advice}") from error
+    if state.get("schema") != SCHEMA:
+        raise SourceError(f"{path}: schema {state.get('schema')!r}, expected {SCHEMA}; {advice}")
+    return state
+
+
+def check_start(partial: Path, resume: bool, overwrite: bool) -> None:
+    """Whether training may use the partial folder; what is in the way is an error that says what to do."""
+    if resume and overwrite:
+        raise ConfigError("--resume goes on and --overwrite starts anew; say one of them")
+    if not partial.exists() or not any(partial.iterdir()):
+        return
+    if not (partial / METRICS).is_file():
+        raise ConfigError(f"{partial} exists and is no unfinished run; move it away or give another --out")
+    if (partial / LAST).is_file() and not (resume or overwrite):
+        raise ConfigError(f"{partial} holds an unfinished run; go on with --resume, or start anew with --overwrite")
+
+
+def check_same(was: dict[str, Any], now: dict[str, Any], partial: Path) -> None:
+    """A run goes on only as it began. was, now: JSON values that shape the weights, by group and name."""
+    different = [
+        f"{group} {name} was {was.get(group, {}).get(name)!r}, is {values[name]!r}"
+        for group, values in now.items()
+        for name in values
+        if was.get(group, {}).get(name) != values[name]
+    ]
+    if different:
+        raise ConfigError(
+            f"{partial} cannot be resumed: {'; '.join(different)}; give what it began with, or start with --overwrite"
+        )
+
+
+def clear(partial: Path) -> None:
+    """Remove an unfinished run."""
+    if partial.exists():
+        shutil.rmtree(partial)

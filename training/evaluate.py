@@ -24,7 +24,7 @@ from codriver.errors import CodriverError
 from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.checkpoint import Run, load_run
-from training.data import Clip, load_clips
+from training.data import Clip, labels_of, load_clips
 from training.loop import predict
 from training.metrics import (
     COARSE,
@@ -94,7 +94,7 @@ def evaluate(
         clips = load_clips(refs, run.model.config, task_set, bar)
         found = Predictions(
             tuple(ref.id for ref in refs),
-            np.stack([clip.labels for clip in clips]),
+            labels_of(clips),
             predict(run.model, clips, progress=lambda items: tqdm(items, desc="predict", disable=None)),
         )
         weights = resample(len(clips), bootstrap)
@@ -188,7 +188,7 @@ def assess_subsets(
     run: Run, clips: Sequence[Clip], bootstrap: BootstrapConfig, weights: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
     """Scores with each set of cameras, all four first. `answered`: tasks that a camera of theirs is there for."""
-    labels, task_set, rows = np.stack([clip.labels for clip in clips]), run.model.task_set, []
+    labels, task_set, rows = labels_of(clips), run.model.task_set, []
     for views in tqdm(SUBSETS, desc="cameras", unit="subset", disable=None):
         probabilities = predict(run.model, [with_views(clip, views) for clip in clips])
         scores = score(probabilities, clips, task_set, run.meta["class_counts"])

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from codriver.tasks import Task, TaskSet
-from training.data import Clip
+from training.data import Clip, labels_of
 
 BINS = 15  # of confidence, as Guo et al. use
 Interval = tuple[float, float]
@@ -74,7 +74,7 @@ def score(
     class_counts: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Scores]:
     """probabilities: task -> (clips, K). class_counts: of the training split; without them, of these clips."""
-    labels = np.stack([clip.labels for clip in clips])
+    labels = labels_of(clips)
     scores = {}
     for k, task in enumerate(task_set.tasks):
         counts = class_counts[task.name] if class_counts else np.bincount(labels[:, k], minlength=task.classes)

@@ -1,4 +1,4 @@
-"""Train in full precision.
+"""Train: one process, or as many as torchrun starts.
 
 python -m training.train --data DATA --out RUN --size demo --epochs 18
 """
@@ -7,74 +7,225 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+import shlex
+import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from codriver.artefact import provenance, whole_folder
-from codriver.errors import CodriverError
+from codriver.errors import CodriverError, ConfigError
 from codriver.sources.split import ClipRef, read_split, split_digest
 from codriver.tasks import TASK_SETS
+from training import checkpoint
 from training.augment import AugmentConfig
-from training.checkpoint import MARKER, save_run
-from training.data import Clip, class_counts, load_clips
-from training.evaluate import Scores, score, table
-from training.loop import predict, training_batches
-from training.losses import AFDLoss, LossConfig
+from training.checkpoint import BEST, CURVES, LAST, MARKER, METRICS, save_run
+from training.curves import draw_curves
+from training.data import Clip, class_counts, load_clips, open_clips
+from training.decoupling import TERMS
+from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig, make_fabric
+from training.loop import predict
+from training.losses import WEIGHTINGS, AFDLoss, LossConfig
+from training.metrics import Scores, score, table
 from training.model import SIZES, UVM3TL
+from training.stopping import Signals, Stopped, noted_signals
+
+EXAMPLES = """examples:
+  python -m training.train --data out/data --out out/run --size demo --epochs 18
+  go on after a stop, or start if there is nothing to go on from:
+    python -m training.train --data out/data --out out/run --resume
+  two GPUs of one machine (the batch is shared among them):
+    torchrun --nproc-per-node 2 -m training.train --data out/data --out out/run --batch 32 --precision bf16-mixed
+  two machines of four GPUs; the same line on both, --out on a disk that both see:
+    torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint first-machine:29500 \\
+      -m training.train --data out/data --out out/run --batch 64 --precision bf16-mixed
+
+After SIGTERM or Ctrl-C the current step ends, a checkpoint is written, and the exit status is 143 or 130.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    size: str = "demo"
-    epochs: int = 18
-    sparse: float = 0.7  # share of epochs, the first, that see a few pairs of slots of each clip: cheap lessons
-    sparse_pairs: int = 3
-    validate_every: int = 3  # epochs
-    batch: int = 16
-    learning_rate: float = 4e-3  # peak, after warm-up
-    warm_up: float = 0.15  # share of all steps
-    weight_decay: float = 0.02
-    clip_gradient: float = 5.0  # norm
-    seed: int = 0
+class Habits:
+    """How to train, as far as it does not shape the weights."""
+
+    device: str = "auto"  # cpu, cuda, or auto: cuda if there is one
+    cache: Path | None = None  # folder of `training.data cache`; without, all clips are decoded into memory
+    workers: int = 1  # threads that make batches while the model computes
+    checkpoint_every: int = 1  # epochs
+    resume: bool = False
+    overwrite: bool = False  # start anew over an unfinished run
+    tensorboard: bool = False
 
 
 def train(
-    data: Path, out: Path, config: TrainConfig, loss_config: LossConfig, augment: AugmentConfig
+    data: Path,
+    out: Path,
+    config: TrainConfig,
+    loss_config: LossConfig,
+    augment: AugmentConfig,
+    habits: Habits | None = None,
 ) -> dict[str, Scores]:
-    """Train, evaluate on the validation split after each epoch, and leave a run folder. Returns the test scores."""
+    """Train, evaluate on the validation split now and then, and leave a run folder. Returns the test scores.
+
+    Raises Stopped after a signal, with a checkpoint written. Processes but the first return no scores.
+    """
+    habits = habits or Habits()
+    partial = checkpoint.partial_folder(out)
+    checkpoint.check_start(partial, habits.resume, habits.overwrite)
+    fabric = make_fabric(config.precision, habits.device)
+    refs = {split: read_split(data, split) for split in ("train", "val", "test")}
+    began = _identity(config, loss_config, augment, refs)
+    if habits.resume and (out / MARKER).is_file() and not (partial / LAST).is_file():
+        return _finished(out, began)
+    saved = checkpoint.load_checkpoint(partial) if habits.resume and (partial / LAST).is_file() else None
+    processes = {"processes": {"count": fabric.world_size}}
+    if saved:
+        checkpoint.check_same(saved["began"], began | processes, partial)
+
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
-    refs = {split: read_split(data, split) for split in ("train", "val", "test")}
-    clips = {split: _load(some, model, split) for split, some in refs.items()}
-    counts = class_counts(clips["train"], model.task_set)
-    loss = AFDLoss(model.task_set, loss_config, counts)
-    with whole_folder(out, marker=MARKER) as folder:
-        _fit(model, loss, clips, config, augment, folder / "metrics.jsonl")
-        scores = score(predict(model, clips["test"], progress=_bar("test")), clips["test"], model.task_set, counts)
+    with ExitStack() as stack:
+        folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
+        clips = {
+            s: _load(refs[s], model, s, fabric, habits.cache) for s in refs if fabric.is_global_zero or s == "train"
+        }
+        counts = class_counts(clips["train"], model.task_set)
+        loss = AFDLoss(model.task_set, loss_config, counts)
+        engine = Engine(fabric, model, loss, clips["train"], config)
+        if saved:
+            engine.load_state(saved)
+        fabric.barrier()  # all have looked at the partial folder before it changes
+        if fabric.is_global_zero:
+            _prepare(partial, engine.progress.records, keep=saved is not None)
+        recorder = Recorder(engine, clips.get("val", []), partial, began | processes, habits)
+        recorder.fit(augment, habits.workers)
+        if folder is None:
+            return {}
+        kept = engine.kept
+        if config.keep == "best":
+            kept.load_state_dict(load_file(str(partial / BEST)))
+        scores = score(predict(kept, clips["test"], progress=_bar("test")), clips["test"], kept.task_set, counts)
+        shutil.copytree(partial, folder, dirs_exist_ok=True)
         meta = {
-            **provenance(("torch", "opencv-python-headless", "safetensors"), config.seed),
+            **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), config.seed),
             "size": config.size,
-            "train": asdict(config),
-            "loss": asdict(loss_config),
-            "augment": asdict(augment),
+            **{group: began[group] for group in ("train", "loss", "augment")},
+            **processes,
+            "kept_epoch": engine.progress.best_epoch if config.keep == "best" else config.epochs,
+            "best_epoch": engine.progress.best_epoch,
             "loss_state": loss.state_for_meta(),
             "data": _describe(data, refs),
             "class_counts": counts,
             "test": {task: asdict(result) for task, result in scores.items()},
             "test_clips": len(clips["test"]),
         }
-        save_run(folder, model, meta)
+        save_run(folder, kept, meta)
+    checkpoint.clear(partial)
     return scores
 
 
-def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str) -> list[Clip]:
-    bar = tqdm(total=len(refs), desc=f"decode {split:5}", unit="clip", disable=None)
+class Recorder:
+    """What happens around the steps: progress, validation, records, curves, checkpoints, and stopping."""
+
+    def __init__(
+        self, engine: Engine, val: Sequence[Clip], partial: Path, began: dict[str, Any], habits: Habits
+    ) -> None:
+        self.engine, self.val, self.partial, self.began, self.habits = engine, val, partial, began, habits
+        self.first = engine.fabric.is_global_zero
+        self.board = _tensorboard(partial) if habits.tensorboard and self.first else None
+
+    def fit(self, augment: AugmentConfig, workers: int) -> None:
+        """Train to the end, or to a signal, and leave a checkpoint either way."""
+        engine = self.engine
+        done = engine.steps // engine.config.epochs * engine.progress.epoch + engine.progress.batch
+        bar = tqdm(total=engine.steps, initial=done, desc="train", unit="step", disable=None if self.first else True)
+        with bar, noted_signals() as signals:
+            try:
+                engine.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
+            except Stopped:
+                self._checkpoint()
+                raise
+            finally:
+                if self.board:
+                    self.board.close()
+
+    def _on_step(self, bar: Any, signals: Signals) -> Callable[[float, float], None]:
+        def on_step(total: float, decoupling: float) -> None:
+            bar.update()
+            bar.set_postfix(loss=f"{total:.2f}", decoupling=f"{decoupling:.2f}")
+            number = self.engine.agreed(signals.number)
+            if number:
+                raise Stopped(number)
+
+        return on_step
+
+    def _on_epoch(self, record: dict[str, Any]) -> None:
+        config, epoch = self.engine.config, record["epoch"]
+        last = epoch == config.epochs
+        if self.first and (last or epoch % config.validate_every == 0):
+            self._validate(record)
+        if self.first:
+            with (self.partial / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
+            if self.board:
+                _to_board(self.board, record, self.engine.model.task_set.names)
+        if last or epoch % self.habits.checkpoint_every == 0:
+            self._checkpoint()
+
+    def _validate(self, record: dict[str, Any]) -> None:
+        """Score the validation split in full precision, and keep the weights if they are the best so far."""
+        model, progress = self.engine.kept, self.engine.progress
+        scores = score(predict(model, self.val), self.val, model.task_set)
+        record["val"] = {task: asdict(result) for task, result in scores.items()}
+        mean = sum(result.accuracy for result in scores.values()) / len(scores)
+        if mean > progress.best:
+            progress.best, progress.best_epoch = mean, record["epoch"]
+            checkpoint.save_weights(self.partial / BEST, model)
+        accuracies = "  ".join(f"{task} {100 * result.accuracy:.0f}" for task, result in scores.items())
+        tqdm.write(f"epoch {record['epoch']}/{self.engine.config.epochs}  val accuracy %: {accuracies}", sys.stderr)
+
+    def _checkpoint(self) -> None:
+        state = self.engine.state()
+        if self.first:
+            checkpoint.save_checkpoint(self.partial, {"began": self.began, **state})
+
+
+def _identity(
+    config: TrainConfig, loss: LossConfig, augment: AugmentConfig, refs: dict[str, list[ClipRef]]
+) -> dict[str, Any]:
+    """All that a run must have in common with the one it resumes, as JSON values."""
+    digests = {split: split_digest(some) for split, some in refs.items()}
+    groups = {"train": asdict(config), "loss": asdict(loss), "augment": asdict(augment), "data": digests}
+    return dict(json.loads(json.dumps(groups)))
+
+
+def _finished(out: Path, began: dict[str, Any]) -> dict[str, Scores]:
+    """The scores of a run that has nothing left to resume, so that a queue may start the same command again."""
+    meta = checkpoint.load_run(out).meta
+    checkpoint.check_same({**meta, "data": meta["data"]["clips_sha256"]}, began, out)
+    sys.stderr.write(f"{out} is complete; nothing to resume\n")
+    return {task: Scores(**result) for task, result in meta["test"].items()}
+
+
+def _prepare(partial: Path, records: Sequence[dict[str, Any]], keep: bool) -> None:
+    """Make the partial folder; its metrics hold the epochs that the checkpoint knows, and no later one."""
+    if not keep:
+        checkpoint.clear(partial)
+    partial.mkdir(exist_ok=True)
+    (partial / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, cache: Path | None) -> Sequence[Clip]:
+    bar = tqdm(total=len(refs), desc=f"decode {split:5}", unit="clip", disable=None if fabric.is_global_zero else True)
     with bar:
 
         def counted(clips):  # type: ignore[no-untyped-def]
@@ -82,6 +233,8 @@ def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str) -> list[Clip]:
                 bar.update()
                 yield clip
 
+        if cache:
+            return open_clips(refs, model.config, model.task_set, cache, progress=counted)
         return load_clips(refs, model.config, model.task_set, counted)
 
 
@@ -89,52 +242,20 @@ def _bar(name: str):  # type: ignore[no-untyped-def]
     return lambda items: tqdm(items, desc=name, leave=False, disable=None)
 
 
-def _fit(
-    model: UVM3TL,
-    loss: AFDLoss,
-    clips: dict[str, list[Clip]],
-    config: TrainConfig,
-    augment: AugmentConfig,
-    log: Path,
-) -> None:
-    """Step through all epochs, and write one JSON line for each."""
-    steps = math.ceil(len(clips["train"]) / config.batch) * config.epochs
-    optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps + 1, pct_start=config.warm_up, cycle_momentum=False
-    )
-    bar = tqdm(total=steps, desc="train", unit="step", disable=None)
-    with bar, log.open("w", encoding="utf-8") as file:
-        for epoch in range(config.epochs):
-            model.train()
-            sparse = epoch < round(config.sparse * config.epochs)
-            varied = replace(augment, pairs=config.sparse_pairs if sparse else 0)
-            for frames, mask, labels in training_batches(clips["train"], config.batch, config.seed, epoch, varied):
-                parts = loss(model(frames, mask), labels, mask)
-                optimizer.zero_grad(set_to_none=True)
-                parts.total.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient)
-                optimizer.step()
-                schedule.step()
-                bar.update()
-                bar.set_postfix(loss=f"{parts.total.item():.2f}", decoupling=f"{parts.decoupling.item():.2f}")
-            record = {"epoch": epoch + 1, "sparse": sparse, "task_weights": loss.weights}
-            loss.end_epoch()
-            record["task_losses"] = loss.history[-1]
-            if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
-                scores = score(predict(model, clips["val"]), clips["val"], model.task_set)
-                record["val"] = {task: asdict(result) for task, result in scores.items()}
-                accuracies = "  ".join(f"{task} {100 * result.accuracy:.0f}" for task, result in scores.items())
-                tqdm.write(f"epoch {epoch + 1}/{config.epochs}  val accuracy %: {accuracies}", file=sys.stderr)
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+def _tensorboard(partial: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(partial / "tensorboard")
 
 
-def _groups(model: UVM3TL, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay on matrices and kernels only: biases, norms and scalars are not shrunk."""
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    kept = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+def _to_board(board: Any, record: dict[str, Any], names: Sequence[str]) -> None:
+    for k, name in enumerate(names):
+        board.add_scalar(f"loss/{name}", record["task_losses"][k], record["epoch"])
+        board.add_scalar(f"weight/{name}", record["task_weights"][k], record["epoch"])
+        if "val" in record:
+            board.add_scalar(f"val_accuracy/{name}", record["val"][name]["accuracy"], record["epoch"])
+    for name in ("learning_rate", "decoupling", "clips_per_s"):
+        board.add_scalar(name, record[name], record["epoch"])
 
 
 def _describe(data: Path, refs: dict[str, list[ClipRef]]) -> dict[str, object]:
@@ -148,35 +269,81 @@ def _describe(data: Path, refs: dict[str, list[ClipRef]]) -> dict[str, object]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.train",
         description="Train UV-M3TL in full precision and leave a run folder.",
-        epilog="example: python -m training.train --data out/data --out out/run --size demo --epochs 18",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    defaults = TrainConfig()
+    defaults, habits = TrainConfig(), Habits()
     parser.add_argument("--data", type=Path, required=True, help="data set in AIDE's layout")
-    parser.add_argument("--out", type=Path, required=True, help="run folder to write")
-    parser.add_argument("--size", choices=SIZES, default=defaults.size)
-    parser.add_argument("--epochs", type=int, default=defaults.epochs)
-    parser.add_argument("--batch", type=int, default=defaults.batch)
-    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--out", type=Path, required=True, help="run folder to write; OUT.partial until it is whole")
+    shape = parser.add_argument_group("what shapes the weights (a resumed run must be given the same)")
+    shape.add_argument("--size", choices=SIZES, default=defaults.size)
+    shape.add_argument("--epochs", type=int, default=defaults.epochs)
+    shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
+    shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
+    shape.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="at its peak")
+    shape.add_argument("--precision", choices=PRECISIONS, default=defaults.precision)
+    shape.add_argument("--sampling", choices=SAMPLINGS, default=defaults.sampling)
+    shape.add_argument("--ema", type=float, default=defaults.ema, help="decay of the weights' average; 0 none")
+    shape.add_argument("--keep", choices=KEPT, default=defaults.keep, help="epoch whose weights become the run")
+    shape.add_argument("--validate-every", type=int, default=defaults.validate_every, help="epochs")
+    shape.add_argument("--no-sync-norm", action="store_true", help="each GPU normalises its own share of the batch")
+    loss = LossConfig()
+    shape.add_argument("--weighting", choices=WEIGHTINGS, default=loss.weighting, help="of the tasks, in AFD-Loss")
+    shape.add_argument("--decoupling", choices=TERMS, default=loss.decoupling, help="of features, in AFD-Loss")
+    shape.add_argument("--beta", type=float, default=loss.beta, help="weight of the decoupling term")
+    shape.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=habits.device)
+    parser.add_argument("--cache", type=Path, help="folder made by `training.data cache`: nothing is decoded again")
+    parser.add_argument("--workers", type=int, default=habits.workers, help="threads that make batches ahead")
+    parser.add_argument("--checkpoint-every", type=int, default=habits.checkpoint_every, help="epochs")
+    parser.add_argument("--resume", action="store_true", help="go on with OUT.partial if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="start anew over OUT.partial")
+    parser.add_argument("--tensorboard", action="store_true", help="also write events for TensorBoard")
     parser.add_argument("--json", action="store_true", help="print the test scores as JSON")
-    args = parser.parse_args(argv)
-    config = TrainConfig(
-        size=args.size, epochs=args.epochs, batch=args.batch, learning_rate=args.learning_rate, seed=args.seed
-    )
+    return parser
+
+
+def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, Habits]:
+    if args.workers < 0 or args.checkpoint_every < 1:
+        raise ConfigError("--workers must be 0 or more, and --checkpoint-every 1 or more")
+    if args.tensorboard:
+        try:
+            import tensorboard  # noqa: F401
+        except ImportError as error:
+            raise ConfigError("tensorboard is not installed: pip install tensorboard") from error
+    shared = {"size", "epochs", "batch", "accumulate", "learning_rate", "precision", "sampling", "ema", "keep", "seed"}
+    shaped = {name: getattr(args, name) for name in (*shared, "validate_every")}
+    ways = ("device", "cache", "workers", "checkpoint_every", "resume", "overwrite", "tensorboard")
+    config = TrainConfig(**shaped, sync_norm=not args.no_sync_norm)
+    loss = LossConfig(weighting=args.weighting, decoupling=args.decoupling, beta=args.beta)
+    return config, loss, Habits(**{name: getattr(args, name) for name in ways})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
     try:
-        scores = train(args.data, args.out, config, LossConfig(), AugmentConfig())
+        config, loss, habits = _configs(args)
+        scores = train(args.data, args.out, config, loss, AugmentConfig(), habits)
     except CodriverError as error:
         sys.stderr.write(f"training.train: {error}\n")
         return 2
-    sys.stdout.write(
-        json.dumps({task: asdict(result) for task, result in scores.items()}) + "\n"
-        if args.json
-        else table(scores, TASK_SETS["aide"]) + "\n"
-    )
+    except Stopped as stopped:
+        again = shlex.join(word for word in argv or sys.argv[1:] if word not in ("--resume", "--overwrite"))
+        sys.stderr.write(f"training.train: stopped by {stopped}; go on with: {again} --resume\n")
+        return 128 + stopped.signal
+    except KeyboardInterrupt:
+        sys.stderr.write("training.train: interrupted before the first step; nothing is left behind\n")
+        return 130
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    if scores:  # the first process alone has them
+        text = json.dumps({task: asdict(result) for task, result in scores.items()})
+        sys.stdout.write((text if args.json else table(scores, TASK_SETS["aide"])) + "\n")
     return 0
 
 

@@ -1,0 +1,339 @@
+"""The training engine: one process or many, the same steps. Lightning Fabric does the distribution and the precision.
+
+    global batch --cut into processes x accumulate parts--> each process: its parts, one after the other --> one step
+
+All that is random in a part follows from (seed, epoch, batch, part), so that where and when it is computed does not
+matter: two processes step like one that accumulates two parts, and a resumed run steps like one never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from codriver.errors import CodriverError, ConfigError
+from training.augment import AugmentConfig
+from training.data import Clip, labels_of
+from training.loop import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
+from training.losses import AFDLoss
+from training.model import UVM3TL
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+SAMPLINGS = ("shuffled", "balanced")
+KEPT = ("last", "best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All that shapes the weights, but for data, loss and augmentation."""
+
+    size: str = "demo"
+    epochs: int = 18
+    sparse: float = 0.7  # share of epochs, the first, that see a few pairs of slots of each clip: cheap lessons
+    sparse_pairs: int = 3
+    validate_every: int = 3  # epochs
+    batch: int = 16  # clips in a step, over all processes and parts
+    accumulate: int = 1  # parts that a process takes its share of the batch in, to save memory
+    sampling: str = "shuffled"  # or balanced: clips of rare classes are drawn more often
+    learning_rate: float = 4e-3  # peak, after warm-up
+    warm_up: float = 0.15  # share of all steps
+    weight_decay: float = 0.02
+    clip_gradient: float = 5.0  # norm
+    precision: str = "32-true"  # one of PRECISIONS
+    ema: float = 0.0  # decay of the weights' moving average, which then is evaluated and kept; 0 none
+    keep: str = "last"  # or best: the weights of which epoch, by mean validation accuracy, become the run
+    sync_norm: bool = True  # on several GPUs, batch normalisation over the whole batch instead of each GPU's share
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("keep", KEPT)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        for name in ("epochs", "accumulate", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0.0 <= self.ema < 1.0:
+            raise ConfigError(f"ema is {self.ema}, expected 0 (none) to below 1, for example 0.999")
+
+
+@dataclass
+class Progress:
+    """Where a run stands. `epoch` and `batch` count what is done; `records` are the lines of metrics.jsonl."""
+
+    epoch: int = 0
+    batch: int = 0  # of the epoch that is under way
+    seconds: float = 0.0  # spent on these batches
+    decoupling: float = 0.0  # sum over these batches
+    best: float = -1.0  # mean validation accuracy
+    best_epoch: int = 0
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+
+def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
+    """Joins the processes that torchrun started, or is one process alone. device: auto, cpu or cuda."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch sees no CUDA GPU; say --device cpu or mend the driver")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "16-mixed" and device == "cpu":
+        raise ConfigError("precision 16-mixed is for CUDA GPUs; on a CPU say --precision bf16-mixed or 32-true")
+    processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if device == "cuda" and here > torch.cuda.device_count():
+        raise ConfigError(f"{here} processes for {torch.cuda.device_count()} GPUs; lower torchrun's --nproc-per-node")
+    # A batch without a stream leaves parts of the model unused. Buffers are each process's own: the loss sums in them.
+    several = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    fabric = Fabric(
+        accelerator=device,
+        devices=here,
+        num_nodes=processes // here,
+        strategy=several if processes > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+class Learner(nn.Module):
+    """Model and loss as one module, so that a loss with parameters of its own learns them on all processes alike."""
+
+    def __init__(self, model: UVM3TL, loss: AFDLoss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Batch -> total loss, losses (tasks,), decoupling term."""
+        mask = mask.float()  # mixed precision halves all that comes in
+        parts = self.loss(self.model(frames, mask), labels, mask)
+        return parts.total, parts.tasks, parts.decoupling
+
+
+class Engine:
+    """Model, loss, optimizer, schedule and average, and where they stand; `run` goes on from there."""
+
+    def __init__(
+        self, fabric: Fabric, model: UVM3TL, loss: AFDLoss, clips: Sequence[Clip], config: TrainConfig
+    ) -> None:
+        self.fabric, self.config, self.clips, self.loss = fabric, config, clips, loss
+        labels = labels_of(clips)
+        self.sampling = balance(labels) if config.sampling == "balanced" else None
+        self.parts = fabric.world_size * config.accumulate
+        steps = len(self._epoch_parts(0))
+        if not steps:
+            raise ConfigError(
+                f"{len(clips)} training clips and a batch of {config.batch} do not give {fabric.world_size} processes "
+                f"x {config.accumulate} parts 2 clips each; raise --batch, or take fewer processes or parts"
+            )
+        self.steps = steps * config.epochs
+        if config.sync_norm and fabric.world_size > 1 and fabric.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self.model = fabric.to_device(model)
+        average = warming_average(config.ema)
+        self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if config.ema else None
+        learner = Learner(self.model, loss)
+        self.raw_optimizer = torch.optim.AdamW(groups(learner, config.weight_decay), lr=config.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.raw_optimizer,
+            config.learning_rate,
+            total_steps=self.steps + 1,
+            pct_start=config.warm_up,
+            cycle_momentum=False,
+        )
+        self.learner, self.optimizer = fabric.setup(learner, self.raw_optimizer)
+        self.progress = Progress()
+
+    @property
+    def kept(self) -> UVM3TL:
+        """The weights to evaluate and to keep: the moving average if there is one."""
+        return self.ema.module if self.ema else self.model
+
+    def run(
+        self,
+        augment: AugmentConfig,
+        on_step: Callable[[float, float], None],
+        on_epoch: Callable[[dict[str, Any]], None],
+        workers: int = 1,
+    ) -> None:
+        """Train from where the progress stands to the last epoch.
+
+        on_step: called with loss and decoupling after each step; raising Stopped there leaves a state to go on from.
+        on_epoch: called with the epoch's record after each epoch, and may add to it.
+        """
+        while self.progress.epoch < self.config.epochs:
+            self._epoch(augment, on_step, workers)
+            on_epoch(self._end_epoch())
+
+    def _epoch(self, augment: AugmentConfig, on_step: Callable[[float, float], None], workers: int) -> None:
+        epoch, progress, config = self.progress.epoch, self.progress, self.config
+        self.learner.train()  # evaluation of the epoch before has put normalisation to rest
+        varied = replace(augment, pairs=config.sparse_pairs if self._sparse(epoch) else 0)
+        mine = slice(self.fabric.global_rank * config.accumulate, (self.fabric.global_rank + 1) * config.accumulate)
+        batches = self._epoch_parts(epoch)[progress.batch :]  # those done before an interruption are not even made
+        keys = [(rows, sum(map(len, parts))) for parts in batches for rows in parts[mine]]
+        ahead = made_ahead(
+            lambda key: (varied_batch(self.clips, key[0], config.seed, epoch, varied), key[1]), keys, workers
+        )
+        try:
+            for _ in batches:
+                start = time.perf_counter()
+                total, decoupling = self._step([next(ahead) for _ in range(config.accumulate)])
+                progress.batch += 1
+                progress.decoupling += decoupling
+                progress.seconds += time.perf_counter() - start
+                on_step(total, decoupling)
+        finally:
+            ahead.close()  # type: ignore[attr-defined]
+
+    def _step(self, lessons: list[tuple[Batch, int]]) -> tuple[float, float]:
+        """Parts of one batch, each with the size of the whole batch -> loss and decoupling, this process's means."""
+        fabric, results = self.fabric, []
+        for number, (batch, whole) in enumerate(lessons):
+            frames, mask, labels = fabric.to_device(batch)
+            self._seed(number)
+            share = len(labels) / whole  # parts may differ by a clip
+            with fabric.no_backward_sync(self.learner, enabled=number + 1 < len(lessons)):
+                total, _, decoupling = self.learner(frames, mask, labels)
+                fabric.backward(total * (share * fabric.world_size))  # the mean over processes is taken on the way
+            results.append(share * torch.stack([total.detach(), decoupling.detach()]))
+        fabric.clip_gradients(self.learner, self.optimizer, self.config.clip_gradient, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step()
+        if self.ema:
+            self.ema.update_parameters(self.model)
+        if self.loss.needs_after_step:
+            self.loss.after_step(lambda: self._losses_after(lessons))
+        total, decoupling = (fabric.world_size * sum(results)).tolist()
+        if not math.isfinite(total):
+            where = f"epoch {self.progress.epoch + 1}, step {self.progress.batch + 1}"
+            raise CodriverError(f"the loss is {total} at {where}; lower --learning-rate or take --precision 32-true")
+        return total, decoupling
+
+    @torch.no_grad()
+    def _losses_after(self, lessons: list[tuple[Batch, int]]) -> Tensor:
+        """(tasks,) losses of the same batch with the stepped weights, the mean over this process's parts."""
+        losses = []
+        for number, (batch, _) in enumerate(lessons):
+            frames, mask, labels = self.fabric.to_device(batch)
+            self._seed(number)
+            with self.fabric.autocast():
+                fused = self.model(frames, mask)
+            losses.append(self.loss.task_losses(fused, labels))
+        return torch.stack(losses).mean(dim=0)
+
+    def _seed(self, number: int) -> None:
+        """Dropout of a part is the same wherever and whenever it is computed."""
+        part = self.fabric.global_rank * self.config.accumulate + number
+        entropy = [self.config.seed, self.progress.epoch, self.progress.batch, part]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
+
+    def _epoch_parts(self, epoch: int) -> list[list[np.ndarray[Any, Any]]]:
+        order = epoch_order(len(self.clips), self.config.seed, epoch, self.sampling)
+        return epoch_parts(order, self.config.batch, self.parts)
+
+    def _sparse(self, epoch: int) -> bool:
+        return epoch < round(self.config.sparse * self.config.epochs)
+
+    def _end_epoch(self) -> dict[str, Any]:
+        """Close the epoch on all processes alike, and say how it went."""
+        progress, weights = self.progress, self.loss.weights
+        self._average_statistics()
+        self.loss.end_epoch(self._sum)
+        record = {
+            "epoch": progress.epoch + 1,
+            "sparse": self._sparse(progress.epoch),
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "task_weights": weights,
+            "task_losses": self.loss.history[-1],
+            "decoupling": progress.decoupling / max(progress.batch, 1),
+            "seconds": round(progress.seconds, 3),
+            "clips_per_s": round(len(self.clips) / max(progress.seconds, 1e-9), 2),
+        }
+        progress.records.append(record)
+        progress.epoch, progress.batch, progress.seconds, progress.decoupling = progress.epoch + 1, 0, 0.0, 0.0
+        return record
+
+    def _sum(self, tensor: Tensor) -> Tensor:
+        return self.fabric.all_reduce(tensor, reduce_op="sum")
+
+    def _buffers(self) -> list[Tensor]:
+        return [*self.model.buffers(), *(self.ema.module.buffers() if self.ema else ())]
+
+    def _average_statistics(self) -> None:
+        """Each process has seen its own share: what normalisation remembers is the mean of all."""
+        if self.fabric.world_size > 1:
+            for buffer in self._buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self._sum(buffer) / self.fabric.world_size)
+
+    def agreed(self, number: int | None) -> int | None:
+        """The signal that any process has got: all must stop after the same step, or the others wait for ever."""
+        if self.fabric.world_size == 1:
+            return number
+        return (
+            int(self.fabric.all_reduce(torch.tensor(number or 0, device=self.fabric.device), reduce_op="max")) or None
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on; every process must call this."""
+        own = {"loss": self.loss.state_dict(), "buffers": [buffer.cpu() for buffer in self._buffers()]}
+        everyone: list[Any] = [own] * self.fabric.world_size
+        if self.fabric.world_size > 1:
+            torch.distributed.all_gather_object(everyone, own)
+        return {
+            "progress": asdict(self.progress),
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else {},
+            "optimizer": self.raw_optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "processes": everyone,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, which as many processes made."""
+        own = state["processes"][self.fabric.global_rank]
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.raw_optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.loss.load_state_dict(own["loss"])
+        for buffer, saved in zip(self._buffers(), own["buffers"], strict=True):
+            buffer.copy_(saved)
+
+
+def groups(learner: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay on the model's matrices and kernels only: biases, norms, scalars and the loss are not shrunk."""
+    named = list(learner.named_parameters())
+    shrunk = {name for name, parameter in named if parameter.ndim > 1 and name.startswith("model.")}
+    return [
+        {"params": [parameter for name, parameter in named if name in shrunk], "weight_decay": weight_decay},
+        {"params": [parameter for name, parameter in named if name not in shrunk], "weight_decay": 0.0},
+    ]
+
+
+def warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Moving average whose decay rises as min(decay, (1 + n) / (10 + n)) with the number n of steps.
+
+    Without that a short run would keep much of its random beginning: 0.999 ** 500 is 0.6. The formula is TensorFlow's
+    (tf.train.ExponentialMovingAverage, num_updates).
+    """
+
+    def average(averaged: Any, current: Any, count: Any) -> None:
+        n = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, count)
+
+    return average
