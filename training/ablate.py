@@ -1,0 +1,276 @@
+"""What each part of the method is worth: the same data and seeds, one part changed at a time.
+
+    python -m training.ablate --data DATA --out docs/ablation --size tiny --epochs 12 --seeds 0 1 2
+
+Every run adds a line to OUT/runs.jsonl; started again, the command goes on where it stopped. OUT/table.md compares the
+variants of each family with its reference, seed by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import t as student
+from tqdm import tqdm
+
+from codriver.artefact import provenance
+from codriver.errors import CodriverError, ConfigError
+from codriver.machine import describe_machine
+from codriver.sources.split import read_split, split_digest
+from codriver.tasks import AIDE, JOINTS, VIEWS
+from training.augment import AugmentConfig
+from training.data import Clip, class_counts, load_clips
+from training.dbscme import DBSCMEConfig
+from training.engine import Engine, TrainConfig, make_fabric
+from training.loop import predict
+from training.losses import AFDLoss, LossConfig
+from training.metrics import score
+from training.model import SIZES, UVM3TL
+
+RUNS, TABLE = "runs.jsonl", "table.md"
+SINGLE = "single"  # variants "single <task>" are one row of the table: each task's accuracy from its own model
+PLAIN: dict[str, Any] = {"weighting": "equal", "beta": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to train: what differs from the defaults."""
+
+    family: str
+    name: str
+    loss: Mapping[str, Any]
+    dbscme: Mapping[str, Any]
+    model: Mapping[str, Any]
+
+
+def variant(family: str, name: str, *, loss: Any = None, dbscme: Any = None, model: Any = None) -> Variant:
+    return Variant(family=family, name=name, loss=loss or {}, dbscme=dbscme or {}, model=model or {})
+
+
+# In each family the first is what the others are compared with. AFD is the default: DWA, and cosine decoupling.
+VARIANTS = (
+    variant("loss", "equal weights", loss=PLAIN),
+    variant("loss", "AFD"),
+    variant("loss", "DWA = AFD without decoupling", loss={"beta": 0.0}),
+    variant("loss", "equal weights and decoupling", loss={"weighting": "equal"}),
+    variant("loss", "AFD, Gram decoupling", loss={"decoupling": "gram"}),
+    variant("loss", "AFD, difference decoupling", loss={"decoupling": "difference"}),
+    variant("loss", "uncertainty", loss={"weighting": "uncertainty", "beta": 0.0}),
+    variant("loss", "GradNorm", loss={"weighting": "gradnorm", "beta": 0.0}),
+    variant("loss", "FAMO", loss={"weighting": "famo", "beta": 0.0}),
+    variant("loss", "GLS", loss={"weighting": "gls", "beta": 0.0}),
+    variant("joint or single", "AFD"),
+    *(variant("joint or single", f"{SINGLE} {task}", loss=PLAIN | {"tasks": (task,)}) for task in AIDE.names),
+    variant("DB-SCME", "AFD"),
+    variant("DB-SCME", "shared branch only", dbscme={"branches": "shared"}),
+    variant("DB-SCME", "specific branches only", dbscme={"branches": "specific"}),
+    variant("DB-SCME", "off", dbscme={"branches": "none"}),
+    variant("streams", "AFD"),
+    *(variant("streams", f"without {view}", model={"streams_off": (view,)}) for view in VIEWS),
+    variant("streams", "without face and body", model={"streams_off": ("face", "body")}),
+    variant("streams", "without joints", model={"streams_off": JOINTS}),
+)
+FAMILIES = tuple(dict.fromkeys(some.family for some in VARIANTS))
+
+
+def run_variant(some: Variant, seed: int, clips: Mapping[str, Sequence[Clip]], config: TrainConfig) -> dict[str, Any]:
+    """Train one model; returns its line of runs.jsonl, with scores on the test split."""
+    config = replace(config, seed=seed, validate_every=config.epochs)
+    torch.manual_seed(seed)
+    size = replace(SIZES[config.size], dbscme=DBSCMEConfig(**some.dbscme), **some.model)
+    model = UVM3TL(size)
+    counts = class_counts(clips["train"], model.task_set)
+    loss = AFDLoss(model.task_set, LossConfig(**some.loss), counts)
+    engine = Engine(make_fabric(config.precision), model, loss, clips["train"], config)
+    started = time.monotonic()
+    title = f"{some.name}, seed {seed}"
+    with tqdm(total=engine.steps, desc=title[:40], unit="step", leave=False, disable=None) as bar:
+        engine.run(AugmentConfig(), on_step=lambda *_: bar.update(), on_epoch=lambda record: None)
+    scores = score(predict(model, clips["test"]), clips["test"], model.task_set, counts)
+    trained = some.loss.get("tasks") or model.task_set.names
+    return {
+        "variant": some.name,
+        "seed": seed,
+        "accuracy": {task: scores[task].accuracy for task in trained},
+        "macro_f1": {task: scores[task].macro_f1 for task in trained},
+        "last_losses": loss.history[-1],
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def missing(variants: Iterable[Variant], seeds: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """(variant, seed) still to run, seed by seed, so that a stop leaves whole seeds. A name is run once."""
+    done = {(row["variant"], row["seed"]) for row in rows}
+    once = {some.name: some for some in variants}
+    return [(some, seed) for seed in seeds for some in once.values() if (some.name, seed) not in done]
+
+
+def collected(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, dict[str, float]]]:
+    """Row of the table -> seed -> task -> accuracy; single-task models become one row."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
+    for row in rows:
+        name = SINGLE if row["variant"].startswith(f"{SINGLE} ") else row["variant"]
+        found.setdefault(name, {}).setdefault(row["seed"], {}).update(row["accuracy"])
+    whole = {
+        name: {seed: tasks for seed, tasks in seeds.items() if len(tasks) == len(AIDE.names)}
+        for name, seeds in found.items()
+    }
+    return {name: seeds for name, seeds in whole.items() if seeds}
+
+
+def difference(these: Mapping[int, float], those: Mapping[int, float]) -> tuple[float, float] | None:
+    """Mean of these - those over common seeds, and half of its 95 % interval (Student's t, paired by seed)."""
+    seeds = sorted(these.keys() & those.keys())
+    if len(seeds) < 2:
+        return None
+    gaps = np.array([these[seed] - those[seed] for seed in seeds])
+    error = gaps.std(ddof=1) / np.sqrt(len(gaps))
+    return float(gaps.mean()), float(student.ppf(0.975, len(gaps) - 1) * error)
+
+
+def verdict(gap: tuple[float, float] | None) -> str:
+    if gap is None:
+        return "one seed only"
+    mean, half = gap
+    if abs(mean) <= half:
+        return "no difference shown"
+    return "better" if mean > 0 else "worse"
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison for people, in Markdown: percent, mean +- standard deviation over seeds."""
+    found, parts = collected(rows), []
+    for family in FAMILIES:
+        names = list(dict.fromkeys(_row(some.name) for some in VARIANTS if some.family == family))
+        names = [name for name in names if name in found]
+        if len(names) < 2:
+            continue
+        titles = [AIDE[task].title for task in AIDE.names]
+        parts += [
+            f"### {family}",
+            "",
+            f"| variant | seeds | {' | '.join(titles)} | mean | against {names[0]} | verdict |",
+        ]
+        parts.append("|---" * (len(titles) + 5) + "|")
+        reference = {seed: mean_of(tasks) for seed, tasks in found[names[0]].items()}
+        for name in names:
+            means = {seed: mean_of(tasks) for seed, tasks in found[name].items()}
+            gap = difference(means, reference) if name != names[0] else None
+            cells = [spread([tasks[task] for tasks in found[name].values()]) for task in AIDE.names]
+            against = "" if gap is None else f"{100 * gap[0]:+.1f} +- {100 * gap[1]:.1f}"
+            said = "reference" if name == names[0] else verdict(gap)
+            columns = [name, str(len(means)), *cells, spread(list(means.values())), against, said]
+            parts.append(f"| {' | '.join(columns)} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _row(name: str) -> str:
+    return SINGLE if name.startswith(f"{SINGLE} ") else name
+
+
+def mean_of(tasks: Mapping[str, float]) -> float:
+    return sum(tasks.values()) / len(tasks)
+
+
+def spread(values: Sequence[float]) -> str:
+    deviation = f" +- {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{deviation}"
+
+
+def read_rows(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Runs done before. The first line says on what: other settings are an error, for they would not compare."""
+    if not path.is_file():
+        return []
+    head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    different = [name for name, value in settings.items() if head["settings"].get(name) != value]
+    if different:
+        raise ConfigError(f"{path} was made with another {', '.join(different)}; give --out another folder")
+    return rows
+
+
+def ablate(
+    data: Path,
+    out: Path,
+    config: TrainConfig,
+    seeds: Sequence[int],
+    families: Sequence[str],
+    say: Callable[[str], None],
+) -> str:
+    """Run what is missing, and return the tables. Whatever was run stays, however this ends."""
+    variants = [some for some in VARIANTS if some.family in families]
+    refs = {split: read_split(data, split) for split in ("train", "test")}
+    settings = {
+        "size": config.size,
+        "epochs": config.epochs,
+        "clips": {split: len(some) for split, some in refs.items()},
+        "clips_sha256": {split: split_digest(some) for split, some in refs.items()},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    rows = read_rows(out / RUNS, settings)
+    todo = missing(variants, seeds, rows)
+    if todo:
+        sizes, task_set = SIZES[config.size], AIDE
+        bars = {s: lambda items, s=s: tqdm(items, total=len(refs[s]), desc=f"decode {s}", disable=None) for s in refs}
+        clips = {split: load_clips(some, sizes, task_set, bars[split]) for split, some in refs.items()}
+    if not rows:
+        head = {"settings": settings, "machine": describe_machine(), **provenance(("torch",), None)}
+        (out / RUNS).write_text(json.dumps(head) + "\n", encoding="utf-8")
+    for number, (some, seed) in enumerate(todo, start=1):
+        say(f"{number}/{len(todo)} {some.name}, seed {seed}")
+        rows.append(run_variant(some, seed, clips, config))
+        with (out / RUNS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+    text = heading(settings, seeds) + tables(rows)
+    (out / TABLE).write_text(text, encoding="utf-8")
+    return text
+
+
+def heading(settings: Mapping[str, Any], seeds: Sequence[int]) -> str:
+    clips = settings["clips"]
+    return (
+        f"Size {settings['size']}, {settings['epochs']} epochs, {clips['train']} training and {clips['test']} test "
+        f"clips of synthetic footage, seeds {', '.join(map(str, seeds))}. Accuracy in percent, mean +- standard "
+        "deviation over seeds; the difference with its 95 % interval, paired by seed.\n\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.ablate",
+        description="Train variants of the method on several seeds, and compare them.",
+        epilog="example: python -m training.ablate --data out/data --out out/ablation --size tiny --seeds 0 1 2",
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs.jsonl and table.md")
+    parser.add_argument("--size", choices=SIZES, default="tiny")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--family", action="append", choices=FAMILIES, help="repeat for several; all if not given")
+    args = parser.parse_args(argv)
+    config = TrainConfig(size=args.size, epochs=args.epochs)
+    try:
+        text = ablate(
+            args.data, args.out, config, args.seeds, args.family or FAMILIES, lambda line: tqdm.write(line, sys.stderr)
+        )
+    except CodriverError as error:
+        sys.stderr.write(f"training.ablate: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"training.ablate: stopped; the same command goes on from {args.out / RUNS}\n")
+        return 130
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
