@@ -30,7 +30,7 @@ from training.augment import AugmentConfig
 from training.checkpoint import BEST, CURVES, LAST, MARKER, METRICS, save_run
 from training.curves import draw_curves
 from training.data import Clip, class_counts, load_clips
-from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig, make_fabric
+from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig, leave, make_fabric
 from training.evaluate import Scores, score, table
 from training.loop import predict
 from training.losses import AFDLoss, LossConfig
@@ -327,8 +327,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("training.train: interrupted before the first step; nothing is left behind\n")
         return 130
     finally:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        leave()
     if scores:  # the first process alone has them
         text = json.dumps({task: asdict(result) for task, result in scores.items()})
         sys.stdout.write((text if args.json else table(scores, TASK_SETS["aide"])) + "\n")
