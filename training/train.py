@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -320,8 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"training.train: {error}\n")
         return 2
     except Stopped as stopped:
-        again = shlex.join(word for word in argv or sys.argv[1:] if word not in ("--resume", "--overwrite"))
-        sys.stderr.write(f"training.train: stopped by {stopped}; go on with: {again} --resume\n")
+        sys.stderr.write(f"training.train: stopped by {stopped}; to go on, give the same command with --resume\n")
         return 128 + stopped.signal
     except KeyboardInterrupt:
         sys.stderr.write("training.train: interrupted before the first step; nothing is left behind\n")
