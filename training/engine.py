@@ -8,6 +8,7 @@ matter: two processes step like one that accumulates two parts, and a resumed ru
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import time
@@ -102,6 +103,17 @@ def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def leave() -> None:
+    """Leave the other processes, once nothing refers to an engine any more.
+
+    The order matters: DDP's reducer, if it is the last to hold the process group, waits for gloo's threads with the
+    interpreter locked, and they may be waiting for the interpreter (torch 2.13).
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.destroy_process_group()
 
 
 class Learner(nn.Module):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from training.checkpoint import BEST, CURVES, LAST, MARKER, METRICS, save_run
 from training.curves import draw_curves
 from training.data import Clip, class_counts, load_clips, open_clips
 from training.decoupling import TERMS
-from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig, make_fabric
+from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig, leave, make_fabric
 from training.loop import predict
 from training.losses import WEIGHTINGS, AFDLoss, LossConfig
 from training.metrics import Scores, score, table
@@ -332,15 +331,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"training.train: {error}\n")
         return 2
     except Stopped as stopped:
-        again = shlex.join(word for word in argv or sys.argv[1:] if word not in ("--resume", "--overwrite"))
-        sys.stderr.write(f"training.train: stopped by {stopped}; go on with: {again} --resume\n")
+        sys.stderr.write(f"training.train: stopped by {stopped}; to go on, give the same command with --resume\n")
         return 128 + stopped.signal
     except KeyboardInterrupt:
         sys.stderr.write("training.train: interrupted before the first step; nothing is left behind\n")
         return 130
     finally:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        leave()
     if scores:  # the first process alone has them
         text = json.dumps({task: asdict(result) for task, result in scores.items()})
         sys.stdout.write((text if args.json else table(scores, TASK_SETS["aide"])) + "\n")
