@@ -22,7 +22,7 @@ from quantize.reference import stepped_probabilities
 from training.data import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
 from training.model import UVM3TL
 
-STEPS = 8  # half of the context: enough for valid answers, few enough for a small bundle
+STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers
 MAX_WIDTH_PX = 320  # raw frames are kept at most this wide
 TOLERANCE = 0.02  # of a probability; runtimes round differently, a wrong graph is off by far more
 

@@ -1,7 +1,8 @@
 """The two graphs that a device runs, cut out of the model.
 
 encoder: the newest frame of every stream and each stream's feature one slot earlier (zeros where there is none)
-         -> features, to be handed in again 0.2 s later, and slots, to be remembered for the context.
+         -> features, to be handed in again 0.2 s later, and slots, to be remembered for the context unless the feature
+         one slot earlier was absent.
          Streams that share weights are one batch: `<group>`, `<group>_before` -> `<group>_feature`, `<group>_slot`.
 fuser:   the context of every stream, `<stream>_slot`, and its `mask` -> logits, named as the tasks.
 """

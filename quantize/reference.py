@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from codriver.tasks import GROUP_OF, GROUPS, STREAMS
 from training.data import Clip
-from training.model import ModelConfig
+from training.model import ModelConfig, remembered
 
 
 @torch.inference_mode()
@@ -20,6 +20,7 @@ def stepped_probabilities(
     before = {g: torch.zeros((len(members), *config.feature_shape(members[0]))) for g, members in GROUPS.items()}
     context = {s: torch.zeros((1, config.slots, *config.slot_shape(s))) for s in STREAMS}
     mask = torch.from_numpy(clip.mask)[None]  # (1, S, T)
+    kept = remembered(mask)
     for slot in range(config.slots):
         frames = [torch.stack([torch.from_numpy(clip.frames[s][slot]) for s in members]) for members in GROUPS.values()]
         outputs = encoder(*frames, *before.values())
@@ -27,11 +28,11 @@ def stepped_probabilities(
             dict(zip(GROUPS, part, strict=True)) for part in (outputs[: len(GROUPS)], outputs[len(GROUPS) :])
         )
         for index, stream in enumerate(STREAMS):
-            group, present = GROUP_OF[stream], mask[0, index, slot]
+            group = GROUP_OF[stream]
             row = GROUPS[group].index(stream)
-            before[group][row] = features[group][row] * present
-            context[stream][0, slot] = slots[group][row] * present
-    logits = fuser(*context.values(), mask)
+            before[group][row] = features[group][row] * mask[0, index, slot]
+            context[stream][0, slot] = slots[group][row] * kept[0, index, slot]
+    logits = fuser(*context.values(), kept)
     return {task: softmax(values) for task, values in zip(tasks, logits, strict=True)}
 
 

@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dialect", action="append", choices=DIALECTS, help="repeat for several; all if not given")
-    parser.add_argument("--clips", type=int, default=96, help="calibration clips")
+    parser.add_argument("--clips", type=int, default=64, help="calibration clips")
     parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the report")

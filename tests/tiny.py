@@ -24,7 +24,7 @@ from codriver.percept import Driver
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
-GOLDEN_STEPS = 8  # half of the context: enough for valid answers
+GOLDEN_STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers
 DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT}
 
 

@@ -38,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m training.data", description="Look after a data set.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.data",
+        description="Look after a data set.",
+        epilog="example: python -m training.data check out/data",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser(
         "check",

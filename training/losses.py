@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from codriver.errors import ConfigError
 from codriver.tasks import STREAMS, TaskSet
 from training.decoupling import TERMS
-from training.model import Fused
+from training.model import Fused, remembered
 from training.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
 
 WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls")
@@ -116,18 +116,15 @@ class AFDLoss(nn.Module):
         )
 
     def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
-        """(tasks,) loss of the slots' own guesses, averaged over the streams that are there and can know.
-
-        A slot is asked if the one before it is there too: only then it has seen motion.
-        """
-        asked = mask[:, :, 1:] * mask[:, :, :-1] > 0  # (B, S, T-1)
+        """(tasks,) loss of the slots' own guesses, averaged over the streams that are there and can know."""
+        asked = remembered(mask) > 0  # (B, S, T)
         there = asked.any(dim=2).any(dim=0)  # (S,)
         losses = []
         for k, task in enumerate(self.task_set.names):
             able = [index for index, stream in enumerate(STREAMS) if task in guesses.get(stream, {})]
             parts = [
                 self._task_loss(
-                    guesses[STREAMS[index]][task][:, 1:].flatten(0, 1),
+                    guesses[STREAMS[index]][task].flatten(0, 1),
                     torch.where(asked[:, index], labels[:, k, None], -1).flatten(),
                     k,
                 )

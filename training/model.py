@@ -209,7 +209,7 @@ class UVM3TL(nn.Module):
         """Remembered slots to logits.
 
         slots: all streams -> (B, T, *slot_shape), oldest first; what the mask calls absent is ignored.
-        mask: (B, S, T), 1 where the stream has something in the slot.
+        mask: (B, S, T), 1 where the stream remembers something in the slot; see `remembered`.
         """
         maps, grid = [], self.config.grid
         for index, stream in enumerate(STREAMS):
@@ -240,25 +240,28 @@ class UVM3TL(nn.Module):
         """
         mask = self._without_what_is_off(mask)
         where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
-        groups = {group: members for group, members in GROUPS.items() if any(where[s].any() for s in members)}
-        features = self.encode(
+        kept = remembered(mask)
+        moved = {stream: kept[:, index] > 0 for index, stream in enumerate(STREAMS)}
+        groups = {group: members for group, members in GROUPS.items() if any(moved[s].any() for s in members)}
+        encoded = self.encode(
             {group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()}
         )
-        before = {
-            group: torch.cat(
-                [
-                    one_slot_earlier(part, where[s])
-                    for s, part in zip(members, split_like(features[group], members, where), strict=True)
-                ]
-            )
-            for group, members in groups.items()
-        }
+        features, before = {}, {}
+        for group, members in groups.items():
+            parts = dict(zip(members, split_like(encoded[group], members, where), strict=True))
+            pairs = [with_the_one_before(parts[s], where[s], moved[s]) for s in members]
+            features[group], before[group] = (torch.cat(some) for some in zip(*pairs, strict=True))
         motions = self.motion(features, before)
         slots = {s: mask.new_zeros((*mask[:, 0].shape, *self.config.slot_shape(s))) for s in STREAMS}
         for group, members in groups.items():
-            for s, part in zip(members, split_like(motions[group], members, where), strict=True):
-                slots[s][where[s]] = part.float()
-        return self.fuse(slots, mask)
+            for s, part in zip(members, split_like(motions[group], members, moved), strict=True):
+                slots[s][moved[s]] = part.float()
+        return self.fuse(slots, kept)
+
+
+def remembered(mask: Tensor) -> Tensor:
+    """(B, S, T) where frames are -> where slots are: a slot tells what changed, so the one before must be there too."""
+    return torch.cat([torch.zeros_like(mask[..., :1]), mask[..., 1:] * mask[..., :-1]], dim=-1)
 
 
 def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -266,11 +269,11 @@ def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]
     return batch.split([int(where[s].sum()) for s in members])
 
 
-def one_slot_earlier(features: Tensor, where: Tensor) -> Tensor:
-    """For features of the present slots, (N, ...) at `where` (B, T): those in the slot before, zeros if absent."""
-    full = features.new_zeros((*where.shape, *features.shape[1:]))
-    full[where] = features
-    return torch.cat([torch.zeros_like(full[:, :1]), full[:, :-1]], dim=1)[where]
+def with_the_one_before(features: Tensor, where: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (N, ...) of the slots `where` (B, T) -> those at `moved`, and the ones a slot earlier, each (M, ...)."""
+    place = where.flatten().cumsum(dim=0).reshape(where.shape) - 1  # of each slot's feature in `features`
+    now = place[moved]
+    return features[now], features[now - 1]  # a clip's slots lie in order, and the one before is there
 
 
 def sum_of(maps: list[Tensor]) -> Tensor:

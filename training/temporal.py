@@ -22,8 +22,7 @@ class Motion(nn.Module):
 
     The two meet while cells are still small, because motion within a cell is hard to see, and the network goes on from
     there. What changed has its own convolution and its own normalisation: beside the unchanging scene it would drown,
-    in training as in 8 bits. A frame without one before it (zeros) has not changed: taken as a difference to black, the
-    first slot of a clip would be ten times larger than any other, and INT8, whose range ends long before, would cut it.
+    in training as in 8 bits.
     """
 
     def __init__(self, channels: int, width: int, blocks: int, halvings: int) -> None:
@@ -37,8 +36,7 @@ class Motion(nn.Module):
         self.halve = nn.Sequential(*(conv_bn_relu(width, width, stride=2) for _ in range(halvings)))
 
     def forward(self, feature: Tensor, before: Tensor) -> Tensor:
-        known = before.amax(dim=(1, 2, 3), keepdim=True) > 0  # features are never negative
-        changed = self.change_norm(self.change(feature - torch.where(known, before, feature)))
+        changed = self.change_norm(self.change(feature - before))
         return self.halve(self.blocks(self.relu(self.scene_norm(self.scene(feature)) + changed)))
 
 

@@ -174,7 +174,8 @@ class Recorder:
         if self.first:
             with (self.partial / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-            draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
+            if "val" in record:
+                draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
             if self.board:
                 _to_board(self.board, record, self.engine.model.task_set.names)
         if last or epoch % self.habits.checkpoint_every == 0:

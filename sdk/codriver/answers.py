@@ -43,15 +43,16 @@ def task_results(manifest: Manifest, logits: Arrays, fresh: Mapping[str, bool], 
     """
     results = {}
     for task in manifest.tasks:
-        reason = _missing_view(task, fresh) or _gathering(manifest, filled)
+        reason = _gathering(manifest, filled) or _missing_view(manifest, task, fresh)
         results[task.name] = _invalid(reason) if reason else _valid(task, logits[task.name][0])
     return results
 
 
-def _missing_view(task: TaskSpec, fresh: Mapping[str, bool]) -> str:
+def _missing_view(manifest: Manifest, task: TaskSpec, fresh: Mapping[str, bool]) -> str:
     if any(fresh[view] for view in task.needs_any):
         return ""
-    return f"no fresh frame from {' or '.join(task.needs_any)}"
+    views = " or ".join(task.needs_any)
+    return f"no fresh frame from {views}, or none {manifest.context.slot_s:g} s before it"
 
 
 def _gathering(manifest: Manifest, filled: int) -> str:

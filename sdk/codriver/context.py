@@ -31,10 +31,13 @@ class Context:
         return self._features[stream].near(t - self._config.slot_s)
 
     def remember(self, features: Mapping[str, Feature], slots: Mapping[str, Feature], t: float) -> None:
-        """Keep what the encoder made of the frames of time `t`, by stream and without batch; later than all before."""
+        """Keep what the encoder made of the frames of time `t`, by stream and without batch; later than all before.
+
+        A slot tells what it saw and what changed: without a feature one slot before there is nothing to remember yet.
+        """
         for name, feature in features.items():
+            self._slots[name].push(slots[name] if self.before(name, t) is not None else None, t)
             self._features[name].push(feature, t)
-            self._slots[name].push(slots[name], t)
             self.seen_s[name] = t
 
     def recall(self, t: float) -> NDArray[np.bool_]:

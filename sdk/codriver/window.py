@@ -49,10 +49,10 @@ class Memory:
 
     config: ContextConfig
     _times_s: deque[float] = field(default_factory=deque)
-    _features: deque[Feature] = field(default_factory=deque)
+    _features: deque[Feature | None] = field(default_factory=deque)
 
-    def push(self, feature: Feature, t_s: float) -> None:
-        """Remember a feature of time `t_s`, which lies after every time remembered so far."""
+    def push(self, feature: Feature | None, t_s: float) -> None:
+        """Remember a feature of time `t_s`, which lies after every time remembered so far; None: there is none."""
         spacing_s = 1.0 / self.config.max_rate_hz - 1e-6
         if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
             self._times_s.pop()  # it was there as the newest only
@@ -70,9 +70,10 @@ class Memory:
         """Write the context into `out` (T, *feature), zeros where none is near; return the filled slots."""
         picked = pick_slots(np.array(self._times_s, dtype=np.float64), now_s, self.config)
         empty = np.zeros(out.shape[1:], dtype=out.dtype)
-        chosen = [self._features[index] if index >= 0 else empty for index in picked]
+        found = [self._features[index] if index >= 0 else None for index in picked]
+        chosen = [empty if feature is None else feature for feature in found]
         np.concatenate(chosen, out=out.reshape(-1, *out.shape[2:]))  # one call copies them all
-        return picked >= 0
+        return np.array([feature is not None for feature in found])
 
     def near(self, t_s: float) -> Feature | None:
         """The feature nearest to `t_s`, None if none is within the tolerance."""

@@ -113,6 +113,16 @@ def test_before_and_the_slots_come_from_the_encoders_own_rows(spies: Spies) -> N
             np.testing.assert_array_equal(fuser.inputs[-1][stream.slot_name][0, -1], outputs[f"{group}_slot"][row])
 
 
+def test_a_frame_without_one_before_it_is_remembered_for_the_next_but_fills_no_slot(spies: Spies) -> None:
+    """What changed is half of what a slot tells; a change from nothing is none."""
+    perceiver, _, fuser = spies
+    filled = []
+    for number, step in enumerate(tiny_steps(5)):
+        perceiver.step(*(without_left(step) if number == 2 else step))
+        filled.append(fuser.inputs[-1]["mask"][0, STREAMS.index("left"), -1])
+    assert filled == [0, 1, 0, 0, 1]
+
+
 # Rows of a group
 
 
@@ -144,7 +154,7 @@ def test_a_bundle_may_hold_only_some_members_of_a_group(streams: tuple[str, ...]
     perceiver, encoder, fuser = spied(manifest)
     with perceiver:
         run(perceiver, tiny_steps(9, views=manifest.views))
-        assert fuser.inputs[-1]["mask"][0].sum(axis=1).tolist() == [9] * len(streams)
+        assert fuser.inputs[-1]["mask"][0].sum(axis=1).tolist() == [8] * len(streams)
         assert {name.removesuffix("_slot") for name in fuser.inputs[-1]} == {*streams, "mask"}
         assert set(manifest.groups) == {GROUP_OF[stream] for stream in streams}
         made = features(encoder, GROUP_OF[streams[-1]])

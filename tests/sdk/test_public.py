@@ -61,7 +61,7 @@ frame = np.zeros((48, 64, 3), np.uint8)
 for engine in ("auto", "fake"):
     with codriver.Perceiver.open(sys.argv[1], engine, 1) as perceiver:
         check_golden(perceiver)
-        for number in range(8):
+        for number in range(9):
             percept = perceiver.step(dict.fromkeys(codriver.tasks.VIEWS, frame), number / 5)
         assert percept.state == "ok", percept
 print("stepped")

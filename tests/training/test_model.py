@@ -18,7 +18,7 @@ from training.cost import macs_per_step  # noqa: E402
 from training.dbscme import DBSCMEConfig  # noqa: E402
 from training.encoders import beside_centred  # noqa: E402
 from training.losses import AFDLoss, LossConfig  # noqa: E402
-from training.model import SIZES, UVM3TL, ModelConfig  # noqa: E402
+from training.model import SIZES, UVM3TL, ModelConfig, remembered, with_the_one_before  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]
@@ -111,13 +111,30 @@ def test_outside_views_share_their_weights_and_keep_their_places(model: UVM3TL) 
     assert not torch.allclose(logits(model, frames, mask), logits(model, swapped, mask), atol=1e-6)
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group not in JOINTS])
-def test_a_frame_without_one_before_it_has_not_changed(model: UVM3TL, group: str) -> None:
-    """A first slot taken as a change from black is ten times larger than any other; INT8 cut it and answers moved."""
-    feature = torch.rand(2, *CONFIG.feature_shape(GROUPS[group][0]))
-    with torch.inference_mode():
-        first, still = (model.motions[group](feature, before) for before in (torch.zeros_like(feature), feature))
-    assert torch.equal(first, still)
+def test_a_slot_without_one_before_it_is_not_remembered(model: UVM3TL) -> None:
+    """Taken as a change from black it is ten times any other: INT8 cut it off, and normalisation learned from it."""
+    frames, mask = random_frames(1), full_mask(1)
+    mask[..., 9] = 0.0
+    without = mask.clone()
+    without[..., 0] = 0.0  # then 1 has none before it
+    without[..., 10] = 0.0  # 10 had none either
+    without[..., 1] = 0.0
+    again = without.clone()
+    again[..., 1] = 1.0  # needed by 2, but has no slot of its own
+    kept = remembered(again)
+    assert [t for t in range(CONFIG.slots) if not kept[0, 0, t]] == [0, 1, 9, 10, 11]
+    frames_changed = {s: f.clone() for s, f in frames.items()}
+    for stream in STREAMS:
+        frames_changed[stream][:, 0] = 0
+    assert torch.equal(logits(model, frames, again), logits(model, frames_changed, again))
+
+
+def test_slots_meet_the_features_just_before_them() -> None:
+    features = torch.arange(6.0)[:, None]
+    where = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1]]) > 0  # features 0 1 . 2 and . 3 4 5
+    moved = remembered(where.float()[:, None])[:, 0] > 0
+    now, before = with_the_one_before(features, where, moved)
+    assert now.flatten().tolist() == [1, 4, 5] and before.flatten().tolist() == [0, 3, 4]
 
 
 def test_joints_enter_as_they_are_and_relative_to_their_mean() -> None:
