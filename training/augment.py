@@ -56,9 +56,13 @@ def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip
     frames, mask = dict(clip.frames), clip.mask.copy()
     if rng.random() < config.mirror:
         frames, mask = mirror(frames, mask)
-    for stream in (*VIEWS, *CROPS):
-        frames[stream] = vary_pixels(frames[stream], rng, config)
     drop(mask, rng, config)
+    for stream in (*VIEWS, *CROPS):
+        kept = mask[STREAMS.index(stream)] > 0
+        varied = np.zeros_like(frames[stream])  # lessons on a few slots need no pixels in the others
+        if kept.any():
+            varied[kept] = vary_pixels(frames[stream][kept], rng, config)
+        frames[stream] = varied
     return replace(clip, frames=frames, mask=mask)
 
 
