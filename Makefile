@@ -19,7 +19,7 @@ export NNCF_EXTENSION_LOAD_TIMEOUT ?= 900
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 16 min)
+demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 14 min)
 	@echo "== 1/7 install: a virtual environment in $(VENV), about a minute the first time"
 	@$(MAKE) $(BASE)
 	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout; the install goes on meanwhile"
