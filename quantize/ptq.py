@@ -46,7 +46,7 @@ def quantized_encoder(encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]]
                 quantize_outputs=True,  # a convolution without Q/DQ behind it fuses nowhere
                 # The whole range, not the mean of the samples' ranges: fast motion is rare, and what tells it apart.
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
-                disable_bias_correction=True,  # it moved answers five times as far as rounding does (DECISIONS.md)
+                disable_bias_correction=True,  # NNCF's fast one moved answers further than rounding does (DECISIONS.md)
                 overflow_fix=OverflowFix.ENABLE if dialect.weight_bits == 7 else OverflowFix.DISABLE,
             ),
         )

@@ -20,7 +20,7 @@ from codriver.engines import Signature, open_engine
 from codriver.golden import Answers, write_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver
+from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
@@ -163,3 +163,15 @@ def tiny_steps(
         driver = Driver(face_px=(10, 5, 20, 20), body_px=(5, 2, 40, 36), keypoints=keypoints)
         steps.append((frames, number / rate_hz, driver if "incar" in views else None))
     return steps
+
+
+def run(perceiver: Perceiver, steps: list[Any]) -> Percept:
+    perceiver.reset()
+    return [perceiver.step(*step) for step in steps][-1]
+
+
+def answers(percept: Percept) -> dict[str, Any]:
+    """All that does not depend on the clock on the wall."""
+    content = percept.to_dict()
+    del content["latency_ms"], content["sequence"]
+    return content

@@ -30,11 +30,12 @@ from codriver.tasks import AIDE, JOINTS, VIEWS
 from training.augment import AugmentConfig
 from training.data import Clip, class_counts, load_clips
 from training.dbscme import DBSCMEConfig
-from training.engine import Engine, TrainConfig, make_fabric
+from training.engine import Engine, TrainConfig
 from training.loop import predict
 from training.losses import AFDLoss, LossConfig
 from training.metrics import score
 from training.model import SIZES, UVM3TL
+from training.processes import make_fabric
 
 RUNS, TABLE = "runs.jsonl", "table.md"
 SINGLE = "single"  # variants "single <task>" are one row of the table: each task's accuracy from its own model

@@ -9,6 +9,7 @@ lacks by nature (no face box in a frame, a short clip) is absent, and masked.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -225,6 +226,13 @@ def load_clips(
     if cache is not None:
         return list(open_clips(refs, config, task_set, cache, sampling=sampling, progress=progress, workers=workers))
     return caches.run_all(lambda i: load_clip(refs[i], config, task_set, sampling), len(refs), progress, workers)
+
+
+def footage_kind(data: Path) -> str:
+    """What a data set is, for reports: synthetic footage says so itself."""
+    described = data / "dataset.json"
+    generator = json.loads(described.read_text(encoding="utf-8")).get("generator") if described.is_file() else None
+    return f"synthetic footage ({generator})" if generator else "footage in AIDE's layout"
 
 
 def labels_of(clips: Sequence[Clip]) -> NDArray[np.int64]:

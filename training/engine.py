@@ -8,9 +8,7 @@ matter: two processes step like one that accumulates two parts, and a resumed ru
 
 from __future__ import annotations
 
-import gc
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -79,41 +76,6 @@ class Progress:
     best: float = -1.0  # mean validation accuracy
     best_epoch: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
-
-
-def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
-    """Joins the processes that torchrun started, or is one process alone. device: auto, cpu or cuda."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch sees no CUDA GPU; say --device cpu or mend the driver")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if precision == "16-mixed" and device == "cpu":
-        raise ConfigError("precision 16-mixed is for CUDA GPUs; on a CPU say --precision bf16-mixed or 32-true")
-    processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    if device == "cuda" and here > torch.cuda.device_count():
-        raise ConfigError(f"{here} processes for {torch.cuda.device_count()} GPUs; lower torchrun's --nproc-per-node")
-    # A batch without a stream leaves parts of the model unused. Buffers are each process's own: the loss sums in them.
-    several = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
-    fabric = Fabric(
-        accelerator=device,
-        devices=here,
-        num_nodes=processes // here,
-        strategy=several if processes > 1 else "auto",
-        precision=precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
-
-
-def leave() -> None:
-    """Leave the other processes, once nothing refers to an engine any more.
-
-    The order matters: DDP's reducer, if it is the last to hold the process group, waits for gloo's threads with the
-    interpreter locked, and they may be waiting for the interpreter (torch 2.13).
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        gc.collect()
-        torch.distributed.destroy_process_group()
 
 
 class Learner(nn.Module):

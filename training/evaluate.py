@@ -24,7 +24,7 @@ from codriver.errors import CodriverError
 from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.checkpoint import Run, load_run
-from training.data import Clip, labels_of, load_clips
+from training.data import Clip, footage_kind, labels_of, load_clips
 from training.loop import predict
 from training.metrics import (
     COARSE,
@@ -40,8 +40,6 @@ from training.metrics import (
     score,
     table,
 )
-
-__all__ = ["Scores", "evaluate", "main", "score", "table"]
 
 SCHEMA = 1
 REPORT = "report.json"
@@ -214,11 +212,9 @@ def _describe_run(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def _describe_data(run: Run, data: Path, split: str, refs: Sequence[ClipRef]) -> dict[str, Any]:
-    described = data / "dataset.json"
-    generator = json.loads(described.read_text(encoding="utf-8")).get("generator") if described.is_file() else None
     at_training = run.meta.get("data", {}).get("clips_sha256", {}).get(split)
     return {
-        "kind": f"synthetic footage ({generator})" if generator else "footage in AIDE's layout",
+        "kind": footage_kind(data),
         "same_as_in_training": at_training == split_digest(refs) if at_training else None,
     }
 

@@ -28,13 +28,14 @@ from training import checkpoint
 from training.augment import AugmentConfig
 from training.checkpoint import BEST, CURVES, LAST, MARKER, METRICS, save_run
 from training.curves import draw_curves
-from training.data import Clip, class_counts, load_clips, open_clips
+from training.data import Clip, class_counts, footage_kind, load_clips, open_clips
 from training.decoupling import TERMS
-from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig, leave, make_fabric
+from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig
 from training.loop import predict
 from training.losses import WEIGHTINGS, AFDLoss, LossConfig
 from training.metrics import Scores, score, table
 from training.model import SIZES, UVM3TL
+from training.processes import leave, make_fabric
 from training.stopping import Signals, Stopped, noted_signals
 
 EXAMPLES = """examples:
@@ -113,20 +114,9 @@ def train(
             kept.load_state_dict(load_file(str(partial / BEST)))
         scores = score(predict(kept, clips["test"], progress=_bar("test")), clips["test"], kept.task_set, counts)
         shutil.copytree(partial, folder, dirs_exist_ok=True)
-        meta = {
-            **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), config.seed),
-            "size": config.size,
-            **{group: began[group] for group in ("train", "loss", "augment")},
-            **processes,
-            "kept_epoch": engine.progress.best_epoch if config.keep == "best" else config.epochs,
-            "best_epoch": engine.progress.best_epoch,
-            "loss_state": loss.state_for_meta(),
-            "data": _describe(data, refs),
-            "class_counts": counts,
-            "test": {task: asdict(result) for task, result in scores.items()},
-            "test_clips": len(clips["test"]),
-        }
-        save_run(folder, kept, meta)
+        tested = {"test": {task: asdict(result) for task, result in scores.items()}, "test_clips": len(clips["test"])}
+        learned = {"data": _describe(data, refs), "class_counts": counts}
+        save_run(folder, kept, {**_describe_training(engine, began | processes), **learned, **tested})
     checkpoint.clear(partial)
     return scores
 
@@ -258,12 +248,23 @@ def _to_board(board: Any, record: dict[str, Any], names: Sequence[str]) -> None:
         board.add_scalar(name, record[name], record["epoch"])
 
 
+def _describe_training(engine: Engine, began: dict[str, Any]) -> dict[str, Any]:
+    """How a run came to its weights. began: what it was started with, see `_identity`."""
+    config, best_epoch = engine.config, engine.progress.best_epoch
+    return {
+        **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), config.seed),
+        "size": config.size,
+        **{group: began[group] for group in ("train", "loss", "augment", "processes")},
+        "kept_epoch": best_epoch if config.keep == "best" else config.epochs,
+        "best_epoch": best_epoch,
+        "loss_state": engine.loss.state_for_meta(),
+    }
+
+
 def _describe(data: Path, refs: dict[str, list[ClipRef]]) -> dict[str, object]:
     """What the model learned from: kind of footage, clips and a digest of each split."""
-    described = data / "dataset.json"
-    generator = json.loads(described.read_text()).get("generator") if described.is_file() else None
     return {
-        "kind": f"synthetic footage ({generator})" if generator else "footage in AIDE's layout",
+        "kind": footage_kind(data),
         "clips": {split: len(some) for split, some in refs.items()},
         "clips_sha256": {split: split_digest(some) for split, some in refs.items()},
     }

@@ -33,10 +33,11 @@ class Context:
     def remember(self, features: Mapping[str, Feature], slots: Mapping[str, Feature], t: float) -> None:
         """Keep what the encoder made of the frames of time `t`, by stream and without batch; later than all before.
 
-        A slot tells what it saw and what changed: without a feature one slot before there is nothing to remember yet.
+        slots: of the streams that had a feature one slot before. A slot tells what it saw and what changed: without
+        that there is nothing to remember yet.
         """
         for name, feature in features.items():
-            self._slots[name].push(slots[name] if self.before(name, t) is not None else None, t)
+            self._slots[name].push(slots.get(name), t)
             self._features[name].push(feature, t)
             self.seen_s[name] = t
 

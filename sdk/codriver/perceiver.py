@@ -88,9 +88,9 @@ class Perceiver:
         with self._mine():
             times_s = [time.perf_counter()]
             request = check_step(self.manifest.views, self._last_t, frames, t, driver)
-            present = self._inputs.fill(request, self._context)
+            moved = self._inputs.fill(request, self._context)
             times_s.append(time.perf_counter())
-            self._remember(request.t, present)
+            self._remember(request.t, moved)
             times_s.append(time.perf_counter())
             mask = self._context.recall(request.t)  # (S, T)
             logits = self._fuser.infer(self._context.inputs)
@@ -143,10 +143,11 @@ class Perceiver:
         finally:
             self._lock.release()
 
-    def _remember(self, t: float, present: tuple[str, ...]) -> None:
-        """Encode the newest frames and keep their features."""
+    def _remember(self, t: float, moved: Mapping[str, bool]) -> None:
+        """Encode the newest frames and keep their features. moved: see EncoderInputs.fill."""
         outputs = self._encoder.infer(self._inputs.arrays)
-        features, slots = (self._inputs.by_stream(outputs, what, present) for what in ("feature", "slot"))
+        features = self._inputs.by_stream(outputs, "feature", moved)
+        slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
         check_finite("encoder", features)
         check_finite("encoder", slots)
         self._last_t = t

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from codriver.context import Context
 from codriver.door import Request
 from codriver.engines import Arrays
@@ -19,9 +21,13 @@ class EncoderInputs:
         self._size_px = {s.name: s.size for s in manifest.streams if s.kind == "image"}
         self._rows = [(g, row, s) for g, members in manifest.groups.items() for row, s in enumerate(members)]
 
-    def fill(self, request: Request, context: Context) -> tuple[str, ...]:
-        """Write the newest frames, and zeros where a stream is absent; return the names of those present."""
+    def fill(self, request: Request, context: Context) -> dict[str, bool]:
+        """Write the newest frames, and zeros where a stream is absent.
+
+        Returns the streams that are present: name -> whether its feature one slot earlier is there too.
+        """
         found = stream_inputs(request.frames, request.driver, self._size_px)
+        moved = {}
         for group, row, stream in self._rows:
             values = found.get(stream.name)
             if values is None:
@@ -31,8 +37,9 @@ class EncoderInputs:
             self.arrays[group][row] = values[..., ::-1] if self._swap and stream.kind == "image" else values
             before = context.before(stream.name, request.t)
             self.arrays[f"{group}_before"][row] = 0 if before is None else before
-        return tuple(found)
+            moved[stream.name] = before is not None
+        return moved
 
-    def by_stream(self, outputs: Arrays, what: str, present: tuple[str, ...]) -> dict[str, Feature]:
-        """Rows of `<group>_<what>`, by the streams that are present."""
-        return {s.name: outputs[f"{group}_{what}"][row] for group, row, s in self._rows if s.name in present}
+    def by_stream(self, outputs: Arrays, what: str, wanted: Collection[str]) -> dict[str, Feature]:
+        """Rows of `<group>_<what>`, by the streams that are wanted."""
+        return {s.name: outputs[f"{group}_{what}"][row] for group, row, s in self._rows if s.name in wanted}

@@ -23,10 +23,11 @@ from codriver.tasks import AIDE  # noqa: E402
 from training.augment import AugmentConfig  # noqa: E402
 from training.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
 from training.data import Clip, class_counts, load_clips  # noqa: E402
-from training.engine import Engine, TrainConfig, groups, make_fabric, warming_average  # noqa: E402
+from training.engine import Engine, TrainConfig, groups, warming_average  # noqa: E402
 from training.loop import balance, epoch_order, epoch_parts, made_ahead, varied_batch  # noqa: E402
 from training.losses import AFDLoss, LossConfig  # noqa: E402
 from training.model import SIZES, UVM3TL  # noqa: E402
+from training.processes import make_fabric  # noqa: E402
 from training.stopping import Signals, Stopped  # noqa: E402
 from training.train import main  # noqa: E402
 
@@ -117,7 +118,7 @@ TWO = """
 import sys, torch
 sys.path.insert(0, sys.argv[3])
 from tests.training.test_engine import trained_at
-from training.engine import leave
+from training.processes import leave
 torch.set_num_threads(1)
 trained_at(sys.argv[1], sys.argv[2])
 leave()
@@ -129,7 +130,7 @@ def clips_of(data: str) -> list[Clip]:
 
 
 def trained_at(data: str, out: str) -> None:
-    """What each of the two processes does; see engine.leave for what comes after it."""
+    """What each of the two processes does; see processes.leave for what comes after it."""
     two = trained(clips_of(data), TrainConfig(size="tiny", epochs=2, batch=4, sparse=1.0))
     if two.fabric.is_global_zero:
         assert two.fabric.world_size == 2

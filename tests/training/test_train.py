@@ -17,8 +17,8 @@ from codriver.sources.split import read_split  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
 from training.checkpoint import load_run  # noqa: E402
 from training.data import Clip, load_clips  # noqa: E402
-from training.evaluate import score  # noqa: E402
 from training.loop import epoch_order, predict  # noqa: E402
+from training.metrics import score  # noqa: E402
 from training.train import main  # noqa: E402
 
 pytestmark = pytest.mark.torch

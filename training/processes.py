@@ -1,0 +1,47 @@
+"""Which processes train, and on what: one alone, or those that torchrun started. Lightning Fabric joins them."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from codriver.errors import ConfigError
+
+
+def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
+    """Joins the processes that torchrun started, or is one process alone. device: auto, cpu or cuda."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch sees no CUDA GPU; say --device cpu or mend the driver")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "16-mixed" and device == "cpu":
+        raise ConfigError("precision 16-mixed is for CUDA GPUs; on a CPU say --precision bf16-mixed or 32-true")
+    processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if device == "cuda" and here > torch.cuda.device_count():
+        raise ConfigError(f"{here} processes for {torch.cuda.device_count()} GPUs; lower torchrun's --nproc-per-node")
+    # A batch without a stream leaves parts of the model unused. Buffers are each process's own: the loss sums in them.
+    several = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    fabric = Fabric(
+        accelerator=device,
+        devices=here,
+        num_nodes=processes // here,
+        strategy=several if processes > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def leave() -> None:
+    """Leave the other processes, once nothing refers to an engine any more.
+
+    The order matters: DDP's reducer, if it is the last to hold the process group, waits for gloo's threads with the
+    interpreter locked, and they may be waiting for the interpreter (torch 2.13).
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.destroy_process_group()
