@@ -24,7 +24,7 @@ from quantize.calibration import calibration_clips, encoder_steps
 from quantize.emit import onnx_bytes
 from quantize.emit_ir import ir_from_module
 from quantize.fake_quant import save_fake_quant
-from quantize.fold import folded
+from quantize.fold import folded, with_joints_in_half
 from quantize.golden import write_golden_clips
 from quantize.graphs import (
     ENCODER_INPUTS,
@@ -100,12 +100,11 @@ def encoders_of(model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], rang
 
 
 def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
-    encoder = EncoderGraph(model).eval()
     if not some.is_int8:
-        return encoder
+        return EncoderGraph(model).eval()
     say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
-    quantized = quantized_encoder(encoder, steps, some, ranges)
+    quantized = quantized_encoder(EncoderGraph(with_joints_in_half(model)).eval(), steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
 
