@@ -117,7 +117,7 @@ def other_sizes(run: Path, data: Path) -> None:
 
 BAD: dict[str, tuple[Callable[[Path, Path], None], str]] = {
     "another label set": (other_label, "bored"),
-    "a stream in no clip": (without_a_stream, "no clip in which every stream is present"),
+    "a stream in no clip": (without_a_stream, "leftframes holds no frames"),
     "no training clip": (no_clips, "training.csv"),
     "no data": (lambda run, data: shutil.rmtree(data), "data"),
     "a run of another version": (other_version, "schema 99, expected"),
