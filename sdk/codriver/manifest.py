@@ -16,7 +16,7 @@ from codriver.engines import Signature, Tensor
 from codriver.tasks import GROUPS, VIEWS
 from codriver.window import ContextConfig
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST_NAME = "manifest.json"
 CONTEXT_KEYS = ("slots", "slot_s", "tolerance_s", "max_rate_hz", "min_context")
 
@@ -117,6 +117,7 @@ class Manifest:
     task_set: str = "aide"
     color: str = "bgr"  # what the graphs take; frames may come in the other order
     engine: str = "onnxruntime"
+    version: int = 0  # rises with every release of a bundle, so that an older one can be refused
     golden: str | None = None  # path of golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -178,6 +179,7 @@ class Manifest:
             "schema": SCHEMA,
             "id": self.id,
             "name": self.name,
+            "version": self.version,
             "target": self.target,
             "engine": self.engine,
             "created": self.created,

@@ -22,6 +22,7 @@ from codriver.errors import CodriverError, ConfigError
 from codriver.manifest import Manifest, VariantSpec
 from codriver.percept import Driver, Percept
 from codriver.streams import EncoderInputs
+from codriver.trust import Trust
 
 COLORS = ("bgr", "rgb")
 STAGES = ("preprocess", "encode", "fuse")
@@ -56,6 +57,8 @@ class Perceiver:
         color: str = "bgr",
         *,
         variant: str | None = None,
+        trust: Trust | None = None,
+        min_version: int | None = None,
     ) -> Perceiver:
         """Check a bundle, load its graphs and warm them up.
 
@@ -63,9 +66,13 @@ class Perceiver:
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name; None: the first in the bundle that this machine can run right.
+        trust: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its bytes.
+            A bundle that is not signed, signed by another key or changed since is a SignatureError or a BundleError,
+            before anything in it is parsed. None: whoever could write the folder is believed.
+        min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         """
         _check_options(engine, threads, color)
-        bundle = Bundle.open(path)
+        bundle = Bundle.open(path, trust=trust, min_version=min_version)
         chosen = bundle.variant(variant) if variant else bundle.choose_variant(cpu_features())
         perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, engine, threads), color)
         try:

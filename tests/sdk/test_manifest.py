@@ -90,8 +90,8 @@ def rename_file(path: str) -> Change:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "newer schema": (put("schema", 2), "schema 2, this codriver reads schema 1; update codriver"),
-    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 1; rebuild the bundle"),
+    "newer schema": (put("schema", 3), "schema 3, this codriver reads schema 2; update codriver"),
+    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 2; rebuild the bundle"),
     "schema of another type": (put("schema", "1"), "schema is a text, expected a whole number"),
     "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
     "missing key": (lambda c: c.pop("seed"), "key 'seed' is missing"),
@@ -160,6 +160,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "hash too short": (put("files", "card.md", "sha256", "abc"), "card.md: sha256 'abc', expected 64"),
     "negative size": (put("files", "card.md", "bytes", -1), "card.md: -1 bytes"),
     "huge size": (put("files", "card.md", "bytes", 1 << 40), "card.md"),
+    "negative version": (put("version", -1), "version -1, expected 0 to"),
+    "another version": (put("version", 7), "changed since"),
     "another seed": (put("seed", 1), "changed since tiny-[0-9a-f]{12} was made"),
     "another metric": (put("metrics", {"accuracy": 1.0}), "changed since"),
     "another id": (put("id", "tiny-000000000000"), "changed since"),
@@ -206,7 +208,7 @@ def test_every_flipped_bit_is_refused(data: bytes) -> None:
 def test_a_key_given_twice_is_refused(data: bytes) -> None:
     twice = data.replace(b' "seed": 0,', b' "seed": 1,\n "seed": 0,')
     assert twice != data
-    with pytest.raises(BundleError, match="changed since"):
+    with pytest.raises(BundleError, match="key 'seed' is there more than once"):
         parse_manifest(twice)
 
 

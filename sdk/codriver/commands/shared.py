@@ -39,10 +39,15 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
         parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
         parser.add_argument("--engine", default="auto", help="auto, or fake: answers without a runtime")
         parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
+        parser.add_argument(
+            "--key", metavar="PUB", help="refuse all but bundles signed by this key: PEM or fingerprint"
+        )
+        parser.add_argument("--min-version", type=positive, metavar="N", help="refuse an older bundle")
 
 
 def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
-    return Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant)
+    trusted = {"trust": args.key, "min_version": args.min_version}
+    return Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant, **trusted)
 
 
 def threads_of(args: argparse.Namespace) -> int:

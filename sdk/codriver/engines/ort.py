@@ -7,6 +7,7 @@ from typing import Any
 from codriver.cpu import default_threads
 from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
+from codriver.onnx_check import check_graph
 
 PROVIDER = "CPUExecutionProvider"
 DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # others keep ONNX Runtime's name
@@ -41,6 +42,7 @@ def _session(graph: bytes, threads: int) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendMissing("ONNX Runtime is not installed: pip install 'codriver[onnxruntime]'") from error
+    check_graph(graph)  # before the runtime sees a byte
     try:
         session = onnxruntime.InferenceSession(graph, _options(onnxruntime, threads), providers=[PROVIDER])
     except Exception as error:
