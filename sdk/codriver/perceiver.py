@@ -71,7 +71,7 @@ class Perceiver:
             before anything in it is parsed. None: whoever could write the folder is believed.
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         """
-        _check_options(engine, threads, color)
+        _check_options(engine, threads, color, min_version)
         bundle = Bundle.open(path, trust=trust, min_version=min_version)
         chosen = bundle.variant(variant) if variant else bundle.choose_variant(cpu_features())
         perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, engine, threads), color)
@@ -185,7 +185,9 @@ def _latency_ms(times_s: list[float]) -> dict[str, float]:
     return stages | {"total": (time.perf_counter() - times_s[0]) * 1e3}
 
 
-def _check_options(engine: str, threads: int | None, color: str) -> None:
+def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:
+    if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
+        raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
     if color not in COLORS:
         raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):

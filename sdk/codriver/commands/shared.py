@@ -42,7 +42,7 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
         parser.add_argument(
             "--key", metavar="PUB", help="refuse all but bundles signed by this key: PEM or fingerprint"
         )
-        parser.add_argument("--min-version", type=positive, metavar="N", help="refuse an older bundle")
+        parser.add_argument("--min-version", type=int, metavar="N", help="refuse an older bundle")
 
 
 def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
