@@ -18,14 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from codriver.errors import BundleError, CodriverError, EngineError, FrameError, SignatureError
+from codriver.errors import BundleError, CodriverError, EngineError, FrameError, SignatureError, SourceError
 from codriver.manifest_reader import parse_manifest
 from codriver.onnx_check import check_graph
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
+from codriver.recorder import Recorder, RecorderConfig
+from codriver.recording import Recording
 from codriver.tasks import VIEWS
 from codriver.trust import SIGNATURE_NAME, Signed, read_signature
-from tests.tiny import make_tiny_bundle, tiny_encoder, tiny_manifest
+from tests.tiny import make_tiny_bundle, tiny_encoder, tiny_manifest, tiny_steps
 
 MAX_GROWTH = 512 << 20  # bytes that one example may take
 GRAPH = tiny_encoder(tiny_manifest(("incar", "posture"))).SerializeToString()
@@ -181,6 +183,27 @@ def test_signatures(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> No
         assert read_signature(folder).to_bytes() == data
     except SignatureError as error:
         assert error.code == "signature-malformed"
+
+
+@pytest.fixture(scope="module")
+def recording(perceiver: Perceiver, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mcap")
+    folder = tmp_path_factory.mktemp("recorded") / "r"
+    with Recorder(folder, perceiver, RecorderConfig(width_px=16)) as recorder:
+        perceiver.reset()
+        for frames, t, driver in tiny_steps(2, views=("incar",)):
+            recorder.add(frames, driver, perceiver.step(frames, t, driver))
+    return next(folder.iterdir())
+
+
+@given(data=st.data())
+def test_recordings(recording: Path, data: st.DataObject) -> None:
+    path = recording.with_name("changed.mcap")
+    path.write_bytes(data.draw(st.one_of(mutations(recording.read_bytes()), st.binary(max_size=200))))
+    try:
+        assert len(list(Recording(path).steps())) <= 2
+    except SourceError as error:
+        assert str(path) in str(error)
 
 
 OPTIONS = {

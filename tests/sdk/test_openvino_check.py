@@ -63,7 +63,7 @@ REFUSED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "weights outside": ("graph-external-data", first(rb'offset="\d+"', b'offset="999999999"')),
     "weights before the file": ("graph-external-data", first(rb'offset="\d+"', b'offset="-8"')),
     "a size of another shape": ("graph-malformed", first(rb' size="(\d+)"', rb' size="1\1"')),
-    "texts": ("graph-unknown-part", first(rb'(<data )element_type="\w+"( shape="[^"]*" offset)', rb'\1element_type="string"\2')),
+    "texts": ("graph-unknown-part", first(rb'element_type="\w+"( shape="[^"]*" offset)', rb'element_type="string"\1')),
     "another document": ("graph-malformed", lambda xml: b"<svg/>"),
     "no document": ("graph-malformed", lambda xml: b"\x08\x0a graph"),
     "half of it": ("graph-malformed", lambda xml: xml[: len(xml) // 2]),
