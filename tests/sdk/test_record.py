@@ -72,8 +72,9 @@ def test_a_recording_holds_every_step_as_it_was_given(recorded: Any) -> None:
             np.testing.assert_array_equal(step.driver.keypoints, driver.keypoints)
 
 
-@pytest.mark.parametrize("rate_hz", [15.0])
-def test_600_steps_replay_to_the_bit_twice(bundle: Path, tmp_path: Path, rate_hz: float) -> None:
+@pytest.mark.slow
+def test_600_steps_replay_to_the_bit_twice(bundle: Path, tmp_path: Path) -> None:
+    rate_hz = 15.0
     steps = tiny_steps(60, rate_hz)
     many = [(steps[number % 60][0], number / rate_hz, steps[number % 60][2]) for number in range(600)]
     record(tmp_path / "r", bundle, many, file_s=10.0)
@@ -123,18 +124,18 @@ def test_what_is_recorded_is_on_the_disk_while_recording_goes_on(bundle: Path, t
 
 
 def test_the_folder_stays_within_its_bound_and_the_rest_can_be_replayed(bundle: Path, tmp_path: Path) -> None:
-    limit_mb = 1.5
+    limit_mb = 2.5
     with opened(bundle) as perceiver:
         config = RecorderConfig(limit_mb=limit_mb, file_s=1.0)
         with Recorder(tmp_path / "r", perceiver, config) as recorder:
-            for frames, t, driver in tiny_steps(80):
+            for frames, t, driver in tiny_steps(120):
                 recorder.add(frames, driver, perceiver.step(frames, t, driver))
                 assert sum(path.stat().st_size for path in (tmp_path / "r").iterdir()) <= limit_mb * 1e6
     names = sorted(path.name for path in (tmp_path / "r").iterdir())
     assert len(names) > 3 and names[0] != "codriver-000000.mcap"
     with opened(bundle) as perceiver:
         result = replay(Recording(tmp_path / "r"), perceiver)
-    assert 0 < result.compared < result.steps < 80 and result.different == 0  # the oldest answers rest on what is gone
+    assert 0 < result.compared < result.steps < 120 and result.different == 0  # the oldest answers rest on what is gone
 
 
 @pytest.mark.parametrize(

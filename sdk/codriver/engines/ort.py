@@ -64,7 +64,6 @@ def _options(onnxruntime: Any, threads: int) -> Any:
     # Measured, both together with two threads on two busy cores: spinning 105 ms (91 ms of processor time),
     # stopped after each run 74 (53), never spinning 30 (33). With one thread there is no difference.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     return options
 
 
