@@ -43,7 +43,7 @@ TENSORRT = (
         title="Every zero-point is int8 and zero",
         why="TensorRT knows signed symmetric INT8: uint8 is read as int8 with a warning, so the top half of every "
         "activation behind a ReLU saturates; a zero-point other than zero is refused",
-        mend="quantize again with signed, symmetric activations (dialect tensorrt): no edit of the file keeps its numbers",
+        mend="quantize again with signed, symmetric activations (dialect tensorrt); no edit keeps its numbers",
         severity="error",
         check=numbers.zero_is_int8_and_zero,
     ),
