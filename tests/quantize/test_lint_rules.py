@@ -67,9 +67,7 @@ def dequantized_bias(kind: type) -> Break:
     """The stem's bias as integers behind DequantizeLinear."""
     numbers = both(adding("bias_q", np.ones(8, kind)), adding("bias_s", np.full(8, 0.001, np.float32)))
     zero = adding("bias_z", np.zeros(8, kind))
-    pair = inserting(
-        ("DequantizeLinear", "bias_dq", ["bias_q", "bias_s", "bias_z"]), before="stem", reads=2, axis=0
-    )
+    pair = inserting(("DequantizeLinear", "bias_dq", ["bias_q", "bias_s", "bias_z"]), before="stem", reads=2, axis=0)
     return both(numbers, zero, pair)
 
 
