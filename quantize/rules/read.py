@@ -44,4 +44,26 @@ def model_from_bytes(data: bytes, name: str) -> onnx.ModelProto:
         raise GraphError(f"{name} is truncated or no ONNX file ({len(data)} bytes); copy or export it again") from error
     if not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise GraphError(f"{name} holds no graph ({len(data)} bytes): truncated or no ONNX file; export it again")
+    _require_text(model, name)
     return model
+
+
+def _require_text(model: onnx.ModelProto, name: str) -> None:
+    """protobuf hands out bytes where a string is no UTF-8: a sign of damage, and no key to look anything up with."""
+    names: list[object] = [imported.domain for imported in model.opset_import]
+    nodes = [node for function in model.functions for node in function.node]
+    graphs = [model.graph]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            names += [named.name for named in (*graph.initializer, *graph.input, *graph.output)]
+            nodes += graph.node
+        for node in nodes:
+            names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+            names += [attribute.name for attribute in node.attribute]
+            inner = [some for attribute in node.attribute for some in (attribute.g, *attribute.graphs)]
+            graphs += [some for some in inner if some.node or some.output]
+        nodes = []
+    damaged = next((text for text in names if not isinstance(text, str)), None)
+    if damaged is not None:
+        raise GraphError(f"{name} holds the name {damaged!r}, which is no UTF-8 text: the file is damaged")
