@@ -23,7 +23,8 @@ from codriver.perceiver import Perceiver
 from codriver.tasks import TASK_SETS
 from codriver.window import ContextConfig
 from targets.card import model_card
-from targets.profile import Profile, load_profile, names
+from targets.list import add_profiles_argument
+from targets.profile import Profile, load_profile
 
 SCHEMA = 2
 
@@ -32,9 +33,9 @@ class GateError(CodriverError):
     """The bundle does not do what was promised of it, so it is not kept."""
 
 
-def build(quantized: Path, target: str, out: Path) -> Manifest:
+def build(quantized: Path, target: str, out: Path, profiles: Sequence[Path] = ()) -> Manifest:
     """Pack graphs, golden vectors and model card; check the golden vectors in every variant that runs here."""
-    profile = load_profile(target)
+    profile = load_profile(target, profiles)
     report = read_report(quantized)
     with new_bundle(out) as folder:
         draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report)
@@ -66,6 +67,13 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         raise GateError(
             f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it"
         )
+    for variant in profile.variants:
+        emitted = report["dialects"][variant.dialect]["engine"]
+        if emitted != variant.engine:
+            raise GateError(
+                f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
+                "correct the profile's variants"
+            )
     origin = provenance(("onnxruntime",), report["seed"])
     dialects = {name: report["dialects"][name] for name in profile.dialects}
     tasks = TASK_SETS[report["task_set"]].tasks
@@ -138,12 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: python -m targets.build out/quantized --target x86-ort --out out/demo.bundle",
     )
     parser.add_argument("quantized", type=Path)
-    parser.add_argument("--target", required=True, help=", ".join(names()))
+    parser.add_argument("--target", required=True, help="a name that targets.list prints")
+    add_profiles_argument(parser)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", action="store_true", help="print the manifest")
     args = parser.parse_args(argv)
     try:
-        manifest = build(args.quantized, args.target, args.out)
+        manifest = build(args.quantized, args.target, args.out, args.profiles)
     except GateError as error:
         sys.stderr.write(f"targets.build: {error}\n")
         return 1
