@@ -6,6 +6,7 @@ What is left out exists nowhere in the bundle: no output, no weight that only it
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,17 @@ def kept_tasks(task_set: str, without: Collection[str]) -> tuple[Task, ...]:
     return kept
 
 
-def file_without(path: str, data: bytes, without: Collection[str]) -> bytes:
+def file_without(folder: Path, path: str, without: Collection[str]) -> bytes:
     """A file of a quantized folder as it goes into the bundle."""
-    if without and path.endswith(".onnx"):
+    data = (folder / path).read_bytes()
+    if not without:
+        return data
+    if path.endswith(".onnx"):
         return graph_without(onnx.load_from_string(data), without).SerializeToString(deterministic=True)
-    if without and path.endswith("golden.json"):
+    if path.endswith((".xml", ".bin")):
+        graph = (folder / path).with_suffix(".xml")
+        return ir_without(graph.read_bytes(), graph.with_suffix(".bin").read_bytes(), without)[path.endswith(".bin")]
+    if path.endswith("golden.json"):
         return golden_without(json.loads(data), without)
     return data
 
@@ -86,6 +93,24 @@ def _free(name: str, taken: set[str]) -> str:
         name += "_"
     taken.add(name)
     return name
+
+
+def ir_without(model: bytes, weights: bytes, tasks: Collection[str]) -> tuple[bytes, bytes]:
+    """The same for OpenVINO's form: XML and weights."""
+    import openvino
+
+    whole = openvino.Core().read_model(model, weights)
+    results = [result for result in whole.get_results() if not result.input(0).get_source_output().names & set(tasks)]
+    cut = openvino.Model(results, whole.get_parameters(), "codriver")
+    for node in cut.get_ordered_ops():
+        for task in tasks:
+            node.set_friendly_name(node.get_friendly_name().replace(task, "shared"))
+            for output in node.outputs():
+                output.get_tensor().set_names({name for name in output.names if task not in name})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        openvino.save_model(cut, path, compress_to_fp16=False)
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
 
 
 def golden_without(content: dict[str, Any], tasks: Collection[str]) -> bytes:

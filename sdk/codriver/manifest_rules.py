@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 
-from codriver.engines import ENGINES
+from codriver.engines import RUNTIMES
 from codriver.errors import BundleError
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, StreamSpec, TaskSpec
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS
@@ -28,8 +28,6 @@ def check_manifest(manifest: Manifest) -> None:
     _require(NAME.fullmatch(manifest.name), f"name {manifest.name!r}, expected up to 64 of a-z 0-9 . _ -")
     in_range = 0 <= manifest.version <= MAX_VERSION
     _require(in_range, f"version {manifest.version}, expected 0 to {MAX_VERSION}")
-    known = f"engine {manifest.engine!r}, known are {', '.join(ENGINES)}"
-    _require(manifest.engine in ENGINES, known, "other-engine")
     _require(manifest.color in ("bgr", "rgb"), f"color {manifest.color!r}, expected bgr or rgb")
     _check_streams(manifest.streams)
     _check_groups(manifest)
@@ -117,7 +115,10 @@ def _check_files(manifest: Manifest) -> None:
         _check_file(path, file)
     _require(manifest.variants, "no variant, expected at least one")
     _require_distinct("variant", [variant.name for variant in manifest.variants])
-    used = [path for variant in manifest.variants for path in (variant.encoder, variant.fuser)]
+    for variant in manifest.variants:
+        what = f"variant {variant.name} is for {variant.engine!r}, known are {', '.join(RUNTIMES)}"
+        _require(variant.engine in RUNTIMES, what, "other-engine")
+    used = [path for variant in manifest.variants for path in variant.paths]
     for path in used + ([manifest.golden] if manifest.golden else []):
         _require(path in files, f"{path} is used but not listed among the files")
 

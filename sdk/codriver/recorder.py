@@ -251,13 +251,12 @@ def _check_folder(folder: Path) -> None:
 def _about(perceiver: Perceiver, config: RecorderConfig) -> dict[str, str]:
     from codriver import __version__
 
-    engine = perceiver.manifest.engine
     return {
         "schema": str(RECORDING_SCHEMA),
         "codriver": __version__,
         "bundle": perceiver.manifest.id,
         "variant": perceiver.variant,
-        "engine": engine,
+        "engine": perceiver.engine,
         "color": perceiver.color,
         "images": config.images,
         "lossless": str(config.lossless).lower(),

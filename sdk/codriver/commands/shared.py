@@ -42,7 +42,7 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """How a bundle's graphs are run, and which bundles may be."""
     parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
-    parser.add_argument("--engine", default="auto", help="auto, or fake: answers without a runtime")
+    parser.add_argument("--engine", default="auto", help="auto, a runtime, or fake: answers without one")
     parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
     parser.add_argument("--key", metavar="PUB", help="refuse all but bundles signed by this key: PEM or fingerprint")
     parser.add_argument("--min-version", type=int, metavar="N", help="refuse an older bundle")
