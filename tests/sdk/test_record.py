@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,16 @@ from codriver.errors import BackendMissing, ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.recorder import Recorder, RecorderConfig
 from codriver.recording import Recording, difference
+from codriver.recording_schemas import (
+    HEALTH,
+    HEALTH_SCHEMA,
+    IMAGE_SCHEMA,
+    INPUT,
+    PERCEPT,
+    PERCEPT_SCHEMA,
+    STEP,
+    STEP_SCHEMA,
+)
 from codriver.replay import replay
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle, tiny_steps
@@ -238,3 +249,21 @@ def test_a_difference_is_told_by_its_path() -> None:
     other["tasks"]["a"]["probabilities"]["x"] = 0.25
     assert difference(one, other) == "tasks.a.probabilities.x: recorded 0.5, now 0.25"
     assert difference(one, {"t": 1}) == f"tasks: recorded {one['tasks']!r}, now None"
+
+
+def test_the_pages_commands_and_lines_work_in_their_order(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/recording.md").read_text(encoding="utf-8")
+    shell, code = re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "demo.bundle").symlink_to(bundle)
+    make_clip(tmp_path, frames=4)
+    monkeypatch.chdir(tmp_path)
+    for line in shell.splitlines():
+        assert main(line.split("#")[0].split()[1:]) == 0, line
+    frames, t, driver = tiny_steps(1)[0]
+    exec(code, {"frames": frames, "t": t, "driver": driver})
+    assert len(list(Recording(tmp_path / "mine").steps())) == 1
+    topics = set(re.findall(r"^\| `(/codriver/[a-z]+)", page, re.MULTILINE))
+    assert topics == {STEP, PERCEPT, HEALTH, INPUT.rstrip("/")}
+    assert all(f"`{schema['title']}`" in page for schema in (STEP_SCHEMA, PERCEPT_SCHEMA, HEALTH_SCHEMA, IMAGE_SCHEMA))
