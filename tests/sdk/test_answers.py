@@ -8,7 +8,7 @@ import pickle  # noqa: TID251 -- to check that a percept survives it, as it does
 import numpy as np
 import pytest
 
-from codriver.answers import LOST_S, softmax, view_status
+from codriver.answers import softmax
 from codriver.percept import Percept, TaskResult
 
 
@@ -25,19 +25,14 @@ def test_softmax_of_extreme_logits_neither_overflows_nor_loses_them(shift: float
     assert softmax(np.array([shift, -shift], np.float32)).sum() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("seen_s", "status"), [(None, "never"), (10.0, "ok"), (9.9, "late"), (10 - LOST_S, "late"), (8.9, "lost")]
-)
-def test_a_view_is_ok_late_lost_or_never_seen(seen_s: float | None, status: str) -> None:
-    assert view_status(10.0, seen_s).status == status
-
-
 def percept() -> Percept:
     result = TaskResult(label="Peace", index=1, probability=0.9, probabilities={}, valid=True, reason="")
     return Percept(
         t=0.0,
         sequence=0,
         state="ok",
+        reasons=(),
+        missed=False,
         tasks={"driver_emotion": result},
         views={},
         context=1.0,

@@ -90,8 +90,8 @@ def rename_file(path: str) -> Change:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "newer schema": (put("schema", 2), "schema 2, this codriver reads schema 1; update codriver"),
-    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 1; rebuild the bundle"),
+    "newer schema": (put("schema", 3), "schema 3, this codriver reads schema 2; update codriver"),
+    "older schema": (put("schema", 1), "schema 1, this codriver reads schema 2; rebuild the bundle"),
     "schema of another type": (put("schema", "1"), "schema is a text, expected a whole number"),
     "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
     "missing key": (lambda c: c.pop("seed"), "key 'seed' is missing"),
