@@ -28,7 +28,7 @@ class Look:
     checksum: int
     mean: float  # level, 0..255
     std: float
-    sharpness: NDArray[np.float32]  # (4, 4) variance of the Laplacian, level²
+    detail: NDArray[np.float32]  # (4, 4) variance of the Laplacian in each block, level²
 
 
 def look_at(image: Image) -> Look:
@@ -38,10 +38,21 @@ def look_at(image: Image) -> Look:
     stride = max(1, min(image.shape[:2]) // LINES)
     sample = np.ascontiguousarray(image[::stride, ::stride, 1])
     mean, std = cv2.meanStdDev(sample)
-    edges = cv2.Laplacian(sample, cv2.CV_32F)
-    means = cv2.resize(edges, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
-    squares = cv2.resize(edges * edges, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)
-    return Look(zlib.crc32(sample.data), float(mean[0, 0]), float(std[0, 0]), squares - means * means)
+    return Look(
+        zlib.crc32(sample.data), float(mean[0, 0]), float(std[0, 0]), _detail(cv2.Laplacian(sample, cv2.CV_32F))
+    )
+
+
+def _detail(edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean square of the Laplacian by block, (4, 4): its variance, as its mean is zero but for the rim.
+
+    A picture of under four pixels a side has no blocks, and counts as full of detail.
+    """
+    height, width = (side // BLOCKS for side in edges.shape)
+    if not (height and width):
+        return np.full((BLOCKS, BLOCKS), np.inf, np.float32)
+    blocks = edges[: height * BLOCKS, : width * BLOCKS].reshape(BLOCKS, height, BLOCKS, width)
+    return np.asarray(np.einsum("aibj,aibj->ab", blocks, blocks) / (height * width), np.float32)
 
 
 class ViewHealth:
@@ -82,7 +93,7 @@ class ViewHealth:
         saturated = flat and look.mean > limits.saturated_above
         same = look.checksum == self._checksum
         self._checksum, self._repeats = look.checksum, self._repeats + 1 if same else 0
-        blurred = float((look.sharpness < limits.covered_below).mean()) >= limits.covered_share
+        blurred = float((look.detail < limits.covered_below).mean()) >= limits.covered_share
         conditions = {  # in the order in which they are reported
             "black": black,
             "saturated": saturated,

@@ -10,7 +10,7 @@ import pytest
 from codriver.door import check_step
 from codriver.errors import EngineError, FrameError
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver
+from codriver.percept import Driver, Frame
 from codriver.policy import TimingConfig
 from codriver.tasks import VIEWS
 from tests.spies import Spy
