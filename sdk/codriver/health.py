@@ -76,7 +76,7 @@ class ViewHealth:
         look = look_at(image)
         self._note_conditions(look, t)
         faults = self._faults(t)
-        if self.newest_s is not None and t - self.newest_s > self.config.lost_s + EPSILON_S:
+        if self.newest_s is not None and t - self.newest_s >= self.config.lost_s - EPSILON_S:
             self.fault, self.began_s, self._good = "lost", t, 0
         self.newest_s = t
         if faults:
@@ -123,14 +123,14 @@ class ViewHealth:
         if self.newest_s is None:
             return ViewStatus(status="refused" if refused else "never", age_s=None, reason=refused or "no frame yet")
         age_s = max(0.0, now_s - self.newest_s)
-        if age_s > self.config.lost_s + EPSILON_S:
+        if age_s >= self.config.lost_s - EPSILON_S:
             tail = f"; {refused}" if refused else ""
             return ViewStatus(status="lost", age_s=age_s, reason=f"no frame for {age_s:.1f} s{tail}")
         if refused:
             return ViewStatus(status="refused", age_s=age_s, reason=refused)
         if self.fault:
             return ViewStatus(status=self.fault, age_s=age_s, reason=self._fault_reason(now_s))
-        if age_s > self.config.late_s + EPSILON_S:
+        if age_s >= self.config.late_s - EPSILON_S:
             return ViewStatus(status="late", age_s=age_s, reason=f"no frame for {age_s:.2f} s")
         return ViewStatus(status="ok", age_s=age_s, reason="")
 

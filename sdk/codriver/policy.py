@@ -30,8 +30,8 @@ class HealthConfig:
     empty sky) or with a strong noise filter wants a lower `covered_below`.
     """
 
-    late_s: float = 0.15  # no frame for longer: late. Three periods of 20 Hz
-    lost_s: float = 1.0  # no frame for longer: lost (Autoware's time-out)
+    late_s: float = 0.15  # no frame for so long: late. Three periods of 20 Hz
+    lost_s: float = 1.0  # no frame for so long: lost (Autoware's time-out)
     frozen_frames: int = 5  # this many frames without a changed pixel: frozen. A stuck buffer repeats at any rate
     black_below: float = 8.0  # mean level
     saturated_above: float = 247.0  # mean level

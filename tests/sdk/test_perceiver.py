@@ -99,7 +99,7 @@ def test_a_camera_grows_late_then_lost_and_comes_back(perceiver: Perceiver) -> N
         steps = without(steps, number, "left")
     percepts = [perceiver.step(*step) for step in steps]
     left = [percept.views["left"] for percept in percepts]
-    assert [view.status for view in left[18:33]] == ["ok"] * 3 + ["late"] * 9 + ["lost"] * 3
+    assert [view.status for view in left[18:33]] == ["ok"] * 3 + ["late"] * 8 + ["lost"] * 4
     assert left[20].age_s == pytest.approx(0.1)
     assert left[24].age_s == pytest.approx(0.5) and "no frame for 0.50 s" in left[24].reason
     assert "no frame for 1.3 s" in left[32].reason

@@ -152,8 +152,8 @@ def _title(task: str) -> str:
 
 
 def _answer(result: dict[str, Any]) -> list[str]:
-    if not result["valid"]:
-        return ["-", "", result["reason"]]
+    if result["index"] is None:  # invalid, or unknown
+        return [result["label"] or "-", "", result["reason"]]
     truth = result["truth"]
     said = "" if truth is None else "as labelled" if truth == result["label"] else f"labelled {truth}"
     return [result["label"], f"{result['probability'] * 100:.0f} %", said]
