@@ -80,7 +80,6 @@ def _manifest(fields: Fields) -> Manifest:
         id=fields.text("id"),
         name=fields.text("name"),
         target=fields.text("target"),
-        engine=fields.text("engine"),
         created=fields.text("created"),
         tools=fields.texts_by_name("tools"),
         git_commit=fields.text("git_commit"),
@@ -158,6 +157,7 @@ def _numbers(fields: Fields, config: type[Config]) -> Config:
 def _variant(fields: Fields) -> VariantSpec:
     variant = VariantSpec(
         name=fields.text("name"),
+        engine=fields.text("engine"),
         requires=fields.texts("requires"),
         encoder=fields.path("encoder"),
         fuser=fields.path("fuser"),
