@@ -20,7 +20,8 @@ from codriver.errors import BundleError, CodriverError, SourceError
 from codriver.golden import check_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
-from codriver.tasks import TASK_SETS
+from codriver.policy import default_policy
+from codriver.tasks import TASK_SETS, VIEWS
 from codriver.window import ContextConfig
 from targets.card import model_card
 from targets.profile import Profile, load_profile, names
@@ -78,7 +79,16 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         tools=report["tools"] | origin["tools"],
         git_commit=origin["git_commit"],
         seed=report["seed"],
-        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
+        tasks=tuple(
+            TaskSpec(
+                name=t.name,
+                labels=t.labels,
+                needs_any=t.needs_any,
+                kind=t.kind,
+                temperature=report["confidence"][t.name]["temperature"],
+            )
+            for t in tasks
+        ),
         streams=tuple(
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
             for stream in report["streams"]
@@ -94,11 +104,14 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
             for name, some in dialects.items()
         ),
         context=ContextConfig(**report["context"]),
+        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
         golden=report["golden"],
         metrics={
             "fp32": report["run"]["test"],
             "clips": report["run"]["test_clips"],
             "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
+            "confidence": report["confidence"],
+            "subsets": report["run"]["subsets"],
         },
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )
