@@ -21,7 +21,9 @@ from codriver.errors import BundleError, CodriverError, SourceError
 from codriver.golden import check_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
+from codriver.policy import default_policy
 from codriver.signing import sign_bundle
+from codriver.tasks import VIEWS
 from codriver.window import ContextConfig
 from targets.card import model_card
 from targets.leave_out import LeftOverError, check_left_out, file_without, kept_tasks, metrics_without
@@ -107,7 +109,16 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
         tools=report["tools"] | origin["tools"],
         git_commit=origin["git_commit"],
         seed=report["seed"],
-        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
+        tasks=tuple(
+            TaskSpec(
+                name=t.name,
+                labels=t.labels,
+                needs_any=t.needs_any,
+                kind=t.kind,
+                temperature=report["confidence"][t.name]["temperature"],
+            )
+            for t in tasks
+        ),
         streams=tuple(
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
             for stream in report["streams"]
@@ -123,11 +134,14 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
             for name, some in dialects.items()
         ),
         context=ContextConfig(**report["context"]),
+        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
         golden=report["golden"],
         metrics={
             "fp32": metrics_without(report["run"]["test"], release.without),
             "clips": report["run"]["test_clips"],
             "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
+            "confidence": metrics_without(report["confidence"], release.without),
+            "subsets": metrics_without(report["run"]["subsets"], release.without),
         },
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )

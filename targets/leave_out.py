@@ -121,8 +121,11 @@ def golden_without(content: dict[str, Any], tasks: Collection[str]) -> bytes:
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
-def metrics_without(metrics: Mapping[str, Any], tasks: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if name not in tasks}
+def metrics_without(metrics: Any, tasks: Collection[str]) -> Any:
+    """Figures without those of these tasks, at any depth of dictionaries and lists."""
+    if isinstance(metrics, Mapping):
+        return {name: metrics_without(value, tasks) for name, value in metrics.items() if name not in tasks}
+    return [metrics_without(value, tasks) for value in metrics] if isinstance(metrics, list) else metrics
 
 
 def check_left_out(folder: Path, task_set: str, without: Collection[str]) -> None:

@@ -26,7 +26,14 @@ class CodriverError(Exception):
 
 
 class FrameError(CodriverError, ValueError):
-    """A frame, a driver's box or keypoints, or a time that cannot be used."""
+    """A frame, a driver's box or keypoints, or a time that cannot be used.
+
+    view: whose frame it is, None if it is none's: step again without that view, and the others are answered for.
+    """
+
+    def __init__(self, message: str, view: str | None = None) -> None:
+        super().__init__(message)
+        self.view = view
 
     code = "frame"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codriver.errors import BundleError
 from codriver.manifest import (
@@ -21,10 +22,12 @@ from codriver.manifest import (
 )
 from codriver.manifest_rules import check_manifest
 from codriver.plainfile import read_at_most
+from codriver.policy import HealthConfig, Policy, SmoothingConfig, TimingConfig
 from codriver.strict import Fields
 from codriver.window import ContextConfig
 
 MAX_MANIFEST_BYTES = 1 << 20
+Config = TypeVar("Config", TimingConfig, HealthConfig, SmoothingConfig)
 
 
 def read_manifest_bytes(folder: Path) -> bytes:
@@ -102,6 +105,7 @@ def _manifest(fields: Fields) -> Manifest:
         color=fields.text("color"),
         streams=tuple(_stream(item) for item in fields.objects("streams")),
         context=_context(context),
+        policy=_policy(fields.object("policy")),
         variants=tuple(_variant(item) for item in fields.objects("variants")),
         golden=fields.path_or_none("golden"),
         metrics=fields.free("metrics"),
@@ -118,6 +122,9 @@ def _task(fields: Fields) -> TaskSpec:
         kind=fields.text("kind"),
         labels=fields.texts("labels"),
         needs_any=fields.texts("needs_any"),
+        hold_s=fields.number("hold_s"),
+        temperature=fields.number("temperature"),
+        unknown_below=fields.number("unknown_below"),
     )
     fields.end()
     return task
@@ -141,6 +148,26 @@ def _context(fields: Fields) -> ContextConfig:
     context = ContextConfig(slots=fields.integer("slots"), **numbers)
     fields.end()
     return context
+
+
+def _policy(fields: Fields) -> Policy:
+    health = fields.object("health")
+    policy = Policy(
+        timing=_numbers(fields.object("timing"), TimingConfig),
+        health={view: _numbers(health.object(view), HealthConfig) for view in health.names()},
+        masked=fields.texts("masked"),
+        smoothing=_numbers(fields.object("smoothing"), SmoothingConfig),
+    )
+    fields.end()
+    return policy
+
+
+def _numbers(fields: Fields, config: type[Config]) -> Config:
+    """A config whose every field is a number."""
+    of = {"int": fields.integer, "float": fields.number}
+    values: dict[str, Any] = {f.name: of[str(f.type)](f.name) for f in dataclasses.fields(config)}
+    fields.end()
+    return config(**values)
 
 
 def _variant(fields: Fields) -> VariantSpec:

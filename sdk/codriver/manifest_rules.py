@@ -7,8 +7,10 @@ import re
 from collections import Counter
 
 from codriver.engines import RUNTIMES
-from codriver.errors import BundleError
+from codriver.errors import BundleError, ConfigError
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, StreamSpec, TaskSpec
+from codriver.percept import UNKNOWN
+from codriver.policy import check_policy
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS
 from codriver.window import ContextConfig
 
@@ -32,6 +34,7 @@ def check_manifest(manifest: Manifest) -> None:
     _check_streams(manifest.streams)
     _check_groups(manifest)
     _check_context(manifest.context)
+    _check_policy(manifest)
     _require(manifest.tasks, "no task, expected at least one")
     _require_distinct("task", [task.name for task in manifest.tasks])
     for task in manifest.tasks:
@@ -92,6 +95,13 @@ def _check_context(context: ContextConfig) -> None:
         _require(holds, f"context: {key} is {getattr(context, key)}, expected {expected}")
 
 
+def _check_policy(manifest: Manifest) -> None:
+    try:
+        check_policy(manifest.policy, manifest.views)
+    except ConfigError as error:
+        raise BundleError(f"{MANIFEST_NAME}: {error}; fetch or build the bundle anew") from error
+
+
 def _check_task(task: TaskSpec, manifest: Manifest) -> None:
     where = f"task {task.name}"
     _require(task.kind == "classification", f"{where} is a {task.kind!r}, this codriver knows classification")
@@ -100,6 +110,11 @@ def _check_task(task: TaskSpec, manifest: Manifest) -> None:
     _require(task.needs_any, f"{where} needs no view, expected at least one in needs_any")
     strangers = [view for view in task.needs_any if view not in manifest.views]
     _require(not strangers, f"{where} needs {', '.join(strangers)}, which is not among the streams")
+    _require(UNKNOWN not in task.labels, f"{where} has a label {UNKNOWN!r}, which means that there is none")
+    span_s = manifest.context.span_s
+    _require(0 <= task.hold_s <= span_s, f"{where}: hold_s is {task.hold_s}, expected 0 to {span_s:g}")
+    _require(0.01 <= task.temperature <= 100, f"{where}: temperature is {task.temperature}, expected 0.01 to 100")
+    _require(0 <= task.unknown_below <= 1, f"{where}: unknown_below is {task.unknown_below}, expected 0 to 1")
     known = TASK_SETS.get(manifest.task_set)
     if known is not None:
         _require(task.name in known.names, f"{where} is not one of {known.name}'s: {', '.join(known.names)}")

@@ -17,21 +17,25 @@ Box = Sequence[float]  # x, y, width, height in pixels of the in-car frame
 
 MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)
+MAX_BAD_JOINTS = 0.5  # share of a stream's points; with more of them missing there is no body to read
+POINTS_OF = dict(zip(JOINTS, (POSTURE_POINTS, GESTURE_POINTS), strict=True))
 
 
 def check_frame(view: str, frame: object) -> Image:
     """Return the frame if it is (H, W, 3) uint8; a FrameError says what came otherwise."""
     if not isinstance(frame, np.ndarray):
-        raise FrameError(f"view {view!r}: got {type(frame).__name__}, expected a numpy array (H, W, 3) uint8")
+        raise FrameError(f"view {view!r}: got {type(frame).__name__}, expected a numpy array (H, W, 3) uint8", view)
     if frame.dtype != np.uint8:
         raise FrameError(
             f"view {view!r}: got {frame.dtype} {frame.shape}, expected uint8 (H, W, 3); "
-            "scale float images to 0..255 and cast with .astype(np.uint8)"
+            "scale float images to 0..255 and cast with .astype(np.uint8)",
+            view,
         )
     if frame.ndim != 3 or frame.shape[2] != 3 or min(frame.shape) < 1:
         raise FrameError(
             f"view {view!r}: got shape {frame.shape}, expected (H, W, 3); "
-            "drop an alpha channel with frame[..., :3], stack a grey image three times"
+            "drop an alpha channel with frame[..., :3], stack a grey image three times",
+            view,
         )
     return frame
 
@@ -132,8 +136,8 @@ def stream_inputs(
 
     frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out.
     Returns image streams (size, size, 3) uint8, channels as in the frames, and joint streams (P, 3) float32.
-    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. Joints
-    are absent too when not one of their points is finite.
+    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. A stream of
+    joints is absent too when more than half of its points are not finite, or all of them are zero.
     """
     images = {view: frames[view] for view in VIEWS if view in frames}
     joints: dict[str, NDArray[Any]] = {}
@@ -158,4 +162,11 @@ def _joints(incar: Image, driver: Driver) -> dict[str, NDArray[Any]]:
         return {}
     height, width = incar.shape[:2]
     joints = dict(zip(JOINTS, joints_from_keypoints(driver.keypoints, width, height), strict=True))
-    return {stream: points for stream, points in joints.items() if points.any()}
+    bad = bad_joints(driver.keypoints)
+    return {stream: points for stream, points in joints.items() if points.any() and bad[stream] <= MAX_BAD_JOINTS}
+
+
+def bad_joints(keypoints: NDArray[np.float32]) -> dict[str, float]:
+    """Stream of joints -> share of its points that are not finite. keypoints: (136, 3)."""
+    bad = np.asarray(~np.isfinite(keypoints).all(axis=1))  # (136,)
+    return {stream: float(bad[list(points)].mean()) for stream, points in POINTS_OF.items()}

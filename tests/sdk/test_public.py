@@ -69,11 +69,12 @@ for module in pkgutil.walk_packages(codriver.__path__, "codriver."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 from codriver.golden import check_golden
-frame = np.zeros((48, 64, 3), np.uint8)
+random = np.random.default_rng(0)
 for engine in ("auto", "fake"):
     with codriver.Perceiver.open(sys.argv[1], engine, 1) as perceiver:
         check_golden(perceiver)
         for number in range(9):
+            frame = random.integers(0, 256, (48, 64, 3), np.uint8)
             percept = perceiver.step(dict.fromkeys(codriver.tasks.VIEWS, frame), number / 5)
         assert percept.state == "ok", percept
 print("stepped")

@@ -25,6 +25,7 @@ EXAMPLE = """examples:
   codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4 --sheet 0001.png --out 0001.jsonl
   codriver run demo.bundle --source front=a.mp4,incar=b.mp4 | jq .tasks.driver_behavior.label
   codriver run demo.bundle --source incar=0,front=1        until Ctrl-C"""
+NOT_SEEN = ("masked", "late", "early", "duplicate", "out_of_order", "rejected", "failed")  # of ViewCounts
 Sink = Callable[[FrameSet, Percept], None]
 
 
@@ -142,6 +143,7 @@ def _summary(record: Record, source: Source, perceiver: Perceiver) -> dict[str, 
         "states": dict(record.states),
         "tasks": {name: {**result, "truth": source.truth.get(name)} for name, result in last.items()},
         "latency_ms": {stage: summarise_ms(values) for stage, values in record.latency_ms.items()},
+        "frames": perceiver.stats().to_dict()["views"],
         "problems": list(source.problems),
     }
 
@@ -154,9 +156,20 @@ def _lines(summary: dict[str, Any]) -> list[str]:
     total = summary["latency_ms"]["total"]
     times = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
     lines = [head, *table(rows), f"  latency ms: {times}   {summary['bundle']} {summary['variant']}"]
+    lines += _lost_frames(summary["frames"])
     problems = summary["problems"]
     lines += [f"  problem: {problem}" for problem in problems[:5]]
     return [*lines, f"  and {len(problems) - 5} more problems"] if len(problems) > 5 else lines
+
+
+def _lost_frames(views: dict[str, dict[str, int]]) -> list[str]:
+    """Of each view whose frames were not all looked at: how many, and why."""
+    lines = []
+    for view, counts in views.items():
+        reasons = [f"{counts[why]} {why}" for why in NOT_SEEN if counts[why]]
+        if reasons:
+            lines.append(f"  {view}: {counts['processed']} of {counts['input']} frames looked at, {', '.join(reasons)}")
+    return lines
 
 
 def _title(task: str) -> str:
@@ -164,8 +177,8 @@ def _title(task: str) -> str:
 
 
 def _answer(result: dict[str, Any]) -> list[str]:
-    if not result["valid"]:
-        return ["-", "", result["reason"]]
+    if result["index"] is None:  # invalid, or unknown
+        return [result["label"] or "-", "", result["reason"]]
     truth = result["truth"]
     said = "" if truth is None else "as labelled" if truth == result["label"] else f"labelled {truth}"
     return [result["label"], f"{result['probability'] * 100:.0f} %", said]
