@@ -15,6 +15,7 @@ import pytest
 from codriver.cli import main
 from codriver.errors import BackendMissing, ConfigError, SourceError
 from codriver.perceiver import Perceiver
+from codriver.percept import Frame
 from codriver.recorder import Recorder, RecorderConfig
 from codriver.recording import Recording, difference
 from codriver.recording_schemas import (
@@ -59,6 +60,8 @@ def recorded(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     folder, steps = tmp_path_factory.mktemp("recorded") / "r", tiny_steps(20)
     steps[5] = ({"front": steps[5][0]["front"]}, steps[5][1], None)
     steps[6][2].keypoints[3] = np.nan
+    steps[7][0]["left"] = Frame(steps[7][0]["left"], steps[7][1] - 0.005)
+    steps[9] = ({}, steps[9][1], None)
     return folder, steps, record(folder, bundle, steps)
 
 
@@ -75,7 +78,8 @@ def test_a_recording_holds_every_step_as_it_was_given(recorded: Any) -> None:
     for step, (frames, t, driver) in zip(found, steps, strict=True):
         assert step.t == t and list(step.frames) == list(frames) and step.complete
         for view, frame in frames.items():
-            np.testing.assert_array_equal(step.frames[view], frame)
+            assert step.frames[view].t == getattr(frame, "t", None)
+            np.testing.assert_array_equal(step.frames[view].image, getattr(frame, "image", frame))
         if driver is None:
             assert step.driver is None
         else:
@@ -104,7 +108,7 @@ def test_another_variant_is_told_by_its_first_difference(bundle: Path, recorded:
     assert main([*command, "--variant", "ort-x86", "--json"]) == 1
     result = json.loads(capsys.readouterr().out)
     assert result["first"]["step"] == 8  # nine steps fill half of the context: before, there is no answer
-    assert "tasks.driver_emotion" in result["first"]["where"] and 0 < result["max_abs"] < 1
+    assert result["first"]["where"].startswith("tasks.") and 0 < result["max_abs"] < 1
     assert main([*command, "--variant", "ort-x86"]) == 1
     said = capsys.readouterr().out
     assert "first difference in step 8" in said and "recorded with" in said and said.endswith("NOT the same\n")
@@ -168,7 +172,7 @@ def test_less_can_be_kept_and_the_file_says_so(
             replay(recording, perceiver)
         return
     width = config.get("width_px", 60)
-    assert steps[0].frames["incar"].shape == (width * 40 // 60, width, 3)
+    assert steps[0].frames["incar"].image.shape == (width * 40 // 60, width, 3)
     assert steps[0].driver is not None and steps[0].driver.face_px[0] == 10 * width / 60
 
 

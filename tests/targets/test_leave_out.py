@@ -58,7 +58,14 @@ def quantized(folder: Path) -> Path:
         "golden": "golden/golden.json",
         "dialects": dialects,
         "calibration": {"clips": 4, "ids_sha256": "0" * 64},
-        "run": {"size": "tiny", "data": data, "test": dict.fromkeys(AIDE.names, score), "test_clips": 1},
+        "confidence": {name: {"temperature": 1.0, "ece": 0.1} for name in AIDE.names},
+        "run": {
+            "size": "tiny",
+            "data": data,
+            "test": dict.fromkeys(AIDE.names, score),
+            "test_clips": 1,
+            "subsets": [{"views": ["incar"], "answered": [*AIDE.names], "accuracy": dict.fromkeys(AIDE.names, 0.5)}],
+        },
     }
     (folder / "report.json").write_text(json.dumps(report))
     return folder
