@@ -183,7 +183,7 @@ class Answers:
             state="invalid",
             reasons=(reason,),
             tasks={task.name: _invalid(reason) for task in self._manifest.tasks},
-            views=self._views,
+            views=dict(self._views),
             context=0.0,
             missed=True,
             model=self._manifest.id,

@@ -47,6 +47,7 @@ class PerceiverWorker:
     open_perceiver: opens the perceiver to work with, and another one when an engine failed or hung for too long.
     on_percept: called with every percept, one at a time, from the worker's threads. Without it iterate over the worker.
     on_error: called with each FrameError and EngineError; the worker goes on.
+    What a callback raises ends the worker: the next submit() says so.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class PerceiverWorker:
         self._newest: Percept | None = None
         self._unread = False
         self._closed = False
+        self._broken: BaseException | None = None  # what a callback raised
         self._threads = [
-            threading.Thread(target=loop, name=f"codriver {name}", daemon=True)
+            threading.Thread(target=self._run, args=[loop], name=f"codriver {name}", daemon=True)
             for name, loop in (("worker", self._work), ("watchdog", self._watch))
         ]
         for thread in self._threads:
@@ -82,6 +84,8 @@ class PerceiverWorker:
         if t is None and not any(isinstance(frame, Frame) and frame.t is not None for frame in frames.values()):
             t = time.monotonic()  # when it came, not when its turn comes
         with self._changed:
+            if self._broken is not None:
+                raise CodriverError(f"this worker ended: {self._broken!r}; see to it, and make another one")
             if self._closed:
                 raise CodriverError("this worker is closed; make another one")
             waiting, self._inbox = self._inbox, _Job(frames, t, driver)
@@ -127,6 +131,14 @@ class PerceiverWorker:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+    def _run(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except Exception as error:  # of a callback; whoever submits next is told
+            with self._changed:
+                self._broken, self._closed = error, True
+                self._changed.notify_all()
 
     def _work(self) -> None:
         while True:
@@ -177,8 +189,9 @@ class PerceiverWorker:
             self._report(error)
             return
         with self._changed:
-            old, self._perceiver = self._perceiver, fresh
+            old = self._perceiver
             fresh.carry_on(old)
+            self._perceiver = fresh
         old.close()
 
     def _watch(self) -> None:
