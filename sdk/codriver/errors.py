@@ -9,12 +9,20 @@
     │   └── BackendMissing    the runtime is not installed
     └── ConfigError       a setting that cannot be meant
 
-Each message says what came, what was expected and what to do.
+Each message says what came, what was expected and what to do. `code` says the same to programs: a short text that
+stays when a message is worded anew. docs/trust.md lists those of bundles and graphs.
 """
 
 
 class CodriverError(Exception):
     """Root of all errors raised on purpose."""
+
+    code = "error"  # of the class; an error with a reason of its own overrides it
+
+    def __init__(self, *args: object, code: str | None = None) -> None:
+        super().__init__(*args)
+        if code is not None:
+            self.code = code
 
 
 class FrameError(CodriverError, ValueError):
@@ -27,26 +35,40 @@ class FrameError(CodriverError, ValueError):
         super().__init__(message)
         self.view = view
 
+    code = "frame"
+
 
 class SourceError(CodriverError):
     """Footage that cannot be read."""
+
+    code = "source"
 
 
 class BundleError(CodriverError):
     """A bundle that is missing, incomplete, changed, or written by another version."""
 
+    code = "bundle"
+
 
 class SignatureError(BundleError):
     """A bundle whose signature is missing or wrong."""
+
+    code = "signature"
 
 
 class EngineError(CodriverError):
     """The runtime refused a graph, or failed while running it."""
 
+    code = "engine"
+
 
 class BackendMissing(EngineError):
     """The runtime that a bundle needs is not installed."""
 
+    code = "backend-missing"
+
 
 class ConfigError(CodriverError, ValueError):
     """A setting that cannot be meant."""
+
+    code = "config"

@@ -137,6 +137,7 @@ class Manifest:
     policy: Policy = field(default_factory=Policy)
     task_set: str = "aide"
     color: str = "bgr"  # what the graphs take; frames may come in the other order
+    version: int = 0  # rises with every release of a bundle, so that an older one can be refused
     golden: str | None = None  # path of golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -198,6 +199,7 @@ class Manifest:
             "schema": SCHEMA,
             "id": self.id,
             "name": self.name,
+            "version": self.version,
             "target": self.target,
             "created": self.created,
             "tools": dict(self.tools),

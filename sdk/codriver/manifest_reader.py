@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ from codriver.manifest import (
     VariantSpec,
 )
 from codriver.manifest_rules import check_manifest
+from codriver.plainfile import read_at_most
 from codriver.policy import HealthConfig, Policy, SmoothingConfig, TimingConfig
 from codriver.strict import Fields
 from codriver.window import ContextConfig
@@ -31,34 +34,37 @@ def read_manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST_NAME
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        raise BundleError(f"{folder}: found {found}, expected the folder of a bundle; check the path")
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{path}: no such file, so this is not a bundle; give the folder that holds it")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MANIFEST_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: over {MAX_MANIFEST_BYTES} bytes, too long by far; fetch the bundle anew")
+        what = f"{folder}: found {found}, expected the folder of a bundle; check the path"
+        raise BundleError(what, code="manifest-missing")
+    if path.is_symlink() or not os.path.lexists(path):
+        what = f"{path}: no such file, so this is not a bundle; give the folder that holds it"
+        raise BundleError(what, code="manifest-missing")
+    data = read_at_most(path, MAX_MANIFEST_BYTES)
+    if data is None:
+        what = f"{path}: over {MAX_MANIFEST_BYTES} bytes, too long by far; fetch the bundle anew"
+        raise BundleError(what, code="manifest-too-big")
     return data
 
 
 def parse_manifest(data: bytes) -> Manifest:
     """Parse the bytes of manifest.json; a BundleError names the first thing that is wrong."""
     try:
-        content = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        text = data.decode("utf-8")
+        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{MANIFEST_NAME}: not JSON ({error}); fetch the bundle anew") from error
+        what = f"{MANIFEST_NAME}: not JSON ({error}); fetch the bundle anew"
+        raise BundleError(what, code="manifest-not-json") from error
     fields = Fields(MANIFEST_NAME, content)
     schema = fields.integer("schema")
     if schema != SCHEMA:
         way_out = "update codriver" if schema > SCHEMA else "rebuild the bundle"
-        raise BundleError(f"{MANIFEST_NAME}: schema {schema}, this codriver reads schema {SCHEMA}; {way_out}")
+        what = f"{MANIFEST_NAME}: schema {schema}, this codriver reads schema {SCHEMA}; {way_out}"
+        raise BundleError(what, code="manifest-schema")
     manifest = _manifest(fields)
     check_manifest(manifest)
     if not _untouched(manifest, data):
-        raise BundleError(f"{MANIFEST_NAME}: changed since {manifest.id} was made; fetch the bundle anew")
+        what = f"{MANIFEST_NAME}: changed since {manifest.id} was made; fetch the bundle anew"
+        raise BundleError(what, code="manifest-changed")
     return manifest
 
 
@@ -66,8 +72,17 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for name, count in Counter(key for key, _ in pairs).items() if count > 1)
+        what = f"{MANIFEST_NAME}: key {twice!r} is there more than once; fetch the bundle anew"
+        raise BundleError(what, code="manifest-key-twice")
+    return content
+
+
 def _untouched(manifest: Manifest, data: bytes) -> bool:
-    """Whether these are the bytes that codriver would write: no key twice, no number spelled otherwise."""
+    """Whether these are the bytes that codriver would write: no space more, no number spelled otherwise."""
     try:
         return manifest.to_json().encode() == data and manifest.with_id().id == manifest.id
     except (ValueError, RecursionError):  # 1e999, or nested too deep
@@ -79,6 +94,7 @@ def _manifest(fields: Fields) -> Manifest:
     manifest = Manifest(
         id=fields.text("id"),
         name=fields.text("name"),
+        version=fields.integer("version"),
         target=fields.text("target"),
         created=fields.text("created"),
         tools=fields.texts_by_name("tools"),

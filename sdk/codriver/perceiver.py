@@ -27,6 +27,7 @@ from codriver.percept import Driver, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
 from codriver.streams import EncoderInputs
+from codriver.trust import Trust
 
 COLORS = ("bgr", "rgb")
 Engines = tuple[Engine, Engine]  # encoder, fuser
@@ -64,6 +65,8 @@ class Perceiver:
         color: str = "bgr",
         *,
         variant: str | None = None,
+        trust: Trust | None = None,
+        min_version: int | None = None,
         policy: Policy | None = None,
     ) -> Perceiver:
         """Check a bundle, load its graphs and warm them up.
@@ -74,10 +77,14 @@ class Perceiver:
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
+        trust: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its bytes.
+            A bundle that is not signed, signed by another key or changed since is a SignatureError or a BundleError,
+            before anything in it is parsed. None: whoever could write the folder is believed.
+        min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
         """
-        _check_options(engine, threads, color)
-        bundle = Bundle.open(path)
+        _check_options(engine, threads, color, min_version)
+        bundle = Bundle.open(path, trust=trust, min_version=min_version)
         if policy is not None:
             check_policy(policy, bundle.manifest.views)
         chosen = _choose(bundle, engine, variant)
@@ -223,7 +230,9 @@ class Perceiver:
         self._intake.tally.count("processed", request.frames)
 
 
-def _check_options(engine: str, threads: int | None, color: str) -> None:
+def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:
+    if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
+        raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
     if color not in COLORS:
         raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):

@@ -85,7 +85,7 @@ def check_box(name: str, box_px: object) -> Box:
     """Return the box if it is four numbers, whatever they cover; a FrameError says what came otherwise."""
     expected = "expected four numbers: x, y, width, height in pixels"
     try:
-        values = np.asarray(box_px, dtype=np.float64)
+        values = _real(box_px).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise FrameError(f"{name}: got {str(box_px)[:80]!r}, {expected}") from error
     if values.shape != (4,):
@@ -93,12 +93,20 @@ def check_box(name: str, box_px: object) -> Box:
     return tuple(values.tolist())
 
 
+def _real(values: object) -> NDArray[Any]:
+    """As an array, if it holds no complex number: NumPy would drop half of each with a warning."""
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers")
+    return array
+
+
 def check_keypoints(keypoints: object) -> NDArray[np.float32]:
     """Return the keypoints as float32 (136, 3), NaN and all; a FrameError says what came otherwise."""
     expected = f"expected an array ({KEYPOINTS}, 3): Halpe-136, x y score"
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.asarray(keypoints, dtype=np.float32)
+            values = _real(keypoints).astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise FrameError(f"keypoints: got {type(keypoints).__name__}, {expected}") from error
     if values.shape != (KEYPOINTS, 3):

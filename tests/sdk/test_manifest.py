@@ -178,6 +178,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "hash too short": (put("files", "card.md", "sha256", "abc"), "card.md: sha256 'abc', expected 64"),
     "negative size": (put("files", "card.md", "bytes", -1), "card.md: -1 bytes"),
     "huge size": (put("files", "card.md", "bytes", 1 << 40), "card.md"),
+    "negative version": (put("version", -1), "version -1, expected 0 to"),
+    "another version": (put("version", 7), "changed since"),
     "another seed": (put("seed", 1), "changed since tiny-[0-9a-f]{12} was made"),
     "another metric": (put("metrics", {"accuracy": 1.0}), "changed since"),
     "another id": (put("id", "tiny-000000000000"), "changed since"),
@@ -224,7 +226,7 @@ def test_every_flipped_bit_is_refused(data: bytes) -> None:
 def test_a_key_given_twice_is_refused(data: bytes) -> None:
     twice = data.replace(b' "seed": 0,', b' "seed": 1,\n "seed": 0,')
     assert twice != data
-    with pytest.raises(BundleError, match="changed since"):
+    with pytest.raises(BundleError, match="key 'seed' is there more than once"):
         parse_manifest(twice)
 
 

@@ -46,6 +46,18 @@ def test_importing_is_quick_beside_numpy_and_loads_no_runtime_and_no_image_libra
     assert float(seconds) < 0.3  # 0.07 on the slowest machine we have; of the processor, whatever else it does
 
 
+def test_opening_a_bundle_leaves_the_callers_arithmetic_as_it_was(bundle_path: Path) -> None:
+    """ONNX Runtime can make numbers near zero vanish, and would do so in the whole thread that opens a session."""
+    code = """
+from codriver import Perceiver
+import numpy as np
+Perceiver.open(sys.argv[1], threads=1)
+assert np.nextafter(np.float64(0), 1) * 1.0 > 0
+print("kept")
+"""
+    assert run_python(code, str(bundle_path)) == "kept\n"
+
+
 def test_everything_works_where_the_workshop_is_not_installed(bundle_path: Path) -> None:
     code = f"""
 for name in {WORKSHOP!r}:

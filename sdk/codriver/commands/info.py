@@ -56,6 +56,7 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     span = f"{context.slots} slots, {context.slot_s} s apart"
     facts = [
         ["bundle", manifest.id],
+        ["version", str(manifest.version)],
         ["target", manifest.target],
         ["made", f"{manifest.created}, commit {manifest.git_commit[:12]}, seed {manifest.seed}"],
         ["tools", ", ".join(f"{name} {version}" for name, version in manifest.tools.items()) or "-"],

@@ -15,6 +15,7 @@ from codriver.machine import summarise_ms
 from codriver.outputs import check_output, video_file, whole_file, write_image
 from codriver.perceiver import COLORS, Perceiver
 from codriver.percept import Percept
+from codriver.recorder import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, FrameSet, Source, open_source
 from codriver.tasks import AIDE
 from codriver.terminal import Progress, put, say, table
@@ -35,6 +36,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--out", default="-", metavar="FILE", help="percepts as JSON lines; default: stdout")
     parser.add_argument("--view", type=Path, metavar="MP4", help="video of the cameras and the answers")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="one picture of the whole run")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="frames and percepts as MCAP; see `codriver replay`")
+    parser.add_argument(
+        "--record-images", choices=IMAGES, default="png", help="jpeg and none cannot be replayed exactly"
+    )
+    parser.add_argument("--record-width", type=positive, metavar="PX", help="scale wider pictures down to this")
+    parser.add_argument("--record-mb", type=positive, default=1000, metavar="N", help="of DIR; the oldest goes (1000)")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N steps")
     parser.add_argument("--color", choices=COLORS, default="bgr", help="rgb: red and blue are swapped")
     parser.add_argument("--strict", action="store_true", help="stop at a frame of a clip that cannot be read")
@@ -99,6 +106,11 @@ def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack
         path = stack.enter_context(whole_file(Path(args.out)))
         lines = stack.enter_context(path.open("w", encoding="utf-8"))
         yield lambda at, percept: _write(lines, json.dumps(percept.to_dict(), allow_nan=False) + "\n")
+    if args.record:
+        config = RecorderConfig(images=args.record_images, width_px=args.record_width, limit_mb=args.record_mb)
+        recorder = stack.enter_context(Recorder(args.record, perceiver, config))
+        views = perceiver.manifest.views
+        yield lambda at, percept: recorder.add({v: f for v, f in at.frames.items() if v in views}, at.driver, percept)
     if args.view:
         length_s = 10.0 if source.length is None else source.length / source.rate_hz
         history_s = min(max(length_s, 3.0), 10.0)
