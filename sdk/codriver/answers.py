@@ -50,7 +50,7 @@ def _missing_view(context: ContextConfig, task: TaskSpec, rows: Sequence[NDArray
     if any(row[-held:].any() for row in rows):
         return ""
     views = " or ".join(task.needs_any)
-    return f"no fresh frame from {views}, or none {context.slot_s:g} s before it"
+    return f"no frame to trust from {views}, or none {context.slot_s:g} s before it"
 
 
 def _gathering(context: ContextConfig, filled: int) -> str:
