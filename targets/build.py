@@ -99,6 +99,7 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
     origin = provenance(("onnxruntime",), report["seed"])
     dialects = {name: report["dialects"][name] for name in profile.dialects}
     tasks = kept_tasks(report["task_set"], release.without)
+    fitted = report.get("confidence", {})  # by task
     return Manifest(
         name=name,
         version=release.version,
@@ -115,7 +116,7 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
                 labels=t.labels,
                 needs_any=t.needs_any,
                 kind=t.kind,
-                temperature=report["confidence"][t.name]["temperature"],
+                temperature=fitted.get(t.name, {}).get("temperature", 1.0),
             )
             for t in tasks
         ),
@@ -140,8 +141,8 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
             "fp32": metrics_without(report["run"]["test"], release.without),
             "clips": report["run"]["test_clips"],
             "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
-            "confidence": metrics_without(report["confidence"], release.without),
-            "subsets": metrics_without(report["run"]["subsets"], release.without),
+            "confidence": metrics_without(fitted, release.without),
+            "subsets": metrics_without(report["run"].get("subsets", []), release.without),
         },
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )
