@@ -1,6 +1,6 @@
 """One dialect's fine-tuning from start to end: validation task by task, checkpoints, resume, and what is kept.
 
-    OUT.partial/<dialect>/   last.pt, best.safetensors, metrics.jsonl, curves.png, as training leaves them
+OUT.partial/<dialect>/   last.pt, best.safetensors, metrics.jsonl, curves.png, as training leaves them
 """
 
 from __future__ import annotations

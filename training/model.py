@@ -250,7 +250,7 @@ class UVM3TL(nn.Module):
         return self.motion(now, before)
 
     def clip(self, frames: dict[str, Tensor], mask: Tensor, see: See) -> Fused:
-        """`forward`, with other eyes: whatever takes what `see` takes, and returns as much (QAT's quantized encoder)."""
+        """`forward` with other eyes: whatever takes and returns what `see` does, for example a quantized encoder."""
         mask = self._without_what_is_off(mask)
         where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
         kept = remembered(mask)
