@@ -156,7 +156,7 @@ class QATEngine(Engine):
         for part in parts:
             part["params"] = [p for p in part["params"] if p.is_floating_point() and id(p) not in own]
         parts.append({"params": self.ranges, "weight_decay": 0.0, "lr": rate * self.qat.range_rate})
-        optimizer = torch.optim.AdamW(parts, lr=rate)
+        optimizer = torch.optim.AdamW(parts, lr=rate, fused=True)
         return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
 
     def _step(self, lessons: list[Any]) -> tuple[float, float]:

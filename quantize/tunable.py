@@ -57,7 +57,7 @@ class Tunable(nn.Module):
         return dict(zip(GROUPS, outputs[len(GROUPS) :], strict=True))
 
     def _carried(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Features as they leave the graph and come back a slot later: through the quantizers of its outputs, if any."""
+        """Features as they leave the graph and come back a slot later: through its outputs' quantizers, if any."""
         from nncf.torch.function_hook.wrapper import get_hook_storage
 
         hooks = get_hook_storage(self.encoder)
