@@ -1,6 +1,6 @@
 """Does QAT earn its place? FP32, PTQ and QAT with each form of AFD-Loss, on the same held-out clips.
 
-python -m quantize.experiment RUN --data DATA --out OUT --dialect ort-x86-7bit --dialect tensorrt
+python -m quantize.experiment RUN --data DATA --out OUT --qat 4 --setting ort-x86-7bit --setting tensorrt
 
 OUT/<name>.json holds every number, OUT/<name>.md the same for people. The fake-quantized torch model stands for the
 graphs: ONNX Runtime without optimisation gives its answers (reference int8.md 1.6, 8), and so do tests here.
@@ -28,6 +28,7 @@ from codriver.artefact import provenance, sha256, write_json
 from codriver.errors import CodriverError, ConfigError
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import TASK_SETS
+from codriver.terminal import say
 from quantize.calibration import calibration_clips, choose, encoder_steps
 from quantize.experiment_page import page
 from quantize.finetune import Lessons, finetune
@@ -35,7 +36,7 @@ from quantize.fold import folded
 from quantize.graphs import EncoderGraph
 from quantize.ptq import quantized_encoder, quantizers
 from quantize.qat import LOSSES, QATConfig
-from quantize.scheme import DIALECTS, dialect
+from quantize.scheme import dialect
 from quantize.tunable import Tunable
 from training.checkpoint import Run, load_run
 from training.compare import Evaluation, compare
@@ -66,6 +67,14 @@ class Setting:
     def slug(self) -> str:
         return f"{self.dialect}-w{self.weight_bits}" if self.weight_bits else self.dialect
 
+    @classmethod
+    def from_text(cls, text: str) -> Setting:
+        """DIALECT or DIALECT:BITS."""
+        name, _, bits = text.partition(":")
+        if not dialect(name).weight_bits < 32 or (bits and bits not in "23456"):
+            raise ConfigError(f"--setting {text}: expected an INT8 dialect, or one with 2 to 6 bits, as ort-x86:4")
+        return cls(dialect=name, weight_bits=int(bits or 0))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -78,43 +87,54 @@ class Plan:
     split: str = "test"
 
 
-def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Habits) -> dict[str, Any]:
-    """Quantize, fine-tune and score; JSON-ready. `work` keeps checkpoints, so that habits.resume goes on."""
+def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Habits) -> Iterator[dict[str, Any]]:
+    """Quantize, fine-tune and score; what is known so far after each setting, JSON-ready.
+
+    `work` keeps checkpoints, so that habits.resume goes on.
+    """
     run = load_run(run_folder)
-    model, task_set = folded(run.model), run.model.task_set
+    model, origin = folded(run.model), sha256((run_folder / "model.safetensors").read_bytes())
+    say("reading clips")
     calibration = calibration_clips(read_split(data, "train"), model, plan.calibration, plan.qat.seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
-    lessons = lessons_of(data, run, plan.qat, habits.cache)
-    refs = read_split(data, plan.split)
-    held_out = load_clips(refs, model.config, task_set, _bar("decode", len(refs)), cache=habits.cache)
-    judge = Judge(tuple(ref.id for ref in refs), held_out, {"split": plan.split, "clips_sha256": split_digest(refs)})
+    lessons, judge = lessons_of(data, run, plan.qat, habits.cache), judge_of(data, model, plan, habits)
     judge.see("FP32", model)
     rows = []
     for setting in plan.settings:
+        say(f"{setting.name}: PTQ")
         encoder = calibrated(model, steps, setting)
         judge.see("PTQ", Tunable(encoder))
         row: dict[str, Any] = {"setting": setting.name, "PTQ": judge.against("FP32", "PTQ")}
         for loss in plan.losses:
-            started = time.monotonic()
-            config = replace(plan.qat, loss=loss)
-            place = work / setting.slug / loss, {"run": {"weights_sha256": _weights(run_folder)}}
+            say(f"{setting.name}: QAT, {loss}")
+            started, config = time.monotonic(), replace(plan.qat, loss=loss)
+            place = work / setting.slug / loss, {"run": {"weights_sha256": origin}, "setting": asdict(setting)}
             tuned = finetune(copy.deepcopy(encoder), model, run, lessons, config, place, habits)
             judge.see(loss, tuned.model)
             row[loss] = judge.against("FP32", loss) | {"against_ptq": judge.against("PTQ", loss)}
             row[loss] |= {"record": tuned.record, "seconds": round(time.monotonic() - started, 1)}
         rows.append(row)
+        yield {**_head(plan, run, origin, lessons, len(judge.clips)), "rows": rows}
+
+
+def _head(plan: Plan, run: Run, origin: str, lessons: Lessons, n: int) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kind": "qat-experiment",
         **provenance(("torch", "nncf"), plan.qat.seed),
         "machine": {"processor": processor(), "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()},
-        "run": {"weights_sha256": _weights(run_folder), **{k: run.meta[k] for k in ("size", "data", "train", "loss")}},
-        "n": len(refs),
+        "run": {"weights_sha256": origin, **{key: run.meta[key] for key in ("size", "data", "train", "loss")}},
+        "n": n,
         "split": plan.split,
         "qat": asdict(plan.qat),
         "clips": {"train": len(lessons.train), "val": len(lessons.val), "calibration": plan.calibration},
-        "rows": rows,
     }
+
+
+def judge_of(data: Path, model: UVM3TL, plan: Plan, habits: Habits) -> Judge:
+    refs = read_split(data, plan.split)
+    clips = load_clips(refs, model.config, model.task_set, _bar("decode", len(refs)), cache=habits.cache)
+    return Judge(tuple(ref.id for ref in refs), clips, {"split": plan.split, "clips_sha256": split_digest(refs)})
 
 
 def calibrated(model: UVM3TL, steps: list[Any], setting: Setting) -> nn.Module:
@@ -192,10 +212,6 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _weights(run_folder: Path) -> str:
-    return sha256((run_folder / "model.safetensors").read_bytes())
-
-
 def _bar(name: str, total: int | None = None) -> Any:
     def counted(items: Any) -> Iterator[Any]:
         yield from tqdm(items, desc=name, total=total, leave=False, disable=None)
@@ -210,15 +226,15 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m quantize.experiment",
         description="Compare FP32, PTQ and QAT with each form of AFD-Loss on held-out clips.",
         epilog="example: python -m quantize.experiment out/run --data out/data --out docs/qat --name demo "
-        "--dialect ort-x86-7bit --dialect tensorrt --qat 4; later: add --resume to go on after a stop",
+        "--setting ort-x86-7bit --setting tensorrt --qat 4; later: add --resume to go on after a stop",
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.json and NAME.md")
     parser.add_argument("--name", default="qat", help="of the two files")
     parser.add_argument("--work", type=Path, help="folder for checkpoints; default: OUT/NAME.work")
-    parser.add_argument("--dialect", action="append", choices=DIALECTS, required=True, help="repeat for several")
-    parser.add_argument("--weight-bits", type=int, default=0, choices=(0, 2, 3, 4, 5, 6), help="stress: fewer bits")
+    text = "a dialect, or as a stress test a dialect with weights of 2 to 6 bits (ort-x86:4); repeat for several"
+    parser.add_argument("--setting", action="append", required=True, metavar="DIALECT[:BITS]", help=text)
     parser.add_argument("--loss", action="append", choices=LOSSES, help="repeat for several; all if not given")
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--calibration", type=int, default=64, help="clips to calibrate on")
@@ -235,20 +251,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = qat_config(args)
         if config is None:
             raise ConfigError("--qat is missing; say for how many epochs, for example --qat 4")
-        settings = tuple(Setting(dialect=name, weight_bits=args.weight_bits) for name in args.dialect)
+        settings = tuple(map(Setting.from_text, args.setting))
         losses = tuple(args.loss or LOSSES)
         plan = Plan(settings=settings, losses=losses, qat=config, calibration=args.calibration, split=args.split)
         work = args.work or args.out / f"{args.name}.work"
-        result = experiment(args.run, args.data, work, plan, habits_of(args))
+        for result in experiment(args.run, args.data, work, plan, habits_of(args)):
+            args.out.mkdir(parents=True, exist_ok=True)
+            write_json(args.out / f"{args.name}.json", result)
+            text = page(result, TASK_SETS["aide"])
+            (args.out / f"{args.name}.md").write_text(text, encoding="utf-8")
     except CodriverError as error:
         sys.stderr.write(f"quantize.experiment: {error}\n")
         return 2
     except Stopped as stopped:
         sys.stderr.write(f"quantize.experiment: stopped by {stopped}; to go on, add --resume\n")
         return 128 + stopped.signal
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_json(args.out / f"{args.name}.json", result)
-    (args.out / f"{args.name}.md").write_text(page(result, TASK_SETS["aide"]), encoding="utf-8")
     sys.stdout.write(json.dumps(result) + "\n" if args.json else f"{args.out / args.name}.md\n")
     return 0
 
