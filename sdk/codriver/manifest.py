@@ -13,12 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from codriver.engines import Signature, Tensor
+from codriver.policy import Policy
 from codriver.tasks import GROUPS, VIEWS
 from codriver.window import ContextConfig
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST_NAME = "manifest.json"
 CONTEXT_KEYS = ("slots", "slot_s", "tolerance_s", "max_rate_hz", "min_context")
+
+
+def weights_of(graph: str) -> str | None:
+    """Where the weights of a graph lie: an IR's in the .bin beside its .xml, an ONNX file's in itself."""
+    return f"{graph.removesuffix('.xml')}.bin" if graph.endswith(".xml") else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,9 @@ class TaskSpec:
     labels: tuple[str, ...]  # in the order of the logits
     needs_any: tuple[str, ...]  # views of which at least one must be fresh
     kind: str = "classification"
+    hold_s: float = 0.0  # a view whose newest filled slot is this old is still fresh; 0: it must fill the newest slot
+    temperature: float = 1.0  # logits are divided by it, so that probabilities mean what they say
+    unknown_below: float = 0.0  # the answer is "unknown" while no class is this likely
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -36,6 +45,9 @@ class TaskSpec:
             "kind": self.kind,
             "labels": list(self.labels),
             "needs_any": list(self.needs_any),
+            "hold_s": self.hold_s,
+            "temperature": self.temperature,
+            "unknown_below": self.unknown_below,
         }
 
 
@@ -78,13 +90,21 @@ class VariantSpec:
     """One pair of graphs, and what a machine must have to run it right."""
 
     name: str  # the dialect: ort-x86, ort-x86-7bit, ...
+    engine: str  # the runtime that its graphs are made for: one of engines.RUNTIMES
     requires: tuple[str, ...]  # features of the processor, see cpu.py; () runs anywhere
-    encoder: str  # paths in the bundle
+    encoder: str  # paths in the bundle; the weights of an .xml lie beside it, see `weights_of`
     fuser: str
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is needed to run it."""
+        graphs = (self.encoder, self.fuser)
+        return graphs + tuple(path for path in map(weights_of, graphs) if path)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "engine": self.engine,
             "requires": list(self.requires),
             "encoder": self.encoder,
             "fuser": self.fuser,
@@ -114,9 +134,10 @@ class Manifest:
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
     variants: tuple[VariantSpec, ...]  # best first
     context: ContextConfig = field(default_factory=ContextConfig)
+    policy: Policy = field(default_factory=Policy)
     task_set: str = "aide"
     color: str = "bgr"  # what the graphs take; frames may come in the other order
-    engine: str = "onnxruntime"
+    version: int = 0  # rises with every release of a bundle, so that an older one can be refused
     golden: str | None = None  # path of golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -178,8 +199,8 @@ class Manifest:
             "schema": SCHEMA,
             "id": self.id,
             "name": self.name,
+            "version": self.version,
             "target": self.target,
-            "engine": self.engine,
             "created": self.created,
             "tools": dict(self.tools),
             "git_commit": self.git_commit,
@@ -189,6 +210,7 @@ class Manifest:
             "color": self.color,
             "streams": [stream.to_json() for stream in self.streams],
             "context": {key: getattr(context, key) for key in CONTEXT_KEYS},
+            "policy": self.policy.to_json(),
             "variants": [variant.to_json() for variant in self.variants],
             "golden": self.golden,
             "metrics": dict(self.metrics),
