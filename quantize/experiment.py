@@ -29,9 +29,9 @@ from codriver.errors import CodriverError, ConfigError
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import TASK_SETS
 from codriver.terminal import say
-from quantize.calibration import calibration_clips, choose, encoder_steps
+from quantize.calibration import calibration_clips, encoder_steps
 from quantize.experiment_page import page
-from quantize.finetune import Lessons, finetune
+from quantize.finetune import Lessons, finetune, lessons_of
 from quantize.fold import folded
 from quantize.graphs import EncoderGraph
 from quantize.ptq import quantized_encoder, quantizers
@@ -40,7 +40,7 @@ from quantize.scheme import dialect
 from quantize.tunable import Tunable
 from training.checkpoint import Run, load_run
 from training.compare import Evaluation, compare
-from training.data import ClipSet, labels_of, load_clips, open_clips
+from training.data import labels_of, load_clips
 from training.evaluate import Predictions
 from training.loop import predict
 from training.metrics import BootstrapConfig, interval, resample
@@ -145,31 +145,6 @@ def calibrated(model: UVM3TL, steps: list[Any], setting: Setting) -> nn.Module:
             if quantizer.per_channel:  # weights alone are
                 quantizer.num_bits = setting.weight_bits  # type: ignore[assignment]
     return encoder
-
-
-def lessons_of(data: Path, run: Run, config: QATConfig, cache: Path | None) -> Lessons:
-    """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes."""
-    task_set, model_config = run.model.task_set, run.model.config
-    refs = {split: read_split(data, split) for split in ("train", "val")}
-    sets = {
-        split: open_clips(some, model_config, task_set, cache, progress=_bar(f"open {split}", len(some)))
-        for split, some in refs.items()
-    }
-    chosen = range(len(sets["train"]))
-    if config.clips:
-        chosen = sorted(choose(labels_of(sets["train"]), config.clips, config.seed))
-    train = ClipSet(
-        tuple(sets["train"].refs[i] for i in chosen),
-        model_config,
-        task_set,
-        sets["train"].labels[list(chosen)],
-        files=tuple(sets["train"].files[i] for i in chosen) if cache else (),
-    )
-    kept = {"train": train, "val": sets["val"]}
-    digests = {split: split_digest(some.refs) for split, some in kept.items()}
-    if cache is None:  # decoding them once takes memory, decoding them in every epoch takes for ever
-        return Lessons(ids=digests, **{name: list(some) for name, some in kept.items()})
-    return Lessons(ids=digests, **kept)
 
 
 class Judge:

@@ -16,11 +16,13 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
+from codriver.sources.split import read_split, split_digest
+from quantize.calibration import choose
 from quantize.qat import QATConfig, QATEngine, augmentation, loss_of, train_config
 from quantize.tunable import Tunable
 from training import checkpoint
 from training.checkpoint import BEST, LAST, Run
-from training.data import Clip
+from training.data import Clip, ClipSet, labels_of, open_clips
 from training.loop import predict
 from training.metrics import Scores, score
 from training.model import UVM3TL
@@ -35,6 +37,29 @@ class Lessons:
     train: Sequence[Clip]
     val: Sequence[Clip]
     ids: dict[str, str]  # digest of the clips of each, so that a resumed fine-tuning sees the same
+
+
+def lessons_of(data: Path, run: Run, config: QATConfig, cache: Path | None) -> Lessons:
+    """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes."""
+    task_set, model_config = run.model.task_set, run.model.config
+    refs = {split: read_split(data, split) for split in ("train", "val")}
+    bar = lambda name: lambda items: tqdm(items, desc=f"read {name}", total=len(refs[name]), disable=None)  # noqa: E731
+    sets = {split: open_clips(some, model_config, task_set, cache, progress=bar(split)) for split, some in refs.items()}
+    chosen = range(len(sets["train"]))
+    if config.clips:
+        chosen = sorted(choose(labels_of(sets["train"]), config.clips, config.seed))
+    train = ClipSet(
+        tuple(sets["train"].refs[i] for i in chosen),
+        model_config,
+        task_set,
+        sets["train"].labels[list(chosen)],
+        files=tuple(sets["train"].files[i] for i in chosen) if cache else (),
+    )
+    kept = {"train": train, "val": sets["val"]}
+    digests = {split: split_digest(some.refs) for split, some in kept.items()}
+    if cache is None:  # decoding them once takes memory, decoding them in every epoch takes for ever
+        return Lessons(ids=digests, **{name: list(some) for name, some in kept.items()})
+    return Lessons(ids=digests, **kept)
 
 
 @dataclass(frozen=True)
