@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.artefact import provenance
-from codriver.bundle import Bundle
+from codriver.bundle import Bundle, why_not
 from codriver.bundle_writer import new_bundle, seal
 from codriver.cpu import cpu_features
 from codriver.errors import BundleError, CodriverError, SourceError
@@ -25,7 +25,7 @@ from codriver.window import ContextConfig
 from targets.card import model_card
 from targets.profile import Profile, load_profile, names
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class GateError(CodriverError):
@@ -67,11 +67,11 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
             f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it"
         )
     origin = provenance(("onnxruntime",), report["seed"])
+    dialects = {name: report["dialects"][name] for name in profile.dialects}
     tasks = TASK_SETS[report["task_set"]].tasks
     return Manifest(
         name=name,
         target=profile.name,
-        engine=profile.engine,
         task_set=report["task_set"],
         color=report["color"],
         created=origin["created"],
@@ -85,12 +85,13 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         ),
         variants=tuple(
             VariantSpec(
-                name=dialect,
-                requires=tuple(report["dialects"][dialect]["requires"]),
-                encoder=report["dialects"][dialect]["encoder"]["path"],
-                fuser=report["fuser"]["path"],
+                name=name,
+                engine=some["engine"],
+                requires=tuple(some["requires"]),
+                encoder=some["encoder"]["path"],
+                fuser=some["fuser"]["path"],
             )
-            for dialect in profile.dialects
+            for name, some in dialects.items()
         ),
         context=ContextConfig(**report["context"]),
         golden=report["golden"],
@@ -104,9 +105,9 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
 
 
 def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
-    graphs = [report["dialects"][dialect]["encoder"]["path"] for dialect in profile.dialects] + [
-        report["fuser"]["path"]
-    ]
+    entries = [report["dialects"][name][part] for name in profile.dialects for part in ("encoder", "fuser")]
+    files = [file for entry in entries for file in (entry, entry.get("weights")) if file]
+    graphs = list(dict.fromkeys(file["path"] for file in files))  # dialects of one runtime share their fuser
     golden = sorted(path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir())
     return [*graphs, *golden]
 
@@ -116,8 +117,9 @@ def prove(folder: Path) -> None:
     manifest = Bundle.open(folder).manifest
     features = cpu_features()
     for variant in manifest.variants:
-        if not set(variant.requires) <= set(features):
-            sys.stderr.write(f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n")
+        lacking = why_not(variant, features)
+        if lacking:
+            sys.stderr.write(f"  {variant.name}: not proven here, it {lacking}\n")
             continue
         with Perceiver.open(folder, variant=variant.name) as perceiver:
             differences = check_golden(perceiver)

@@ -10,7 +10,6 @@ import tomllib
 from codriver.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "profiles"
-ENGINES = ("onnxruntime",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +18,7 @@ class Profile:
 
     name: str  # the file's
     title: str  # for people
-    engine: str  # the runtime that the device opens
-    dialects: tuple[str, ...]  # graphs to pack, best first
+    dialects: tuple[str, ...]  # graphs to pack, best first; each is made for one runtime
 
 
 def names() -> list[str]:
@@ -41,8 +39,6 @@ def load_profile(name: str) -> Profile:
         raise ConfigError(
             f"profile {path.name}: unknown keys {extra}, missing keys {lacking}; expected {sorted(wanted)}"
         )
-    if values["engine"] not in ENGINES:
-        raise ConfigError(f"profile {path.name}: engine {values['engine']!r}; expected one of {', '.join(ENGINES)}")
     if not values["dialects"] or not all(isinstance(dialect, str) for dialect in values["dialects"]):
         raise ConfigError(f"profile {path.name}: dialects must be a list of names, best first")
-    return Profile(name=name, title=values["title"], engine=values["engine"], dialects=tuple(values["dialects"]))
+    return Profile(name=name, title=values["title"], dialects=tuple(values["dialects"]))

@@ -1,6 +1,6 @@
 """What each part of the method is worth: the same data and seeds, one part changed at a time.
 
-    python -m training.ablate --data DATA --out docs/ablation --size tiny --epochs 12 --seeds 0 1 2
+    python -m training.ablate --data DATA --out docs/ablation --size tiny --epochs 12 --seeds 0 1 2 --cache CACHE
 
 Every run adds a line to OUT/runs.jsonl; started again, the command goes on where it stopped. OUT/table.md compares the
 variants of each family with its reference, seed by seed.
@@ -206,10 +206,17 @@ def ablate(
     seeds: Sequence[int],
     families: Sequence[str],
     say: Callable[[str], None],
+    cache: Path | None = None,
+    train_clips: int | None = None,
 ) -> str:
-    """Run what is missing, and return the tables. Whatever was run stays, however this ends."""
+    """Run what is missing, and return the tables. Whatever was run stays, however this ends.
+
+    cache: folder of `training.data cache`. train_clips: learn from the first so many of the training split; None: all.
+    """
+    if train_clips is not None and train_clips < 1:
+        raise ConfigError(f"--train-clips {train_clips}: expected 1 or more")
     variants = [some for some in VARIANTS if some.family in families]
-    refs = {split: read_split(data, split) for split in ("train", "test")}
+    refs = {"train": read_split(data, "train")[:train_clips], "test": read_split(data, "test")}
     settings = {
         "size": config.size,
         "epochs": config.epochs,
@@ -222,7 +229,7 @@ def ablate(
     if todo:
         sizes, task_set = SIZES[config.size], AIDE
         bars = {s: lambda items, s=s: tqdm(items, total=len(refs[s]), desc=f"decode {s}", disable=None) for s in refs}
-        clips = {split: load_clips(some, sizes, task_set, bars[split]) for split, some in refs.items()}
+        clips = {split: load_clips(some, sizes, task_set, bars[split], cache=cache) for split, some in refs.items()}
     if not rows:
         head = {"settings": settings, "machine": describe_machine(), **provenance(("torch",), None)}
         (out / RUNS).write_text(json.dumps(head) + "\n", encoding="utf-8")
@@ -255,13 +262,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for runs.jsonl and table.md")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--cache", type=Path, help="folder made by `training.data cache`: nothing is decoded again")
+    parser.add_argument("--train-clips", type=int, help="learn from the first so many training clips; all if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--family", action="append", choices=FAMILIES, help="repeat for several; all if not given")
     args = parser.parse_args(argv)
     config = TrainConfig(size=args.size, epochs=args.epochs)
     try:
         text = ablate(
-            args.data, args.out, config, args.seeds, args.family or FAMILIES, lambda line: tqdm.write(line, sys.stderr)
+            args.data,
+            args.out,
+            config,
+            args.seeds,
+            args.family or FAMILIES,
+            lambda line: tqdm.write(line, sys.stderr),
+            args.cache,
+            args.train_clips,
         )
     except CodriverError as error:
         sys.stderr.write(f"training.ablate: {error}\n")

@@ -8,11 +8,17 @@ A probe may reach 1/K + 0.08, three standard errors; the same probe must find mo
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from codriver.sources.split import read_split
 from codriver.tasks import AIDE
-from training.footage.probe import OUTSIDE, TASKS, Sample, draw_sample, find, main
+from training.data import read_frame
+from training.footage.probe import INSTANTS, OUTSIDE, TASKS, Sample, draw_sample, find, main, read_sample
+from training.synth import main as synth
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -51,3 +57,18 @@ def test_the_probe_command_prints_its_table_and_refuses_too_few_clips(capsys: py
     assert all(row["clips"] == 50 and 0 <= row["accuracy"] <= 1 for row in rows)
     assert main(["--clips", "3"]) == 2
     assert "expected 50 to 9999" in capsys.readouterr().err
+
+
+def test_the_probe_reads_the_split_that_a_model_is_scored_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert synth([str(tmp_path / "data"), "--clips", "12", "--seed", "3", "--videos", "none"]) == 0
+    sample = read_sample(tmp_path / "data", "train")
+    assert sample.pixels.shape == (len(read_split(tmp_path / "data", "train")), len(INSTANTS), len(OUTSIDE), 9, 16, 3)
+    frame = read_frame(read_split(tmp_path / "data", "train")[4].folder / "frontframes" / "44.jpg")
+    assert (
+        np.abs(sample.at("last", ["front"])[4, 0] - cv2.resize(frame, (16, 9), interpolation=cv2.INTER_AREA)).max() == 0
+    )
+    capsys.readouterr()
+    assert main(["--data", str(tmp_path), "--json"]) == 2
+    assert "testing.csv" in capsys.readouterr().err

@@ -1,9 +1,10 @@
 """How much a single frame of the outside views tells of what only motion should tell.
 
-    python -m training.footage.probe --clips 600 --seed 20
+    python -m training.footage.probe --clips 600 --seed 20             freshly drawn clips, classes balanced
+    python -m training.footage.probe --data out/data --split test      the clips that a model is scored on
 
 A linear probe (standardised pixels, logistic regression, five-fold cross-validation) guesses each task from one
-instant's frames, shrunk to 16x9, of clips with balanced classes. At chance it has a balanced accuracy of 1/K.
+instant's frames, shrunk to 16x9; classes weigh the same. At chance it has a balanced accuracy of 1/K.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ import math
 import multiprocessing
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from codriver.errors import ConfigError
+from codriver.errors import CodriverError, ConfigError
+from codriver.sources.annotation import read_annotation
+from codriver.sources.split import SPLITS, ClipRef, read_split
 from codriver.tasks import AIDE, VIEWS
+from training.data import frame_numbers, read_frame, read_labels
 from training.footage.camera import draw_camera, draw_light
 from training.footage.motion import FRAMES, MIDDLE, rng_for
 from training.footage.road import Road
@@ -42,7 +48,7 @@ Pixels = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames of clips with balanced classes: (clips, instants, views, 9, 16, 3) BGR 0..255, and their labels."""
+    """Frames of clips and their labels: (clips, instants, views, 9, 16, 3) BGR 0..255."""
 
     pixels: Pixels
     labels: dict[str, list[str]]
@@ -109,6 +115,25 @@ def draw_sample(clips: int, seed: int, workers: int = 1) -> Sample:
     return Sample(np.stack(list(drawn)), {task.name: [s.labels[task.name] for s in wanted] for task in AIDE.tasks})
 
 
+def read_sample(data: Path, split: str) -> Sample:
+    """A data set's own clips. `random` is an instant that follows from the clip's place in its list."""
+    refs = read_split(data, split)
+    read = tqdm(enumerate(refs), total=len(refs), desc="read", unit="clip", disable=not sys.stderr.isatty())
+    pixels = np.stack([_read_pictures(ref, place) for place, ref in read])
+    labels = np.stack([read_labels(ref, read_annotation(ref.annotation), AIDE) for ref in refs])
+    return Sample(pixels, {t.name: [t.labels[k] for k in labels[:, place]] for place, t in enumerate(AIDE.tasks)})
+
+
+def _read_pictures(ref: ClipRef, place: int) -> Pixels:
+    """(instants, views, 9, 16, 3)"""
+    numbers = frame_numbers(ref.folder)
+    middle, last = len(numbers) // 2, len(numbers) - 1
+    anywhere = int(rng_for(0, place).integers(len(numbers)))
+    wanted = [numbers[min(at, last)] for at in (0, middle, last, anywhere, middle + LATER)]
+    frames = [[read_frame(ref.folder / f"{view}frames" / f"{n}.jpg") for view in OUTSIDE] for n in wanted]
+    return np.array([[cv2.resize(f, CELLS, interpolation=cv2.INTER_AREA) for f in row] for row in frames], np.float32)
+
+
 def balanced_accuracy(features: Pixels, labels: Sequence[str], strength: float) -> float:
     """Of a probe's guesses on clips that it was not fitted on."""
     from sklearn.linear_model import LogisticRegression
@@ -118,7 +143,7 @@ def balanced_accuracy(features: Pixels, labels: Sequence[str], strength: float) 
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300, class_weight="balanced"))
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     with threadpool_limits(1):  # matrices this small take many times as long when threads wait for one another
         guesses = cross_val_predict(probe, features.reshape(len(features), -1), labels, cv=folds)
@@ -134,7 +159,8 @@ def find(sample: Sample, task: str, cue: tuple[str, str], views: Sequence[str], 
     elif sees == "change":
         features = np.abs(sample.at("later", views) - features).mean(axis=-1)
     labels, chance = sample.labels[task], 1 / AIDE[task].classes
-    error = math.sqrt(chance * (1 - chance) / len(labels))
+    clips_of = Counter(labels)  # balanced accuracy is a mean of recalls, each with its own number of clips
+    error = chance * math.sqrt(sum(chance * (1 - chance) / n for n in clips_of.values()))
     accuracy = balanced_accuracy(features, labels, strength)
     return Finding(task, "+".join(views), instant, sees, strength, accuracy, chance, error, len(labels))
 
@@ -155,12 +181,14 @@ def findings(sample: Sample) -> Iterator[Finding]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.footage.probe",
-        description="Balanced accuracy of linear probes on the outside views of freshly drawn clips.",
+        description="Balanced accuracy of linear probes on the outside views of freshly drawn clips, or of a data set.",
         epilog="example: python -m training.footage.probe --clips 600 --seed 20",
     )
     parser.add_argument("--clips", type=int, default=600, metavar="N", help="clips, 50 to 9999 (default 600)")
     parser.add_argument("--seed", type=int, default=20, metavar="S", help="draws clips and labels (default 20)")
     parser.add_argument("--workers", type=int, default=2, metavar="W", help="processes that draw (default 2)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="probe this data set instead of drawing clips")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="of the data set (default test)")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     return parser.parse_args(arguments)
 
@@ -175,10 +203,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     try:
         check(args)
-    except ConfigError as error:
+        sample = read_sample(args.data, args.split) if args.data else draw_sample(args.clips, args.seed, args.workers)
+    except CodriverError as error:
         sys.stderr.write(f"training.footage.probe: {error}\n")
         return 2
-    sample = draw_sample(args.clips, args.seed, args.workers)
     rows = list(tqdm(findings(sample), unit="probe", disable=not sys.stderr.isatty()))
     if args.json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows]) + "\n")
