@@ -52,7 +52,7 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
     from quantize.page import write_page  # matplotlib takes a second
 
     report, run = read_report(folder), load_run(run_folder)
-    _refuse_other_run(run_folder, report)
+    refuse_other_run(run_folder, report)
     refs = read_split(data, config.split)[: config.clips]
     model = folded(run.model)
     clips = open_clips(refs, model.config, model.task_set, config.cache)
@@ -97,7 +97,8 @@ def read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
-def _refuse_other_run(run_folder: Path, report: Mapping[str, Any]) -> None:
+def refuse_other_run(run_folder: Path, report: Mapping[str, Any]) -> None:
+    """A ConfigError if the graphs come from other weights than the run's."""
     found, expected = sha256((run_folder / "model.safetensors").read_bytes()), report["run"]["weights_sha256"]
     if found != expected:
         raise ConfigError(

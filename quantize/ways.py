@@ -18,9 +18,9 @@ import onnx
 from numpy.typing import NDArray
 
 from codriver.cpu import cpu_features
-from codriver.engines import Arrays, Engine, Signature, open_engine
+from codriver.engines import Arrays, Engine, GraphFiles, Signature, open_engine
 from codriver.errors import BackendMissing
-from codriver.manifest import Manifest, StreamSpec, TaskSpec
+from codriver.manifest import Manifest, StreamSpec, TaskSpec, weights_of
 from codriver.tasks import GROUPS, TASK_SETS
 from codriver.window import ContextConfig
 from quantize.stepping import Graphs
@@ -131,9 +131,14 @@ def ways_of(folder: Path, report: Mapping[str, Any], entry: Mapping[str, Any], f
 def _engines(runtime: str, encoder: Path, fuser: Path, report: Mapping[str, Any]) -> EngineGraphs:
     takes, gives = signatures(report)
     return EngineGraphs(
-        open_engine(runtime, encoder.read_bytes(), takes, threads=1),
-        open_engine(runtime, fuser.read_bytes(), gives, threads=1),
+        open_engine(runtime, _files(encoder), takes, threads=1),
+        open_engine(runtime, _files(fuser), gives, threads=1),
     )
+
+
+def _files(path: Path) -> GraphFiles:
+    weights = weights_of(path.name)
+    return GraphFiles(path.read_bytes(), (path.parent / weights).read_bytes() if weights else b"")
 
 
 def signatures(report: Mapping[str, Any]) -> tuple[Signature, Signature]:
