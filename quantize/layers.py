@@ -1,7 +1,7 @@
-"""The quantizers of an encoder under names for people, the layers they belong to, and how to leave a layer in floating point.
+"""An encoder's quantizers under names for people, their layers, and how to leave a layer in floating point.
 
-NNCF names a quantizer after the operation it sits at, and counts: `pre_hooks.change/conv2d/2__1.0` is the second input of
-the third `change` convolution. Streams' groups run in one order, so the count is the group: face.change.weights.
+NNCF names a quantizer after the operation it sits at, and counts: `pre_hooks.change/conv2d/2__1.0` is the second input
+of the third `change` convolution. Groups of streams run in one order, so the count is the group: face.change.weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prove a quantized folder: does every way to run it here give what the fake-quantized model gives, and what did INT8 cost?
+"""Prove a quantized folder: do runtimes give what the fake-quantized model gives, and what did INT8 cost?
 
 python -m quantize.prove Q --run RUN --data DATA
 
@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class ProofConfig:
     wholes: int = 32  # clips that are also run as wholes
     batch: int = 8  # clips that torch and the integer reference run at once
     cache: Path | None = None  # where training.data cache keeps decoded clips
-    bootstrap: BootstrapConfig = BootstrapConfig()
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
 
 
 def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], config: ProofConfig) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
         "checks": checks,
         "faults": all_faults(checks),
         "not_proven": not_proven(subjects),
-        "ways": {some.name: some.ways.nearest for some in subjects},
+        "ways": {some.name: some.ways.nearest for some in subjects if some.stage},
         "bootstrap": asdict(config.bootstrap),
         "accuracy": accuracies(answers, labels_of(clips), model.task_set, config.bootstrap),
     }

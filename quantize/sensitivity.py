@@ -1,7 +1,7 @@
 """Which quantizer costs which task how much, and which layers must stay in floating point to keep a budget.
 
     python -m quantize.sensitivity Q --run RUN --data DATA --dialect ort-x86
-    python -m quantize.sensitivity Q --run RUN --data DATA --dialect ort-x86 --budget 0.002 --budget vehicle_behavior=0.004
+    python -m quantize.sensitivity Q --run RUN --data DATA --dialect ort-x86 --budget 0.002
 
 Measured on validation clips: test clips are for the proof. Leaves Q/sensitivity-DIALECT.json and .svg, and adds them to
 Q/report.html. Exit code 1 if the budget cannot be met.
@@ -195,8 +195,8 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
     if search is None or search["met"]:
         return []
     return [
-        f"{found['dialect']}: {task} is {over:.4g} ({search['measure']}) over its budget of {search['budget'][task]:g} with "
-        "every layer in floating point; allow more, or fine-tune with quantize.run --qat"
+        f"{found['dialect']}: {task} is {over:.4g} ({search['measure']}) over its budget of {search['budget'][task]:g} "
+        "with every layer in floating point; allow more, or fine-tune with quantize.run --qat"
         for task, over in search["excess"].items()
     ]
 
@@ -204,7 +204,7 @@ def _faults(found: Mapping[str, Any]) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.sensitivity",
-        description="Rank quantizers by what they cost each task; find the fewest layers that must stay floating point.",
+        description="Rank quantizers by what they cost each task; find the fewest layers to keep in floating point.",
         epilog="example: python -m quantize.sensitivity out/quantized --run out/run --data out/data --dialect ort-x86",
     )
     parser.add_argument("quantized", type=Path)

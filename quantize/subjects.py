@@ -15,6 +15,7 @@ from codriver.terminal import Progress
 from quantize.fake_quant import load_fake_quant
 from quantize.parity import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, Check
 from quantize.reference import TorchGraphs
+from quantize.scheme import dialect
 from quantize.stepping import Graphs, Trace, stepped, whole
 from quantize.ways import FAKE_QUANT, FP32, INTEGER, Ways, ways_of
 from training.data import Clip
@@ -57,7 +58,7 @@ class Subject:
 def subjects_of(folder: Path, report: Mapping[str, Any], name: str) -> list[Subject]:
     """A dialect's graphs, and, if they were fine-tuned, those from before without checks of their own."""
     entry = report["dialects"][name]
-    if entry["weight_bits"] == 32 if "weight_bits" in entry else name == FP32:
+    if dialect(name).weight_bits == 32:
         ways = ways_of(folder, report, entry, None)
         checks = [Check(name, way, FP32, STEPPED, SAME_FLOATS) for way in ways.open]
         return [Subject(name, "", ways, [*checks, Check(name, FP32, FP32, BOTH, SAME_FLOATS)])]

@@ -113,7 +113,7 @@ def ways_of(folder: Path, report: Mapping[str, Any], entry: Mapping[str, Any], f
     found = Ways()
     if fake_quant is not None:
         found.open[FAKE_QUANT] = fake_quant
-    encoder, fuser = (folder / graph["path"] for graph in (entry["encoder"], entry.get("fuser", report["fuser"])))
+    encoder, fuser = (folder / graph["path"] for graph in (entry["encoder"], entry.get("fuser") or report["fuser"]))
     if encoder.suffix == ".onnx":
         found.open[INTEGER] = IntegerGraphs(onnx.load(encoder), onnx.load(fuser))
     runtime = entry.get("engine", "onnxruntime")
