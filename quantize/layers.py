@@ -126,10 +126,5 @@ def keep_float(encoder: nn.Module, names: Sequence[str], example: Sequence[Tenso
     gone = layers_of(encoder, example).removed_with(names)
     storage = get_hook_storage(encoder)
     for name in gone:
-        side, rest = name.split(".", 1)
-        place, _, number = rest.rpartition(".")
-        hooks = getattr(storage, side)
-        del hooks[place][number]
-        if not len(hooks[place]):
-            del hooks[place]
+        storage.delete_hook(name)
     return gone

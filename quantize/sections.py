@@ -92,9 +92,10 @@ def parity(proof: Mapping[str, Any], task_set: TaskSet) -> str:
         "",
     )
     return html_table(heads, rows, left=4) + (
-        "<p class=soft>Per task: clips with the same class; small: mean and largest difference of a probability. Features "
-        "are handed from step to step, slots are remembered for three seconds: relative error of the worst group of "
-        "streams. fake-quant: the quantized model in torch; integer: ONNX Runtime without optimisation, node by node.</p>"
+        "<p class=soft>Per task: clips with the same class; small: mean and largest difference of a probability. "
+        "Features are handed from step to step, slots are remembered for three seconds: relative error of the worst "
+        "group of streams. fake-quant: the quantized model in torch; integer: ONNX Runtime without optimisation, node "
+        "by node.</p>"
     )
 
 
