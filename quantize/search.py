@@ -14,11 +14,10 @@ import numpy as np
 from codriver.engines import Engine, GraphFiles, open_engine
 from codriver.errors import ConfigError
 from codriver.tasks import TaskSet
-from quantize.emit import onnx_from_module
+from quantize.emit import onnx_bytes
 from quantize.fake_quant import load_fake_quant
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from quantize.layers import Layers, keep_float
-from quantize.ptq import export_as_qdq
 from quantize.ways import signatures
 
 Losses = Mapping[str, Mapping[str, float]]  # task -> measure -> what INT8 costs
@@ -159,8 +158,7 @@ def emitted(folder: Path, dialect: str, kept: Sequence[str]) -> GraphFiles:
     encoder, _, model = load_fake_quant(folder, dialect)
     example = example_step(model.config)
     keep_float(encoder, kept, example)
-    export_as_qdq(encoder)
-    return GraphFiles(onnx_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS).SerializeToString())
+    return GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS))
 
 
 def interleaved_ms(engines: Mapping[str, Engine], inputs: Any, rounds: int = ROUNDS) -> dict[str, list[float]]:
