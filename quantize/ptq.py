@@ -6,7 +6,6 @@ The fuser stays in floating point: it is the smaller part, and INT8 hurts softma
 from __future__ import annotations
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -20,9 +19,6 @@ from codriver.errors import ConfigError
 from quantize.graphs import EncoderGraph
 from quantize.hardware import tensorrt_hardware
 from quantize.scheme import PAIRED, TENSORRT, Dialect
-
-# NNCF compiles its quantizers at the first call and gives up after a minute, which a slow machine exceeds.
-os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
 
 # How the range of an activation follows from what calibration saw. The first is the default: the whole range, because
 # fast motion is rare, and what tells it apart (DECISIONS.md, "Whole ranges").
