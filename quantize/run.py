@@ -30,7 +30,7 @@ from quantize.calibration import calibration_clips, encoder_steps
 from quantize.confidence import confidence
 from quantize.emission import Model, emit_all
 from quantize.finetune import finetune, lessons_of
-from quantize.fold import folded
+from quantize.fold import folded, with_joints_in_half
 from quantize.golden import write_golden_clips
 from quantize.graphs import EncoderGraph
 from quantize.ptq import RANGES, quantized_encoder
@@ -142,12 +142,11 @@ def _tuned(
 
 
 def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
-    encoder = EncoderGraph(model).eval()
     if not some.is_int8:
-        return encoder
+        return EncoderGraph(model).eval()
     say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
-    quantized = quantized_encoder(encoder, steps, some, ranges)
+    quantized = quantized_encoder(EncoderGraph(with_joints_in_half(model)).eval(), steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
 
