@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m quantize.audit",
         description="Which share of a graph's multiply-accumulates really runs in INT8, read from what the runtime "
         "executes. For TensorRT it is a prediction from the graph. Exit: 0 done, 1 below --at-least, 2 wrong use.",
-        epilog="example: python -m quantize.audit out/quantized/ort-x86/encoder.onnx --runtime onnxruntime --at-least 99",
+        epilog="example: python -m quantize.audit encoder.onnx --runtime onnxruntime --at-least 99",
     )
     parser.add_argument("graph", type=Path, help="an ONNX file, or OpenVINO's .xml")
     parser.add_argument("--runtime", choices=RUNTIMES, required=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from quantize.executed.layers import (
 PRODUCTS = ("FullyConnected", "MatMul")
 UNCOUNTED = ("MHA", "ScaledDotProductAttention", "RNNSeq", "RNNCell", "LSTMSequence", "DeformableConvolution")
 NO_LAYERS = ("Const", "Input", "Output")
+GROUPED = "Subgraph"  # generated code for several operators of the model, products among them
 
 
 def executed(path: Path, *, threads: int, runs: int) -> Executed:
@@ -37,7 +39,8 @@ def executed(path: Path, *, threads: int, runs: int) -> Executed:
         settings |= {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         compiled = openvino.Core().compile_model(model, "CPU", settings)
         times = _times_ms(compiled, runs)
-        layers = tuple(_layers(compiled.get_runtime_model(), times, runs))
+        wanted = _macs_of_model(model)
+        layers = tuple(_layers(compiled.get_runtime_model(), times, runs, wanted))
     except Exception as error:  # RuntimeError mostly, but not by promise
         raise EngineError(f"OpenVINO {openvino.__version__} refused {path}: {_line(error)}") from error
     version = openvino.__version__.split("-")[0]
@@ -58,7 +61,29 @@ def _times_ms(compiled: Any, runs: int) -> dict[str, list[float]]:
     return times
 
 
-def _layers(model: Any, times: dict[str, list[float]], runs: int) -> Iterator[Layer]:
+def _macs_of_model(model: Any) -> dict[str, int]:
+    """Operator of the model as it was read -> its multiply-accumulates."""
+    found = {}
+    for node in model.get_ordered_ops():
+        kind = node.get_type_name()
+        if kind in ("Convolution", "GroupConvolution", "MatMul") or kind.endswith("ConvolutionBackpropData"):
+            left, right = (_dims(port) for port in node.inputs()[:2])
+            output = _dims(node.outputs()[0])
+            if kind == "MatMul":
+                macs = product_macs(left, output)
+            elif kind.startswith("Group"):  # weight (G, M / G, C / G, ...), or (G, C / G, M / G, ...) turned round
+                spread = prod(right) // (right[0] * right[1])
+                macs = prod(left if kind.endswith("Data") else output) * spread
+            else:
+                turned = kind.endswith("Data")
+                macs = transposed_macs(left, right) if turned else convolution_macs(output, right, right[0])
+            found[node.get_friendly_name()] = macs
+    return found
+
+
+def _layers(model: Any, times: dict[str, list[float]], runs: int, wanted: dict[str, int]) -> Iterator[Layer]:
+    """wanted: what must be found. What the runtime's model does not show is taken for floating point."""
+    total = 0
     for node in model.get_ordered_ops():
         told = {key: str(getattr(value, "value", value)) for key, value in node.rt_info.items()}
         kind = told.get("layerType", node.get_type_name())
@@ -66,8 +91,13 @@ def _layers(model: Any, times: dict[str, list[float]], runs: int) -> Iterator[La
             continue
         name = node.get_friendly_name()
         macs = None if kind in UNCOUNTED else _macs(kind, node)
+        if kind == GROUPED:
+            macs = sum(wanted.get(part, 0) for part in told.get("originalLayersNames", "").split(","))
+        total += macs or 0
         int8 = told.get("runtimePrecision") in ("i8", "u8")
         yield Layer(name, kind, macs, int8 and macs != 0, median_ms(times[name], runs) if name in times else None)
+    if sum(wanted.values()) > total:
+        yield Layer("not shown by the runtime", "unknown", sum(wanted.values()) - total, False)
 
 
 def _macs(kind: str, node: Any) -> int:

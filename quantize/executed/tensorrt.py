@@ -1,4 +1,4 @@
-"""What TensorRT would make of a graph, as its rules for Q/DQ say. Nothing runs: there is no TensorRT without its GPU."""
+"""What TensorRT would make of a graph, as its rules for Q/DQ say. Nothing runs, so it is a prediction."""
 
 from __future__ import annotations
 
