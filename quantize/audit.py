@@ -17,6 +17,7 @@ from codriver.terminal import put, put_json, table
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.layers import Executed, Layer
 from quantize.lint import printable
+from quantize.rules.mend import check
 from quantize.rules.read import GraphError, read_model
 
 SCHEMA = 1
@@ -28,7 +29,7 @@ NO_INT8 = "nothing to count: the graph has no convolution and no matrix product"
 def audit(path: Path, runtime: str, *, threads: int = 1, runs: int = 20) -> Executed:
     """Run the graph on made-up inputs and read what the runtime executed. GraphError or EngineError if it cannot."""
     if path.suffix != ".xml":
-        read_model(path)  # one line for what is no ONNX file, before a runtime says it in many
+        check(read_model(path), f"{path} is not valid ONNX")  # in one line, before a runtime says it in many
     elif runtime != "openvino" or not path.is_file():
         raise GraphError(f"{path}: {runtime} reads no OpenVINO IR" if path.is_file() else f"{path} does not exist")
     if runtime == "tensorrt":

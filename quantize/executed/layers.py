@@ -69,6 +69,8 @@ def transposed_macs(data: Shape, weight: Shape) -> int:
 
 def product_macs(left: Shape, output: Shape) -> int:
     """A (..., M, K) or its transpose (..., K, M), times (..., K, N) -> (..., M, N). One row: (..., K)."""
+    if not left:
+        return prod(output)
     turned = len(left) > 1 and len(output) > 1 and left[-2] != output[-2] and left[-1] == output[-2]
     return prod(output) * (left[-2] if turned else left[-1])
 

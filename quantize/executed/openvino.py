@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.errors import BackendMissing, EngineError
+from codriver.terminal import Progress
 from quantize.executed.layers import (
     Executed,
     Layer,
@@ -54,10 +55,12 @@ def _times_ms(compiled: Any, runs: int) -> dict[str, list[float]]:
         index: example(list(port.shape), port.element_type.to_dtype()) for index, port in enumerate(compiled.inputs)
     }
     times: dict[str, list[float]] = {}
-    for run in range(runs + 1):
-        request.infer(inputs)
-        for info in request.get_profiling_info() if run else ():
-            times.setdefault(info.node_name, []).append(info.real_time.total_seconds() * 1000)
+    with Progress("running", runs + 1) as progress:
+        for run in range(runs + 1):
+            request.infer(inputs)
+            for info in request.get_profiling_info() if run else ():
+                times.setdefault(info.node_name, []).append(info.real_time.total_seconds() * 1000)
+            progress.step()
     return times
 
 

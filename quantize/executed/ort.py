@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from codriver.errors import BackendMissing, EngineError
+from codriver.terminal import Progress
 from quantize.executed.layers import (
     Executed,
     Layer,
@@ -63,8 +64,10 @@ def _profile(ort: Any, path: Path, optimized: Path, threads: int, runs: int) -> 
     options.profile_file_prefix = str(optimized.parent / "profile")
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     inputs = {value.name: _example(value) for value in session.get_inputs()}
-    for _ in range(runs + 1):
-        session.run(None, inputs)
+    with Progress("running", runs + 1) as progress:
+        for _ in range(runs + 1):
+            session.run(None, inputs)
+            progress.step()
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     starts = [event["ts"] for event in events if event["name"] == "model_run"]
     first_end = sorted(starts)[1]
@@ -91,7 +94,8 @@ def _macs(kind: str, told: dict[str, Any], node: Node | None) -> int:
     """From the shapes that ran. Weights are not told once they are packed: the graph has them."""
     ran_in, ran_out = (_shapes(told[f"{side}_type_shape"]) for side in ("input", "output"))
     if kind in PRODUCTS:
-        return product_macs(ran_in[0], ran_out[0])
+        left = None if node is None else node.scope.dims(node.input(0))
+        return product_macs(ran_in[0] if left is None else left, ran_out[0])
     if kind in CONVOLUTIONS or kind == "ConvTranspose":
         weight = None if node is None else node.scope.dims(node.input(CONVOLUTIONS.get(kind, 1)))
         if weight is None:
