@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
+from codriver.engines import GraphFiles
 from codriver.errors import CodriverError
 from codriver.sources.split import read_split
 from codriver.tasks import JOINTS, STREAMS
 from quantize.calibration import calibration_clips, encoder_steps
-from quantize.emit import onnx_from_module
+from quantize.emit import onnx_bytes
+from quantize.emit_ir import ir_from_module
+from quantize.fake_quant import save_fake_quant
 from quantize.fold import folded
 from quantize.golden import write_golden_clips
 from quantize.graphs import (
@@ -33,19 +35,27 @@ from quantize.graphs import (
     example_context,
     example_step,
 )
-from quantize.ptq import export_as_qdq, quantized_encoder
-from quantize.scheme import DIALECTS, Dialect, dialect
+from quantize.ptq import RANGES, quantized_encoder
+from quantize.scheme import DEFAULT, DIALECTS, Dialect, dialect
 from training.checkpoint import Run, load_run
 from training.data import CONTEXT
 from training.model import POINTS_OF, UVM3TL
 
-SCHEMA = 1
+SCHEMA = 2
 MARKER = "report.json"
 CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
 
 
 def quantize(
-    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], clips: int, seed: int, golden: int
+    run_folder: Path,
+    data: Path,
+    out: Path,
+    dialects: Sequence[str],
+    *,
+    clips: int = 64,
+    seed: int = 0,
+    golden: int = 2,
+    ranges: str = RANGES[0],
 ) -> dict[str, Any]:
     """Leave a folder with graphs, golden vectors and report.json; returns the report."""
     chosen = [dialect(name) for name in dialects]
@@ -57,50 +67,76 @@ def quantize(
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     with whole_folder(out, marker=MARKER) as folder:
         fuser = FuserGraph(model).eval()
-        encoders = {some.name: encoder_of(model, steps, some) for some in chosen}
+        encoders = encoders_of(model, steps, chosen, ranges)
         say("writing golden vectors from validation clips")
         write_golden_clips(folder / "golden", read_split(data, "val")[:golden], model, encoders, fuser)
-        written = {some.name: _emit(folder, some, encoders[some.name], model) for some in chosen}
-        fused = onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names)
+        fusers = {is_ir: _write_fuser(folder, fuser, model, is_ir) for is_ir in {some.is_ir for some in chosen}}
+        written = {
+            some.name: _emit(folder, some, encoders[some.name], model) | {"fuser": fusers[some.is_ir]}
+            for some in chosen
+        }
         report = {
             "schema": SCHEMA,
             "kind": "quantized",
-            **provenance(("torch", "nncf", "onnx"), seed),
+            **provenance(("torch", "nncf", "onnx", "openvino"), seed),
             **_contract(model),
             "run": _origin(run_folder, run),
             "golden": "golden/golden.json",
             "dialects": written,
-            "fuser": _write_graph(folder, "fuser.onnx", fused),
-            "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps)},
+            "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": ranges},
         }
         write_json(folder / MARKER, report)
     return report
 
 
-def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
-    """The encoder as this dialect wants it. model: folded."""
+def encoders_of(model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str) -> dict[str, nn.Module]:
+    """By dialect, the encoder as it wants it; those that differ in emission alone share one. model: folded."""
+    made: dict[tuple[str, int], nn.Module] = {}
+    for some in chosen:
+        key = (some.recipe, some.weight_bits)
+        if key not in made:
+            made[key] = encoder_of(model, steps, some, ranges)
+    return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
+
+
+def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
     encoder = EncoderGraph(model).eval()
-    if some.weight_bits == 32:
+    if not some.is_int8:
         return encoder
     say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
-    quantized = quantized_encoder(encoder, steps, some)
+    quantized = quantized_encoder(encoder, steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
 
 
 def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dict[str, Any]:
-    if some.weight_bits != 32:
-        export_as_qdq(encoder)
-    graph = onnx_from_module(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
-    entry = _write_graph(folder, f"{some.name}/encoder.onnx", graph)
-    say(f"  {some.name}: encoder {entry['bytes'] / 1e6:.2f} MB")
-    return {"engine": some.engine, "requires": some.requires, "why": some.why, "encoder": entry}
+    """The dialect's folder, and its entry in the report."""
+    (folder / some.name).mkdir()
+    save_fake_quant(folder / some.name, encoder, model.config)
+    example = example_step(model.config)
+    if some.is_ir:
+        graph = ir_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)
+    else:
+        graph = GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS, some.signed_codes))
+    entry = _write_graph(folder, f"{some.name}/encoder", graph)
+    say(f"  {some.name}: encoder {(len(graph.model) + len(graph.weights)) / 1e6:.2f} MB")
+    return {"engine": some.engine, "requires": list(some.requires), "why": some.why, "encoder": entry}
 
 
-def _write_graph(folder: Path, path: str, graph: onnx.ModelProto) -> dict[str, Any]:
-    data = graph.SerializeToString(deterministic=True)
-    (folder / path).parent.mkdir(exist_ok=True)
+def _write_fuser(folder: Path, fuser: FuserGraph, model: UVM3TL, is_ir: bool) -> dict[str, Any]:
+    """In full precision, so all dialects of a format share it."""
+    emit = ir_from_module if is_ir else lambda *a: GraphFiles(onnx_bytes(*a))
+    return _write_graph(folder, "fuser", emit(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names))
+
+
+def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> dict[str, Any]:
+    """Write <stem>.onnx, or <stem>.xml and its weights. Returns the report's entry."""
+    entry = _write_file(folder, f"{stem}.xml" if graph.weights else f"{stem}.onnx", graph.model)
+    return entry | {"weights": _write_file(folder, f"{stem}.bin", graph.weights)} if graph.weights else entry
+
+
+def _write_file(folder: Path, path: str, data: bytes) -> dict[str, Any]:
     (folder / path).write_bytes(data)
     return {"path": path, "sha256": sha256(data), "bytes": len(data)}
 
@@ -143,15 +179,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dialect", action="append", choices=DIALECTS, help="repeat for several; all if not given")
+    parser.add_argument(
+        "--dialect",
+        action="append",
+        choices=[*DIALECTS, "all"],
+        help=f"repeat for several; default: {', '.join(DEFAULT)}",
+    )
+    parser.add_argument("--ranges", choices=RANGES, default=RANGES[0], help="how activations' ranges are estimated")
     parser.add_argument("--clips", type=int, default=64, help="calibration clips")
     parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the report")
     args = parser.parse_args(argv)
     try:
-        names = args.dialect or list(DIALECTS)
-        report = quantize(args.run, args.data, args.out, names, args.clips, args.seed, args.golden)
+        names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
+        settings = {"clips": args.clips, "seed": args.seed, "golden": args.golden, "ranges": args.ranges}
+        report = quantize(args.run, args.data, args.out, names, **settings)
     except CodriverError as error:
         sys.stderr.write(f"quantize.run: {error}\n")
         return 2
