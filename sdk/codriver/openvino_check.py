@@ -30,7 +30,7 @@ LAYERS = frozenset(
     GroupNormalization HSigmoid HSwish HardSigmoid Interpolate Less LessEqual Log LogSoftmax LogicalAnd LogicalNot
     LogicalOr MVN MatMul MaxPool Maximum Minimum Mod Multiply Negative NormalizeL2 NotEqual PReLU Pad Parameter Power
     ROIAlign ReLU ReduceL1 ReduceL2 ReduceLogicalOr ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Result
-    Round Select ShapeOf Sigmoid Sign Sin Cos Slice SoftMax Softmax SoftPlus Split Sqrt SquaredDifference Squeeze
+    Round ScaledDotProductAttention Select ShapeOf Sigmoid Sign Sin Cos Slice SoftMax Softmax SoftPlus Split Sqrt SquaredDifference Squeeze
     StridedSlice Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
     """.split()
 )
