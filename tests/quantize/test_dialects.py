@@ -216,3 +216,20 @@ def test_unknown_ranges_are_refused() -> None:
 
     with pytest.raises(ConfigError, match="ranges 'wide': expected one of minmax, mean-minmax"):
         quantized_encoder(torch.nn.Identity(), [()], DIALECTS["ort-x86"], "wide")
+
+
+@pytest.mark.parametrize("dialect", ["tensorrt", "ort-x86-7bit"])
+def test_plan_b_of_the_exporter_writes_the_same_model(quantized: Path, step: Arrays, dialect: str) -> None:
+    """Torch's own quantizers through the dynamo exporter, for the day the legacy one is gone."""
+    pytest.importorskip("onnxscript")
+    from quantize.emit_native import onnx_by_dynamo
+
+    encoder, _, model = load_fake_quant(quantized, dialect)
+    graph = onnx_by_dynamo(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
+    pairs = Counter(node.op_type for node in graph.graph.node)
+    assert pairs["QuantizeLinear"] == pairs["DequantizeLinear"] == len(quantizers(encoder))
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(graph.SerializeToString(), options, ["CPUExecutionProvider"])
+    found = dict(zip(ENCODER_OUTPUTS, session.run(list(ENCODER_OUTPUTS), step), strict=True))
+    assert apart(found, as_written(quantized, dialect, step)) < 0.02
