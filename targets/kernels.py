@@ -63,6 +63,8 @@ class Kernel:
     precision: str  # "int8" or "float"
     macs: int  # multiply-accumulates
     elementwise: int  # operations on single elements, one for each element and node
+    recoded: int  # values brought to or from 8 bits
+    gathered: int  # pixels laid out for an INT8 convolution: one for each output pixel and place of its kernel
     weight_bytes: int
     read_bytes: int
     write_bytes: int
@@ -171,6 +173,8 @@ class _Builder:
             precision="int8" if int8 else "float",
             macs=sum(self._macs(node) for node in nodes),
             elementwise=sum(self._elementwise(node) for node in nodes),
+            recoded=self._recoded(nodes, int8, len(sources)),
+            gathered=self._gathered(nodes[0]) if int8 else 0,
             weight_bytes=sum(self._weight_bytes(node) for node in nodes),
             read_bytes=min(read_bytes, write_bytes) if nodes[0].op_type in PARTIAL else read_bytes,
             write_bytes=write_bytes,
@@ -209,6 +213,20 @@ class _Builder:
             transposed = next((a.i for a in node.attribute if a.name == "transA"), 0)
             return graph.size(node.output[0]) * graph.shape(node.input[0])[0 if transposed else 1]
         return graph.size(node.output[0]) * graph.shape(node.input[0])[-1] if kind == "MatMul" else 0
+
+    def _recoded(self, nodes: list[NodeProto], int8: bool, operands: int) -> int:
+        """An INT8 product brings its sums to 8 bits; other INT8 operations also bring their operands from there."""
+        size = self._graph.size(nodes[-1].output[0])
+        if int8:
+            return size if nodes[0].op_type in PRODUCTS else size * (1 + operands)
+        return size * sum(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in nodes)
+
+    def _gathered(self, node: NodeProto) -> int:
+        graph = self._graph
+        if node.op_type != "Conv":
+            return 0
+        channels, places = graph.shape(node.input[1])[0], math.prod(graph.shape(node.input[1])[2:])
+        return graph.size(node.output[0]) // channels * places if places > 1 else 0
 
     def _elementwise(self, node: NodeProto) -> int:
         if node.op_type in PRODUCTS | MOVES:
