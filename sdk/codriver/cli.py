@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from codriver import __version__
-from codriver.commands import bench, info, run, verify
+from codriver.commands import bench, info, keygen, replay, run, sign, verify
 from codriver.errors import CodriverError
 from codriver.terminal import say
 
-COMMANDS = (run, bench, info, verify)
+COMMANDS = (run, replay, bench, info, verify, sign, keygen)
 DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 
 
