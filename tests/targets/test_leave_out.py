@@ -28,14 +28,22 @@ TRACES = ("emotion", *EMOTION.labels)
 def quantized(folder: Path) -> Path:
     """A quantized folder as `quantize.run` leaves it, around the graphs of a tiny bundle."""
     manifest = Manifest.read(make_tiny_bundle(folder))
-    variants = {v.name: {"requires": list(v.requires), "encoder": {"path": v.encoder}} for v in manifest.variants}
     fuser = manifest.variants[0].fuser
+    variants = {
+        v.name: {
+            "engine": v.engine,
+            "requires": list(v.requires),
+            "encoder": {"path": v.encoder},
+            "fuser": {"path": fuser},
+        }
+        for v in manifest.variants
+    }
     (folder / "ort-x86-7bit/fuser.onnx").write_bytes((folder / fuser).read_bytes())
     score = {"accuracy": 0.5, "macro_f1": 0.4, "majority": 0.3}
     clips = {"train": 3, "val": 2, "test": 1}
     data = {"kind": "synthetic footage", "clips": clips, "clips_sha256": dict.fromkeys(clips, "0" * 64)}
     report = {
-        "schema": 1,
+        "schema": 2,
         "kind": "quantized",
         "created": manifest.created,
         "tools": {},
@@ -50,9 +58,9 @@ def quantized(folder: Path) -> Path:
         "context": {"slots": 16, "slot_s": 0.2, "tolerance_s": manifest.context.tolerance_s},
         "golden": "golden/golden.json",
         "dialects": variants,
-        "fuser": {"path": fuser},
         "calibration": {"clips": 4, "ids_sha256": "0" * 64},
-        "run": {"size": "tiny", "data": data, "test": dict.fromkeys(AIDE.names, score), "test_clips": 1},
+        "run": {"size": "tiny", "data": data, "test": dict.fromkeys(AIDE.names, score), "test_clips": 1, "subsets": []},
+        "confidence": dict.fromkeys(AIDE.names, {"temperature": 1.0}),
     }
     (folder / "report.json").write_text(json.dumps(report))
     return folder
