@@ -64,12 +64,13 @@ def build(
         card = model_card(draft.name, profile, report, release.without)
         (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         seal(folder, draft)
-        check_left_out(folder, report["task_set"], release.without)
-        verdict = judge(report, profile, floor_ms(quantized, profile))
+        results = metrics_without(report["dialects"], release.without)
+        verdict = judge(results, profile, floor_ms(quantized, profile))
         verdict.misses += prove(folder)
         verdict.refuse_unless(release.allow)
         tell(verdict)
         manifest = seal(folder, replace(draft, metrics={**draft.metrics, "gate": verdict.to_json(release.allow)}))
+        check_left_out(folder, report["task_set"], release.without)
         if release.key:
             sys.stderr.write(f"  signed by {sign_bundle(folder, release.key)}\n")
     return manifest

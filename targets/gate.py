@@ -77,11 +77,14 @@ def check_names(allowed: Sequence[str], profile: Profile) -> None:
             raise ConfigError(f"--allow {name} is not known; choose from {', '.join(known)}")
 
 
-def judge(report: Mapping[str, Any], profile: Profile, floor_ms: float | None) -> Verdict:
-    """All but the golden vectors, which need the bundle. floor_ms: of a step; None where no graph could be read."""
+def judge(results: Mapping[str, Any], profile: Profile, floor_ms: float | None) -> Verdict:
+    """All but the golden vectors, which need the bundle.
+
+    results: `dialects` of the report. floor_ms: of a step; None where no graph could be read.
+    """
     verdict = Verdict()
     for dialect in profile.dialects:
-        entry = report["dialects"][dialect]
+        entry = results[dialect]
         for check, judged in (("lint", _lint), ("audit", _audit), ("parity", _parity)):
             if check in entry:
                 verdict.misses += [Miss(check, dialect, message) for message in judged(entry[check])]

@@ -26,7 +26,7 @@ def judged(floor_ms: float | None = 1.0, **results: Any) -> Verdict:
         "parity": {"faults": []},
         "accuracy": {"driver_emotion": row(-0.005, -0.015, 0.005)},
     }
-    return judge({"dialects": {DIALECT: good | results}}, PROFILE, floor_ms)
+    return judge({DIALECT: good | results}, PROFILE, floor_ms)
 
 
 def test_what_holds_passes_without_a_word() -> None:
@@ -73,12 +73,12 @@ def test_a_loss_that_chance_can_explain_stops_nothing_but_is_said() -> None:
 
 def test_the_budget_is_the_tasks_own() -> None:
     strict = replace(PROFILE, accuracy_budget_points={"driver_emotion": 0.4})
-    report = {"dialects": {DIALECT: {"accuracy": {"driver_emotion": row(-0.01, -0.015, -0.005)}}}}
-    assert [miss.name for miss in judge(report, strict, 1.0).misses] == ["accuracy:ort-x86-7bit"]
+    results = {DIALECT: {"accuracy": {"driver_emotion": row(-0.01, -0.015, -0.005)}}}
+    assert [miss.name for miss in judge(results, strict, 1.0).misses] == ["accuracy:ort-x86-7bit"]
 
 
 def test_what_was_not_checked_is_said() -> None:
-    verdict = judge({"dialects": {DIALECT: {}}}, PROFILE, None)
+    verdict = judge({DIALECT: {}}, PROFILE, None)
     assert not verdict.misses and len(verdict.open) == 5 and any("lint:" in text for text in verdict.open)
 
 

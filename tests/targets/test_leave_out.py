@@ -60,7 +60,7 @@ def quantized(folder: Path) -> Path:
         "dialects": variants,
         "calibration": {"clips": 4, "ids_sha256": "0" * 64},
         "run": {"size": "tiny", "data": data, "test": dict.fromkeys(AIDE.names, score), "test_clips": 1, "subsets": []},
-        "confidence": dict.fromkeys(AIDE.names, {"temperature": 1.0}),
+        "confidence": {name: {"temperature": 1.0} for name in AIDE.names},
     }
     (folder / "report.json").write_text(json.dumps(report))
     return folder
