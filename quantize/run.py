@@ -95,7 +95,7 @@ def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dic
     graph = onnx_from_module(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
     entry = _write_graph(folder, f"{some.name}/encoder.onnx", graph)
     say(f"  {some.name}: encoder {entry['bytes'] / 1e6:.2f} MB")
-    return {"requires": some.requires, "why": some.why, "encoder": entry}
+    return {"engine": some.engine, "requires": some.requires, "why": some.why, "encoder": entry}
 
 
 def _write_graph(folder: Path, path: str, graph: onnx.ModelProto) -> dict[str, Any]:

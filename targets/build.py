@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.artefact import provenance
-from codriver.bundle import Bundle
+from codriver.bundle import Bundle, why_not
 from codriver.bundle_writer import new_bundle, seal
 from codriver.cpu import cpu_features
 from codriver.errors import BundleError, CodriverError, SourceError
@@ -23,18 +23,19 @@ from codriver.perceiver import Perceiver
 from codriver.tasks import TASK_SETS
 from codriver.window import ContextConfig
 from targets.card import model_card
-from targets.profile import Profile, load_profile, names
+from targets.list import add_profiles_argument
+from targets.profile import Profile, load_profile
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class GateError(CodriverError):
     """The bundle does not do what was promised of it, so it is not kept."""
 
 
-def build(quantized: Path, target: str, out: Path) -> Manifest:
+def build(quantized: Path, target: str, out: Path, profiles: Sequence[Path] = ()) -> Manifest:
     """Pack graphs, golden vectors and model card; check the golden vectors in every variant that runs here."""
-    profile = load_profile(target)
+    profile = load_profile(target, profiles)
     report = read_report(quantized)
     with new_bundle(out) as folder:
         draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report)
@@ -66,12 +67,19 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         raise GateError(
             f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it"
         )
+    for variant in profile.variants:
+        emitted = report["dialects"][variant.dialect]["engine"]
+        if emitted != variant.engine:
+            raise GateError(
+                f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
+                "correct the profile's variants"
+            )
     origin = provenance(("onnxruntime",), report["seed"])
+    dialects = {name: report["dialects"][name] for name in profile.dialects}
     tasks = TASK_SETS[report["task_set"]].tasks
     return Manifest(
         name=name,
         target=profile.name,
-        engine=profile.engine,
         task_set=report["task_set"],
         color=report["color"],
         created=origin["created"],
@@ -85,12 +93,13 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         ),
         variants=tuple(
             VariantSpec(
-                name=dialect,
-                requires=tuple(report["dialects"][dialect]["requires"]),
-                encoder=report["dialects"][dialect]["encoder"]["path"],
-                fuser=report["fuser"]["path"],
+                name=name,
+                engine=some["engine"],
+                requires=tuple(some["requires"]),
+                encoder=some["encoder"]["path"],
+                fuser=some["fuser"]["path"],
             )
-            for dialect in profile.dialects
+            for name, some in dialects.items()
         ),
         context=ContextConfig(**report["context"]),
         golden=report["golden"],
@@ -104,9 +113,9 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
 
 
 def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
-    graphs = [report["dialects"][dialect]["encoder"]["path"] for dialect in profile.dialects] + [
-        report["fuser"]["path"]
-    ]
+    entries = [report["dialects"][name][part] for name in profile.dialects for part in ("encoder", "fuser")]
+    files = [file for entry in entries for file in (entry, entry.get("weights")) if file]
+    graphs = list(dict.fromkeys(file["path"] for file in files))  # dialects of one runtime share their fuser
     golden = sorted(path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir())
     return [*graphs, *golden]
 
@@ -116,8 +125,9 @@ def prove(folder: Path) -> None:
     manifest = Bundle.open(folder).manifest
     features = cpu_features()
     for variant in manifest.variants:
-        if not set(variant.requires) <= set(features):
-            sys.stderr.write(f"  {variant.name}: not proven here, this processor lacks {', '.join(variant.requires)}\n")
+        lacking = why_not(variant, features)
+        if lacking:
+            sys.stderr.write(f"  {variant.name}: not proven here, it {lacking}\n")
             continue
         with Perceiver.open(folder, variant=variant.name) as perceiver:
             differences = check_golden(perceiver)
@@ -136,12 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: python -m targets.build out/quantized --target x86-ort --out out/demo.bundle",
     )
     parser.add_argument("quantized", type=Path)
-    parser.add_argument("--target", required=True, help=", ".join(names()))
+    parser.add_argument("--target", required=True, help="a name that targets.list prints")
+    add_profiles_argument(parser)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--json", action="store_true", help="print the manifest")
     args = parser.parse_args(argv)
     try:
-        manifest = build(args.quantized, args.target, args.out)
+        manifest = build(args.quantized, args.target, args.out, args.profiles)
     except GateError as error:
         sys.stderr.write(f"targets.build: {error}\n")
         return 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codriver.bundle import Bundle
-from codriver.engines import Arrays, Engine, open_engine
+from codriver.engines import Arrays, Engine, GraphFiles, open_engine
 from codriver.errors import EngineError
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
@@ -55,7 +55,8 @@ def spied(manifest: Manifest) -> tuple[Perceiver, Spy, Spy]:
         (tiny_fuser(manifest), manifest.fuser_signature),
     )
     encoder, fuser = (
-        Spy(open_engine("onnxruntime", graph.SerializeToString(), signature, threads=1)) for graph, signature in graphs
+        Spy(open_engine("onnxruntime", GraphFiles(graph.SerializeToString()), signature, threads=1))
+        for graph, signature in graphs
     )
     bundle = Bundle(Path("unwritten"), manifest)
     return Perceiver(bundle, manifest.variants[0], (encoder, fuser), "bgr"), encoder, fuser

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from codriver.bundle import Bundle
 from codriver.bundle_writer import write_bundle
-from codriver.engines import Signature, open_engine
+from codriver.engines import GraphFiles, Signature, open_engine
 from codriver.golden import Answers, write_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
@@ -53,7 +53,8 @@ def _stream(name: str) -> StreamSpec:
 
 
 def _variant(name: str, *requires: str) -> VariantSpec:
-    return VariantSpec(name=name, requires=requires, encoder=f"{name}/encoder.onnx", fuser=f"{name}/fuser.onnx")
+    encoder, fuser = f"{name}/encoder.onnx", f"{name}/fuser.onnx"
+    return VariantSpec(name=name, engine="onnxruntime", requires=requires, encoder=encoder, fuser=fuser)
 
 
 def tiny_files(manifest: Manifest) -> dict[str, bytes]:
@@ -144,8 +145,8 @@ def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: b
 
 def _answers(manifest: Manifest, files: Mapping[str, Any], variant: VariantSpec, steps: list[Any]) -> Answers:
     """What a variant says after the last step, before it is in any bundle."""
-    encoder = open_engine("onnxruntime", files[variant.encoder], manifest.encoder_signature, threads=1)
-    fuser = open_engine("onnxruntime", files[variant.fuser], manifest.fuser_signature, threads=1)
+    encoder = open_engine("onnxruntime", GraphFiles(files[variant.encoder]), manifest.encoder_signature, threads=1)
+    fuser = open_engine("onnxruntime", GraphFiles(files[variant.fuser]), manifest.fuser_signature, threads=1)
     with Perceiver(Bundle(Path("unwritten"), manifest), variant, (encoder, fuser), "bgr") as perceiver:
         percept = [perceiver.step(*step) for step in steps][-1]
     return {name: result.probabilities for name, result in percept.tasks.items()}

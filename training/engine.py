@@ -115,7 +115,13 @@ class Engine:
         average = warming_average(config.ema)
         self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if config.ema else None
         learner = Learner(self.model, loss)
-        self.raw_optimizer = torch.optim.AdamW(groups(learner, config.weight_decay), lr=config.learning_rate)
+        self.raw_optimizer = torch.optim.AdamW(
+            groups(learner, config.weight_decay),
+            lr=config.learning_rate,
+            # One kernel for hundreds of small tensors: a tenth of a step. It unscales float16's gradients itself, and
+            # then they cannot be clipped.
+            fused=config.precision != "16-mixed",
+        )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.raw_optimizer,
             config.learning_rate,

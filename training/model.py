@@ -103,6 +103,7 @@ class ModelConfig:
 
 SIZES = {
     "tiny": ModelConfig(view_px=32, crop_px=32, widths=(4, 8), feature=4, joint_feature=8, width=8),
+    "small": ModelConfig(view_px=32, crop_px=32),  # demo at half the resolution, for experiments in many runs
     "demo": ModelConfig(),
     "edge": ModelConfig(
         view_px=224,

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codriver.errors import BundleError
-from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec
+from codriver.engines import GraphFiles, is_installed
+from codriver.errors import BackendMissing, BundleError, ConfigError
+from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec, weights_of
 
 SIGNATURE_NAME = "signature.json"  # signs manifest.json, so it cannot be listed there
 
@@ -44,14 +45,29 @@ class Bundle:
             raise BundleError(f"{self.path / name}: changed, its sha256 is another; fetch the bundle anew")
         return data
 
-    def choose_variant(self, features: Collection[str]) -> VariantSpec:
-        """The first variant whose requirements this machine meets. features: see `cpu.cpu_features`."""
-        for variant in self.manifest.variants:
-            if set(variant.requires) <= set(features):
+    def graph(self, name: str) -> GraphFiles:
+        """A graph with its weights, checked as `read` checks."""
+        weights = weights_of(name)
+        return GraphFiles(self.read(name), self.read(weights) if weights else b"")
+
+    def choose_variant(self, features: Collection[str], engine: str = "auto") -> VariantSpec:
+        """The first variant that this machine can run right. features: see `cpu.cpu_features`.
+
+        engine: one of RUNTIMES, to look at its variants alone. An error says of each variant why not: BackendMissing
+        if installing a runtime would help, else BundleError.
+        """
+        wanted = [variant for variant in self.manifest.variants if engine in ("auto", variant.engine)]
+        if not wanted:
+            there = ", ".join(dict.fromkeys(variant.engine for variant in self.manifest.variants))
+            raise ConfigError(f"engine {engine!r}: the bundle has variants for {there}; use one of these, auto or fake")
+        for variant in wanted:
+            if not why_not(variant, features):
                 return variant
-        wanted = "; ".join(f"{v.name} requires {', '.join(v.requires)}" for v in self.manifest.variants)
+        why = "; ".join(f"{variant.name} {why_not(variant, features)}" for variant in wanted)
+        if any(set(variant.requires) <= set(features) for variant in wanted):
+            raise BackendMissing(f"{self.path}: {why}; install the runtime")
         has = ", ".join(sorted(features)) or "no feature that is known"
-        raise BundleError(f"{self.path}: {wanted}; this machine has {has}; build the bundle for this target")
+        raise BundleError(f"{self.path}: {why}; this machine has {has}; build the bundle for this target")
 
     def variant(self, name: str) -> VariantSpec:
         """A variant by its name; a BundleError lists them otherwise."""
@@ -60,6 +76,15 @@ class Bundle:
                 return variant
         names = ", ".join(variant.name for variant in self.manifest.variants)
         raise BundleError(f"{self.path}: no variant {name!r}; it has {names}")
+
+
+def why_not(variant: VariantSpec, features: Collection[str]) -> str:
+    """What this machine lacks for a variant, to be put behind its name; empty if it runs here."""
+    lacking = [feature for feature in variant.requires if feature not in features]
+    parts = [f"requires {', '.join(lacking)}"] if lacking else []
+    if not is_installed(variant.engine):
+        parts.append(f"needs {variant.engine}, not installed here (pip install 'codriver[{variant.engine}]')")
+    return " and ".join(parts)
 
 
 def file_spec(data: bytes) -> FileSpec:

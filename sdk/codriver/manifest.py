@@ -16,9 +16,14 @@ from codriver.engines import Signature, Tensor
 from codriver.tasks import GROUPS, VIEWS
 from codriver.window import ContextConfig
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST_NAME = "manifest.json"
 CONTEXT_KEYS = ("slots", "slot_s", "tolerance_s", "max_rate_hz", "min_context")
+
+
+def weights_of(graph: str) -> str | None:
+    """Where the weights of a graph lie: an IR's in the .bin beside its .xml, an ONNX file's in itself."""
+    return f"{graph.removesuffix('.xml')}.bin" if graph.endswith(".xml") else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +83,21 @@ class VariantSpec:
     """One pair of graphs, and what a machine must have to run it right."""
 
     name: str  # the dialect: ort-x86, ort-x86-7bit, ...
+    engine: str  # the runtime that its graphs are made for: one of engines.RUNTIMES
     requires: tuple[str, ...]  # features of the processor, see cpu.py; () runs anywhere
-    encoder: str  # paths in the bundle
+    encoder: str  # paths in the bundle; the weights of an .xml lie beside it, see `weights_of`
     fuser: str
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is needed to run it."""
+        graphs = (self.encoder, self.fuser)
+        return graphs + tuple(path for path in map(weights_of, graphs) if path)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "engine": self.engine,
             "requires": list(self.requires),
             "encoder": self.encoder,
             "fuser": self.fuser,
@@ -116,7 +129,6 @@ class Manifest:
     context: ContextConfig = field(default_factory=ContextConfig)
     task_set: str = "aide"
     color: str = "bgr"  # what the graphs take; frames may come in the other order
-    engine: str = "onnxruntime"
     golden: str | None = None  # path of golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -179,7 +191,6 @@ class Manifest:
             "id": self.id,
             "name": self.name,
             "target": self.target,
-            "engine": self.engine,
             "created": self.created,
             "tools": dict(self.tools),
             "git_commit": self.git_commit,

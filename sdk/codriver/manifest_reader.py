@@ -76,7 +76,6 @@ def _manifest(fields: Fields) -> Manifest:
         id=fields.text("id"),
         name=fields.text("name"),
         target=fields.text("target"),
-        engine=fields.text("engine"),
         created=fields.text("created"),
         tools=fields.texts_by_name("tools"),
         git_commit=fields.text("git_commit"),
@@ -130,6 +129,7 @@ def _context(fields: Fields) -> ContextConfig:
 def _variant(fields: Fields) -> VariantSpec:
     variant = VariantSpec(
         name=fields.text("name"),
+        engine=fields.text("engine"),
         requires=fields.texts("requires"),
         encoder=fields.path("encoder"),
         fuser=fields.path("fuser"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from codriver.engines import ENGINES
+from codriver.engines import RUNTIMES
 from codriver.errors import BundleError
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, StreamSpec, TaskSpec
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS
@@ -23,7 +23,6 @@ POINTS = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
 def check_manifest(manifest: Manifest) -> None:
     """Raise a BundleError for the first rule that is broken."""
     _require(NAME.fullmatch(manifest.name), f"name {manifest.name!r}, expected up to 64 of a-z 0-9 . _ -")
-    _require(manifest.engine in ENGINES, f"engine {manifest.engine!r}, known are {', '.join(ENGINES)}")
     _require(manifest.color in ("bgr", "rgb"), f"color {manifest.color!r}, expected bgr or rgb")
     _check_streams(manifest.streams)
     _check_groups(manifest)
@@ -110,7 +109,10 @@ def _check_files(manifest: Manifest) -> None:
         _check_file(path, file)
     _require(manifest.variants, "no variant, expected at least one")
     _require_distinct("variant", [variant.name for variant in manifest.variants])
-    used = [path for variant in manifest.variants for path in (variant.encoder, variant.fuser)]
+    for variant in manifest.variants:
+        known = variant.engine in RUNTIMES
+        _require(known, f"variant {variant.name} is for {variant.engine!r}, known are {', '.join(RUNTIMES)}")
+    used = [path for variant in manifest.variants for path in variant.paths]
     for path in used + ([manifest.golden] if manifest.golden else []):
         _require(path in files, f"{path} is used but not listed among the files")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 
 import numpy as np
@@ -38,6 +39,7 @@ class Perceiver:
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
         self.variant = variant.name
+        self.engine = variant.engine
         self.color = color
         self._encoder, self._fuser = engines
         self._inputs = EncoderInputs(self.manifest, color)
@@ -59,15 +61,17 @@ class Perceiver:
     ) -> Perceiver:
         """Check a bundle, load its graphs and warm them up.
 
-        engine: "auto" takes the one the bundle is made for; "fake" answers without any runtime, for tests.
+        engine: "auto" takes that of the first variant, in the bundle's order, whose runtime is installed and whose
+        requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
+        "fake" answers without any runtime, for tests.
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
-        variant: by name; None: the first in the bundle that this machine can run right.
+        variant: by name, whatever it requires; None: the first that this machine can run right.
         """
         _check_options(engine, threads, color)
         bundle = Bundle.open(path)
-        chosen = bundle.variant(variant) if variant else bundle.choose_variant(cpu_features())
-        perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, engine, threads), color)
+        chosen = _choose(bundle, engine, variant)
+        perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, threads), color)
         try:
             perceiver.warm_up()
         except BaseException:
@@ -187,14 +191,23 @@ def _check_options(engine: str, threads: int | None, color: str) -> None:
         raise ConfigError(f"engine {engine!r}: expected auto or one of {', '.join(ENGINES)}")
 
 
-def _open_engines(bundle: Bundle, variant: VariantSpec, engine: str, threads: int | None) -> Engines:
+def _choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
+    """The variant, with the engine that is to run it."""
+    if engine == "fake":
+        return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
+    if variant is None:
+        return bundle.choose_variant(cpu_features(), engine)
+    chosen = bundle.variant(variant)
+    if engine not in ("auto", chosen.engine):
+        raise ConfigError(f"engine {engine!r}: variant {variant} is for {chosen.engine}; use that, auto or fake")
+    return chosen
+
+
+def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
     manifest = bundle.manifest
-    if engine not in ("auto", "fake", manifest.engine):
-        raise ConfigError(f"engine {engine!r}: the bundle is for {manifest.engine}; use that, auto or fake")
-    name = manifest.engine if engine == "auto" else engine
-    encoder = open_engine(name, bundle.read(variant.encoder), manifest.encoder_signature, threads=threads)
+    encoder = open_engine(variant.engine, bundle.graph(variant.encoder), manifest.encoder_signature, threads=threads)
     try:
-        fuser = open_engine(name, bundle.read(variant.fuser), manifest.fuser_signature, threads=threads)
+        fuser = open_engine(variant.engine, bundle.graph(variant.fuser), manifest.fuser_signature, threads=threads)
     except BaseException:
         encoder.close()
         raise

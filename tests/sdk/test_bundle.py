@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from codriver.bundle import Bundle
 from codriver.cpu import cpu_features
-from codriver.errors import BundleError
+from codriver.errors import BackendMissing, BundleError, ConfigError
 from codriver.perceiver import Perceiver
 
 FILES = (
@@ -148,6 +150,47 @@ def test_only_listed_names_are_read(bundle_path: Path) -> None:
 )
 def test_full_range_weights_are_for_machines_with_vnni(bundle_path: Path, features: set[str], name: str) -> None:
     assert Bundle.open(bundle_path).choose_variant(features).name == name
+
+
+def for_engines(bundle: Path, *engines: str) -> Bundle:
+    """The bundle with its variants made for these runtimes."""
+    opened = Bundle.open(bundle)
+    pairs = zip(opened.manifest.variants, engines, strict=True)
+    return replace(opened, manifest=replace(opened.manifest, variants=tuple(replace(v, engine=e) for v, e in pairs)))
+
+
+def test_a_variant_whose_runtime_is_not_installed_is_passed_over(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert for_engines(bundle_path, "openvino", "onnxruntime").choose_variant({"vnni"}).name == "ort-x86-7bit"
+
+
+def test_an_engine_asked_for_takes_its_own_variants_alone(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = for_engines(bundle_path, "onnxruntime", "openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendMissing, match=r"ort-x86-7bit needs openvino, not installed .*codriver\[openvino\]"):
+        bundle.choose_variant({"vnni"}, "openvino")
+    with pytest.raises(ConfigError, match="engine 'tensorrt': the bundle has variants for onnxruntime, openvino"):
+        bundle.choose_variant({"vnni"}, "tensorrt")
+
+
+def test_when_nothing_suits_every_variant_says_why_not(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    bundle = for_engines(bundle_path, "onnxruntime", "tensorrt")
+    with pytest.raises(BackendMissing, match="ort-x86 requires vnni; ort-x86-7bit needs tensorrt"):
+        bundle.choose_variant({"x86"})
+
+
+@pytest.mark.parametrize(("engine", "variant"), [("onnxruntime", None), ("onnxruntime", "ort-x86"), ("fake", None)])
+def test_a_perceiver_says_which_engine_runs_it(bundle_path: Path, engine: str, variant: str | None) -> None:
+    with Perceiver.open(bundle_path, engine, 1, variant=variant) as perceiver:
+        assert perceiver.engine == engine
+
+
+def test_a_variant_is_not_run_by_another_engine(bundle_path: Path) -> None:
+    with pytest.raises(ConfigError, match="engine 'openvino': variant ort-x86 is for onnxruntime; use that"):
+        Perceiver.open(bundle_path, "openvino", variant="ort-x86")
 
 
 def test_a_perceiver_says_which_variant_it_took(bundle_path: Path) -> None:

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codriver.engines import Arrays, Engine, Signature, Tensor, check_tensors, describe, open_engine
+from codriver.engines import (
+    Arrays,
+    Engine,
+    GraphFiles,
+    Signature,
+    Tensor,
+    check_tensors,
+    describe,
+    is_installed,
+    open_engine,
+)
 from codriver.errors import BackendMissing, ConfigError, EngineError
 from codriver.tasks import GROUPS
 from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
 
 MANIFEST = tiny_manifest()
-ENCODER = tiny_encoder(MANIFEST).SerializeToString()
-FUSER = tiny_fuser(MANIFEST).SerializeToString()
+ENCODER = GraphFiles(tiny_encoder(MANIFEST).SerializeToString())
+FUSER = GraphFiles(tiny_fuser(MANIFEST).SerializeToString())
+
+
+@lru_cache
+def as_ir(graph: GraphFiles) -> GraphFiles:
+    """The same graph, without INT8, as OpenVINO's IR."""
+    openvino = pytest.importorskip("openvino")
+    with tempfile.TemporaryDirectory() as folder:
+        xml, weights = Path(folder, "graph.xml"), Path(folder, "graph.bin")
+        openvino.serialize(openvino.Core().read_model(graph.model), str(xml), str(weights))
+        return GraphFiles(xml.read_bytes(), weights.read_bytes())
+
+
+def opened(name: str, graph: GraphFiles, signature: Signature) -> Engine:
+    return open_engine(name, as_ir(graph) if name == "openvino" else graph, signature, threads=1)
 
 
 def random_inputs(signature: Signature, seed: int = 0) -> Arrays:
@@ -26,27 +53,27 @@ def random_inputs(signature: Signature, seed: int = 0) -> Arrays:
     }
 
 
-@pytest.fixture(params=["onnxruntime", "fake"])
+@pytest.fixture(params=["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino), "fake"])
 def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(params=["encoder", "fuser"])
-def signature_and_graph(request: pytest.FixtureRequest) -> tuple[Signature, bytes]:
+def signature_and_graph(request: pytest.FixtureRequest) -> tuple[Signature, GraphFiles]:
     if request.param == "encoder":
         return MANIFEST.encoder_signature, ENCODER
     return MANIFEST.fuser_signature, FUSER
 
 
 @pytest.fixture
-def signature(signature_and_graph: tuple[Signature, bytes]) -> Signature:
+def signature(signature_and_graph: tuple[Signature, GraphFiles]) -> Signature:
     return signature_and_graph[0]
 
 
 @pytest.fixture
-def engine(engine_name: str, signature_and_graph: tuple[Signature, bytes]) -> Iterator[Engine]:
+def engine(engine_name: str, signature_and_graph: tuple[Signature, GraphFiles]) -> Iterator[Engine]:
     signature, graph = signature_and_graph
-    engine = open_engine(engine_name, graph, signature, threads=1)
+    engine = opened(engine_name, graph, signature)
     yield engine
     engine.close()
 
@@ -107,7 +134,7 @@ def test_a_closed_engine_says_so(engine: Engine, signature: Signature) -> None:
 
 @pytest.mark.parametrize("name", list(MANIFEST.fuser_signature.inputs))
 def test_two_slots_swapped_change_every_answer(engine_name: str, name: str) -> None:
-    engine = open_engine(engine_name, FUSER, MANIFEST.fuser_signature, threads=1)
+    engine = opened(engine_name, FUSER, MANIFEST.fuser_signature)
     inputs = random_inputs(MANIFEST.fuser_signature)
     before = engine.infer(inputs)
     axis = 2 if name == "mask" else 1  # (1, S, T) or (1, T, ...)
@@ -119,7 +146,7 @@ def test_two_slots_swapped_change_every_answer(engine_name: str, name: str) -> N
 
 def changed_rows(engine_name: str, name: str, row: int) -> dict[str, list[int]]:
     """The rows of each output of the encoder that change with this row of an input."""
-    engine = open_engine(engine_name, ENCODER, MANIFEST.encoder_signature, threads=1)
+    engine = opened(engine_name, ENCODER, MANIFEST.encoder_signature)
     inputs = random_inputs(MANIFEST.encoder_signature)
     first = engine.infer(inputs)
     inputs[name][row] = (255 if inputs[name].dtype == np.uint8 else 1) - inputs[name][row]
@@ -139,17 +166,47 @@ def test_a_feature_of_earlier_reaches_its_own_slot_alone(engine_name: str, group
     assert changed_rows(engine_name, f"{group}_before", row) == {f"{group}_slot": [row]}
 
 
-def test_bytes_that_are_no_graph_are_an_engine_error() -> None:
+@pytest.fixture(params=["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)])
+def runtime(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("model", [b"no graph", b"", b"<?xml version='1.0'?><net></net>"])
+def test_bytes_that_are_no_graph_are_an_engine_error(runtime: str, model: bytes) -> None:
     with pytest.raises(EngineError, match="refused the graph"):
-        open_engine("onnxruntime", b"no graph", MANIFEST.encoder_signature)
+        open_engine(runtime, GraphFiles(model), MANIFEST.encoder_signature)
 
 
-def test_a_graph_that_departs_from_the_manifest_is_named_with_both_shapes() -> None:
+def test_a_graph_that_departs_from_the_manifest_is_named_with_both_shapes(runtime: str) -> None:
     other = tiny_manifest(streams=("incar", "front", "left", "right"))
     with pytest.raises(EngineError, match="graph's inputs do not fit the manifest: face is not expected"):
-        open_engine("onnxruntime", ENCODER, other.encoder_signature)
+        opened(runtime, ENCODER, other.encoder_signature)
     with pytest.raises(EngineError, match="gesture is missing"):
-        open_engine("onnxruntime", tiny_encoder(other).SerializeToString(), MANIFEST.encoder_signature)
+        opened(runtime, GraphFiles(tiny_encoder(other).SerializeToString()), MANIFEST.encoder_signature)
+
+
+@pytest.mark.openvino
+def test_openvino_takes_no_onnx_because_it_misreads_signed_int8_there() -> None:
+    pytest.importorskip("openvino")
+    with pytest.raises(EngineError, match="it is no IR"):
+        open_engine("openvino", ENCODER, MANIFEST.encoder_signature)
+
+
+@pytest.mark.openvino
+def test_both_runtimes_give_the_same_numbers() -> None:
+    inputs = random_inputs(MANIFEST.encoder_signature)
+    ort, openvino = (opened(name, ENCODER, MANIFEST.encoder_signature) for name in ("onnxruntime", "openvino"))
+    first, second = ort.infer(inputs), openvino.infer(inputs)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.openvino
+def test_an_ir_whose_weights_are_cut_short_is_an_engine_error() -> None:
+    ir = as_ir(ENCODER)
+    with pytest.raises(EngineError, match="refused the graph"):
+        open_engine("openvino", GraphFiles(ir.model, ir.weights[:100]), MANIFEST.encoder_signature)
 
 
 def test_a_tensor_of_another_type_is_named_with_both_types() -> None:
@@ -157,12 +214,18 @@ def test_a_tensor_of_another_type_is_named_with_both_types() -> None:
         check_tensors("inputs", {"x": Tensor("uint8", (1, 2))}, {"x": Tensor("float32", (1, 2))})
 
 
-def test_a_missing_runtime_is_a_backend_missing_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(BackendMissing, match=r"pip install 'codriver\[onnxruntime\]'"):
-        open_engine("onnxruntime", ENCODER, MANIFEST.encoder_signature)
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_missing_runtime_is_a_backend_missing_with_the_pip_command(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    assert not is_installed(name)
+    with pytest.raises(BackendMissing, match=rf"pip install 'codriver\[{name}\]'"):
+        open_engine(name, ENCODER, MANIFEST.encoder_signature)
 
 
 def test_an_unknown_engine_is_a_config_error_that_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match="'tpu' is not known; this codriver has onnxruntime, fake"):
+    with pytest.raises(
+        ConfigError, match="'tpu' is not known; this codriver has onnxruntime, openvino, tensorrt, fake"
+    ):
         open_engine("tpu", ENCODER, MANIFEST.encoder_signature)

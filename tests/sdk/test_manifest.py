@@ -90,8 +90,8 @@ def rename_file(path: str) -> Change:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "newer schema": (put("schema", 2), "schema 2, this codriver reads schema 1; update codriver"),
-    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 1; rebuild the bundle"),
+    "newer schema": (put("schema", 3), "schema 3, this codriver reads schema 2; update codriver"),
+    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 2; rebuild the bundle"),
     "schema of another type": (put("schema", "1"), "schema is a text, expected a whole number"),
     "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
     "missing key": (lambda c: c.pop("seed"), "key 'seed' is missing"),
@@ -132,7 +132,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no view needed": (put("tasks", 0, "needs_any", []), "driver_emotion needs no view"),
     "needs a crop": (put("tasks", 0, "needs_any", ["face"]), "needs face, which is not among the streams"),
     "other colour": (put("color", "yuv"), "color 'yuv', expected bgr or rgb"),
-    "other engine": (put("engine", "abacus"), "engine 'abacus', known are"),
+    "other engine": (
+        put("variants", 0, "engine", "abacus"),
+        "variant ort-x86 is for 'abacus', known are onnxruntime, openvino",
+    ),
     "no slots": (put("context", "slots", 0), "slots is 0, expected 1 to 256"),
     "no time between slots": (put("context", "slot_s", 0), "slot_s is 0"),
     "tolerance over a slot": (put("context", "tolerance_s", 0.3), "tolerance_s is 0.3"),
@@ -180,7 +183,7 @@ def test_a_manifest_is_refused_for(fault: str, data: bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "1", '"x"', "{}", "\xff", "[" * 100_000, '{"schema": 1e999}', '{"schema": NaN}',
-     '{"schema": ' + "9" * 5000 + "}", '{"schema": 1, "schema": 1}'],
+     '{"schema": ' + "9" * 5000 + "}", '{"schema": 2, "schema": 2}'],
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_what_is_no_manifest_at_all_is_refused(text: str) -> None:

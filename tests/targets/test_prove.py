@@ -70,4 +70,4 @@ def test_a_variant_that_this_machine_lacks_something_for_is_named(
 ) -> None:
     features.remove("vnni")
     prove(bundle)
-    assert "ort-x86: not proven here, this processor lacks vnni" in capsys.readouterr().err
+    assert "ort-x86: not proven here, it requires vnni" in capsys.readouterr().err

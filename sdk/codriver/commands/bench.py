@@ -102,7 +102,7 @@ def _size(text: str) -> tuple[int, int]:
 def _setting(args: argparse.Namespace, perceiver: Perceiver, views: tuple[str, ...]) -> dict[str, Any]:
     """All that a number depends on."""
     manifest = perceiver.manifest
-    engine = manifest.engine if args.engine == "auto" else args.engine
+    engine = perceiver.engine
     return {
         "bundle": manifest.id,
         "target": manifest.target,

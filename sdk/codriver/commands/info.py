@@ -7,10 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from codriver.bundle import Bundle
+from codriver.bundle import Bundle, why_not
 from codriver.commands.shared import Commands, add_bundle, add_command, tasks_of
 from codriver.cpu import cpu_features
-from codriver.errors import BundleError
 from codriver.machine import runtime_version
 from codriver.manifest import Manifest
 from codriver.terminal import put, put_json, table
@@ -37,21 +36,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _here(bundle: Bundle) -> dict[str, Any]:
-    """Variant and runtime on this machine; None where there is none."""
+    """Variant and runtime on this machine, None where there is none; and by variant what is lacking for it."""
     features = sorted(cpu_features())
-    try:
-        variant: str | None = bundle.choose_variant(features).name
-    except BundleError:
-        variant = None
-    engine = bundle.manifest.engine
-    version = runtime_version(engine)
-    return {"features": features, "variant": variant, "engine": engine, "engine_version": version}
+    lacks = {variant.name: why_not(variant, features) for variant in bundle.manifest.variants}
+    chosen = next((variant for variant in bundle.manifest.variants if not lacks[variant.name]), None)
+    return {
+        "features": features,
+        "lacks": lacks,
+        "variant": chosen.name if chosen else None,
+        "engine": chosen.engine if chosen else None,
+        "engine_version": runtime_version(chosen.engine) if chosen else None,
+    }
 
 
 def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     context = manifest.context
     size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
-    version = here["engine_version"]
     streams = [f"{s.name} {s.size}{' px' if s.kind == 'image' else ' points'}" for s in manifest.streams]
     span = f"{context.slots} slots, {context.slot_s} s apart"
     facts = [
@@ -62,7 +62,7 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
         ["size", f"{size_mb:.2f} MB in {len(manifest.files)} files"],
         ["streams", ", ".join(streams)],
         ["context", f"{span}; answers from {context.min_context:.0%} filled"],
-        ["runtime", f"{here['engine']} {version}" if version else f"{here['engine']}: not installed here"],
+        ["runtime", f"{here['engine']} {here['engine_version']}" if here["engine"] else "none that suits"],
         ["golden", manifest.golden or "none: this bundle cannot prove itself"],
     ]
     lines = [*table(facts), "", "tasks"]
@@ -73,8 +73,8 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
         [
             [
                 f"  {v.name}",
-                f"needs {', '.join(v.requires)}" if v.requires else "runs anywhere",
-                "<- runs here" if v.name == here["variant"] else "",
+                v.engine,
+                "<- runs here" if v.name == here["variant"] else here["lacks"][v.name] or "would run here too",
             ]
             for v in manifest.variants
         ]

@@ -37,7 +37,7 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with a manifest.json")
     if runs:
         parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
-        parser.add_argument("--engine", default="auto", help="auto, or fake: answers without a runtime")
+        parser.add_argument("--engine", default="auto", help="auto, a runtime, or fake: answers without one")
         parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import util
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.errors import ConfigError, EngineError
+from codriver.errors import BackendMissing, ConfigError, EngineError
 
 Arrays = dict[str, NDArray[Any]]
 
-ENGINES = ("onnxruntime", "fake")
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt")  # what a variant may be for; the module to import is named alike
+ENGINES = (*RUNTIMES, "fake")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class Signature:
         return {name: np.zeros(tensor.shape, tensor.dtype) for name, tensor in self.inputs.items()}
 
 
+@dataclass(frozen=True)
+class GraphFiles:
+    """A graph as bytes: what was hashed is what is loaded."""
+
+    model: bytes  # ONNX, or the XML of OpenVINO's IR
+    weights: bytes = b""  # of an IR; everything else carries its own
+
+
 class Engine(Protocol):
     """A loaded graph. Outputs are new arrays on every call: the caller owns them."""
 
@@ -47,7 +57,12 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def open_engine(name: str, graph: bytes, signature: Signature, *, threads: int | None = None) -> Engine:
+def is_installed(runtime: str) -> bool:
+    """Whether the runtime could be imported; nothing is."""
+    return util.find_spec(runtime) is not None
+
+
+def open_engine(name: str, graph: GraphFiles, signature: Signature, *, threads: int | None = None) -> Engine:
     """Load a graph from its bytes; an EngineError says where it departs from the signature.
 
     name: one of ENGINES. threads: that one inference uses; None: the physical cores this process may use.
@@ -56,6 +71,12 @@ def open_engine(name: str, graph: bytes, signature: Signature, *, threads: int |
         from codriver.engines.ort import OrtEngine
 
         return OrtEngine(graph, signature, threads=threads)
+    if name == "openvino":
+        from codriver.engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(graph, signature, threads=threads)
+    if name == "tensorrt":
+        raise BackendMissing("this codriver does not run TensorRT yet; update codriver, or use another variant")
     if name == "fake":
         from codriver.engines.fake import FakeEngine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from codriver.cpu import default_threads
-from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
+from codriver.engines import Arrays, GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
 
 PROVIDER = "CPUExecutionProvider"
@@ -15,8 +15,8 @@ DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # others keep O
 class OrtEngine:
     """One session. Safe to call from several threads; a Perceiver never does."""
 
-    def __init__(self, graph: bytes, signature: Signature, *, threads: int | None = None) -> None:
-        self._session = _session(graph, threads or default_threads())
+    def __init__(self, graph: GraphFiles, signature: Signature, *, threads: int | None = None) -> None:
+        self._session = _session(graph.model, threads or default_threads())
         check_tensors("the graph's inputs", _tensors(self._session.get_inputs()), signature.inputs)
         check_tensors("the graph's outputs", _tensors(self._session.get_outputs()), signature.outputs)
         self._inputs = signature.inputs
