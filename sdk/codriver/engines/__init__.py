@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.errors import BackendMissing, ConfigError, EngineError
+from codriver.errors import ConfigError, EngineError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -76,7 +76,9 @@ def open_engine(name: str, graph: GraphFiles, signature: Signature, *, threads: 
 
         return OpenVinoEngine(graph, signature, threads=threads)
     if name == "tensorrt":
-        raise BackendMissing("this codriver does not run TensorRT yet; update codriver, or use another variant")
+        from codriver.engines.trt import TrtEngine
+
+        return TrtEngine(graph, signature, threads=threads)
     if name == "fake":
         from codriver.engines.fake import FakeEngine
 
