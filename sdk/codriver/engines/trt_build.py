@@ -105,7 +105,7 @@ def _parse(trt: Any, builder: Any, log: Any, model: bytes) -> Any:
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
-        faults = [parser.get_error(place).desc() for place in range(parser.num_errors)]
+        faults = [fault.desc() for fault in (parser.get_error(place) for place in range(parser.num_errors))]
         raise EngineError(f"TensorRT {trt.__version__} refused the graph: {'; '.join(faults) or log.told()}")
     return network
 
