@@ -18,9 +18,10 @@ from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
 from codriver.errors import CodriverError
-from codriver.sources.split import read_split
+from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
 from quantize.calibration import calibration_clips, encoder_steps
+from quantize.confidence import confidence
 from quantize.emit import onnx_from_module
 from quantize.fold import folded
 from quantize.golden import write_golden_clips
@@ -36,7 +37,8 @@ from quantize.graphs import (
 from quantize.ptq import export_as_qdq, quantized_encoder
 from quantize.scheme import DIALECTS, Dialect, dialect
 from training.checkpoint import Run, load_run
-from training.data import CONTEXT
+from training.data import CONTEXT, labels_of, load_clips
+from training.loop import predict
 from training.model import POINTS_OF, UVM3TL
 
 SCHEMA = 1
@@ -58,8 +60,12 @@ def quantize(
     with whole_folder(out, marker=MARKER) as folder:
         fuser = FuserGraph(model).eval()
         encoders = {some.name: encoder_of(model, steps, some) for some in chosen}
+        held_out = read_split(data, "val")
+        say(f"fitting temperatures on {len(held_out)} validation clips")
+        known = _confidence(model, held_out)
         say("writing golden vectors from validation clips")
-        write_golden_clips(folder / "golden", read_split(data, "val")[:golden], model, encoders, fuser)
+        temperatures = {task: some["temperature"] for task, some in known.items()}
+        write_golden_clips(folder / "golden", held_out[:golden], model, encoders, fuser, temperatures)
         written = {some.name: _emit(folder, some, encoders[some.name], model) for some in chosen}
         fused = onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names)
         report = {
@@ -69,6 +75,7 @@ def quantize(
             **_contract(model),
             "run": _origin(run_folder, run),
             "golden": "golden/golden.json",
+            "confidence": known,
             "dialects": written,
             "fuser": _write_graph(folder, "fuser.onnx", fused),
             "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps)},
@@ -87,6 +94,11 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
     quantized = quantized_encoder(encoder, steps, some)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
+
+
+def _confidence(model: UVM3TL, refs: Sequence[ClipRef]) -> dict[str, Any]:
+    clips = load_clips(refs, model.config, model.task_set)
+    return confidence(labels_of(clips), predict(model, clips))
 
 
 def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dict[str, Any]:
@@ -124,10 +136,32 @@ def _contract(model: UVM3TL) -> dict[str, Any]:
 
 def _origin(folder: Path, run: Run) -> dict[str, Any]:
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
+    weights = sha256((folder / "model.safetensors").read_bytes())
     return {
-        "weights_sha256": sha256((folder / "model.safetensors").read_bytes()),
+        "weights_sha256": weights,
+        "subsets": _subsets(folder, weights),
         **{key: run.meta[key] for key in kept},
     }
+
+
+def _subsets(folder: Path, weights_sha256: str) -> list[dict[str, Any]]:
+    """Accuracy with each set of cameras, if `training.evaluate --subsets` measured these weights; else nothing."""
+    path = folder / "evaluation-test" / "report.json"
+    if not path.is_file():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if report["run"]["weights_sha256"] != weights_sha256:
+        say(f"{path} is of other weights: accuracy by set of cameras is left out")
+        return []
+    return [
+        {
+            "views": row["views"],
+            "answered": row["answered"],
+            "accuracy": {task: round(row["tasks"][task]["accuracy"], 4) for task in row["answered"]},
+            "clips": report["n"],
+        }
+        for row in report["subsets"]
+    ]
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from codriver.errors import BundleError, CodriverError, SourceError
 from codriver.golden import check_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
-from codriver.tasks import TASK_SETS
+from codriver.policy import default_policy
+from codriver.signing import sign_bundle
+from codriver.tasks import VIEWS
 from codriver.window import ContextConfig
 from targets.card import model_card
+from targets.leave_out import LeftOverError, check_left_out, file_without, kept_tasks, metrics_without
 from targets.list import add_profiles_argument
 from targets.profile import Profile, load_profile
 
@@ -33,18 +37,36 @@ class GateError(CodriverError):
     """The bundle does not do what was promised of it, so it is not kept."""
 
 
-def build(quantized: Path, target: str, out: Path, profiles: Sequence[Path] = ()) -> Manifest:
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What is up to whoever ships the bundle."""
+
+    version: int = 0  # see Manifest.version
+    without: tuple[str, ...] = ()  # tasks that are not to be in it
+    key: Path | None = None  # private key to sign it with
+
+
+DEFAULT = Release()
+
+
+def build(
+    quantized: Path, target: str, out: Path, profiles: Sequence[Path] = (), release: Release = DEFAULT
+) -> Manifest:
     """Pack graphs, golden vectors and model card; check the golden vectors in every variant that runs here."""
     profile = load_profile(target, profiles)
     report = read_report(quantized)
     with new_bundle(out) as folder:
-        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report)
+        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, release)
         for path in packed_files(quantized, profile, report):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes((quantized / path).read_bytes())
-        (folder / "MODEL_CARD.md").write_text(model_card(draft.name, profile, report), encoding="utf-8")
+            (folder / path).write_bytes(file_without(quantized, path, release.without))
+        card = model_card(draft.name, profile, report, release.without)
+        (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         manifest = seal(folder, draft)
+        check_left_out(folder, report["task_set"], release.without)
         prove(folder)
+        if release.key:
+            sys.stderr.write(f"  signed by {sign_bundle(folder, release.key)}\n")
     return manifest
 
 
@@ -61,7 +83,7 @@ def read_report(quantized: Path) -> dict[str, Any]:
     return dict(report)
 
 
-def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manifest:
+def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release: Release = DEFAULT) -> Manifest:
     missing = [dialect for dialect in profile.dialects if dialect not in report["dialects"]]
     if missing:
         raise GateError(
@@ -76,9 +98,10 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
             )
     origin = provenance(("onnxruntime",), report["seed"])
     dialects = {name: report["dialects"][name] for name in profile.dialects}
-    tasks = TASK_SETS[report["task_set"]].tasks
+    tasks = kept_tasks(report["task_set"], release.without)
     return Manifest(
         name=name,
+        version=release.version,
         target=profile.name,
         task_set=report["task_set"],
         color=report["color"],
@@ -86,7 +109,16 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         tools=report["tools"] | origin["tools"],
         git_commit=origin["git_commit"],
         seed=report["seed"],
-        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
+        tasks=tuple(
+            TaskSpec(
+                name=t.name,
+                labels=t.labels,
+                needs_any=t.needs_any,
+                kind=t.kind,
+                temperature=report["confidence"][t.name]["temperature"],
+            )
+            for t in tasks
+        ),
         streams=tuple(
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
             for stream in report["streams"]
@@ -102,11 +134,14 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
             for name, some in dialects.items()
         ),
         context=ContextConfig(**report["context"]),
+        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
         golden=report["golden"],
         metrics={
-            "fp32": report["run"]["test"],
+            "fp32": metrics_without(report["run"]["test"], release.without),
             "clips": report["run"]["test_clips"],
             "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
+            "confidence": metrics_without(report["confidence"], release.without),
+            "subsets": metrics_without(report["run"]["subsets"], release.without),
         },
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )
@@ -149,11 +184,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", required=True, help="a name that targets.list prints")
     add_profiles_argument(parser)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--version", type=int, default=0, help="of the bundle; devices can refuse lower ones (0)")
+    parser.add_argument("--without", action="append", default=[], metavar="TASK", help="leave a task out; repeatable")
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `codriver keygen`")
     parser.add_argument("--json", action="store_true", help="print the manifest")
     args = parser.parse_args(argv)
+    release = Release(version=args.version, without=tuple(args.without), key=args.sign)
     try:
-        manifest = build(args.quantized, args.target, args.out, args.profiles)
-    except GateError as error:
+        manifest = build(args.quantized, args.target, args.out, args.profiles, release)
+    except (GateError, LeftOverError) as error:
         sys.stderr.write(f"targets.build: {error}\n")
         return 1
     except (BundleError, CodriverError) as error:

@@ -19,7 +19,9 @@ from codriver.errors import (
 )
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver, Percept, TaskResult, ViewStatus
+from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
+from codriver.policy import HealthConfig, Policy
+from codriver.stats import Stats
 
 __version__ = "0.1.0"
 
@@ -30,12 +32,16 @@ __all__ = [
     "ConfigError",
     "Driver",
     "EngineError",
+    "Frame",
     "FrameError",
+    "HealthConfig",
     "Manifest",
     "Perceiver",
     "Percept",
+    "Policy",
     "SignatureError",
     "SourceError",
+    "Stats",
     "TaskResult",
     "ViewStatus",
     "__version__",

@@ -16,6 +16,7 @@ Arrays = dict[str, NDArray[Any]]
 
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")  # what a variant may be for; the module to import is named alike
 ENGINES = (*RUNTIMES, "fake")
+UNPROVEN = {"tensorrt": "not run on hardware yet"}  # what a user is told of an engine, until somebody has
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from codriver.engines.trt_build import BuildOptions, build_plan, import_tensorrt
 from codriver.errors import EngineError
 from codriver.jetson import driver_version, power_mode
 
-PROVEN = "not run on hardware yet"  # what a user is told of this engine, until somebody has
 WARM_UP_RUNS = 2  # kernels load at their first run, and loading is not allowed while a graph is recorded
 
 
