@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from codriver.sources.annotation import read_annotation
 from codriver.sources.clip import RATE_HZ
 from codriver.sources.split import ClipRef
 from codriver.window import pick_slots
+from quantize.confidence import tempered
 from quantize.reference import stepped_probabilities
 from training.data import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
 from training.model import UVM3TL
@@ -76,16 +77,21 @@ def clip_of_steps(steps: list[Step], model: UVM3TL) -> Clip:
 
 
 def write_golden_clips(
-    folder: Path, refs: list[ClipRef], model: UVM3TL, encoders: Mapping[str, nn.Module], fuser: nn.Module
+    folder: Path,
+    refs: Sequence[ClipRef],
+    model: UVM3TL,
+    graphs: Mapping[str, tuple[nn.Module, nn.Module]],
+    temperatures: Mapping[str, float],
 ) -> None:
-    """encoders: dialect -> encoder as it will be exported."""
+    """graphs: dialect -> encoder and fuser as exported. temperatures: by task, as the manifest will have them."""
     for ref in refs:
         steps = golden_steps(ref)
         clip = clip_of_steps(steps, model)
         expected = {}
-        for dialect, encoder in encoders.items():
+        for dialect, (encoder, fuser) in graphs.items():
             answers = stepped_probabilities(encoder, fuser, clip, model.config, model.task_set.names)
+            honest = {task: tempered(np.array(some), temperatures[task]).tolist() for task, some in answers.items()}
             expected[dialect] = {
-                task.name: dict(zip(task.labels, answers[task.name], strict=True)) for task in model.task_set.tasks
+                task.name: dict(zip(task.labels, honest[task.name], strict=True)) for task in model.task_set.tasks
             }
         write_golden(folder, steps, expected, TOLERANCE)

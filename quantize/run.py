@@ -1,102 +1,158 @@
 """Quantize a run: calibrate, quantize, export, one emission per dialect.
 
 python -m quantize.run RUN --data DATA --out Q
+python -m quantize.run RUN --data DATA --out Q --qat 6
+
+With --qat each INT8 dialect learns on after calibration: Q/<dialect>/ holds what came of it, Q/<dialect>/ptq/ what
+calibration alone gives, so that the two and FP32 can be compared from files.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
-from codriver.engines import GraphFiles
 from codriver.errors import CodriverError
-from codriver.sources.split import read_split
+from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
+from codriver.terminal import say
 from quantize.calibration import calibration_clips, encoder_steps
-from quantize.emit import onnx_bytes
-from quantize.emit_ir import ir_from_module
-from quantize.fake_quant import save_fake_quant
+from quantize.checks import check_dialects
+from quantize.confidence import confidence
+from quantize.emission import Model, emit_all
+from quantize.finetune import finetune, lessons_of
 from quantize.fold import folded, with_joints_in_half
 from quantize.golden import write_golden_clips
-from quantize.graphs import (
-    ENCODER_INPUTS,
-    ENCODER_OUTPUTS,
-    FUSER_INPUTS,
-    EncoderGraph,
-    FuserGraph,
-    example_context,
-    example_step,
-)
+from quantize.graphs import EncoderGraph
+from quantize.layers import keep_float
+from quantize.page import write_page
 from quantize.ptq import RANGES, quantized_encoder
+from quantize.qat import QATConfig
+from quantize.qat_options import add_qat_options, habits_of, qat_config
 from quantize.scheme import DEFAULT, DIALECTS, Dialect, dialect
-from training.checkpoint import Run, load_run
-from training.data import CONTEXT
+from training.checkpoint import Run, clear, load_run, partial_folder
+from training.data import CONTEXT, labels_of, load_clips
+from training.loop import predict
 from training.model import POINTS_OF, UVM3TL
+from training.stopping import Stopped
+from training.train import Habits
 
+EXAMPLES = """examples:
+  python -m quantize.run out/run --data out/data --out out/quantized
+  fine-tune each INT8 dialect for six epochs; after a stop, the same with --resume goes on:
+    python -m quantize.run out/run --data out/data --out out/quantized --qat 6 --cache out/cache
+"""
 SCHEMA = 2
 MARKER = "report.json"
 CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to quantize."""
+
+    clips: int = 64  # to calibrate on
+    seed: int = 0
+    golden: int = 2  # clips that are recorded as golden vectors
+    ranges: str = RANGES[0]
+    keep_float: tuple[str, ...] = ()  # layers, as quantize.sensitivity names them
+    check: int = 8  # validation clips to compare every runtime on
+    qat: QATConfig | None = None  # None: calibration alone
+    habits: Habits = Habits()  # noqa: RUF009 (frozen); of QAT
+
+
 def quantize(
-    run_folder: Path,
-    data: Path,
-    out: Path,
-    dialects: Sequence[str],
-    *,
-    clips: int = 64,
-    seed: int = 0,
-    golden: int = 2,
-    ranges: str = RANGES[0],
+    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], options: Options | None = None
 ) -> dict[str, Any]:
-    """Leave a folder with graphs, golden vectors and report.json; returns the report."""
+    """Leave a folder with graphs, golden vectors and report.json; returns the report.
+
+    With QAT, OUT.partial/ holds checkpoints until the folder is whole. Raises Stopped after a signal, with one written.
+    """
+    options = options or Options()
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)
     model = folded(run.model)
-    say(f"calibrating on {clips} training clips, stratified by every task's labels")
+    say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
     say("NNCF compiles its quantizers at its first call on a machine: about a minute")
-    calibration = calibration_clips(read_split(data, "train"), model, clips, seed)
+    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
+    origin = _origin(run_folder, run)
     with whole_folder(out, marker=MARKER) as folder:
-        fuser = FuserGraph(model).eval()
-        encoders = encoders_of(model, steps, chosen, ranges)
+        calibrated = encoders_of(model, steps, chosen, options.ranges, options.keep_float)
+        tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
+        models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
+        held_out = read_split(data, "val")
+        say(f"fitting temperatures on {len(held_out)} validation clips")
+        known = _confidence(model, held_out)
         say("writing golden vectors from validation clips")
-        write_golden_clips(folder / "golden", read_split(data, "val")[:golden], model, encoders, fuser)
-        fusers = {is_ir: _write_fuser(folder, fuser, model, is_ir) for is_ir in {some.is_ir for some in chosen}}
-        written = {
-            some.name: _emit(folder, some, encoders[some.name], model) | {"fuser": fusers[some.is_ir]}
-            for some in chosen
-        }
+        temperatures = {task: some["temperature"] for task, some in known.items()}
+        graphs = {name: (some.encoder, some.fuser) for name, some in models.items()}
+        write_golden_clips(folder / "golden", held_out[: options.golden], model, graphs, temperatures)
         report = {
             "schema": SCHEMA,
             "kind": "quantized",
-            **provenance(("torch", "nncf", "onnx", "openvino"), seed),
+            **provenance(("torch", "nncf", "onnx", "openvino"), options.seed),
             **_contract(model),
-            "run": _origin(run_folder, run),
+            "run": origin,
             "golden": "golden/golden.json",
-            "dialects": written,
-            "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": ranges},
+            "confidence": known,
+            "dialects": emit_all(folder, chosen, calibrated, models),
+            "calibration": calibration.record
+            | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges},
+            "keep_float": options.keep_float,
         }
+        say("linting, auditing and comparing what was written")
+        for name, found in check_dialects(folder, report, model, held_out[: options.check]).items():
+            report["dialects"][name] |= found
         write_json(folder / MARKER, report)
+        write_page(folder)
+    if options.qat:
+        clear(partial_folder(out))
     return report
 
 
-def encoders_of(model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str) -> dict[str, nn.Module]:
+def encoders_of(
+    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str, floats: Sequence[str] = ()
+) -> dict[str, nn.Module]:
     """By dialect, the encoder as it wants it; those that differ in emission alone share one. model: folded."""
     made: dict[tuple[str, int], nn.Module] = {}
     for some in chosen:
         key = (some.recipe, some.weight_bits)
         if key not in made:
             made[key] = encoder_of(model, steps, some, ranges)
+            if floats and some.is_int8:
+                keep_float(made[key], floats, steps[0])
     return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
+
+
+def _tuned(
+    calibrated: dict[str, nn.Module], run: Run, origin: dict[str, Any], places: tuple[Path, Path], options: Options
+) -> dict[str, Model]:
+    """By dialect, the fine-tuned model; those that share a calibrated encoder share it. places: data, checkpoints."""
+    assert options.qat
+    data, partial = places
+    lessons = lessons_of(data, run, options.qat, options.habits.cache)
+    made: dict[int, Model] = {}
+    for name, encoder in calibrated.items():
+        if id(encoder) in made or not dialect(name).is_int8:
+            continue
+        say(f"fine-tuning {name}: {options.qat.epochs} epochs on {len(lessons.train)} clips")
+        identity = {"run": {"weights_sha256": origin["weights_sha256"]}, "dialect": {"name": name}}
+        place = partial / name, identity | {"calibration": {"clips": options.clips, "ranges": options.ranges}}
+        teacher = folded(run.model)
+        done = finetune(copy.deepcopy(encoder), teacher, run, lessons, options.qat, place, options.habits)
+        made[id(encoder)] = Model(done.model.encoder, done.record)
+    return {name: made[id(encoder)] for name, encoder in calibrated.items() if id(encoder) in made}
 
 
 def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
@@ -109,35 +165,9 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> n
     return quantized
 
 
-def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dict[str, Any]:
-    """The dialect's folder, and its entry in the report."""
-    (folder / some.name).mkdir()
-    save_fake_quant(folder / some.name, encoder, model.config)
-    example = example_step(model.config)
-    if some.is_ir:
-        graph = ir_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)
-    else:
-        graph = GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS, some.signed_codes))
-    entry = _write_graph(folder, f"{some.name}/encoder", graph)
-    say(f"  {some.name}: encoder {(len(graph.model) + len(graph.weights)) / 1e6:.2f} MB")
-    return {"engine": some.engine, "requires": list(some.requires), "why": some.why, "encoder": entry}
-
-
-def _write_fuser(folder: Path, fuser: FuserGraph, model: UVM3TL, is_ir: bool) -> dict[str, Any]:
-    """In full precision, so all dialects of a format share it."""
-    emit = ir_from_module if is_ir else lambda *a: GraphFiles(onnx_bytes(*a))
-    return _write_graph(folder, "fuser", emit(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names))
-
-
-def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> dict[str, Any]:
-    """Write <stem>.onnx, or <stem>.xml and its weights. Returns the report's entry."""
-    entry = _write_file(folder, f"{stem}.xml" if graph.weights else f"{stem}.onnx", graph.model)
-    return entry | {"weights": _write_file(folder, f"{stem}.bin", graph.weights)} if graph.weights else entry
-
-
-def _write_file(folder: Path, path: str, data: bytes) -> dict[str, Any]:
-    (folder / path).write_bytes(data)
-    return {"path": path, "sha256": sha256(data), "bytes": len(data)}
+def _confidence(model: UVM3TL, refs: Sequence[ClipRef]) -> dict[str, Any]:
+    clips = load_clips(refs, model.config, model.task_set)
+    return confidence(labels_of(clips), predict(model, clips))
 
 
 def _contract(model: UVM3TL) -> dict[str, Any]:
@@ -159,21 +189,40 @@ def _contract(model: UVM3TL) -> dict[str, Any]:
 
 def _origin(folder: Path, run: Run) -> dict[str, Any]:
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
+    weights = sha256((folder / "model.safetensors").read_bytes())
     return {
-        "weights_sha256": sha256((folder / "model.safetensors").read_bytes()),
+        "weights_sha256": weights,
+        "subsets": _subsets(folder, weights),
         **{key: run.meta[key] for key in kept},
     }
 
 
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+def _subsets(folder: Path, weights_sha256: str) -> list[dict[str, Any]]:
+    """Accuracy with each set of cameras, if `training.evaluate --subsets` measured these weights; else nothing."""
+    path = folder / "evaluation-test" / "report.json"
+    if not path.is_file():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if report["run"]["weights_sha256"] != weights_sha256:
+        say(f"{path} is of other weights: accuracy by set of cameras is left out")
+        return []
+    return [
+        {
+            "views": row["views"],
+            "answered": row["answered"],
+            "accuracy": {task: round(row["tasks"][task]["accuracy"], 4) for task in row["answered"]},
+            "clips": report["n"],
+        }
+        for row in report["subsets"]
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.run",
         description="Quantize a run to INT8 and export one graph pair per dialect.",
-        epilog="example: python -m quantize.run out/run --data out/data --out out/quantized",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
@@ -185,18 +234,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"repeat for several; default: {', '.join(DEFAULT)}",
     )
     parser.add_argument("--ranges", choices=RANGES, default=RANGES[0], help="how activations' ranges are estimated")
+    parser.add_argument("--keep-float", nargs="+", default=(), metavar="LAYER", help="what quantize.sensitivity chose")
+    parser.add_argument("--check", type=int, default=8, help="validation clips to compare every runtime on")
     parser.add_argument("--clips", type=int, default=64, help="calibration clips")
     parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the report")
+    add_qat_options(parser)
     args = parser.parse_args(argv)
     try:
         names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
-        settings = {"clips": args.clips, "seed": args.seed, "golden": args.golden, "ranges": args.ranges}
-        report = quantize(args.run, args.data, args.out, names, **settings)
+        own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
+        options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
+        report = quantize(args.run, args.data, args.out, names, options)
     except CodriverError as error:
         sys.stderr.write(f"quantize.run: {error}\n")
         return 2
+    except Stopped as stopped:
+        sys.stderr.write(f"quantize.run: stopped by {stopped}; to go on, give the same command with --resume\n")
+        return 128 + stopped.signal
     sys.stdout.write(json.dumps(report) + "\n" if args.json else f"quantized: {args.out}\n")
     return 0
 

@@ -14,7 +14,7 @@ def main(bundle: str, clip: str) -> None:
         for at in source:
             percept = perceiver.step(at.frames, t=at.t, driver=at.driver)
             answers = ", ".join(result.label or "-" for result in percept.tasks.values())
-            print(f"{percept.t:6.2f} s  {percept.state:9}  {answers}")
+            print(f"{percept.t:6.2f} s  {percept.state:9}  {answers}  {'; '.join(percept.reasons)}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +21,58 @@ from codriver.errors import BundleError, CodriverError, SourceError
 from codriver.golden import check_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
-from codriver.tasks import TASK_SETS
+from codriver.policy import default_policy
+from codriver.signing import sign_bundle
+from codriver.tasks import VIEWS
 from codriver.window import ContextConfig
 from targets.card import model_card
-from targets.profile import Profile, load_profile, names
+from targets.estimate import estimate
+from targets.gate import GateError, Miss, Verdict, check_names, judge
+from targets.leave_out import LeftOverError, check_left_out, file_without, kept_tasks, metrics_without
+from targets.list import add_profiles_argument
+from targets.profile import Profile, load_profile
+from targets.sources import open_source
 
 SCHEMA = 2
 
 
-class GateError(CodriverError):
-    """The bundle does not do what was promised of it, so it is not kept."""
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What is up to whoever ships the bundle."""
+
+    version: int = 0  # see Manifest.version
+    without: tuple[str, ...] = ()  # tasks that are not to be in it
+    key: Path | None = None  # private key to sign it with
+    allow: tuple[str, ...] = ()  # checks of the gate that may be missed; the manifest says so for ever
 
 
-def build(quantized: Path, target: str, out: Path) -> Manifest:
-    """Pack graphs, golden vectors and model card; check the golden vectors in every variant that runs here."""
-    profile = load_profile(target)
+DEFAULT = Release()
+
+
+def build(
+    quantized: Path, target: str, out: Path, profiles: Sequence[Path] = (), release: Release = DEFAULT
+) -> Manifest:
+    """Pack graphs, golden vectors and model card, unless the gate refuses; see gate.py for what it asks."""
+    profile = load_profile(target, profiles)
+    check_names(release.allow, profile)
     report = read_report(quantized)
     with new_bundle(out) as folder:
-        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report)
+        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, release)
         for path in packed_files(quantized, profile, report):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes((quantized / path).read_bytes())
-        (folder / "MODEL_CARD.md").write_text(model_card(draft.name, profile, report), encoding="utf-8")
-        manifest = seal(folder, draft)
-        prove(folder)
+            (folder / path).write_bytes(file_without(quantized, path, release.without))
+        card = model_card(draft.name, profile, report, release.without)
+        (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+        seal(folder, draft)
+        results = metrics_without(report["dialects"], release.without)
+        verdict = judge(results, profile, floor_ms(quantized, profile))
+        verdict.misses += prove(folder)
+        verdict.refuse_unless(release.allow)
+        tell(verdict)
+        manifest = seal(folder, replace(draft, metrics={**draft.metrics, "gate": verdict.to_json(release.allow)}))
+        check_left_out(folder, report["task_set"], release.without)
+        if release.key:
+            sys.stderr.write(f"  signed by {sign_bundle(folder, release.key)}\n")
     return manifest
 
 
@@ -60,17 +89,26 @@ def read_report(quantized: Path) -> dict[str, Any]:
     return dict(report)
 
 
-def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manifest:
+def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release: Release = DEFAULT) -> Manifest:
     missing = [dialect for dialect in profile.dialects if dialect not in report["dialects"]]
     if missing:
         raise GateError(
             f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it"
         )
+    for variant in profile.variants:
+        emitted = report["dialects"][variant.dialect]["engine"]
+        if emitted != variant.engine:
+            raise GateError(
+                f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
+                "correct the profile's variants"
+            )
     origin = provenance(("onnxruntime",), report["seed"])
     dialects = {name: report["dialects"][name] for name in profile.dialects}
-    tasks = TASK_SETS[report["task_set"]].tasks
+    tasks = kept_tasks(report["task_set"], release.without)
+    fitted = report.get("confidence", {})  # by task
     return Manifest(
         name=name,
+        version=release.version,
         target=profile.name,
         task_set=report["task_set"],
         color=report["color"],
@@ -78,7 +116,16 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
         tools=report["tools"] | origin["tools"],
         git_commit=origin["git_commit"],
         seed=report["seed"],
-        tasks=tuple(TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any, kind=t.kind) for t in tasks),
+        tasks=tuple(
+            TaskSpec(
+                name=t.name,
+                labels=t.labels,
+                needs_any=t.needs_any,
+                kind=t.kind,
+                temperature=fitted.get(t.name, {}).get("temperature", 1.0),
+            )
+            for t in tasks
+        ),
         streams=tuple(
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
             for stream in report["streams"]
@@ -94,14 +141,32 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any]) -> Manif
             for name, some in dialects.items()
         ),
         context=ContextConfig(**report["context"]),
+        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
         golden=report["golden"],
         metrics={
-            "fp32": report["run"]["test"],
+            "fp32": metrics_without(report["run"]["test"], release.without),
             "clips": report["run"]["test_clips"],
             "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
+            "confidence": metrics_without(fitted, release.without),
+            "subsets": metrics_without(report["run"].get("subsets", []), release.without),
         },
         training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
     )
+
+
+def floor_ms(quantized: Path, profile: Profile) -> float | None:
+    """Of a step, predicted; None where the folder holds no graph that can be read."""
+    try:
+        return sum(floor.time_ms for floor in estimate(open_source(quantized), profile))
+    except SourceError:
+        return None
+
+
+def tell(verdict: Verdict) -> None:
+    for miss in verdict.misses:
+        sys.stderr.write(f"  allowed, and written into the manifest: {miss.name}: {miss.message}\n")
+    for sentence in verdict.open:
+        sys.stderr.write(f"  open: {sentence}\n")
 
 
 def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
@@ -112,8 +177,9 @@ def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> l
     return [*graphs, *golden]
 
 
-def prove(folder: Path) -> None:
-    """Run the golden vectors in each variant that this machine can run right."""
+def prove(folder: Path) -> list[Miss]:
+    """Run the golden vectors in each variant that this machine can run right; returns those that fail."""
+    misses = []
     manifest = Bundle.open(folder).manifest
     features = cpu_features()
     for variant in manifest.variants:
@@ -126,9 +192,11 @@ def prove(folder: Path) -> None:
         wrong = [d for d in differences if not d.ok]
         if wrong:
             text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong)
-            raise GateError(f"{variant.name} fails its golden vectors: {text}")
+            misses.append(Miss("golden", variant.name, f"the golden vectors fail: {text}"))
+            continue
         worst = max(d.max_abs for d in differences)
         sys.stderr.write(f"  {variant.name}: golden vectors hold, worst probability difference {worst:.4f}\n")
+    return misses
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,13 +206,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="example: python -m targets.build out/quantized --target x86-ort --out out/demo.bundle",
     )
     parser.add_argument("quantized", type=Path)
-    parser.add_argument("--target", required=True, help=", ".join(names()))
+    parser.add_argument("--target", required=True, help="a name that targets.list prints")
+    add_profiles_argument(parser)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--version", type=int, default=0, help="of the bundle; devices can refuse lower ones (0)")
+    parser.add_argument("--without", action="append", default=[], metavar="TASK", help="leave a task out; repeatable")
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `codriver keygen`")
+    parser.add_argument("--allow", action="append", default=[], metavar="CHECK", help="pack although this check fails")
     parser.add_argument("--json", action="store_true", help="print the manifest")
     args = parser.parse_args(argv)
+    release = Release(version=args.version, without=tuple(args.without), key=args.sign, allow=tuple(args.allow))
     try:
-        manifest = build(args.quantized, args.target, args.out)
-    except GateError as error:
+        manifest = build(args.quantized, args.target, args.out, args.profiles, release)
+    except (GateError, LeftOverError) as error:
         sys.stderr.write(f"targets.build: {error}\n")
         return 1
     except (BundleError, CodriverError) as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from codriver.tasks import TASK_SETS
+from targets.leave_out import kept_tasks
 from targets.profile import Profile
 
 TEMPLATE = """\
@@ -34,8 +35,12 @@ INT8 accuracy through this very bundle: `python -m targets.validate BUNDLE --dat
 {limits}
 * The temporal aggregation, the widths and the loss are codriver's instantiation of UV-M3TL (arXiv 2602.01594); the
   paper's own are not public.
+{law}"""
+
+EMOTION = "driver_emotion"
+LAW = """\
 * Inferring emotions at a workplace is restricted by law in some places (EU AI Act, Art. 5(1)(f)); a professional
-  driver's cab is one.
+  driver's cab is one. `targets.build --without driver_emotion` makes a bundle that cannot.
 """
 
 SYNTHETIC = """\
@@ -44,10 +49,11 @@ SYNTHETIC = """\
 REAL = "* AIDE is licensed for non-commercial research and education only; so are weights trained on it."
 
 
-def model_card(name: str, profile: Profile, report: dict[str, Any]) -> str:
+def model_card(name: str, profile: Profile, report: dict[str, Any], without: Collection[str] = ()) -> str:
     run = report["run"]
     rows = []
-    for task in TASK_SETS[report["task_set"]].tasks:
+    tasks = kept_tasks(report["task_set"], without)
+    for task in tasks:
         scores = run["test"][task.name]
         values = " | ".join(f"{100 * scores[key]:.1f}" for key in ("accuracy", "macro_f1", "majority"))
         rows.append(f"| {task.title} | {', '.join(task.labels)} | {values} |")
@@ -65,4 +71,5 @@ def model_card(name: str, profile: Profile, report: dict[str, Any]) -> str:
         ids=report["calibration"]["ids_sha256"][:16],
         rows="\n".join(rows),
         limits=SYNTHETIC if synthetic else REAL,
+        law=LAW if EMOTION in [task.name for task in tasks] else "",
     )

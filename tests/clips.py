@@ -108,18 +108,26 @@ def percept(
         t=number / 15,
         sequence=number,
         state=state,
+        reasons=tuple(f"{view}: {status.reason}" for view, status in views.items() if status.reason),
+        missed=False,
         views=views,
         context=1.0,
         model="tiny-0123456789ab",
         tasks={task.name: _result(task.labels, winner, task.name in invalid) for task in AIDE.tasks},
-        latency_ms={"preprocess": 1.0, "encode": 5.0 + number % 3, "fuse": 2.0, "total": 8.0 + number % 3},
+        latency_ms={
+            "health": 0.2,
+            "preprocess": 1.0,
+            "encode": 5.0 + number % 3,
+            "fuse": 2.0,
+            "total": 8.0 + number % 3,
+        },
     )
 
 
 def _result(labels: tuple[str, ...], winner: int, invalid: bool) -> TaskResult:
     if invalid:
         return TaskResult(
-            label=None, index=None, probability=None, probabilities={}, valid=False, reason="no fresh frame"
+            label=None, index=None, probability=None, probabilities={}, valid=False, reason="no frame to trust"
         )
     rest = 0.3 / (len(labels) - 1)
     shares = {label: 0.7 if index == winner else rest for index, label in enumerate(labels)}

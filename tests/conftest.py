@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.aide import write_dataset
+
+# An example over a second fails. The tests look at the same examples each time; `make fuzz` looks at new ones.
+_SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+_COMMON = {"deadline": 1000, "database": None, "phases": (Phase.explicit, Phase.generate, Phase.shrink)}
+settings.register_profile("tests", max_examples=500, derandomize=True, suppress_health_check=_SLOW, **_COMMON)
+_MANY = int(os.environ.get("FUZZ_EXAMPLES", "100000"))
+settings.register_profile("fuzz", max_examples=_MANY, suppress_health_check=_SLOW, **_COMMON)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,7 @@ from codriver.golden import Answers, write_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
+from codriver.policy import default_policy
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
@@ -42,6 +43,7 @@ def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Mani
         tasks=tuple(task for task in tasks if task.needs_any),
         streams=tuple(_stream(name) for name in streams),
         variants=(_variant("ort-x86", "vnni"), _variant("ort-x86-7bit")),
+        policy=default_policy(view for view in VIEWS if view in streams),
     )
     return replace(draft, **changes)
 

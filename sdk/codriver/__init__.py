@@ -19,7 +19,10 @@ from codriver.errors import (
 )
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver, Percept, TaskResult, ViewStatus
+from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
+from codriver.policy import HealthConfig, Policy
+from codriver.stats import Stats
+from codriver.worker import PerceiverWorker, WorkerConfig
 
 __version__ = "0.1.0"
 
@@ -30,13 +33,19 @@ __all__ = [
     "ConfigError",
     "Driver",
     "EngineError",
+    "Frame",
     "FrameError",
+    "HealthConfig",
     "Manifest",
     "Perceiver",
+    "PerceiverWorker",
     "Percept",
+    "Policy",
     "SignatureError",
     "SourceError",
+    "Stats",
     "TaskResult",
     "ViewStatus",
+    "WorkerConfig",
     "__version__",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from codriver.engines import Arrays
 from codriver.errors import EngineError
 from codriver.manifest import Manifest, TaskSpec
-from codriver.percept import TaskResult, ViewStatus
+from codriver.percept import UNKNOWN, Percept, TaskResult, ViewStatus
+from codriver.policy import SmoothingConfig
+from codriver.smoothing import Smoother
 from codriver.window import ContextConfig
-
-LOST_S = 1.0  # a camera that is silent for longer counts as lost (reference/integration.md 4.2)
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -23,40 +24,36 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(shifted / shifted.sum(), dtype=np.float64)
 
 
-def view_status(now_s: float, seen_s: float | None) -> ViewStatus:
-    """seen_s: capture time of the view's newest frame, None if there never was one."""
-    if seen_s is None:
-        return ViewStatus(status="never", age_s=None, reason="no frame yet")
-    age_s = now_s - seen_s
-    if age_s == 0:
-        return ViewStatus(status="ok", age_s=0.0, reason="")
-    if age_s <= LOST_S:
-        reason = f"no frame in this step, the last one is {age_s:.2f} s old"
-        return ViewStatus(status="late", age_s=age_s, reason=reason)
-    return ViewStatus(status="lost", age_s=age_s, reason=f"no frame for {age_s:.1f} s")
-
-
-def task_results(manifest: Manifest, logits: Arrays, fresh: Mapping[str, bool], filled: int) -> dict[str, TaskResult]:
+def task_results(
+    manifest: Manifest, logits: Arrays, rows: Mapping[str, NDArray[np.bool_]], starting: bool
+) -> dict[str, TaskResult]:
     """Every task's answer, or why there is none.
 
-    logits: (1, K) by task. fresh: whether a view fills the newest slot. filled: slots that hold any view.
+    logits: (1, K) by task. rows: view -> (T,) which slots it fills. starting: see is_starting.
     """
-    results = {}
+    context, results = manifest.context, {}
+    early = _gathering(context, filled_slots(rows.values())) if starting else ""
     for task in manifest.tasks:
-        reason = _gathering(manifest, filled) or _missing_view(manifest, task, fresh)
+        seen = [rows[view] for view in task.needs_any]
+        reason = early or _missing_view(context, task, seen) or _gathering(context, filled_slots(seen))
         results[task.name] = _invalid(reason) if reason else _valid(task, logits[task.name][0])
     return results
 
 
-def _missing_view(manifest: Manifest, task: TaskSpec, fresh: Mapping[str, bool]) -> str:
-    if any(fresh[view] for view in task.needs_any):
+def filled_slots(rows: Iterable[NDArray[np.bool_]]) -> int:
+    """Slots that any of the views fills. rows: (T,) each."""
+    return int(np.any(list(rows), axis=0).sum())
+
+
+def _missing_view(context: ContextConfig, task: TaskSpec, rows: Sequence[NDArray[np.bool_]]) -> str:
+    held = 1 + int(task.hold_s / context.slot_s + 1e-9)  # slots, the newest among them
+    if any(row[-held:].any() for row in rows):
         return ""
     views = " or ".join(task.needs_any)
-    return f"no fresh frame from {views}, or none {manifest.context.slot_s:g} s before it"
+    return f"no frame to trust from {views}, or none {context.slot_s:g} s before it"
 
 
-def _gathering(manifest: Manifest, filled: int) -> str:
-    context = manifest.context
+def _gathering(context: ContextConfig, filled: int) -> str:
     if not is_gathering(context, filled):
         return ""
     needed = math.ceil(context.min_context * context.slots)
@@ -73,16 +70,34 @@ def _invalid(reason: str) -> TaskResult:
 
 
 def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
-    probabilities = softmax(logits)  # (K,)
+    probabilities = softmax(logits.astype(np.float64) / task.temperature)  # (K,)
     index = int(probabilities.argmax())
+    likeliest, probability = task.labels[index], float(probabilities[index])
+    known = probability >= task.unknown_below
     return TaskResult(
-        label=task.labels[index],
-        index=index,
-        probability=float(probabilities[index]),
+        label=likeliest if known else UNKNOWN,
+        index=index if known else None,
+        probability=probability,
         probabilities=dict(zip(task.labels, probabilities.tolist(), strict=True)),
         valid=True,
-        reason="",
+        reason="" if known else f"{likeliest} is likeliest at {probability:.2f}, below {task.unknown_below:g}",
     )
+
+
+def with_steady(
+    results: Mapping[str, TaskResult], smoothers: Mapping[str, Smoother], t: float
+) -> dict[str, TaskResult]:
+    """The same answers with the labels that smoothing gives beside them. Where there is no answer it starts anew."""
+    steady = dict(results)
+    for name, smoother in smoothers.items():
+        result = results[name]
+        if not result.valid:
+            smoother.clear()
+            continue
+        labels = tuple(result.probabilities)
+        index = smoother.update(np.array(list(result.probabilities.values())), t)
+        steady[name] = replace(result, steady=labels[index])
+    return steady
 
 
 def check_finite(stage: str, outputs: Arrays) -> None:
@@ -92,11 +107,84 @@ def check_finite(stage: str, outputs: Arrays) -> None:
             raise EngineError(f"the {stage} gave NaN or infinity in {name}; run `codriver verify` on it")
 
 
-def state_of(tasks: Mapping[str, TaskResult], views: Mapping[str, ViewStatus], gathering: bool) -> str:
-    if gathering:
+def reasons_of(
+    views: Mapping[str, ViewStatus], tasks: Mapping[str, TaskResult], notes: Sequence[str]
+) -> tuple[str, ...]:
+    """What to know of a step, most telling first. notes: of its time and its driver."""
+    troubled = [f"{view}: {status.status}, {status.reason}" for view, status in views.items() if status.reason]
+    waiting = [result.reason for result in tasks.values() if not result.valid]
+    return (*notes, *troubled, *dict.fromkeys(waiting))
+
+
+def is_starting(views: Mapping[str, ViewStatus]) -> bool:
+    """Whether a context that never was full enough can be expected to fill: a camera delivers, or none did yet."""
+    statuses = {view.status for view in views.values()}
+    return bool(statuses & {"ok", "late", "refused"}) or statuses == {"never"}
+
+
+def state_of(tasks: Mapping[str, TaskResult], views: Mapping[str, ViewStatus], starting: bool) -> str:
+    if starting:
         return "init"
     if not any(result.valid for result in tasks.values()):
         return "invalid"
     answered = all(result.valid for result in tasks.values())
     seen = all(view.status == "ok" for view in views.values())
     return "ok" if answered and seen else "degraded"
+
+
+class Answers:
+    """Answers one after the other: their numbers, and what is kept from one to the next."""
+
+    def __init__(self, manifest: Manifest, smoothing: SmoothingConfig) -> None:
+        self.sequence = 0  # of the next percept; clear() lets it go on
+        self._manifest = manifest
+        smoothed = manifest.tasks if smoothing.on else ()
+        self._smoothers = {task.name: Smoother(smoothing) for task in smoothed}
+        self.clear()
+
+    def clear(self) -> None:
+        self._was_full = False  # there was context enough for an answer
+        self._views = {v: ViewStatus(status="never", age_s=None, reason="no frame yet") for v in self._manifest.views}
+        for smoother in self._smoothers.values():
+            smoother.clear()
+
+    def percept(
+        self,
+        t: float,
+        outputs: tuple[NDArray[np.bool_], Arrays],
+        views: Mapping[str, ViewStatus],
+        notes: Sequence[str],
+    ) -> Percept:
+        """outputs: mask (S, T) of the slots that each stream fills, and logits (1, K) by task."""
+        manifest, (mask, logits) = self._manifest, outputs
+        rows = {s.name: mask[place] for place, s in enumerate(manifest.streams) if s.name in manifest.views}
+        filled = filled_slots(rows.values())
+        self._was_full |= not is_gathering(manifest.context, filled)
+        starting = not self._was_full and is_starting(views)
+        tasks = with_steady(task_results(manifest, logits, rows, starting), self._smoothers, t)
+        self._views = dict(views)
+        self.sequence += 1
+        return Percept(
+            t=t,
+            sequence=self.sequence - 1,
+            state=state_of(tasks, views, starting),
+            reasons=reasons_of(views, tasks, notes),
+            tasks=tasks,
+            views=views,
+            context=filled / manifest.context.slots,
+            model=manifest.id,
+        )
+
+    def invalid(self, t: float, reason: str) -> Percept:
+        """A percept without answers, for a step that does not end; cameras as they were last. It takes no number."""
+        return Percept(
+            t=t,
+            sequence=self.sequence,
+            state="invalid",
+            reasons=(reason,),
+            tasks={task.name: _invalid(reason) for task in self._manifest.tasks},
+            views=dict(self._views),
+            context=0.0,
+            missed=True,
+            model=self._manifest.id,
+        )

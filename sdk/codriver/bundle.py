@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 from codriver.engines import GraphFiles, is_installed
 from codriver.errors import BackendMissing, BundleError, ConfigError
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec, weights_of
-
-SIGNATURE_NAME = "signature.json"  # signs manifest.json, so it cannot be listed there
+from codriver.manifest_reader import parse_manifest, read_manifest_bytes
+from codriver.plainfile import read_exactly
+from codriver.trust import SIGNATURE_NAME, Trust, verify_manifest
 
 
 @dataclass(frozen=True)
@@ -22,28 +22,55 @@ class Bundle:
 
     path: Path
     manifest: Manifest
+    signed_by: str | None = None  # fingerprint of the trusted key that signed it; None: nobody was asked for
 
     @staticmethod
-    def open(path: str | os.PathLike[str]) -> Bundle:
-        """Check every file of the bundle against its manifest; a BundleError names the first that differs."""
+    def open(path: str | os.PathLike[str], *, trust: Trust | None = None, min_version: int | None = None) -> Bundle:
+        """Check every file of the bundle against its manifest; a BundleError names the first that differs.
+
+        trust: the key that must have signed it; see `Perceiver.open`. Until that is certain, nothing is parsed.
+        min_version: an older bundle is refused.
+        """
         folder = Path(path)
-        bundle = Bundle(folder, Manifest.read(folder))
+        data = read_manifest_bytes(folder)
+        signed_by = None if trust is None else verify_manifest(folder, data, trust)
+        bundle = Bundle(folder, parse_manifest(data), signed_by)
+        bundle._check_version(min_version)
         found = set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME}
         for name in sorted(found - set(bundle.manifest.files)):
-            raise BundleError(f"{folder / name}: not listed in {MANIFEST_NAME}; move it out of the bundle")
+            what = f"{folder / name}: not listed in {MANIFEST_NAME}; move it out of the bundle"
+            raise BundleError(what, code="file-hidden" if "/." in f"/{name}" else "file-not-listed")
         for name in bundle.manifest.files:
-            bundle.read(name)
+            bundle._read(name)
         return bundle
 
     def read(self, name: str) -> bytes:
         """The bytes of a listed file, if they are the ones that its manifest lists."""
-        expected = self.manifest.files.get(name)
-        if expected is None:
-            raise BundleError(f"{self.path / name}: not listed in {MANIFEST_NAME}; fetch the bundle anew")
-        data = _read_regular(self.path / name, expected.bytes)
-        if hashlib.sha256(data).hexdigest() != expected.sha256:
-            raise BundleError(f"{self.path / name}: changed, its sha256 is another; fetch the bundle anew")
+        if name not in self.manifest.files:
+            what = f"{self.path / name}: not listed in {MANIFEST_NAME}; fetch the bundle anew"
+            raise BundleError(what, code="file-not-listed")
+        try:
+            return self._read(name)
+        except BundleError as error:
+            raise BundleError(f"{error} (it was right when it was checked)", code="changed-since-check") from error
+
+    def _read(self, name: str) -> bytes:
+        expected = self.manifest.files[name]
+        data = read_exactly(self.path / name, expected.bytes, alone=self.signed_by is not None)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 != expected.sha256:
+            others = [other for other, spec in self.manifest.files.items() if spec.sha256 == sha256]
+            if others:
+                what = f"{self.path / name}: holds what belongs into {others[0]}; fetch the bundle anew"
+                raise BundleError(what, code="file-swapped")
+            what = f"{self.path / name}: changed, its sha256 is another; fetch the bundle anew"
+            raise BundleError(what, code="file-changed")
         return data
+
+    def _check_version(self, min_version: int | None) -> None:
+        if min_version is not None and self.manifest.version < min_version:
+            found = f"version {self.manifest.version}, expected {min_version} or newer"
+            raise BundleError(f"{self.path}: {found}; install a newer bundle", code="version-too-old")
 
     def graph(self, name: str) -> GraphFiles:
         """A graph with its weights, checked as `read` checks."""
@@ -67,7 +94,8 @@ class Bundle:
         if any(set(variant.requires) <= set(features) for variant in wanted):
             raise BackendMissing(f"{self.path}: {why}; install the runtime")
         has = ", ".join(sorted(features)) or "no feature that is known"
-        raise BundleError(f"{self.path}: {why}; this machine has {has}; build the bundle for this target")
+        what = f"{self.path}: {why}; this machine has {has}; build the bundle for this target"
+        raise BundleError(what, code="other-target")
 
     def variant(self, name: str) -> VariantSpec:
         """A variant by its name; a BundleError lists them otherwise."""
@@ -75,7 +103,7 @@ class Bundle:
             if variant.name == name:
                 return variant
         names = ", ".join(variant.name for variant in self.manifest.variants)
-        raise BundleError(f"{self.path}: no variant {name!r}; it has {names}")
+        raise BundleError(f"{self.path}: no variant {name!r}; it has {names}", code="no-such-variant")
 
 
 def why_not(variant: VariantSpec, features: Collection[str]) -> str:
@@ -101,7 +129,8 @@ def walk(folder: Path) -> Iterator[str]:
             elif entry.is_file(follow_symlinks=False):
                 yield Path(entry.path).relative_to(folder).as_posix()
             else:
-                raise BundleError(f"{entry.path}: a link or a device, expected a file; fetch the bundle anew")
+                what = f"{entry.path}: a link or a device, expected a file; fetch the bundle anew"
+                raise BundleError(what, code="file-is-link")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -109,21 +138,5 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise BundleError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-
-
-def _read_regular(path: Path, size: int) -> bytes:
-    """Bytes of a plain file of this size. It follows no link, waits for no pipe and reads no more."""
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # not every system has all of them
-        flags |= getattr(os, name, 0)
-    try:
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"{path}: not a plain file; fetch the bundle anew")
-            if status.st_size != size:
-                raise BundleError(f"{path}: {status.st_size} bytes, expected {size}; fetch the bundle anew")
-            return file.read(size)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); fetch the bundle anew") from error
+        what = f"{folder}: cannot be read ({error.strerror}); check its permissions"
+        raise BundleError(what, code="file-unreadable") from error

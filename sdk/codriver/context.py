@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
+from codriver.tasks import VIEW_OF
 from codriver.window import Feature, Memory
 
 
@@ -19,7 +20,6 @@ class Context:
     def __init__(self, manifest: Manifest) -> None:
         config = manifest.context
         self.inputs: Arrays = manifest.fuser_signature.zeros()  # (1, T, *slot) per stream, mask (1, S, T)
-        self.seen_s: dict[str, float] = {}  # stream -> time of its newest frame
         self._config = config
         self._before = replace(config, slots=2)  # reaches one slot back
         self._features = {s.name: Memory(self._before) for s in manifest.streams}
@@ -30,16 +30,27 @@ class Context:
         """The stream's feature one slot before `t`, None if none is near enough."""
         return self._features[stream].near(t - self._config.slot_s)
 
-    def remember(self, features: Mapping[str, Feature], slots: Mapping[str, Feature], t: float) -> None:
-        """Keep what the encoder made of the frames of time `t`, by stream and without batch; later than all before.
+    def remember(
+        self, features: Mapping[str, Feature], slots: Mapping[str, Feature], times_s: Mapping[str, float]
+    ) -> None:
+        """Keep what the encoder made of the newest frames, by stream and without batch.
+
+        times_s: view -> when its frame was taken, later than all before of that view.
 
         slots: of the streams that had a feature one slot before. A slot tells what it saw and what changed: without
         that there is nothing to remember yet.
         """
         for name, feature in features.items():
+            t = times_s[VIEW_OF[name]]
             self._slots[name].push(slots.get(name), t)
             self._features[name].push(feature, t)
-            self.seen_s[name] = t
+
+    def forget_from(self, view: str, t: float) -> None:
+        """Forget what was seen by one camera at `t` and later: it was not the world."""
+        for name in self._slots:
+            if VIEW_OF[name] == view:
+                self._slots[name].forget_from(t)
+                self._features[name].forget_from(t)
 
     def recall(self, t: float) -> NDArray[np.bool_]:
         """Fill `inputs` with the context that ends at `t`; return which slots each stream fills: (S, T)."""
@@ -56,4 +67,3 @@ class Context:
     def clear(self) -> None:
         for memory in (*self._features.values(), *self._slots.values()):
             memory.clear()
-        self.seen_s.clear()

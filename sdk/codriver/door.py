@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from codriver.errors import FrameError
-from codriver.percept import Driver
+from codriver.pairing import jump_s, set_time
+from codriver.percept import Driver, Frame
+from codriver.policy import TimingConfig
 from codriver.preprocess import Image, check_box, check_frame, check_keypoints
 
 
@@ -20,28 +22,56 @@ class Request:
     """One step's input, checked."""
 
     frames: Mapping[str, Image]  # view -> (H, W, 3) uint8
-    t: float  # capture time, seconds
+    times_s: Mapping[str, float]  # view -> capture time
+    t: float  # of the set, seconds
     driver: Driver | None  # boxes of four numbers, keypoints (136, 3) float32
 
+    def without(self, views: Collection[str]) -> Request:
+        kept = {view: frame for view, frame in self.frames.items() if view not in views}
+        return replace(self, frames=kept, times_s={view: self.times_s[view] for view in kept})
 
-def check_step(views: tuple[str, ...], last_t: float | None, frames: object, t: object, driver: object) -> Request:
-    """Check one step's input; a FrameError says what came, what was expected and what to do."""
-    return Request(frames=check_frames(views, frames), t=check_time(last_t, t), driver=check_driver(driver))
+
+def check_step(
+    views: tuple[str, ...], last_t: float | None, frames: object, t: object, driver: object, timing: TimingConfig
+) -> Request:
+    """Check one step's input; a FrameError says what came, what was expected and what to do.
+
+    Times of single frames are finite here, but may still not belong to the set's: see pairing.py.
+    """
+    checked = check_frames(views, frames)
+    own_s = {view: frame.t for view, frame in checked.items() if frame.t is not None}
+    if t is None and own_s:
+        t = set_time(list(own_s.values()), last_t, timing)
+    at = check_time(last_t, t, timing)
+    return Request(
+        frames={view: frame.image for view, frame in checked.items()},
+        times_s={view: own_s.get(view, at) for view in checked},
+        t=at,
+        driver=check_driver(driver),
+    )
 
 
-def check_frames(views: tuple[str, ...], frames: object) -> dict[str, Image]:
+def check_frames(views: tuple[str, ...], frames: object) -> dict[str, Frame]:
     """View -> frame, all of them known and uint8 (H, W, 3). views: the names that the bundle knows."""
     known = ", ".join(views)
     if not isinstance(frames, Mapping):
         raise FrameError(f"frames: got {type(frames).__name__}, expected a dict of arrays by view: {known}")
-    if not frames:
-        raise FrameError(f"frames: got no frame, expected at least one of {known}; skip the step instead")
     for view in frames:
         if view not in views:
             raise FrameError(f"frames: view {view!r} is not one of {known}{_hint(view, views)}")
         if frames[view] is None:
-            raise FrameError(f"view {view!r}: got None; leave a view without a frame out of the dict")
-    return {view: check_frame(view, frames[view]) for view in frames}
+            raise FrameError(f"view {view!r}: got None; leave a view without a frame out of the dict", view)
+    return {view: _checked(view, frames[view]) for view in frames}
+
+
+def _checked(view: str, frame: object) -> Frame:
+    if not isinstance(frame, Frame):
+        return Frame(check_frame(view, frame))
+    try:
+        own_s = None if frame.t is None else _seconds(frame.t)
+    except FrameError as error:
+        raise FrameError(f"view {view!r}: {error}", view) from error
+    return Frame(check_frame(view, frame.image), own_s)
 
 
 def _hint(view: object, views: tuple[str, ...]) -> str:
@@ -49,10 +79,18 @@ def _hint(view: object, views: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]!r}?" if near else "; leave it out"
 
 
-def check_time(last_t: float | None, t: object) -> float:
-    """Seconds as a float, after `last_t`. None is now, on the monotonic clock."""
-    if t is None:
-        t = time.monotonic()
+def check_time(last_t: float | None, t: object, timing: TimingConfig) -> float:
+    """Seconds, after `last_t` or so far before it that time has jumped. None is now, on the monotonic clock."""
+    seconds = time.monotonic() if t is None else _seconds(t)
+    if last_t is not None and seconds <= last_t and not jump_s(last_t, seconds, timing):
+        raise FrameError(
+            f"t: got {seconds}, expected a time after the last step's {last_t}; "
+            "drop the frame, or call reset() to begin a new recording"
+        )
+    return seconds
+
+
+def _seconds(t: object) -> float:
     if isinstance(t, bool | np.bool_) or not isinstance(t, int | float | np.integer | np.floating):
         raise FrameError(f"t: got {type(t).__name__}, expected seconds; convert a datetime with .timestamp()")
     try:
@@ -61,11 +99,6 @@ def check_time(last_t: float | None, t: object) -> float:
         seconds = math.inf
     if not math.isfinite(seconds):
         raise FrameError(f"t: got {seconds}, expected a finite capture time in seconds")
-    if last_t is not None and seconds <= last_t:
-        raise FrameError(
-            f"t: got {seconds}, expected a time after the last step's {last_t}; "
-            "drop the frame, or call reset() to begin a new recording"
-        )
     return seconds
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from codriver.bundle import Bundle
 from codriver.errors import BundleError
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver
+from codriver.percept import Driver, Percept
 from codriver.strict import Fields
 
 SCHEMA = 1
@@ -96,22 +96,27 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
     The perceiver is reset. A BundleError says if there is no golden vector, or no answer to one.
     """
     worst: dict[str, GoldenDifference] = {}
-    for number, (steps, expected, tolerance) in enumerate(read_golden(perceiver.bundle)):
-        answers = _of_variant(expected, perceiver.variant, number)
-        perceiver.reset()
-        for frames, t, driver in steps:
-            if perceiver.color != "bgr":
-                frames = {view: np.ascontiguousarray(frame[..., ::-1]) for view, frame in frames.items()}
-            percept = perceiver.step(frames, t, driver)
-        for task, answer in answers.items():
-            result = percept.tasks.get(task)
-            if result is None or not result.valid:
-                reason = "the bundle has no such task" if result is None else result.reason
-                raise BundleError(f"golden clip {number}: no {task} ({reason}); build the bundle anew")
-            found = _difference(task, answer, result.probabilities, tolerance)
-            worst[task] = _worse(worst.get(task), found)
-    perceiver.reset()
+    with perceiver.trusting():  # graphs are on trial here, not the cameras of the recording
+        for number, (steps, expected, tolerance) in enumerate(read_golden(perceiver.bundle)):
+            answers = _of_variant(expected, perceiver.variant, number)
+            tasks = _last_step(perceiver, steps).tasks
+            for task, answer in answers.items():
+                result = tasks.get(task)
+                if result is None or not result.valid:
+                    reason = "the bundle has no such task" if result is None else result.reason
+                    raise BundleError(f"golden clip {number}: no {task} ({reason}); build the bundle anew")
+                found = _difference(task, answer, result.probabilities, tolerance)
+                worst[task] = _worse(worst.get(task), found)
     return list(worst.values())
+
+
+def _last_step(perceiver: Perceiver, steps: list[Step]) -> Percept:
+    perceiver.reset()
+    for frames, t, driver in steps:
+        if perceiver.color != "bgr":
+            frames = {view: np.ascontiguousarray(frame[..., ::-1]) for view, frame in frames.items()}
+        percept = perceiver.step(frames, t, driver)
+    return percept
 
 
 def _of_variant(expected: Expected, variant: str, number: int) -> Answers:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.engines import Signature, Tensor
+from codriver.policy import Policy
 from codriver.tasks import GROUPS, VIEWS
 from codriver.window import ContextConfig
 
@@ -34,6 +35,9 @@ class TaskSpec:
     labels: tuple[str, ...]  # in the order of the logits
     needs_any: tuple[str, ...]  # views of which at least one must be fresh
     kind: str = "classification"
+    hold_s: float = 0.0  # a view whose newest filled slot is this old is still fresh; 0: it must fill the newest slot
+    temperature: float = 1.0  # logits are divided by it, so that probabilities mean what they say
+    unknown_below: float = 0.0  # the answer is "unknown" while no class is this likely
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -41,6 +45,9 @@ class TaskSpec:
             "kind": self.kind,
             "labels": list(self.labels),
             "needs_any": list(self.needs_any),
+            "hold_s": self.hold_s,
+            "temperature": self.temperature,
+            "unknown_below": self.unknown_below,
         }
 
 
@@ -127,8 +134,10 @@ class Manifest:
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
     variants: tuple[VariantSpec, ...]  # best first
     context: ContextConfig = field(default_factory=ContextConfig)
+    policy: Policy = field(default_factory=Policy)
     task_set: str = "aide"
     color: str = "bgr"  # what the graphs take; frames may come in the other order
+    version: int = 0  # rises with every release of a bundle, so that an older one can be refused
     golden: str | None = None  # path of golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -190,6 +199,7 @@ class Manifest:
             "schema": SCHEMA,
             "id": self.id,
             "name": self.name,
+            "version": self.version,
             "target": self.target,
             "created": self.created,
             "tools": dict(self.tools),
@@ -200,6 +210,7 @@ class Manifest:
             "color": self.color,
             "streams": [stream.to_json() for stream in self.streams],
             "context": {key: getattr(context, key) for key in CONTEXT_KEYS},
+            "policy": self.policy.to_json(),
             "variants": [variant.to_json() for variant in self.variants],
             "golden": self.golden,
             "metrics": dict(self.metrics),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+from collections import Counter
 from pathlib import Path
+from typing import Any, TypeVar
 
 from codriver.errors import BundleError
 from codriver.manifest import (
@@ -17,44 +21,50 @@ from codriver.manifest import (
     VariantSpec,
 )
 from codriver.manifest_rules import check_manifest
+from codriver.plainfile import read_at_most
+from codriver.policy import HealthConfig, Policy, SmoothingConfig, TimingConfig
 from codriver.strict import Fields
 from codriver.window import ContextConfig
 
 MAX_MANIFEST_BYTES = 1 << 20
+Config = TypeVar("Config", TimingConfig, HealthConfig, SmoothingConfig)
 
 
 def read_manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST_NAME
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
-        raise BundleError(f"{folder}: found {found}, expected the folder of a bundle; check the path")
-    if path.is_symlink() or not path.is_file():
-        raise BundleError(f"{path}: no such file, so this is not a bundle; give the folder that holds it")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MANIFEST_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: over {MAX_MANIFEST_BYTES} bytes, too long by far; fetch the bundle anew")
+        what = f"{folder}: found {found}, expected the folder of a bundle; check the path"
+        raise BundleError(what, code="manifest-missing")
+    if path.is_symlink() or not os.path.lexists(path):
+        what = f"{path}: no such file, so this is not a bundle; give the folder that holds it"
+        raise BundleError(what, code="manifest-missing")
+    data = read_at_most(path, MAX_MANIFEST_BYTES)
+    if data is None:
+        what = f"{path}: over {MAX_MANIFEST_BYTES} bytes, too long by far; fetch the bundle anew"
+        raise BundleError(what, code="manifest-too-big")
     return data
 
 
 def parse_manifest(data: bytes) -> Manifest:
     """Parse the bytes of manifest.json; a BundleError names the first thing that is wrong."""
     try:
-        content = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        text = data.decode("utf-8")
+        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_twice)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{MANIFEST_NAME}: not JSON ({error}); fetch the bundle anew") from error
+        what = f"{MANIFEST_NAME}: not JSON ({error}); fetch the bundle anew"
+        raise BundleError(what, code="manifest-not-json") from error
     fields = Fields(MANIFEST_NAME, content)
     schema = fields.integer("schema")
     if schema != SCHEMA:
         way_out = "update codriver" if schema > SCHEMA else "rebuild the bundle"
-        raise BundleError(f"{MANIFEST_NAME}: schema {schema}, this codriver reads schema {SCHEMA}; {way_out}")
+        what = f"{MANIFEST_NAME}: schema {schema}, this codriver reads schema {SCHEMA}; {way_out}"
+        raise BundleError(what, code="manifest-schema")
     manifest = _manifest(fields)
     check_manifest(manifest)
     if not _untouched(manifest, data):
-        raise BundleError(f"{MANIFEST_NAME}: changed since {manifest.id} was made; fetch the bundle anew")
+        what = f"{MANIFEST_NAME}: changed since {manifest.id} was made; fetch the bundle anew"
+        raise BundleError(what, code="manifest-changed")
     return manifest
 
 
@@ -62,8 +72,17 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for name, count in Counter(key for key, _ in pairs).items() if count > 1)
+        what = f"{MANIFEST_NAME}: key {twice!r} is there more than once; fetch the bundle anew"
+        raise BundleError(what, code="manifest-key-twice")
+    return content
+
+
 def _untouched(manifest: Manifest, data: bytes) -> bool:
-    """Whether these are the bytes that codriver would write: no key twice, no number spelled otherwise."""
+    """Whether these are the bytes that codriver would write: no space more, no number spelled otherwise."""
     try:
         return manifest.to_json().encode() == data and manifest.with_id().id == manifest.id
     except (ValueError, RecursionError):  # 1e999, or nested too deep
@@ -75,6 +94,7 @@ def _manifest(fields: Fields) -> Manifest:
     manifest = Manifest(
         id=fields.text("id"),
         name=fields.text("name"),
+        version=fields.integer("version"),
         target=fields.text("target"),
         created=fields.text("created"),
         tools=fields.texts_by_name("tools"),
@@ -85,6 +105,7 @@ def _manifest(fields: Fields) -> Manifest:
         color=fields.text("color"),
         streams=tuple(_stream(item) for item in fields.objects("streams")),
         context=_context(context),
+        policy=_policy(fields.object("policy")),
         variants=tuple(_variant(item) for item in fields.objects("variants")),
         golden=fields.path_or_none("golden"),
         metrics=fields.free("metrics"),
@@ -101,6 +122,9 @@ def _task(fields: Fields) -> TaskSpec:
         kind=fields.text("kind"),
         labels=fields.texts("labels"),
         needs_any=fields.texts("needs_any"),
+        hold_s=fields.number("hold_s"),
+        temperature=fields.number("temperature"),
+        unknown_below=fields.number("unknown_below"),
     )
     fields.end()
     return task
@@ -124,6 +148,26 @@ def _context(fields: Fields) -> ContextConfig:
     context = ContextConfig(slots=fields.integer("slots"), **numbers)
     fields.end()
     return context
+
+
+def _policy(fields: Fields) -> Policy:
+    health = fields.object("health")
+    policy = Policy(
+        timing=_numbers(fields.object("timing"), TimingConfig),
+        health={view: _numbers(health.object(view), HealthConfig) for view in health.names()},
+        masked=fields.texts("masked"),
+        smoothing=_numbers(fields.object("smoothing"), SmoothingConfig),
+    )
+    fields.end()
+    return policy
+
+
+def _numbers(fields: Fields, config: type[Config]) -> Config:
+    """A config whose every field is a number."""
+    of = {"int": fields.integer, "float": fields.number}
+    values: dict[str, Any] = {f.name: of[str(f.type)](f.name) for f in dataclasses.fields(config)}
+    fields.end()
+    return config(**values)
 
 
 def _variant(fields: Fields) -> VariantSpec:

@@ -13,19 +13,23 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.answers import check_finite, is_gathering, state_of, task_results, view_status
+from codriver.answers import Answers, check_finite
 from codriver.bundle import Bundle
+from codriver.clock import Clock
 from codriver.context import Context
 from codriver.cpu import cpu_features
-from codriver.door import check_step
-from codriver.engines import ENGINES, Arrays, Engine, open_engine
+from codriver.door import Request
+from codriver.engines import ENGINES, Engine, open_engine
 from codriver.errors import CodriverError, ConfigError
+from codriver.intake import Intake
 from codriver.manifest import Manifest, VariantSpec
-from codriver.percept import Driver, Percept
+from codriver.percept import Driver, Frame, Percept
+from codriver.policy import Policy, check_policy
+from codriver.stats import Stats
 from codriver.streams import EncoderInputs
+from codriver.trust import Trust
 
 COLORS = ("bgr", "rgb")
-STAGES = ("preprocess", "encode", "fuse")
 Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
@@ -35,17 +39,20 @@ class Perceiver:
     A step encodes only its own frames. It remembers their features for as long as the context reaches back.
     """
 
-    def __init__(self, bundle: Bundle, variant: VariantSpec, engines: Engines, color: str) -> None:
+    def __init__(
+        self, bundle: Bundle, variant: VariantSpec, engines: Engines, color: str, policy: Policy | None = None
+    ) -> None:
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
         self.variant = variant.name
         self.engine = variant.engine
         self.color = color
+        self.policy = policy or self.manifest.policy
         self._encoder, self._fuser = engines
         self._inputs = EncoderInputs(self.manifest, color)
         self._context = Context(self.manifest)
-        self._last_t: float | None = None
-        self._sequence = 0
+        self._intake = Intake(self.manifest.views, self.policy)
+        self._answers = Answers(self.manifest, self.policy.smoothing)
         self._closed = False
         self._lock = threading.Lock()
 
@@ -58,6 +65,9 @@ class Perceiver:
         color: str = "bgr",
         *,
         variant: str | None = None,
+        trust: Trust | None = None,
+        min_version: int | None = None,
+        policy: Policy | None = None,
     ) -> Perceiver:
         """Check a bundle, load its graphs and warm them up.
 
@@ -67,11 +77,18 @@ class Perceiver:
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
+        trust: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its bytes.
+            A bundle that is not signed, signed by another key or changed since is a SignatureError or a BundleError,
+            before anything in it is parsed. None: whoever could write the folder is believed.
+        min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
+        policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
         """
-        _check_options(engine, threads, color)
-        bundle = Bundle.open(path)
+        _check_options(engine, threads, color, min_version)
+        bundle = Bundle.open(path, trust=trust, min_version=min_version)
+        if policy is not None:
+            check_policy(policy, bundle.manifest.views)
         chosen = _choose(bundle, engine, variant)
-        perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, threads), color)
+        perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, threads), color, policy)
         try:
             perceiver.warm_up()
         except BaseException:
@@ -80,35 +97,80 @@ class Perceiver:
         return perceiver
 
     def step(
-        self, frames: Mapping[str, NDArray[np.uint8]], t: float | None = None, driver: Driver | None = None
+        self,
+        frames: Mapping[str, NDArray[np.uint8] | Frame],
+        t: float | None = None,
+        driver: Driver | None = None,
+        *,
+        deadline_ms: float | None = None,
     ) -> Percept:
         """Look at the newest frames and answer every task.
 
-        frames: view name -> (H, W, 3) uint8, any size, any subset of the bundle's views but at least one.
-        t: capture time in seconds, later than the last step's; None: now, on the monotonic clock.
+        frames: view name -> (H, W, 3) uint8 or Frame(image, t), any size, any subset of the bundle's views. None at
+        all is a step too: it tells what is still known.
+        t: time of the set in seconds, later than the last step's; None: the time that most Frames have, or now on the
+        monotonic clock. Each frame should be taken within 10 ms of it, and must be within 25 ms to be used.
         driver: where the driver is in this in-car frame; each part is optional.
-        After a FrameError all is as it was before. After an EngineError the frames may be remembered: go on.
+        deadline_ms: the percept says whether the step took longer, and `stats()` counts it. Nothing is cut short.
+        After a FrameError all is as it was before. After an EngineError go on with the next frames.
         """
         with self._mine():
-            times_s = [time.perf_counter()]
-            request = check_step(self.manifest.views, self._last_t, frames, t, driver)
-            moved = self._inputs.fill(request, self._context)
-            times_s.append(time.perf_counter())
-            self._remember(request.t, moved)
-            times_s.append(time.perf_counter())
-            mask = self._context.recall(request.t)  # (S, T)
+            clock = Clock()
+            taken = self._intake.take(frames, t, driver)
+            if taken.jumped:
+                self._forget()
+            for view, since_s in taken.unfit.items():
+                self._context.forget_from(view, since_s)
+            clock.end("health")
+            moved = self._inputs.fill(taken.request, self._context)
+            clock.end("preprocess")
+            self._remember(taken.request, moved)
+            clock.end("encode")
+            mask = self._context.recall(taken.request.t)  # (S, T)
             logits = self._fuser.infer(self._context.inputs)
             check_finite("fuser", logits)
-            times_s.append(time.perf_counter())
-            percept = self._answer(request.t, mask, logits, times_s)
-            self._sequence += 1
+            clock.end("fuse")
+            views = self._intake.statuses(taken.request.t, taken)
+            percept = self._answers.percept(taken.request.t, (mask, logits), views, taken.notes)
+            percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
+            self._intake.tally.step(missed=percept.missed)
             return percept
 
+    def stats(self) -> Stats:
+        """What became of every frame since open."""
+        return self._intake.tally.snapshot()
+
+    def drop(self, frames: Mapping[str, object]) -> None:
+        """Count a set that is not going to be stepped, because a newer one is there. Any thread may."""
+        for result in ("input", "overrun"):
+            self._intake.tally.count(result, frames)
+
+    def carry_on(self, other: Perceiver) -> None:
+        """Go on with the counts and the numbering of a perceiver that this one replaces."""
+        self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
+
+    def invalid(self, t: float | None, reason: str) -> Percept:
+        """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
+        return self._answers.invalid(time.monotonic() if t is None else t, reason)
+
     def reset(self) -> None:
-        """Forget all frames and times, as before a new recording. `sequence` goes on."""
+        """Forget all frames and times, as before a new recording. `sequence` and `stats()` go on."""
         with self._mine():
-            self._context.clear()
-            self._last_t = None
+            self._intake.clear()
+            self._forget()
+
+    @contextmanager
+    def trusting(self) -> Iterator[None]:
+        """Mask no view meanwhile, to answer for recorded frames as they are. Forgets all before and after, and
+        `stats()` leaves these steps out."""
+        intake = self._intake
+        self.reset()
+        self._intake = Intake(self.manifest.views, replace(self.policy, masked=()))
+        try:
+            yield
+        finally:
+            self._intake = intake
+            self._forget()
 
     def warm_up(self, runs: int = 2) -> None:
         """Run both graphs on zeros, so that the first step is as fast as the rest. No state changes."""
@@ -147,42 +209,30 @@ class Perceiver:
         finally:
             self._lock.release()
 
-    def _remember(self, t: float, moved: Mapping[str, bool]) -> None:
+    def _forget(self) -> None:
+        self._context.clear()
+        self._answers.clear()
+
+    def _remember(self, request: Request, moved: Mapping[str, bool]) -> None:
         """Encode the newest frames and keep their features. moved: see EncoderInputs.fill."""
-        outputs = self._encoder.infer(self._inputs.arrays)
-        features = self._inputs.by_stream(outputs, "feature", moved)
-        slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
-        check_finite("encoder", features)
-        check_finite("encoder", slots)
-        self._last_t = t
-        self._context.remember(features, slots, t)
-
-    def _answer(self, t: float, mask: NDArray[np.bool_], logits: Arrays, times_s: list[float]) -> Percept:
-        """mask: (S, T). logits: (1, K) by task. times_s: when the first stage began and each one ended."""
-        manifest = self.manifest
-        rows = {stream.name: mask[place] for place, stream in enumerate(manifest.streams)}
-        filled = int(np.any([rows[view] for view in manifest.views], axis=0).sum())
-        fresh = {view: bool(rows[view][-1]) for view in manifest.views}
-        tasks = task_results(manifest, logits, fresh, filled)
-        views = {view: view_status(t, self._context.seen_s.get(view)) for view in manifest.views}
-        return Percept(
-            t=t,
-            sequence=self._sequence,
-            state=state_of(tasks, views, is_gathering(manifest.context, filled)),
-            tasks=tasks,
-            views=views,
-            context=filled / manifest.context.slots,
-            latency_ms=_latency_ms(times_s),
-            model=manifest.id,
-        )
+        if not request.frames:
+            return
+        try:
+            outputs = self._encoder.infer(self._inputs.arrays)
+            features = self._inputs.by_stream(outputs, "feature", moved)
+            slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
+            check_finite("encoder", features)
+            check_finite("encoder", slots)
+        except BaseException:
+            self._intake.tally.count("failed", request.frames)
+            raise
+        self._context.remember(features, slots, request.times_s)
+        self._intake.tally.count("processed", request.frames)
 
 
-def _latency_ms(times_s: list[float]) -> dict[str, float]:
-    stages = {name: (times_s[place + 1] - times_s[place]) * 1e3 for place, name in enumerate(STAGES)}
-    return stages | {"total": (time.perf_counter() - times_s[0]) * 1e3}
-
-
-def _check_options(engine: str, threads: int | None, color: str) -> None:
+def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:
+    if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
+        raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
     if color not in COLORS:
         raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA = 1  # of to_dict(); raised when a field changes its meaning
+SCHEMA = 2  # of to_dict(); raised when a field changes its meaning
 
 STATES = ("init", "ok", "degraded", "invalid")
+UNKNOWN = "unknown"  # label of a valid answer that no class is likely enough for
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture with the time it was taken at, where the cameras of a set do not share one."""
+
+    image: NDArray[np.uint8]  # (H, W, 3)
+    t: float | None = None  # capture time, seconds, on the clock of the steps; None: the step's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +34,18 @@ class Driver:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """One task's answer. While invalid there is no label: never a class that nobody can vouch for."""
+    """One task's answer. While invalid there is no label: never a class that nobody can vouch for.
+
+    A valid answer may be "unknown", without an index: the likeliest class is below the task's `unknown_below`.
+    """
 
     label: str | None
     index: int | None
-    probability: float | None
+    probability: float | None  # of the likeliest class, even if it is not likely enough to be named
     probabilities: Mapping[str, float]  # by label, in class order; empty while invalid
     valid: bool
-    reason: str  # why it is invalid; "" while valid
+    reason: str  # why it is invalid or unknown; "" otherwise
+    steady: str | None = None  # the label that smoothing gives, which does not flicker; None while it is off
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -42,12 +55,18 @@ class TaskResult:
             "probabilities": dict(self.probabilities),
             "valid": self.valid,
             "reason": self.reason,
+            "steady": self.steady,
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewStatus:
-    """What became of one camera: `ok` (seen in this step), `late` (seen recently), `lost` or `never` seen."""
+    """How one camera is.
+
+    `ok`; `late` or `lost` (nothing came for a while), `never` (nothing ever came); `black`, `saturated`, `frozen` or
+    `covered` (what came is not the world: it is masked); `refused` (the time of this step's frame does not fit).
+    A fault's name stays until the view has recovered; the reason then counts its good frames.
+    """
 
     status: str
     age_s: float | None  # since its newest frame; None if it was never seen
@@ -64,11 +83,13 @@ class Percept:
     t: float  # capture time of this step, seconds
     sequence: int  # steps since open, from 0; goes on through reset()
     state: str  # one of STATES
+    reasons: tuple[str, ...]  # why the state is not ok, and warnings; () while there is nothing to say
     tasks: Mapping[str, TaskResult]
     views: Mapping[str, ViewStatus]
     context: float  # share of the context's slots that hold a view
-    latency_ms: Mapping[str, float]  # preprocess, encode, fuse, total
     model: str  # bundle id
+    latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, preprocess, encode, fuse, total
+    missed: bool = False  # the step took longer than its deadline
 
     def __getattr__(self, name: str) -> TaskResult:
         tasks: Mapping[str, TaskResult] = self.__dict__.get("tasks", {})  # not there yet while being copied
@@ -86,9 +107,11 @@ class Percept:
             "t": self.t,
             "sequence": self.sequence,
             "state": self.state,
+            "reasons": list(self.reasons),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "views": {name: view.to_dict() for name, view in self.views.items()},
             "context": self.context,
             "latency_ms": dict(self.latency_ms),
+            "missed": self.missed,
             "model": self.model,
         }

@@ -17,21 +17,25 @@ Box = Sequence[float]  # x, y, width, height in pixels of the in-car frame
 
 MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)
+MAX_BAD_JOINTS = 0.5  # share of a stream's points; with more of them missing there is no body to read
+POINTS_OF = dict(zip(JOINTS, (POSTURE_POINTS, GESTURE_POINTS), strict=True))
 
 
 def check_frame(view: str, frame: object) -> Image:
     """Return the frame if it is (H, W, 3) uint8; a FrameError says what came otherwise."""
     if not isinstance(frame, np.ndarray):
-        raise FrameError(f"view {view!r}: got {type(frame).__name__}, expected a numpy array (H, W, 3) uint8")
+        raise FrameError(f"view {view!r}: got {type(frame).__name__}, expected a numpy array (H, W, 3) uint8", view)
     if frame.dtype != np.uint8:
         raise FrameError(
             f"view {view!r}: got {frame.dtype} {frame.shape}, expected uint8 (H, W, 3); "
-            "scale float images to 0..255 and cast with .astype(np.uint8)"
+            "scale float images to 0..255 and cast with .astype(np.uint8)",
+            view,
         )
     if frame.ndim != 3 or frame.shape[2] != 3 or min(frame.shape) < 1:
         raise FrameError(
             f"view {view!r}: got shape {frame.shape}, expected (H, W, 3); "
-            "drop an alpha channel with frame[..., :3], stack a grey image three times"
+            "drop an alpha channel with frame[..., :3], stack a grey image three times",
+            view,
         )
     return frame
 
@@ -81,7 +85,7 @@ def check_box(name: str, box_px: object) -> Box:
     """Return the box if it is four numbers, whatever they cover; a FrameError says what came otherwise."""
     expected = "expected four numbers: x, y, width, height in pixels"
     try:
-        values = np.asarray(box_px, dtype=np.float64)
+        values = _real(box_px).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise FrameError(f"{name}: got {str(box_px)[:80]!r}, {expected}") from error
     if values.shape != (4,):
@@ -89,12 +93,20 @@ def check_box(name: str, box_px: object) -> Box:
     return tuple(values.tolist())
 
 
+def _real(values: object) -> NDArray[Any]:
+    """As an array, if it holds no complex number: NumPy would drop half of each with a warning."""
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers")
+    return array
+
+
 def check_keypoints(keypoints: object) -> NDArray[np.float32]:
     """Return the keypoints as float32 (136, 3), NaN and all; a FrameError says what came otherwise."""
     expected = f"expected an array ({KEYPOINTS}, 3): Halpe-136, x y score"
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.asarray(keypoints, dtype=np.float32)
+            values = _real(keypoints).astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise FrameError(f"keypoints: got {type(keypoints).__name__}, {expected}") from error
     if values.shape != (KEYPOINTS, 3):
@@ -124,8 +136,8 @@ def stream_inputs(
 
     frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out.
     Returns image streams (size, size, 3) uint8, channels as in the frames, and joint streams (P, 3) float32.
-    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. Joints
-    are absent too when not one of their points is finite.
+    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. A stream of
+    joints is absent too when more than half of its points are not finite, or all of them are zero.
     """
     images = {view: frames[view] for view in VIEWS if view in frames}
     joints: dict[str, NDArray[Any]] = {}
@@ -150,4 +162,11 @@ def _joints(incar: Image, driver: Driver) -> dict[str, NDArray[Any]]:
         return {}
     height, width = incar.shape[:2]
     joints = dict(zip(JOINTS, joints_from_keypoints(driver.keypoints, width, height), strict=True))
-    return {stream: points for stream, points in joints.items() if points.any()}
+    bad = bad_joints(driver.keypoints)
+    return {stream: points for stream, points in joints.items() if points.any() and bad[stream] <= MAX_BAD_JOINTS}
+
+
+def bad_joints(keypoints: NDArray[np.float32]) -> dict[str, float]:
+    """Stream of joints -> share of its points that are not finite. keypoints: (136, 3)."""
+    bad = np.asarray(~np.isfinite(keypoints).all(axis=1))  # (136,)
+    return {stream: float(bad[list(points)].mean()) for stream, points in POINTS_OF.items()}

@@ -9,6 +9,7 @@ from codriver.door import Request
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
 from codriver.preprocess import stream_inputs
+from codriver.tasks import VIEW_OF
 from codriver.window import Feature
 
 
@@ -35,7 +36,7 @@ class EncoderInputs:
                 self.arrays[f"{group}_before"][row] = 0
                 continue
             self.arrays[group][row] = values[..., ::-1] if self._swap and stream.kind == "image" else values
-            before = context.before(stream.name, request.t)
+            before = context.before(stream.name, request.times_s[VIEW_OF[stream.name]])
             self.arrays[f"{group}_before"][row] = 0 if before is None else before
             moved[stream.name] = before is not None
         return moved

@@ -20,6 +20,16 @@ def is_plain_path(path: str) -> bool:
     return PATH.fullmatch(path) is not None
 
 
+def _path_code(path: str) -> str:
+    """What is wrong with a path that is not plain."""
+    parts = re.split(r"[/\\]", path)
+    if path[:1] in ("/", "\\") or path[1:2] == ":":
+        return "path-absolute"
+    if ".." in parts:
+        return "path-outside"
+    return "path-hidden" if any(part.startswith(".") for part in parts) else "path-odd"
+
+
 MAX_NUMBER = 1e30  # fits a float32; nothing that is measured here comes near
 
 
@@ -28,12 +38,13 @@ class Fields:
 
     def __init__(self, where: str, content: object) -> None:
         if not isinstance(content, dict):
-            raise BundleError(f"{where}: got {_kind(content)}, expected an object; fetch the bundle anew")
+            what = f"{where}: got {_kind(content)}, expected an object; fetch the bundle anew"
+            raise BundleError(what, code="manifest-invalid")
         self._where = where
         self._left = dict(content)
 
-    def fault(self, message: str) -> BundleError:
-        return BundleError(f"{self._where}: {message}; fetch or build the bundle anew")
+    def fault(self, message: str, code: str = "manifest-invalid") -> BundleError:
+        return BundleError(f"{self._where}: {message}; fetch or build the bundle anew", code=code)
 
     def names(self) -> list[str]:
         """The keys that nobody has read yet."""
@@ -117,7 +128,8 @@ class Fields:
 
     def checked_path(self, path: str) -> str:
         if not is_plain_path(path):
-            raise self.fault(f"path {path!r}, expected plain names of letters, digits, . _ - joined by /")
+            message = f"path {path!r}, expected plain names of letters, digits, . _ - joined by /"
+            raise self.fault(message, _path_code(path))
         return path
 
     def end(self) -> None:

@@ -66,6 +66,11 @@ class Memory:
             self._times_s.popleft()
             self._features.popleft()
 
+    def forget_from(self, t_s: float) -> None:
+        while self._times_s and self._times_s[-1] >= t_s - 1e-6:
+            self._times_s.pop()
+            self._features.pop()
+
     def fill(self, now_s: float, out: Feature) -> NDArray[np.bool_]:
         """Write the context into `out` (T, *feature), zeros where none is near; return the filled slots."""
         picked = pick_slots(np.array(self._times_s, dtype=np.float64), now_s, self.config)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import copy
 import pickle  # noqa: TID251 -- to check that a percept survives it, as it does in multiprocessing
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codriver.answers import LOST_S, softmax, view_status
+from codriver.answers import softmax, task_results, with_steady
+from codriver.manifest import Manifest, TaskSpec
+from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
+from codriver.policy import SmoothingConfig
+from codriver.smoothing import Smoother
+from tests.tiny import tiny_manifest, tiny_steps
 
 
 def test_softmax_sums_to_one_and_keeps_the_order() -> None:
@@ -25,11 +32,96 @@ def test_softmax_of_extreme_logits_neither_overflows_nor_loses_them(shift: float
     assert softmax(np.array([shift, -shift], np.float32)).sum() == pytest.approx(1.0)
 
 
+TASK = TaskSpec(name="traffic", labels=("a", "b", "c"), needs_any=("front",))
+FULL = {"front": np.ones(16, bool)}
+
+
+def answer(
+    logits: list[float], rows: dict[str, np.ndarray] = FULL, starting: bool = False, **task: float
+) -> TaskResult:
+    manifest = replace(tiny_manifest(), tasks=(replace(TASK, **task),))
+    return task_results(manifest, {"traffic": np.array([logits], np.float32)}, rows, starting)["traffic"]
+
+
+def test_a_temperature_flattens_probabilities_and_leaves_the_label() -> None:
+    sharp, flat = answer([2.0, 0.0, 0.0]), answer([2.0, 0.0, 0.0], temperature=2.0)
+    assert sharp.label == flat.label == "a"
+    assert list(flat.probabilities.values()) == pytest.approx(softmax(np.array([1.0, 0.0, 0.0])).tolist())
+
+
+def test_an_answer_below_the_threshold_is_unknown_and_keeps_its_probabilities() -> None:
+    result = answer([2.0, 1.0, 0.0], unknown_below=0.7)
+    assert (result.label, result.index, result.valid) == ("unknown", None, True)
+    assert result.probability == result.probabilities["a"] == pytest.approx(0.6652, abs=1e-4)
+    assert result.reason == "a is likeliest at 0.67, below 0.7"
+    assert answer([2.0, 1.0, 0.0], unknown_below=0.66).label == "a"
+
+
 @pytest.mark.parametrize(
-    ("seen_s", "status"), [(None, "never"), (10.0, "ok"), (9.9, "late"), (10 - LOST_S, "late"), (8.9, "lost")]
+    ("hold_s", "age", "valid"), [(0.0, 0, True), (0.0, 1, False), (0.39, 1, True), (0.39, 2, False), (0.4, 2, True)]
 )
-def test_a_view_is_ok_late_lost_or_never_seen(seen_s: float | None, status: str) -> None:
-    assert view_status(10.0, seen_s).status == status
+def test_a_view_may_be_held_for_as_long_as_the_task_says(hold_s: float, age: int, valid: bool) -> None:
+    """age: slots of 0.2 s since the newest that is filled."""
+    row = np.ones(16, bool)
+    row[16 - age :] = False
+    result = answer([1.0, 0.0, 0.0], {"front": row}, hold_s=hold_s)
+    assert result.valid == valid and ("no frame to trust from front" in result.reason) != valid
+
+
+def test_an_answer_needs_half_a_context_of_its_own_views() -> None:
+    row = np.zeros(16, bool)
+    row[-7:] = True
+    assert (
+        answer([1.0, 0.0, 0.0], {"front": row, "incar": np.ones(16, bool)}).reason == "gathering context: 1.4 of 1.6 s"
+    )
+    row[-8] = True
+    assert answer([1.0, 0.0, 0.0], {"front": row, "incar": np.zeros(16, bool)}).valid
+
+
+# Smoothing
+
+
+def smoothed(config: SmoothingConfig, leaders: list[int], period_s: float = 0.1) -> list[int]:
+    smoother = Smoother(config)
+    rows = np.full((3, 3), 0.1) + np.eye(3) * 0.7
+    return [smoother.update(rows[leader], number * period_s) for number, leader in enumerate(leaders)]
+
+
+def test_a_label_switches_only_after_another_has_led_for_long_enough() -> None:
+    config = SmoothingConfig(switch_s=0.3)
+    assert smoothed(config, [0, 1, 1, 0, 1, 1, 1, 1, 1]) == [0, 0, 0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("rate_hz", [5, 10, 30])
+def test_a_time_constant_means_the_same_at_any_rate(rate_hz: int) -> None:
+    """A step from one class to another crosses half after ln 2 time constants."""
+    leaders = [0] + [1] * 3 * rate_hz
+    steady = smoothed(SmoothingConfig(time_s=1.0), leaders, 1 / rate_hz)
+    assert steady.index(1) / rate_hz == pytest.approx(np.log(2), abs=1 / rate_hz)
+
+
+def test_smoothing_is_off_by_default_and_leaves_the_raw_answer_beside_it(bundle_path: Path) -> None:
+    policy = replace(Manifest.read(bundle_path).policy, smoothing=SmoothingConfig(time_s=0.5, switch_s=0.4))
+    with Perceiver.open(bundle_path, threads=1) as raw, Perceiver.open(bundle_path, threads=1, policy=policy) as steady:
+        for step in tiny_steps(24):
+            one, other = raw.step(*step), steady.step(*step)
+            for name, result in one.tasks.items():
+                smooth = other.tasks[name]
+                assert result.steady is None and replace(smooth, steady=None) == result
+                assert (smooth.steady in result.probabilities) == result.valid
+
+
+def test_where_there_is_no_answer_smoothing_begins_anew() -> None:
+    smoothers = {"traffic": Smoother(SmoothingConfig(switch_s=10.0))}
+    results = [
+        answer([5.0, 0.0, 0.0]),
+        answer([0.0, 5.0, 0.0]),
+        answer([0.0] * 3, starting=True),
+        answer([0.0, 5.0, 0.0]),
+    ]
+    results[2] = replace(results[2], valid=False)
+    steady = [with_steady({"traffic": r}, smoothers, t)["traffic"].steady for t, r in enumerate(results)]
+    assert steady == ["a", "a", None, "b"]
 
 
 def percept() -> Percept:
@@ -38,6 +130,8 @@ def percept() -> Percept:
         t=0.0,
         sequence=0,
         state="ok",
+        reasons=(),
+        missed=False,
         tasks={"driver_emotion": result},
         views={},
         context=1.0,

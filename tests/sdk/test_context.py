@@ -9,7 +9,7 @@ import pytest
 
 from codriver.context import Context
 from codriver.perceiver import Perceiver
-from codriver.tasks import GROUP_OF, STREAMS
+from codriver.tasks import GROUP_OF, STREAMS, VIEWS
 from codriver.window import ContextConfig
 from tests.spies import Spy, spied
 from tests.tiny import tiny_manifest, tiny_steps
@@ -204,7 +204,7 @@ def test_a_feature_is_found_up_to_slot_and_tolerance_and_not_later() -> None:
     context = Context(manifest)
     by_stream = {stream.name: np.ones(stream.feature, np.float32) for stream in manifest.streams}
     slots = {stream.name: np.ones(stream.slot, np.float32) for stream in manifest.streams}
-    context.remember(by_stream, slots, 5.0)
+    context.remember(by_stream, slots, dict.fromkeys(VIEWS, 5.0))
     late_s = CONFIG.slot_s + CONFIG.tolerance_s
     for stream in STREAMS:
         assert context.before(stream, 5.0 + late_s) is by_stream[stream]

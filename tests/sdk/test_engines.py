@@ -174,7 +174,7 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("model", [b"no graph", b"", b"<?xml version='1.0'?><net></net>"])
 def test_bytes_that_are_no_graph_are_an_engine_error(runtime: str, model: bytes) -> None:
-    with pytest.raises(EngineError, match="refused the graph"):
+    with pytest.raises(EngineError, match="the graph"):
         open_engine(runtime, GraphFiles(model), MANIFEST.encoder_signature)
 
 
@@ -205,7 +205,7 @@ def test_both_runtimes_give_the_same_numbers() -> None:
 @pytest.mark.openvino
 def test_an_ir_whose_weights_are_cut_short_is_an_engine_error() -> None:
     ir = as_ir(ENCODER)
-    with pytest.raises(EngineError, match="refused the graph"):
+    with pytest.raises(EngineError, match="a constant lies outside the weights"):
         open_engine("openvino", GraphFiles(ir.model, ir.weights[:100]), MANIFEST.encoder_signature)
 
 

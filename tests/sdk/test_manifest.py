@@ -91,7 +91,7 @@ def rename_file(path: str) -> Change:
 
 REFUSED: dict[str, tuple[Change, str]] = {
     "newer schema": (put("schema", 3), "schema 3, this codriver reads schema 2; update codriver"),
-    "older schema": (put("schema", 0), "schema 0, this codriver reads schema 2; rebuild the bundle"),
+    "older schema": (put("schema", 1), "schema 1, this codriver reads schema 2; rebuild the bundle"),
     "schema of another type": (put("schema", "1"), "schema is a text, expected a whole number"),
     "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
     "missing key": (lambda c: c.pop("seed"), "key 'seed' is missing"),
@@ -141,6 +141,21 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "tolerance over a slot": (put("context", "tolerance_s", 0.3), "tolerance_s is 0.3"),
     "no rate": (put("context", "max_rate_hz", -1), "max_rate_hz is -1"),
     "share over one": (put("context", "min_context", 1.5), "min_context is 1.5"),
+    "no temperature": (put("tasks", 0, "temperature", 0), "driver_emotion: temperature is 0, expected 0.01 to 100"),
+    "never known": (put("tasks", 0, "unknown_below", 1.5), "driver_emotion: unknown_below is 1.5, expected 0 to 1"),
+    "held for ever": (put("tasks", 0, "hold_s", 60), "driver_emotion: hold_s is 60, expected 0 to 3.1"),
+    "reserved label": (
+        lambda c: (c.update(task_set="mine"), c["tasks"][0]["labels"].append("unknown")),
+        "driver_emotion has a label 'unknown'",
+    ),
+    "no policy": (lambda c: c.pop("policy"), "key 'policy' is missing"),
+    "pairs backwards": (
+        put("policy", "timing", "pair_s", -1),
+        "policy: timing: pair_s is -1, expected a number from 0",
+    ),
+    "unknown limit": (put("policy", "timing", "luck", 1), "timing: key 'luck' is not known"),
+    "health of a crop": (put("policy", "health", {"face": {}}), "key 'late_s' is missing"),
+    "masks what is no fault": (put("policy", "masked", ["late"]), r"masked is \['late'\], expected some of lost"),
     "no variant": (put("variants", []), "no variant"),
     "variant twice": (put("variants", 1, "name", "ort-x86"), "variant ort-x86 is there more than once"),
     "graph not listed": (put("variants", 0, "encoder", "other.onnx"), "other.onnx is used but not listed"),
@@ -163,6 +178,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "hash too short": (put("files", "card.md", "sha256", "abc"), "card.md: sha256 'abc', expected 64"),
     "negative size": (put("files", "card.md", "bytes", -1), "card.md: -1 bytes"),
     "huge size": (put("files", "card.md", "bytes", 1 << 40), "card.md"),
+    "negative version": (put("version", -1), "version -1, expected 0 to"),
+    "another version": (put("version", 7), "changed since"),
     "another seed": (put("seed", 1), "changed since tiny-[0-9a-f]{12} was made"),
     "another metric": (put("metrics", {"accuracy": 1.0}), "changed since"),
     "another id": (put("id", "tiny-000000000000"), "changed since"),
@@ -209,7 +226,7 @@ def test_every_flipped_bit_is_refused(data: bytes) -> None:
 def test_a_key_given_twice_is_refused(data: bytes) -> None:
     twice = data.replace(b' "seed": 0,', b' "seed": 1,\n "seed": 0,')
     assert twice != data
-    with pytest.raises(BundleError, match="changed since"):
+    with pytest.raises(BundleError, match="key 'seed' is there more than once"):
         parse_manifest(twice)
 
 

@@ -10,7 +10,8 @@ import pytest
 from codriver.door import check_step
 from codriver.errors import EngineError, FrameError
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver
+from codriver.percept import Driver, Frame
+from codriver.policy import TimingConfig
 from codriver.tasks import VIEWS
 from tests.spies import Spy
 from tests.tiny import answers, run, tiny_steps
@@ -34,7 +35,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"frames": {"front": FRAME, "left": FRAME[..., :2]}},
         r"'left': got shape \(20, 30, 2\)",
     ),
-    "no frames": ({"frames": {}}, "expected at least one of incar, front, left, right"),
+    "not a Frame's time": ({"frames": {"left": Frame(FRAME, "now")}}, "'left': t: got str, expected seconds"),
+    "a Frame without an end": ({"frames": {"left": Frame(FRAME, float("inf"))}}, "'left': t: got inf"),
+    "a list in a Frame": ({"frames": {"left": Frame([0])}}, "'left': got list, expected a numpy array"),
     "array for frames": ({"frames": FRAME}, "got ndarray, expected a dict"),
     "None for frames": ({"frames": None}, "got NoneType, expected a dict"),
     "unknown view": ({"frames": {"rear": FRAME}}, "'rear' is not one of incar, front, left, right"),
@@ -43,7 +46,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "view by number": ({"frames": {0: FRAME}}, "view 0 is not one of"),
     "crop as view": ({"frames": {"face": FRAME}}, "'face' is not one of"),
     "same time": ({"t": 1.4}, "got 1.4, expected a time after the last step's 1.4.*call reset"),
-    "earlier time": ({"t": 0.1}, "got 0.1, expected a time after the last step's 1.4"),
+    "earlier time": ({"t": 0.5}, "got 0.5, expected a time after the last step's 1.4"),
     "time is not a number": ({"t": float("nan")}, "got nan, expected a finite capture time"),
     "infinite time": ({"t": float("inf")}, "got inf, expected a finite"),
     "huge whole time": ({"t": 10**400}, "expected a finite"),
@@ -90,12 +93,14 @@ def test_whatever_is_thrown_at_the_door_is_a_frame_error() -> None:
         {"incar": FRAME},
         {"incar": np.array(None)},
         {None: FRAME},
+        {"left": Frame(FRAME)},
+        {"left": Frame(None, object())},
     ]
     pool += [Driver(), Driver(face_px={}), Driver(body_px=object()), Driver(keypoints=[[]])]
     for _ in range(1000):
         frames, t, driver = (pool[index] for index in random.integers(0, len(pool), 3))
         try:
-            check_step(VIEWS, 0.0, frames, t, driver)
+            check_step(VIEWS, 0.0, frames, t, driver, TimingConfig())
         except FrameError as error:
             assert len(str(error)) > 20
 

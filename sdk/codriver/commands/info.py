@@ -10,6 +10,7 @@ from typing import Any
 from codriver.bundle import Bundle, why_not
 from codriver.commands.shared import Commands, add_bundle, add_command, tasks_of
 from codriver.cpu import cpu_features
+from codriver.engines import UNPROVEN
 from codriver.machine import runtime_version
 from codriver.manifest import Manifest
 from codriver.terminal import put, put_json, table
@@ -43,6 +44,7 @@ def _here(bundle: Bundle) -> dict[str, Any]:
     return {
         "features": features,
         "lacks": lacks,
+        "unproven": {v.name: UNPROVEN[v.engine] for v in bundle.manifest.variants if v.engine in UNPROVEN},
         "variant": chosen.name if chosen else None,
         "engine": chosen.engine if chosen else None,
         "engine_version": runtime_version(chosen.engine) if chosen else None,
@@ -56,6 +58,7 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     span = f"{context.slots} slots, {context.slot_s} s apart"
     facts = [
         ["bundle", manifest.id],
+        ["version", str(manifest.version)],
         ["target", manifest.target],
         ["made", f"{manifest.created}, commit {manifest.git_commit[:12]}, seed {manifest.seed}"],
         ["tools", ", ".join(f"{name} {version}" for name, version in manifest.tools.items()) or "-"],
@@ -67,13 +70,14 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     ]
     lines = [*table(facts), "", "tasks"]
     lines += table([[f"  {task.title}", ", ".join(task.labels)] for task in tasks_of(manifest)])
+    lines += ["", "policy", *table([[f"  {name}", said] for name, said in _policy(manifest)])]
     features = ", ".join(here["features"]) or "no known feature"
     lines += ["", f"variants, best first (this machine has {features})"]
     lines += table(
         [
             [
                 f"  {v.name}",
-                v.engine,
+                f"{v.engine}, {UNPROVEN[v.engine]}" if v.engine in UNPROVEN else v.engine,
                 "<- runs here" if v.name == here["variant"] else here["lacks"][v.name] or "would run here too",
             ]
             for v in manifest.variants
@@ -81,7 +85,43 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     )
     if here["variant"] is None:
         lines.append("  none suits this machine")
-    return lines + _section("training", manifest.training) + _section("metrics", manifest.metrics)
+    plain = {name: value for name, value in manifest.metrics.items() if name != "subsets"}
+    lines += _section("training", manifest.training) + _section("metrics", plain)
+    return lines + _by_cameras(manifest)
+
+
+def _policy(manifest: Manifest) -> list[tuple[str, str]]:
+    """What each task needs, and when its answer counts."""
+    timing = manifest.policy.timing
+    rows = [("pairs", f"frames within {timing.pair_s * 1e3:g} ms; a jump of over {timing.jump_s:g} s begins anew")]
+    rows.append(("masks", f"a view that is {', '.join(manifest.policy.masked) or 'nothing: faults are only reported'}"))
+    for spec, task in zip(manifest.tasks, tasks_of(manifest), strict=True):
+        said = f"needs {' or '.join(spec.needs_any)}; temperature {spec.temperature:g}"
+        said += f"; unknown below {spec.unknown_below:g}" if spec.unknown_below else ""
+        rows.append((task.title, said + (f"; held for {spec.hold_s:g} s" if spec.hold_s else "")))
+    return rows
+
+
+def _by_cameras(manifest: Manifest) -> list[str]:
+    """Accuracy in full precision with each set of cameras, where it was measured."""
+    subsets, names = manifest.metrics.get("subsets"), [task.name for task in manifest.tasks]
+    if not isinstance(subsets, list) or not subsets or not all(_is_subset(row) for row in subsets):
+        return []
+    rows = [
+        [
+            f"  {' '.join(row['views'])}",
+            *(f"{100 * row['accuracy'][n]:.1f}" if n in row["accuracy"] else "-" for n in names),
+        ]
+        for row in subsets
+    ]
+    return ["", "accuracy % by cameras", *table([["", *names], *rows], numbers_from=1)]
+
+
+def _is_subset(row: object) -> bool:
+    """Metrics are free: what is in them may be of any form."""
+    accuracy = row.get("accuracy") if isinstance(row, dict) else None
+    numbers = isinstance(accuracy, dict) and all(isinstance(value, int | float) for value in accuracy.values())
+    return numbers and isinstance(row, dict) and isinstance(row.get("views"), list)
 
 
 def _section(title: str, values: Mapping[str, Any]) -> list[str]:

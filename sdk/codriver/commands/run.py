@@ -15,6 +15,7 @@ from codriver.machine import summarise_ms
 from codriver.outputs import check_output, video_file, whole_file, write_image
 from codriver.perceiver import COLORS, Perceiver
 from codriver.percept import Percept
+from codriver.recorder import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, FrameSet, Source, open_source
 from codriver.tasks import AIDE
 from codriver.terminal import Progress, put, say, table
@@ -24,6 +25,7 @@ EXAMPLE = """examples:
   codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4 --sheet 0001.png --out 0001.jsonl
   codriver run demo.bundle --source front=a.mp4,incar=b.mp4 | jq .tasks.driver_behavior.label
   codriver run demo.bundle --source incar=0,front=1        until Ctrl-C"""
+NOT_SEEN = ("masked", "late", "early", "duplicate", "out_of_order", "rejected", "failed")  # of ViewCounts
 Sink = Callable[[FrameSet, Percept], None]
 
 
@@ -34,6 +36,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--out", default="-", metavar="FILE", help="percepts as JSON lines; default: stdout")
     parser.add_argument("--view", type=Path, metavar="MP4", help="video of the cameras and the answers")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="one picture of the whole run")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="frames and percepts as MCAP; see `codriver replay`")
+    parser.add_argument(
+        "--record-images", choices=IMAGES, default="png", help="jpeg and none cannot be replayed exactly"
+    )
+    parser.add_argument("--record-width", type=positive, metavar="PX", help="scale wider pictures down to this")
+    parser.add_argument("--record-mb", type=positive, default=1000, metavar="N", help="of DIR; the oldest goes (1000)")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N steps")
     parser.add_argument("--color", choices=COLORS, default="bgr", help="rgb: red and blue are swapped")
     parser.add_argument("--strict", action="store_true", help="stop at a frame of a clip that cannot be read")
@@ -98,6 +106,11 @@ def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack
         path = stack.enter_context(whole_file(Path(args.out)))
         lines = stack.enter_context(path.open("w", encoding="utf-8"))
         yield lambda at, percept: _write(lines, json.dumps(percept.to_dict(), allow_nan=False) + "\n")
+    if args.record:
+        config = RecorderConfig(images=args.record_images, width_px=args.record_width, limit_mb=args.record_mb)
+        recorder = stack.enter_context(Recorder(args.record, perceiver, config))
+        views = perceiver.manifest.views
+        yield lambda at, percept: recorder.add({v: f for v, f in at.frames.items() if v in views}, at.driver, percept)
     if args.view:
         length_s = 10.0 if source.length is None else source.length / source.rate_hz
         history_s = min(max(length_s, 3.0), 10.0)
@@ -130,6 +143,7 @@ def _summary(record: Record, source: Source, perceiver: Perceiver) -> dict[str, 
         "states": dict(record.states),
         "tasks": {name: {**result, "truth": source.truth.get(name)} for name, result in last.items()},
         "latency_ms": {stage: summarise_ms(values) for stage, values in record.latency_ms.items()},
+        "frames": perceiver.stats().to_dict()["views"],
         "problems": list(source.problems),
     }
 
@@ -142,9 +156,20 @@ def _lines(summary: dict[str, Any]) -> list[str]:
     total = summary["latency_ms"]["total"]
     times = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
     lines = [head, *table(rows), f"  latency ms: {times}   {summary['bundle']} {summary['variant']}"]
+    lines += _lost_frames(summary["frames"])
     problems = summary["problems"]
     lines += [f"  problem: {problem}" for problem in problems[:5]]
     return [*lines, f"  and {len(problems) - 5} more problems"] if len(problems) > 5 else lines
+
+
+def _lost_frames(views: dict[str, dict[str, int]]) -> list[str]:
+    """Of each view whose frames were not all looked at: how many, and why."""
+    lines = []
+    for view, counts in views.items():
+        reasons = [f"{counts[why]} {why}" for why in NOT_SEEN if counts[why]]
+        if reasons:
+            lines.append(f"  {view}: {counts['processed']} of {counts['input']} frames looked at, {', '.join(reasons)}")
+    return lines
 
 
 def _title(task: str) -> str:
@@ -152,8 +177,8 @@ def _title(task: str) -> str:
 
 
 def _answer(result: dict[str, Any]) -> list[str]:
-    if not result["valid"]:
-        return ["-", "", result["reason"]]
+    if result["index"] is None:  # invalid, or unknown
+        return [result["label"] or "-", "", result["reason"]]
     truth = result["truth"]
     said = "" if truth is None else "as labelled" if truth == result["label"] else f"labelled {truth}"
     return [result["label"], f"{result['probability'] * 100:.0f} %", said]

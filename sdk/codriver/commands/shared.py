@@ -36,13 +36,21 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
     """runs: the command runs the bundle's graphs, so one may say how."""
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with a manifest.json")
     if runs:
-        parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
-        parser.add_argument("--engine", default="auto", help="auto, a runtime, or fake: answers without one")
-        parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
+        add_engine(parser)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """How a bundle's graphs are run, and which bundles may be."""
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
+    parser.add_argument("--engine", default="auto", help="auto, a runtime, or fake: answers without one")
+    parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
+    parser.add_argument("--key", metavar="PUB", help="refuse all but bundles signed by this key: PEM or fingerprint")
+    parser.add_argument("--min-version", type=int, metavar="N", help="refuse an older bundle")
 
 
 def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
-    return Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant)
+    trusted = {"trust": args.key, "min_version": args.min_version}
+    return Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant, **trusted)
 
 
 def threads_of(args: argparse.Namespace) -> int:

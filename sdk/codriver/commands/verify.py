@@ -1,4 +1,4 @@
-"""`codriver verify`: are these the files that were built, and do they answer here as they did there?"""
+"""`codriver verify`: are these the files that were built, by whom, and do they answer here as they did there?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from codriver.manifest import MANIFEST_NAME
 from codriver.terminal import put, put_json, table
 
 EXAMPLE = """example:
-  codriver verify demo.bundle && systemctl start perception
+  codriver verify demo.bundle --key team.key.pub && systemctl start perception
 exit code 1 if a file differs or an answer is off; the first thing to run on a device"""
 
 
@@ -38,17 +38,19 @@ def run(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> dict[str, Any]:
     """Wrong use and a missing runtime raise; everything that speaks against the bundle is a result."""
     result: dict[str, Any] = {"ok": False, "bundle": str(args.bundle), "files": 0, "variant": None}
-    result |= {"golden": [], "error": ""}
+    result |= {"version": None, "signed_by": None, "golden": [], "code": "", "error": ""}
     try:
-        manifest = Bundle.open(args.bundle).manifest
+        bundle = Bundle.open(args.bundle, trust=args.key, min_version=args.min_version)
+        manifest = bundle.manifest
         result |= {"bundle": manifest.id, "files": len(manifest.files)}
+        result |= {"version": manifest.version, "signed_by": bundle.signed_by}
         with open_perceiver(args) as perceiver:
             result["variant"] = perceiver.variant
             differences = check_golden(perceiver)
     except (BackendMissing, ConfigError):
         raise
     except (BundleError, EngineError) as error:
-        return result | {"error": str(error)}
+        return result | {"code": error.code, "error": str(error)}
     return result | {"ok": all(d.ok for d in differences), "golden": [_to_json(d) for d in differences]}
 
 
@@ -65,7 +67,9 @@ def _to_json(difference: GoldenDifference) -> dict[str, Any]:
 def _lines(result: Mapping[str, Any]) -> list[str]:
     lines = [str(result["bundle"])]
     if result["files"]:
-        lines.append(f"  {result['files']} files are the ones that were built")
+        lines.append(f"  {result['files']} files are the ones that were built, version {result['version']}")
+        signed = f"signed by {result['signed_by']}" if result["signed_by"] else "signature not checked: no --key given"
+        lines.append(f"  {signed}")
     if result["golden"]:
         lines += [f"  golden answers of variant {result['variant']}:"]
         lines += table(

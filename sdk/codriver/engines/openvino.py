@@ -8,6 +8,7 @@ from typing import Any
 from codriver.cpu import default_threads
 from codriver.engines import Arrays, GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
+from codriver.openvino_check import check_ir
 
 DEVICE = "CPU"
 
@@ -45,6 +46,7 @@ def _compiled(graph: GraphFiles, threads: int) -> Any:
     if not graph.model.lstrip().startswith(b"<"):
         # It would read ONNX too, and compute wrong numbers from signed Q/DQ without a word (reference/int8.md 3.3).
         raise EngineError("OpenVINO refused the graph: it is no IR (XML and weights); build the bundle for OpenVINO")
+    check_ir(graph.model, graph.weights)  # before the runtime sees a byte
     try:
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(graph.model, graph.weights), DEVICE, _properties(threads))

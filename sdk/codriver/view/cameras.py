@@ -28,7 +28,7 @@ def draw_camera(
     driver: Driver | None = None,
     title: bool = True,
 ) -> None:
-    """Draw a tile. frame: the newest there is, or None. A late one is dimmed, a lost one is not shown."""
+    """Draw a tile. frame: the newest there is, or None. One that is not trusted is dimmed, a lost one not shown."""
     lost = frame is None or status.status in ("lost", "never")
     if lost:
         draw.no_signal(image, rect, status.reason)
@@ -45,9 +45,9 @@ def draw_camera(
     if title:
         wide = draw.chip(image, at, TITLES.get(view, view), size, (BACKGROUND, SOFT if lost else TEXT))
     if not lost and status.status != "ok":
-        age = "" if status.age_s is None else f" {status.age_s:.1f} s"
+        age = f" {status.age_s:.1f} s" if status.status == "late" else ""
         colours = BACKGROUND, STATE_COLOURS["degraded"]
-        draw.chip(image, (at[0] + wide + 6, at[1]), f"late{age}", size, colours)
+        draw.chip(image, (at[0] + wide + 6, at[1]), f"{status.status}{age}", size, colours)
 
 
 def _draw_driver(tile: Image, driver: Driver, scale: float, offset: Floats) -> None:

@@ -1,0 +1,177 @@
+"""Whether a camera still shows the world: lost, black, saturated, frozen or covered, told from a few thousand pixels.
+
+Every frame is sub-sampled to about 90 lines (8 times for 720p); a check costs a fraction of a millisecond.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.percept import ViewStatus
+from codriver.policy import HealthConfig, Policy
+from codriver.preprocess import Image
+
+LINES = 90  # rows kept of a landscape picture
+BLOCKS = 4  # per side, for the Laplacian
+EPSILON_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one frame looks like."""
+
+    checksum: int
+    mean: float  # level, 0..255
+    std: float
+    detail: NDArray[np.float32]  # (4, 4) variance of the Laplacian in each block, level²
+
+
+def look_at(image: Image) -> Look:
+    """image: (H, W, 3) uint8. Only every n-th pixel of the green channel is read."""
+    import cv2
+
+    stride = max(1, min(image.shape[:2]) // LINES)
+    sample = np.ascontiguousarray(image[::stride, ::stride, 1])
+    mean, std = cv2.meanStdDev(sample)
+    return Look(
+        zlib.crc32(sample.data), float(mean[0, 0]), float(std[0, 0]), _detail(cv2.Laplacian(sample, cv2.CV_32F))
+    )
+
+
+def _detail(edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean square of the Laplacian by block, (4, 4): its variance, as its mean is zero but for the rim.
+
+    A picture of under four pixels a side has no blocks, and counts as full of detail.
+    """
+    height, width = (side // BLOCKS for side in edges.shape)
+    if not (height and width):
+        return np.full((BLOCKS, BLOCKS), np.inf, np.float32)
+    blocks = edges[: height * BLOCKS, : width * BLOCKS].reshape(BLOCKS, height, BLOCKS, width)
+    return np.asarray(np.einsum("aibj,aibj->ab", blocks, blocks) / (height * width), np.float32)
+
+
+class ViewHealth:
+    """One camera's record: feed it every frame that is accepted, in order of time."""
+
+    def __init__(self, config: HealthConfig) -> None:
+        self.config = config
+        self.clear()
+
+    def clear(self) -> None:
+        self.newest_s: float | None = None  # capture time of the newest frame accepted
+        self.fault = ""  # one of FAULTS while there is one or the view recovers from it
+        self.began_s = 0.0  # capture time of the first frame that is not to be trusted
+        self._since_s: dict[str, float] = {}  # condition -> when it began to hold without a break
+        self._repeats = 0  # frames since the picture last changed
+        self._good = 0  # frames since the fault
+        self._checksum: int | None = None
+
+    def look(self, image: Image, t: float) -> None:
+        """Take in the view's newest frame, of capture time `t`."""
+        look = look_at(image)
+        self._note_conditions(look, t)
+        faults = self._faults(t)
+        if self.newest_s is not None and t - self.newest_s >= self.config.lost_s - EPSILON_S:
+            self.fault, self.began_s, self._good = "lost", t, 0
+        self.newest_s = t
+        if faults:
+            self.fault, self.began_s, self._good = faults[0], self._since_s[faults[0]], 0
+        elif self.fault and not self._since_s:
+            self._good += 1  # a frame shown twice neither counts nor starts over: 15 Hz in a stream of 30
+            if self._good >= self.config.recovery_frames:
+                self.fault = ""
+
+    def _note_conditions(self, look: Look, t: float) -> None:
+        limits = self.config
+        flat = look.std < limits.flat_std
+        black = flat and look.mean < limits.black_below
+        saturated = flat and look.mean > limits.saturated_above
+        same = look.checksum == self._checksum
+        self._checksum, self._repeats = look.checksum, self._repeats + 1 if same else 0
+        blurred = float((look.detail < limits.covered_below).mean()) >= limits.covered_share
+        conditions = {  # in the order in which they are reported
+            "black": black,
+            "saturated": saturated,
+            "frozen": same and not black and not saturated,  # such pictures repeat by themselves
+            "covered": blurred and not black and not saturated,
+        }
+        for name, holds in conditions.items():
+            if not holds:
+                self._since_s.pop(name, None)
+            else:
+                self._since_s.setdefault(name, t)
+
+    def _faults(self, t: float) -> list[str]:
+        """The conditions that have held for long enough, the most telling first."""
+        limits = self.config
+        lasting_s = {name: t - since_s + EPSILON_S for name, since_s in self._since_s.items()}
+        lasts = {
+            "black": lasting_s.get("black", -1.0) >= limits.flat_s,
+            "saturated": lasting_s.get("saturated", -1.0) >= limits.flat_s,
+            "frozen": "frozen" in lasting_s and self._repeats >= limits.frozen_frames - 1,
+            "covered": lasting_s.get("covered", -1.0) >= limits.covered_s,
+        }
+        return [name for name, holds in lasts.items() if holds]
+
+    def status(self, now_s: float, refused: str = "") -> ViewStatus:
+        """What to say of the view in a step of time `now_s`. refused: why its frame in this step was not taken."""
+        if self.newest_s is None:
+            return ViewStatus(status="refused" if refused else "never", age_s=None, reason=refused or "no frame yet")
+        age_s = max(0.0, now_s - self.newest_s)
+        if age_s >= self.config.lost_s - EPSILON_S:
+            tail = f"; {refused}" if refused else ""
+            return ViewStatus(status="lost", age_s=age_s, reason=f"no frame for {age_s:.1f} s{tail}")
+        if refused:
+            return ViewStatus(status="refused", age_s=age_s, reason=refused)
+        if self.fault:
+            return ViewStatus(status=self.fault, age_s=age_s, reason=self._fault_reason(now_s))
+        if age_s >= self.config.late_s - EPSILON_S:
+            return ViewStatus(status="late", age_s=age_s, reason=f"no frame for {age_s:.2f} s")
+        return ViewStatus(status="ok", age_s=age_s, reason="")
+
+    def _fault_reason(self, now_s: float) -> str:
+        if self._good:
+            return f"was {self.fault}; {self._good} of {self.config.recovery_frames} good frames since"
+        for_s = now_s - self.began_s
+        return {
+            "black": f"no light for {for_s:.1f} s",
+            "saturated": f"nothing but white for {for_s:.1f} s",
+            "frozen": f"the same picture for {for_s:.1f} s",
+            "covered": f"no detail for {for_s:.1f} s: something on the lens, or fog",
+            "lost": "back after silence",
+        }[self.fault]
+
+
+class Health:
+    """All cameras."""
+
+    def __init__(self, policy: Policy, views: Iterable[str]) -> None:
+        self.views = {view: ViewHealth(policy.health_of(view)) for view in views}
+        self._masked = policy.masked
+
+    def look(self, frames: Mapping[str, Image], times_s: Mapping[str, float]) -> dict[str, float]:
+        """Take in one set of frames; return the views not to be used, and since which capture time not."""
+        unfit = {}
+        for view, image in frames.items():
+            health = self.views[view]
+            health.look(image, times_s[view])
+            if health.fault in self._masked:
+                unfit[view] = health.began_s
+        return unfit
+
+    def statuses(self, now_s: float, refused: Mapping[str, str]) -> dict[str, ViewStatus]:
+        """refused: view -> why its frame in this step was not taken."""
+        return {view: health.status(now_s, refused.get(view, "")) for view, health in self.views.items()}
+
+    def newest_s(self, view: str) -> float | None:
+        """Capture time of the newest frame that was accepted."""
+        return self.views[view].newest_s
+
+    def clear(self) -> None:
+        for health in self.views.values():
+            health.clear()

@@ -1,0 +1,88 @@
+"""What becomes of each frame before it is looked at: refused, masked or taken; and how each camera is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from codriver.door import Request, check_step
+from codriver.health import Health
+from codriver.pairing import jump_s, refusals, skews
+from codriver.percept import Driver, ViewStatus
+from codriver.policy import Policy
+from codriver.preprocess import MAX_BAD_JOINTS, bad_joints
+from codriver.stats import Tally
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """One step's frames, sorted out."""
+
+    request: Request  # what is left to encode
+    unfit: Mapping[str, float]  # masked views: since which capture time they do not show the world
+    refused: Mapping[str, str]  # views whose frame's time does not fit, and why
+    notes: tuple[str, ...]  # of time and driver, for people
+    jumped: bool  # time jumped: all that is remembered belongs to another recording
+
+
+class Intake:
+    """Counts every frame, and remembers of each camera what its health takes."""
+
+    def __init__(self, views: tuple[str, ...], policy: Policy) -> None:
+        self.tally = Tally(views)
+        self._views = views
+        self._timing = policy.timing
+        self._health = Health(policy, views)
+        self._last_t: float | None = None
+
+    def take(self, frames: object, t: object, driver: object) -> Taken:
+        """Check a step and sort its frames. A FrameError leaves all as it was, but for the counts."""
+        request = self._checked(frames, t, driver)
+        jumped_s = jump_s(self._last_t, request.t, self._timing)
+        if jumped_s:
+            self.clear()
+            self.tally.reset()
+        self._last_t = request.t
+        refused = refusals(request.times_s, request.t, self._health.newest_s, self._timing)
+        for view, refusal in refused.items():
+            self.tally.count(refusal.kind, [view])
+        paired = request.without(refused)
+        unfit = self._health.look(paired.frames, paired.times_s)
+        self.tally.count("masked", unfit)
+        jump = [f"time jumped by {jumped_s:+.1f} s: a new context begins"] if jumped_s else []
+        return Taken(
+            request=paired.without(unfit),
+            unfit=unfit,
+            refused={view: refusal.reason for view, refusal in refused.items()},
+            notes=(*jump, *skews(paired.times_s, request.t, self._timing), *_driver_notes(request.driver)),
+            jumped=bool(jumped_s),
+        )
+
+    def _checked(self, frames: object, t: object, driver: object) -> Request:
+        given = tuple(frames) if isinstance(frames, Mapping) else ()
+        self.tally.count("input", given)
+        try:
+            return check_step(self._views, self._last_t, frames, t, driver, self._timing)
+        except BaseException:
+            self.tally.count("rejected", given)
+            raise
+
+    def statuses(self, t: float, taken: Taken) -> dict[str, ViewStatus]:
+        """How each camera is after a step of time `t`."""
+        return self._health.statuses(t, taken.refused)
+
+    def clear(self) -> None:
+        """Forget times and health, not the counts."""
+        self._health.clear()
+        self._last_t = None
+
+
+def _driver_notes(driver: Driver | None) -> list[str]:
+    if driver is None or driver.keypoints is None:
+        return []
+    shares = bad_joints(driver.keypoints)
+    return [
+        f"{stream}: {share:.0%} of its points are not numbers, so it is left out"
+        for stream, share in shares.items()
+        if share > MAX_BAD_JOINTS
+    ]

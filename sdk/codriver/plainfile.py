@@ -1,0 +1,50 @@
+"""Read a file that somebody else may have put there: no link followed, no pipe waited for, no more than expected."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from codriver.errors import BundleError
+
+
+def read_exactly(path: Path, size: int, *, alone: bool = False) -> bytes:
+    """Bytes of a plain file of this size. alone: refuse a file that has a second name elsewhere (a hard link)."""
+    with _opened(path) as (file, status):
+        if alone and status.st_nlink > 1:
+            what = f"{path}: a hard link, so that it can be changed under another name; copy the bundle anew"
+            raise BundleError(what, code="file-hard-linked")
+        if status.st_size != size:
+            what = f"{path}: {status.st_size} bytes, expected {size}; fetch the bundle anew"
+            raise BundleError(what, code="file-size")
+        return file.read(size)
+
+
+def read_at_most(path: Path, limit: int) -> bytes | None:
+    """Bytes of a plain file; None if there are more than `limit`."""
+    with _opened(path) as (file, _):
+        data = file.read(limit + 1)
+        return data if len(data) <= limit else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # not every system has all of them
+        flags |= getattr(os, name, 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path}: not a plain file; fetch the bundle anew", code="file-not-plain")
+            yield file, status
+    except FileNotFoundError as error:
+        what = f"{path}: cannot be read, there is no such file; fetch the bundle anew"
+        raise BundleError(what, code="file-missing") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        why = getattr(error, "strerror", None) or error
+        raise BundleError(f"{path}: cannot be read ({why}); fetch the bundle anew", code="file-unreadable") from error

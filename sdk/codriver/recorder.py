@@ -1,0 +1,288 @@
+"""Record steps: what came in, what was answered. Nobody records unless asked to: `codriver run --record`, or this.
+
+A folder of MCAP files, which is never larger than it may be: the oldest file goes first. A file is cut short only where
+the power was: chunks are small, and what is complete on the disk can be read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from codriver.errors import BackendMissing, ConfigError
+from codriver.perceiver import Perceiver
+from codriver.percept import Driver, Frame, Percept
+from codriver.preprocess import Image
+from codriver.recording_schemas import (
+    HEALTH,
+    HEALTH_SCHEMA,
+    IMAGE_SCHEMA,
+    INPUT,
+    META,
+    PERCEPT,
+    PERCEPT_SCHEMA,
+    RECORDING_SCHEMA,
+    STEP,
+    STEP_SCHEMA,
+)
+
+CHUNK_BYTES = 1 << 14  # a percept has 2 to 4 kB: from five steps a second on, less than a second is in a chunk
+HEALTH_S = 1.0
+IMAGES = ("png", "jpeg", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderConfig:
+    """How much is kept. Pictures show a person: keep as little as the purpose needs."""
+
+    images: str = "png"  # png: without loss, so that a replay can be exact; jpeg: a tenth of that; none: answers only
+    width_px: int | None = None  # wider pictures are scaled down to it, and a replay is not exact; None: as they are
+    jpeg_quality: int = 90
+    limit_mb: float = 1000.0  # of the whole folder
+    file_s: float = 60.0  # a new file after this much recorded time; the bound is kept by whole files
+
+    def __post_init__(self) -> None:
+        if self.images not in IMAGES:
+            raise ConfigError(f"images {self.images!r}: expected one of {', '.join(IMAGES)}")
+        for name in ("limit_mb", "file_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} {getattr(self, name)!r}: expected a number above 0")
+        if self.width_px is not None and self.width_px < 16:
+            raise ConfigError(f"width_px {self.width_px!r}: expected 16 or more, or None")
+
+    @property
+    def lossless(self) -> bool:
+        return self.images == "png" and self.width_px is None
+
+
+class Recorder:
+    """Hand it each step and its percept; close it, or use it in a `with`. It belongs to one thread at a time.
+
+    folder: new or empty. A ConfigError says why not, or that the disk is full: recording ends, stepping need not.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], perceiver: Perceiver, config: RecorderConfig | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self.config = config or RecorderConfig()
+        self._about = _about(perceiver, self.config)
+        self._stats = perceiver.stats
+        self._writer_class = _mcap_writer()
+        _check_folder(self.folder)
+        self._file: _File | None = None
+        self._number = self._steps = self._dropped = 0
+        self._health: tuple[float, Any] = (-math.inf, None)  # when it was last written, and what
+
+    def add(self, frames: Mapping[str, Image | Frame], driver: Driver | None, percept: Percept) -> None:
+        """Record one step as it was given, and what it answered."""
+        images = {view: frame.image if isinstance(frame, Frame) else frame for view, frame in frames.items()}
+        times = {view: frame.t for view, frame in frames.items() if isinstance(frame, Frame) and frame.t is not None}
+        try:
+            file = self._current(percept.t)
+            driver = self._add_images(file, images, driver, percept.t)
+            step = {"t": percept.t, "views": list(frames), "times": times, **_plain(driver)}
+            file.write(STEP, step, percept.t)
+            file.write(PERCEPT, percept.to_dict(), percept.t)
+            self._steps += 1
+            self._add_health(file, percept)
+            file.flush()
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def close(self) -> None:
+        """End the newest file. Closing twice is fine."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise self._fault(error) from error
+
+    def _fault(self, error: OSError) -> ConfigError:
+        return ConfigError(f"{self.folder}: cannot be recorded to ({error.strerror}); make room there")
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _current(self, t: float) -> _File:
+        if self._file is not None and not 0 <= t - self._file.since_s < self.config.file_s:
+            self.close()
+        if self._file is None:
+            self._make_room()
+            path = self.folder / f"codriver-{self._number:06d}.mcap"
+            self._file = _File(path, self._writer_class, self._about | {"file": str(self._number)}, t)
+            self._number += 1
+        elif self._file.size_mb > self._file_limit_mb:
+            self.close()
+            return self._current(t)
+        return self._file
+
+    @property
+    def _file_limit_mb(self) -> float:
+        """A file takes at most a quarter of the folder, so that the bound holds while one is being written."""
+        return self.config.limit_mb / 4
+
+    def _make_room(self) -> None:
+        paths = sorted(self.folder.glob("codriver-*.mcap"))
+        sizes = [path.stat().st_size / 1e6 for path in paths]
+        while paths and sum(sizes) > self.config.limit_mb - 1.25 * self._file_limit_mb:
+            paths.pop(0).unlink()
+            sizes.pop(0)
+            self._dropped += 1
+
+    def _add_images(self, file: _File, frames: Mapping[str, Image], driver: Driver | None, t: float) -> Driver | None:
+        """Write the pictures; return the driver in pixels of the recorded in-car picture."""
+        if self.config.images == "none":
+            return driver
+        for view, frame in frames.items():
+            scale = self._scale(frame)
+            if view == "incar" and scale < 1 and driver is not None:
+                driver = _scaled_driver(driver, scale)
+            content = {
+                "timestamp": {"sec": math.floor(t), "nsec": int((t - math.floor(t)) * 1e9)},
+                "frame_id": view,
+                "data": base64.b64encode(self._encoded(frame, scale)).decode(),
+                "format": self.config.images,
+            }
+            file.write(INPUT + view, content, t)
+        return driver
+
+    def _scale(self, frame: Image) -> float:
+        width = frame.shape[1]
+        return 1.0 if self.config.width_px is None else min(1.0, self.config.width_px / int(width))
+
+    def _encoded(self, frame: Image, scale: float) -> bytes:
+        import cv2
+
+        if scale < 1:
+            frame = np.asarray(cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        if self.config.images == "png":
+            done, data = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        else:
+            done, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, self.config.jpeg_quality])
+        assert done, frame.shape
+        return bytes(data.tobytes())
+
+    def _add_health(self, file: _File, percept: Percept) -> None:
+        """Once a second, and whenever something changes."""
+        views = {name: view.status for name, view in percept.views.items()}
+        now = (percept.state, views)
+        if now != self._health[1] or abs(percept.t - self._health[0]) >= HEALTH_S:
+            self._health = (percept.t, now)
+            content = {"t": percept.t, "state": percept.state, "views": views, "stats": self._stats().to_dict()}
+            file.write(HEALTH, content | {"recorded": self._steps, "dropped_files": self._dropped}, percept.t)
+
+
+class _File:
+    """One MCAP file, with its channels."""
+
+    def __init__(self, path: Path, writer: Any, about: Mapping[str, str], since_s: float) -> None:
+        from mcap.writer import CompressionType
+
+        self.since_s = since_s
+        self._stream = path.open("xb")
+        # Pictures are compressed already, and a reader need not fear what unpacks to gigabytes.
+        self._writer = writer(self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
+        self._writer.start(profile="", library="codriver")
+        self._writer.add_metadata(META, dict(about))
+        self._channels: dict[str, int] = {}
+        self._schemas: dict[str, int] = {}
+        self._sequence = 0
+
+    @property
+    def size_mb(self) -> float:
+        return float(self._stream.tell() / 1e6)
+
+    def write(self, topic: str, content: Any, t: float) -> None:
+        data = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        at_ns = max(int(t * 1e9), 0)
+        self._sequence += 1
+        self._writer.add_message(self._channel(topic), at_ns, data, at_ns, self._sequence & 0xFFFFFFFF)
+
+    def _channel(self, topic: str) -> int:
+        if topic not in self._channels:
+            schema = {STEP: STEP_SCHEMA, PERCEPT: PERCEPT_SCHEMA, HEALTH: HEALTH_SCHEMA}.get(topic, IMAGE_SCHEMA)
+            name = schema["title"]
+            if name not in self._schemas:
+                text = json.dumps(schema).encode()
+                self._schemas[name] = self._writer.register_schema(name, "jsonschema", text)
+            self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[name])
+        return self._channels[topic]
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        try:
+            self._writer.finish()
+        finally:
+            self._stream.close()
+
+
+def _mcap_writer() -> Any:
+    try:
+        from mcap.writer import Writer
+    except ImportError as error:
+        raise BackendMissing("recording needs the package mcap: pip install 'codriver[record]'") from error
+    return Writer
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ConfigError(f"{folder}: there is something in it; give a new or an empty folder to record to")
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be recorded to ({error.strerror}); give a folder of yours") from error
+
+
+def _about(perceiver: Perceiver, config: RecorderConfig) -> dict[str, str]:
+    from codriver import __version__
+
+    return {
+        "schema": str(RECORDING_SCHEMA),
+        "codriver": __version__,
+        "bundle": perceiver.manifest.id,
+        "variant": perceiver.variant,
+        "engine": perceiver.engine,
+        "color": perceiver.color,
+        "policy": json.dumps(perceiver.policy.to_json()),
+        "images": config.images,
+        "lossless": str(config.lossless).lower(),
+    }
+
+
+def _plain(driver: Driver | None) -> dict[str, Any]:
+    driver = driver or Driver()
+    keypoints = None
+    if driver.keypoints is not None:
+        points = np.asarray(driver.keypoints, np.float64).tolist()
+        keypoints = [[value if math.isfinite(value) else None for value in point] for point in points]
+    return {
+        "face_px": None if driver.face_px is None else [float(value) for value in driver.face_px],
+        "body_px": None if driver.body_px is None else [float(value) for value in driver.body_px],
+        "keypoints": keypoints,
+    }
+
+
+def _scaled_driver(driver: Driver, scale: float) -> Driver:
+    face, body = (None if box is None else [float(v) * scale for v in box] for box in (driver.face_px, driver.body_px))
+    points = driver.keypoints
+    if points is not None:
+        points = np.asarray(points, np.float32) * np.array([scale, scale, 1.0], np.float32)
+    return Driver(face_px=face, body_px=body, keypoints=points)

@@ -1,0 +1,185 @@
+"""Read recordings, whole or cut short, and step through them again.
+
+A recording may come from anywhere: lengths are bounded, nothing in it is compressed but pictures, and whatever does not
+fit is a SourceError.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codriver.errors import BackendMissing, SourceError
+from codriver.percept import Driver, Frame
+from codriver.preprocess import Image
+from codriver.recording_schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP
+
+MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less
+MAX_PIXELS = 1 << 25
+NOT_COMPARED = ("latency_ms", "missed", "model", "sequence")  # of the machine and the session, not of the answer
+
+
+@dataclass(frozen=True)
+class RecordedStep:
+    """One step as it was given, and what it answered then."""
+
+    frames: Mapping[str, Frame]
+    t: float
+    driver: Driver | None
+    percept: Mapping[str, Any]  # Percept.to_dict()
+    complete: bool  # whether all of its pictures are there
+
+
+@dataclass
+class Recording:
+    """A file or a folder of files. `about` and `cut` are known when `steps` has been read."""
+
+    path: Path
+    about: dict[str, str] = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)  # what is missing, a sentence for each file that ends early
+
+    def steps(self) -> Iterator[RecordedStep]:
+        """In order. A file that was cut short ends where it was cut; a broken one is a SourceError."""
+        for path in self._files():
+            yield from self._steps_of(path)
+        if not self.about:
+            raise SourceError(f"{self.path}: no recording of codriver's; {'; '.join(self.cut) or 'nothing is in it'}")
+
+    def _files(self) -> list[Path]:
+        if self.path.is_file():
+            return [self.path]
+        paths = sorted(self.path.glob("codriver-*.mcap")) if self.path.is_dir() else []
+        if not paths:
+            raise SourceError(f"{self.path}: no recording there; give a file that ends on .mcap, or its folder")
+        return paths
+
+    def _steps_of(self, path: Path) -> Iterator[RecordedStep]:
+        pictures: dict[str, bytes] = {}
+        step: dict[str, Any] | None = None
+        for topic, content in self._messages(path):
+            try:
+                if topic.startswith(INPUT):
+                    pictures[topic.removeprefix(INPUT)] = base64.b64decode(content["data"], validate=True)
+                elif topic == STEP:
+                    step = content
+                elif topic == PERCEPT and step is not None:
+                    yield _step(pictures, step, content)
+                    pictures, step = {}, None
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                what = f"{path}: a message on {topic} is not what codriver records ({type(error).__name__}: {error})"
+                raise SourceError(what) from error
+
+    def _messages(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Topic and content of each message that the file still holds."""
+        topics: dict[int, str] = {}
+        try:
+            for record in _records(path):
+                kind = type(record).__name__
+                if kind == "Channel":
+                    topics[record.id] = record.topic
+                elif kind == "Metadata" and record.name == META:
+                    self._take_about(path, record.metadata)
+                elif kind == "Message" and record.channel_id in topics:
+                    yield topics[record.channel_id], _content(path, record.data)
+        except _Cut as cut:
+            self.cut.append(f"{path.name} is cut short ({cut})")
+
+    def _take_about(self, path: Path, about: Mapping[str, str]) -> None:
+        if about.get("schema") != str(RECORDING_SCHEMA):
+            raise SourceError(f"{path}: recorded in schema {about.get('schema')!r}, expected {RECORDING_SCHEMA}")
+        self.about = self.about or dict(about)
+
+
+class _Cut(Exception):
+    """The file ends before its end."""
+
+
+def _records(path: Path) -> Iterator[Any]:
+    try:
+        from mcap.exceptions import EndOfFile, McapError
+        from mcap.stream_reader import StreamReader, breakup_chunk
+    except ImportError as error:
+        raise BackendMissing("recordings need the package mcap: pip install 'codriver[record]'") from error
+    try:
+        with path.open("rb") as file:
+            reader: Any = StreamReader(file, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES)
+            for record in reader.records:
+                if type(record).__name__ != "Chunk":
+                    yield record
+                elif record.compression:
+                    raise SourceError(f"{path}: packed with {record.compression!r}, and codriver packs nothing")
+                else:
+                    yield from breakup_chunk(record, validate_crc=True)
+    except (EndOfFile, struct.error) as error:
+        raise _Cut(str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except (McapError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+        raise SourceError(f"{path}: not MCAP, or damaged ({error})") from error
+
+
+def _content(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path}: a message is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise SourceError(f"{path}: a message is no JSON object")
+    return content
+
+
+def _step(pictures: Mapping[str, bytes], step: Mapping[str, Any], percept: Mapping[str, Any]) -> RecordedStep:
+    views = [str(view) for view in step["views"]]
+    times = {view: float(t) for view, t in step["times"].items()}
+    frames = {view: Frame(_image(pictures[view]), times.get(view)) for view in views if view in pictures}
+    t = float(step["t"])
+    if not math.isfinite(t):
+        raise ValueError(f"t is {t}")
+    return RecordedStep(frames, t, _driver(step), percept, complete=len(frames) == len(views))
+
+
+def _driver(step: Mapping[str, Any]) -> Driver | None:
+    if step["face_px"] is None and step["body_px"] is None and step["keypoints"] is None:
+        return None
+    points = step["keypoints"]
+    if points is not None:
+        points = np.array([[math.nan if v is None else float(v) for v in point] for point in points], np.float32)
+    return Driver(face_px=step["face_px"], body_px=step["body_px"], keypoints=points)
+
+
+def _image(data: bytes) -> Image:
+    """Decode a picture whose header says that it is of a sane size."""
+    import cv2
+
+    if not data or (data[:8] == b"\x89PNG\r\n\x1a\n" and math.prod(struct.unpack(">II", data[16:24])) > MAX_PIXELS):
+        raise ValueError("a picture that is none, or too large")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ValueError("a picture that cannot be decoded") from error
+    if image is None:
+        raise ValueError("a picture that cannot be decoded")
+    return np.asarray(image, np.uint8)
+
+
+def difference(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Where two percepts first part, as `tasks.driver_behavior.label: recorded ..., now ...`; empty if nowhere."""
+    then, today = ({key: one[key] for key in one if key not in NOT_COMPARED} for one in (recorded, now))
+    return _first(then, today, "")
+
+
+def _first(recorded: Any, now: Any, where: str) -> str:
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        for key in [*recorded, *(key for key in now if key not in recorded)]:
+            if found := _first(recorded.get(key), now.get(key), f"{where}.{key}" if where else key):
+                return found
+        return ""
+    return "" if recorded == now else f"{where}: recorded {recorded!r}, now {now!r}"

@@ -1,0 +1,69 @@
+"""What a recording holds: topics and their JSON schemas, as docs/recording.md shows them.
+
+Pictures are in Foxglove's form, so that its viewer shows them; all else is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+INPUT = "/codriver/input/"  # and the name of the view
+STEP = "/codriver/step"
+PERCEPT = "/codriver/percept"
+HEALTH = "/codriver/health"
+META = "codriver"  # name of the metadata record at the head of each file
+RECORDING_SCHEMA = 1
+
+_TIME = {"type": "object", "properties": {"sec": {"type": "integer"}, "nsec": {"type": "integer"}}}
+_NUMBERS = {"type": ["array", "null"], "items": {"type": "number"}}
+
+
+def _schema(title: str, required: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "type": "object", "properties": required, "required": list(required)}
+
+
+IMAGE_SCHEMA = _schema(
+    "foxglove.CompressedImage",
+    {
+        "timestamp": _TIME,  # capture time of the step
+        "frame_id": {"type": "string"},  # the view
+        "data": {"type": "string", "contentEncoding": "base64"},
+        "format": {"enum": ["png", "jpeg"]},
+    },
+)
+STEP_SCHEMA = _schema(
+    "codriver.Step",
+    {
+        "t": {"type": "number", "description": "capture time, seconds, as the step was given it"},
+        "views": {"type": "array", "items": {"type": "string"}, "description": "whose pictures belong to the step"},
+        "times": {"type": "object", "description": "view -> capture time of its own, where it has one"},
+        "face_px": _NUMBERS,  # x, y, width, height in the in-car picture as it is recorded
+        "body_px": _NUMBERS,
+        "keypoints": {"type": ["array", "null"], "items": {"type": "array", "items": {"type": ["number", "null"]}}},
+    },
+)
+PERCEPT_SCHEMA = _schema(
+    "codriver.Percept",
+    {
+        "schema": {"type": "integer", "description": "of Percept.to_dict()"},
+        "t": {"type": "number"},
+        "sequence": {"type": "integer"},
+        "state": {"type": "string"},
+        "tasks": {"type": "object", "description": "name -> label, index, probability, probabilities, valid, reason"},
+        "views": {"type": "object", "description": "name -> status, age_s, reason"},
+        "context": {"type": "number"},
+        "latency_ms": {"type": "object"},
+        "model": {"type": "string"},
+    },
+)
+HEALTH_SCHEMA = _schema(
+    "codriver.Health",
+    {
+        "t": {"type": "number"},
+        "state": {"type": "string"},
+        "views": {"type": "object", "description": "name -> status"},
+        "stats": {"type": "object", "description": "of Stats.to_dict(): what became of every frame"},
+        "recorded": {"type": "integer", "description": "steps so far"},
+        "dropped_files": {"type": "integer", "description": "removed so far, because the folder is bounded"},
+    },
+)

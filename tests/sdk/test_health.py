@@ -1,0 +1,146 @@
+"""One camera's record: which picture makes which alarm, and after how long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from codriver.errors import ConfigError
+from codriver.health import ViewHealth, look_at
+from codriver.percept import Driver
+from codriver.policy import HealthConfig, Policy, check_policy, default_policy
+from codriver.preprocess import joints_from_keypoints, stream_inputs
+from codriver.tasks import VIEWS
+
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 36, 64, 3), np.uint8)
+
+
+def fed(pictures: list[np.ndarray], rate_hz: float = 20.0, config: HealthConfig | None = None) -> ViewHealth:
+    health = ViewHealth(config or HealthConfig())
+    for number, picture in enumerate(pictures):
+        health.look(picture, number / rate_hz)
+    return health
+
+
+def grey(level: int, spread: int = 0, count: int = 12) -> list[np.ndarray]:
+    """Level and level + spread in a fine check, one corner changing from picture to picture."""
+    check = (np.indices((36, 64)).sum(axis=0) % 2 * spread + level).astype(np.uint8)
+    pictures = [np.repeat(check[..., None], 3, axis=2) for _ in range(count)]
+    for number, picture in enumerate(pictures):
+        picture[0, 0] = level + number % 2
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("level", "spread", "fault"),
+    [(0, 7, "black"), (3, 7, "black"), (4, 7, "black"), (5, 7, ""), (3, 9, ""), (246, 7, "saturated"), (240, 7, "")],
+)
+def test_black_and_saturated_are_levels_with_little_spread(level: int, spread: int, fault: str) -> None:
+    assert fed(grey(level, spread)).fault == fault
+
+
+@pytest.mark.parametrize(("frames", "fault"), [(10, ""), (11, "black")])
+def test_black_lasts_half_a_second_before_it_is_a_fault(frames: int, fault: str) -> None:
+    assert fed(grey(0, count=frames)).fault == fault
+
+
+@pytest.mark.parametrize("rate_hz", [10.0, 15.0, 30.0])
+def test_five_equal_pictures_are_frozen_at_any_rate(rate_hz: float) -> None:
+    assert fed([NOISE[0]] * 4, rate_hz).fault == ""
+    assert fed([NOISE[0]] * 5, rate_hz).fault == "frozen"
+
+
+def test_one_changed_pixel_among_those_that_are_read_is_no_freeze() -> None:
+    other = NOISE[0].copy()
+    other[3, 5, 1] ^= 1
+    assert fed([NOISE[0], NOISE[0], NOISE[0], other, NOISE[0], NOISE[0], other]).fault == ""
+
+
+@pytest.mark.parametrize(("blurred", "fault"), [(9, ""), (10, "covered")])
+def test_covered_is_no_detail_in_ten_of_sixteen_blocks_for_a_second(blurred: int, fault: str) -> None:
+    pictures = []
+    for number in range(21):
+        picture = NOISE[number % 20] // 32 + np.uint8(100)
+        for block in range(blurred):
+            row, column = divmod(block, 4)
+            picture[row * 9 : row * 9 + 9, column * 16 : column * 16 + 16] = 103
+        pictures.append(picture)
+    health = ViewHealth(HealthConfig(covered_below=30.0))  # the rim of a block is an edge
+    for number, picture in enumerate(pictures):
+        health.look(picture, number / 20)
+    assert health.fault == fault
+
+
+def test_ten_good_frames_end_a_fault_and_frames_shown_twice_do_not_count() -> None:
+    health = fed([NOISE[0]] * 5)
+    for number in range(9):
+        health.look(NOISE[1 + number], 1.0 + number * 0.1)
+        health.look(NOISE[1 + number], 1.05 + number * 0.1)
+        assert health.fault == "frozen"
+        assert health.status(1.0).reason == f"was frozen; {number + 1} of 10 good frames since"
+    health.look(NOISE[15], 2.0)
+    assert health.fault == "" and health.status(2.0).status == "ok"
+
+
+def test_a_picture_is_sampled_down_to_about_90_lines() -> None:
+    for height, width in ((720, 1280), (1080, 1920), (180, 320)):
+        picture = np.zeros((height, width, 3), np.uint8)
+        stride = height // 90
+        look = look_at(picture)
+        picture[1::stride, :, 1] = 255 if stride > 1 else 0
+        assert look_at(picture).checksum == look.checksum  # lines between are not read
+        picture[0, 0, 1] = 1
+        assert look_at(picture).checksum != look.checksum
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (3, 200, 3), (200, 3, 3), (4, 4, 3)])
+def test_pictures_of_any_size_can_be_looked_at(shape: tuple[int, ...]) -> None:
+    assert np.isfinite(look_at(np.full(shape, 100, np.uint8)).mean)
+
+
+# The policy
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"late_s": -1.0}, "health of incar: late_s is -1.0, expected a number from 0"),
+        ({"lost_s": float("nan")}, "lost_s is nan"),
+        ({"flat_s": float("inf")}, "flat_s is inf"),
+        ({"frozen_frames": 1}, "frozen_frames is 1, expected a whole number from 2"),
+        ({"frozen_frames": 5.5}, "frozen_frames is 5.5, expected a whole number"),
+        ({"covered_share": 1.5}, "covered_share is 1.5"),
+        ({"black_below": True}, "black_below is True"),
+        ({"covered_s": "1"}, "covered_s is '1'"),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_is_a_config_error(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_policy(Policy().with_view("incar", **changes), VIEWS)
+
+
+def test_a_policy_names_only_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="health has no 'blackness'; it has late_s"):
+        Policy().with_view("incar", blackness=1.0)
+    with pytest.raises(ConfigError, match="health of view 'rear', expected some of incar"):
+        check_policy(Policy().with_view("rear", late_s=1.0), VIEWS)
+    with pytest.raises(ConfigError, match="masked is \\['late'\\], expected some of lost, black"):
+        check_policy(Policy(masked=("late",)), VIEWS)
+
+
+def test_with_view_changes_one_camera_alone() -> None:
+    policy = default_policy(VIEWS).with_view("incar", black_below=2.0)
+    assert policy.health_of("incar") == HealthConfig(black_below=2.0) and policy.health_of("left") == HealthConfig()
+
+
+# The driver
+
+
+def test_a_joint_that_is_not_a_number_is_masked_and_a_body_of_such_joints_is_absent() -> None:
+    incar = {"incar": NOISE[0]}
+    for bad, present in ((13, {"posture", "gesture"}), (14, {"gesture"})):
+        keypoints = np.ones((136, 3), np.float32)
+        keypoints[:bad, 0] = np.nan
+        posture, _ = joints_from_keypoints(keypoints, 64, 36)
+        assert not posture[:bad].any() and posture[bad:].all()
+        assert set(stream_inputs(incar, Driver(keypoints=keypoints), {})) == present
