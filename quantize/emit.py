@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from quantize.ptq import export_as_qdq
 
 OPSET = 17  # 18 and later leave the legacy exporter's tested range; 21 breaks ONNX Runtime's S8 pass
+OWNER = "model."  # EncoderGraph and FuserGraph hold the network under this name
 IR_VERSION = 10  # newest that ONNX Runtime 1.23 and TensorRT 10.3's parser read
 
 
@@ -150,26 +151,48 @@ def shrink(model: onnx.ModelProto) -> None:
         if first.setdefault(key, tensor.name) != tensor.name:
             renamed[tensor.name] = first[key]
             graph.initializer.remove(tensor)
+    _drop_defaults(graph)
     _shorten(graph, renamed)
 
 
 def _shorten(graph: onnx.GraphProto, renamed: dict[str, str]) -> None:
     """Number what nobody asks for by name: values between nodes, codes and scales, and the Q/DQ nodes.
 
-    Layers keep their names, and so do weights that carry one of the model's.
+    Layers keep their names, without the exporter's repetition of parents. Weights keep theirs in full precision; in
+    INT8 codes stand in their place, and a number does for the biases too: at the smallest size names are the overhead.
     """
     kept = {value.name for value in (*graph.input, *graph.output)}
-    numbered = [t.name for t in graph.initializer if not t.name.startswith("model.")]
-    numbered += [name for node in graph.node for name in node.output if name not in kept]
-    short = {name: f"v{number}" for number, name in enumerate(dict.fromkeys(numbered))}
+    is_int8 = any(node.op_type == "QuantizeLinear" for node in graph.node)
+    weights = [] if is_int8 else [t.name for t in graph.initializer if t.name.startswith(OWNER)]
+    owned = {name: name.removeprefix(OWNER) for name in weights}
+    numbered = [t.name for t in graph.initializer if t.name not in owned]
+    numbered += [name for node in graph.node for name in node.output if name not in kept | owned.keys()]
+    short = owned | {name: np.base_repr(n, 36).lower() for n, name in enumerate(dict.fromkeys(numbered))}
     for tensor in graph.initializer:
         tensor.name = short.get(tensor.name, tensor.name)
     for number, node in enumerate(graph.node):
         node.ClearField("doc_string")
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            node.name = f"{'q' if node.op_type == 'QuantizeLinear' else 'dq'}{number}"
+        node.name = _node_name(node, number)
         for place, name in enumerate(node.input):
             name = renamed.get(name, name)
             node.input[place] = short.get(name, name)
         for place, name in enumerate(node.output):
             node.output[place] = short.get(name, name)
+
+
+def _node_name(node: onnx.NodeProto, number: int) -> str:
+    """/incar/layers/layers.0/layers.0.0/Conv -> /incar/layers.0.0/Conv: a part that the next one begins with goes."""
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return f"{'q' if node.op_type == 'QuantizeLinear' else 'dq'}{number}"
+    parts = node.name.split("/")
+    pairs = zip(parts, [*parts[1:], ""], strict=True)
+    return "/".join(part for part, following in pairs if not (part and following.startswith(f"{part}.")))
+
+
+def _drop_defaults(graph: onnx.GraphProto) -> None:
+    """Attributes of convolutions that say what ONNX takes for granted."""
+    for node in graph.node:
+        if node.op_type == "Conv":
+            plain = [a for a in node.attribute if a.name in ("group", "dilations") and {a.i or 1, *a.ints} == {1}]
+            for attribute in plain:
+                node.attribute.remove(attribute)

@@ -19,6 +19,7 @@ from torch import nn  # noqa: E402
 from codriver.tasks import JOINTS  # noqa: E402
 from quantize.emit import onnx_bytes  # noqa: E402
 from quantize.fold import folded, with_joints_in_half  # noqa: E402
+from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, EncoderGraph, example_step  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from tests.aide import edit_annotation  # noqa: E402
 from training.model import SIZES, UVM3TL  # noqa: E402
@@ -64,6 +65,18 @@ def test_the_graph_holds_no_constant_twice_and_keeps_the_names_that_people_ask_f
     assert len(values) == len(set(values)) == 5  # two weights, two biases and 0.5
     assert [i.name for i in graph.input] == ["x"] and [o.name for o in graph.output] == ["y"]
     assert any(node.name.endswith("first/Gemm") for node in graph.node)
+
+
+def test_layers_are_named_by_their_place_in_the_model_once() -> None:
+    model = folded(UVM3TL(SIZES["tiny"]).eval())
+    example = example_step(model.config)
+    graph = onnx.load_from_string(
+        onnx_bytes(EncoderGraph(model).eval(), example, ENCODER_INPUTS, ENCODER_OUTPUTS)
+    ).graph
+    names = [node.name for node in graph.node]
+    assert "/incar/layers.0.0/Conv" in names and len(names) == len(set(names))
+    values = [name for node in graph.node for name in node.output]
+    assert len(values) == len(set(values)) and not set(values) & {tensor.name for tensor in graph.initializer}
 
 
 def test_the_same_weights_give_the_same_bytes() -> None:
