@@ -57,7 +57,7 @@ def _pair(name: str) -> list[onnx.NodeProto]:
 
 
 def with_scale(encoder: onnx.ModelProto, factor: float) -> onnx.ModelProto:
-    """A copy in which the first activation's scale that a convolution's output goes through is `factor` times itself."""
+    """A copy whose first activation scale behind a convolution is `factor` times itself."""
     model = onnx.ModelProto()
     model.CopyFrom(encoder)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
