@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,14 @@ def check_same(was: dict[str, Any], now: dict[str, Any], partial: Path) -> None:
         raise ConfigError(
             f"{partial} cannot be resumed: {'; '.join(different)}; give what it began with, or start with --overwrite"
         )
+
+
+def prepare(partial: Path, records: Sequence[dict[str, Any]], keep: bool) -> None:
+    """Make the partial folder; its metrics hold the epochs that the checkpoint knows, and no later one."""
+    if not keep:
+        clear(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    (partial / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def clear(partial: Path) -> None:
