@@ -103,7 +103,7 @@ def _policy(manifest: Manifest) -> list[tuple[str, str]]:
 def _by_cameras(manifest: Manifest) -> list[str]:
     """Accuracy in full precision with each set of cameras, where it was measured."""
     subsets, names = manifest.metrics.get("subsets"), [task.name for task in manifest.tasks]
-    if not isinstance(subsets, list) or not subsets:
+    if not isinstance(subsets, list) or not subsets or not all(_is_subset(row) for row in subsets):
         return []
     rows = [
         [
@@ -113,6 +113,13 @@ def _by_cameras(manifest: Manifest) -> list[str]:
         for row in subsets
     ]
     return ["", "accuracy % by cameras", *table([["", *names], *rows], numbers_from=1)]
+
+
+def _is_subset(row: object) -> bool:
+    """Metrics are free: what is in them may be of any form."""
+    accuracy = row.get("accuracy") if isinstance(row, dict) else None
+    numbers = isinstance(accuracy, dict) and all(isinstance(value, int | float) for value in accuracy.values())
+    return numbers and isinstance(row, dict) and isinstance(row.get("views"), list)
 
 
 def _section(title: str, values: Mapping[str, Any]) -> list[str]:
