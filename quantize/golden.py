@@ -80,16 +80,15 @@ def write_golden_clips(
     folder: Path,
     refs: Sequence[ClipRef],
     model: UVM3TL,
-    encoders: Mapping[str, nn.Module],
-    fuser: nn.Module,
+    graphs: Mapping[str, tuple[nn.Module, nn.Module]],
     temperatures: Mapping[str, float],
 ) -> None:
-    """encoders: dialect -> encoder as it will be exported. temperatures: by task, as the manifest will have them."""
+    """graphs: dialect -> encoder and fuser as exported. temperatures: by task, as the manifest will have them."""
     for ref in refs:
         steps = golden_steps(ref)
         clip = clip_of_steps(steps, model)
         expected = {}
-        for dialect, encoder in encoders.items():
+        for dialect, (encoder, fuser) in graphs.items():
             answers = stepped_probabilities(encoder, fuser, clip, model.config, model.task_set.names)
             honest = {task: tempered(np.array(some), temperatures[task]).tolist() for task, some in answers.items()}
             expected[dialect] = {

@@ -9,6 +9,8 @@ fuser:   the context of every stream, `<stream>_slot`, and its `mask` -> logits,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -19,17 +21,27 @@ ENCODER_INPUTS = (*GROUPS, *(f"{group}_before" for group in GROUPS))
 ENCODER_OUTPUTS = (*(f"{group}_feature" for group in GROUPS), *(f"{group}_slot" for group in GROUPS))
 FUSER_INPUTS = (*(f"{stream}_slot" for stream in STREAMS), "mask")
 
+Pairs = Callable[[dict[str, Tensor]], tuple[dict[str, Tensor], dict[str, Tensor]]]
+
 
 class EncoderGraph(nn.Module):
-    """Frames of all groups, then features one slot earlier, each (N, ...) -> features, then slots, group by group."""
+    """Frames of all groups, then features one slot earlier, each (N, ...) -> features, then slots, group by group.
+
+    QAT has no features from earlier steps: it gives the frames alone, and `pairs`, which makes of their features those
+    of each slot and the ones before. NNCF's quantizers act in this one call only, and tell groups by their order.
+    """
 
     def __init__(self, model: UVM3TL) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        features = self.model.encode(dict(zip(GROUPS, inputs[: len(GROUPS)], strict=True)))
-        slots = self.model.motion(features, dict(zip(GROUPS, inputs[len(GROUPS) :], strict=True)))
+    def forward(self, *inputs: Tensor, pairs: Pairs | None = None) -> tuple[Tensor, ...]:
+        features = now = self.model.encode(dict(zip(GROUPS, inputs[: len(GROUPS)], strict=True)))
+        if pairs is None:
+            before = dict(zip(GROUPS, inputs[len(GROUPS) :], strict=True))
+        else:
+            now, before = pairs(features)
+        slots = self.model.motion(now, before)
         return (*features.values(), *slots.values())
 
 

@@ -1,97 +1,166 @@
 """Quantize a run: calibrate, quantize, export, one emission per dialect.
 
 python -m quantize.run RUN --data DATA --out Q
+python -m quantize.run RUN --data DATA --out Q --qat 6
+
+With --qat each INT8 dialect learns on after calibration: Q/<dialect>/ holds what came of it, Q/<dialect>/ptq/ what
+calibration alone gives, so that the two and FP32 can be compared from files.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
 from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
 from codriver.errors import CodriverError
 from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
+from codriver.terminal import say
 from quantize.calibration import calibration_clips, encoder_steps
+from quantize.checks import check_dialects
 from quantize.confidence import confidence
-from quantize.emit import onnx_from_module
-from quantize.fold import folded
+from quantize.emission import Model, emit_all
+from quantize.finetune import finetune, lessons_of
+from quantize.fold import folded, with_joints_in_half
 from quantize.golden import write_golden_clips
-from quantize.graphs import (
-    ENCODER_INPUTS,
-    ENCODER_OUTPUTS,
-    FUSER_INPUTS,
-    EncoderGraph,
-    FuserGraph,
-    example_context,
-    example_step,
-)
-from quantize.ptq import export_as_qdq, quantized_encoder
-from quantize.scheme import DIALECTS, Dialect, dialect
-from training.checkpoint import Run, load_run
+from quantize.graphs import EncoderGraph
+from quantize.layers import keep_float
+from quantize.page import write_page
+from quantize.ptq import RANGES, quantized_encoder
+from quantize.qat import QATConfig
+from quantize.qat_options import add_qat_options, habits_of, qat_config
+from quantize.scheme import DEFAULT, DIALECTS, Dialect, dialect
+from training.checkpoint import Run, clear, load_run, partial_folder
 from training.data import CONTEXT, labels_of, load_clips
 from training.loop import predict
 from training.model import POINTS_OF, UVM3TL
+from training.stopping import Stopped
+from training.train import Habits
 
-SCHEMA = 1
+EXAMPLES = """examples:
+  python -m quantize.run out/run --data out/data --out out/quantized
+  fine-tune each INT8 dialect for six epochs; after a stop, the same with --resume goes on:
+    python -m quantize.run out/run --data out/data --out out/quantized --qat 6 --cache out/cache
+"""
+SCHEMA = 2
 MARKER = "report.json"
 CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to quantize."""
+
+    clips: int = 64  # to calibrate on
+    seed: int = 0
+    golden: int = 2  # clips that are recorded as golden vectors
+    ranges: str = RANGES[0]
+    keep_float: tuple[str, ...] = ()  # layers, as quantize.sensitivity names them
+    check: int = 8  # validation clips to compare every runtime on
+    qat: QATConfig | None = None  # None: calibration alone
+    habits: Habits = Habits()  # noqa: RUF009 (frozen); of QAT
+
+
 def quantize(
-    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], clips: int, seed: int, golden: int
+    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], options: Options | None = None
 ) -> dict[str, Any]:
-    """Leave a folder with graphs, golden vectors and report.json; returns the report."""
+    """Leave a folder with graphs, golden vectors and report.json; returns the report.
+
+    With QAT, OUT.partial/ holds checkpoints until the folder is whole. Raises Stopped after a signal, with one written.
+    """
+    options = options or Options()
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)
     model = folded(run.model)
-    say(f"calibrating on {clips} training clips, stratified by every task's labels")
+    say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
     say("NNCF compiles its quantizers at its first call on a machine: about a minute")
-    calibration = calibration_clips(read_split(data, "train"), model, clips, seed)
+    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
+    origin = _origin(run_folder, run)
     with whole_folder(out, marker=MARKER) as folder:
-        fuser = FuserGraph(model).eval()
-        encoders = {some.name: encoder_of(model, steps, some) for some in chosen}
+        calibrated = encoders_of(model, steps, chosen, options.ranges, options.keep_float)
+        tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
+        models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
         held_out = read_split(data, "val")
         say(f"fitting temperatures on {len(held_out)} validation clips")
         known = _confidence(model, held_out)
         say("writing golden vectors from validation clips")
         temperatures = {task: some["temperature"] for task, some in known.items()}
-        write_golden_clips(folder / "golden", held_out[:golden], model, encoders, fuser, temperatures)
-        written = {some.name: _emit(folder, some, encoders[some.name], model) for some in chosen}
-        fused = onnx_from_module(fuser, example_context(model.config), FUSER_INPUTS, model.task_set.names)
+        graphs = {name: (some.encoder, some.fuser) for name, some in models.items()}
+        write_golden_clips(folder / "golden", held_out[: options.golden], model, graphs, temperatures)
         report = {
             "schema": SCHEMA,
             "kind": "quantized",
-            **provenance(("torch", "nncf", "onnx"), seed),
+            **provenance(("torch", "nncf", "onnx", "openvino"), options.seed),
             **_contract(model),
-            "run": _origin(run_folder, run),
+            "run": origin,
             "golden": "golden/golden.json",
             "confidence": known,
-            "dialects": written,
-            "fuser": _write_graph(folder, "fuser.onnx", fused),
-            "calibration": calibration.record | {"slots": CALIBRATION_SLOTS, "used": len(steps)},
+            "dialects": emit_all(folder, chosen, calibrated, models),
+            "calibration": calibration.record
+            | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges},
+            "keep_float": options.keep_float,
         }
+        say("linting, auditing and comparing what was written")
+        for name, found in check_dialects(folder, report, model, held_out[: options.check]).items():
+            report["dialects"][name] |= found
         write_json(folder / MARKER, report)
+        write_page(folder)
+    if options.qat:
+        clear(partial_folder(out))
     return report
 
 
-def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
-    """The encoder as this dialect wants it. model: folded."""
-    encoder = EncoderGraph(model).eval()
-    if some.weight_bits == 32:
-        return encoder
+def encoders_of(
+    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str, floats: Sequence[str] = ()
+) -> dict[str, nn.Module]:
+    """By dialect, the encoder as it wants it; those that differ in emission alone share one. model: folded."""
+    made: dict[tuple[str, int], nn.Module] = {}
+    for some in chosen:
+        key = (some.recipe, some.weight_bits)
+        if key not in made:
+            made[key] = encoder_of(model, steps, some, ranges)
+            if floats and some.is_int8:
+                keep_float(made[key], floats, steps[0])
+    return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
+
+
+def _tuned(
+    calibrated: dict[str, nn.Module], run: Run, origin: dict[str, Any], places: tuple[Path, Path], options: Options
+) -> dict[str, Model]:
+    """By dialect, the fine-tuned model; those that share a calibrated encoder share it. places: data, checkpoints."""
+    assert options.qat
+    data, partial = places
+    lessons = lessons_of(data, run, options.qat, options.habits.cache)
+    made: dict[int, Model] = {}
+    for name, encoder in calibrated.items():
+        if id(encoder) in made or not dialect(name).is_int8:
+            continue
+        say(f"fine-tuning {name}: {options.qat.epochs} epochs on {len(lessons.train)} clips")
+        identity = {"run": {"weights_sha256": origin["weights_sha256"]}, "dialect": {"name": name}}
+        place = partial / name, identity | {"calibration": {"clips": options.clips, "ranges": options.ranges}}
+        teacher = folded(run.model)
+        done = finetune(copy.deepcopy(encoder), teacher, run, lessons, options.qat, place, options.habits)
+        made[id(encoder)] = Model(done.model.encoder, done.record)
+    return {name: made[id(encoder)] for name, encoder in calibrated.items() if id(encoder) in made}
+
+
+def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
+    if not some.is_int8:
+        return EncoderGraph(model).eval()
     say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
-    quantized = quantized_encoder(encoder, steps, some)
+    quantized = quantized_encoder(EncoderGraph(with_joints_in_half(model)).eval(), steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
 
@@ -99,22 +168,6 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect) -> nn.Module:
 def _confidence(model: UVM3TL, refs: Sequence[ClipRef]) -> dict[str, Any]:
     clips = load_clips(refs, model.config, model.task_set)
     return confidence(labels_of(clips), predict(model, clips))
-
-
-def _emit(folder: Path, some: Dialect, encoder: nn.Module, model: UVM3TL) -> dict[str, Any]:
-    if some.weight_bits != 32:
-        export_as_qdq(encoder)
-    graph = onnx_from_module(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
-    entry = _write_graph(folder, f"{some.name}/encoder.onnx", graph)
-    say(f"  {some.name}: encoder {entry['bytes'] / 1e6:.2f} MB")
-    return {"engine": some.engine, "requires": some.requires, "why": some.why, "encoder": entry}
-
-
-def _write_graph(folder: Path, path: str, graph: onnx.ModelProto) -> dict[str, Any]:
-    data = graph.SerializeToString(deterministic=True)
-    (folder / path).parent.mkdir(exist_ok=True)
-    (folder / path).write_bytes(data)
-    return {"path": path, "sha256": sha256(data), "bytes": len(data)}
 
 
 def _contract(model: UVM3TL) -> dict[str, Any]:
@@ -164,31 +217,42 @@ def _subsets(folder: Path, weights_sha256: str) -> list[dict[str, Any]]:
     ]
 
 
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.run",
         description="Quantize a run to INT8 and export one graph pair per dialect.",
-        epilog="example: python -m quantize.run out/run --data out/data --out out/quantized",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the data set that the run was trained on")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dialect", action="append", choices=DIALECTS, help="repeat for several; all if not given")
+    parser.add_argument(
+        "--dialect",
+        action="append",
+        choices=[*DIALECTS, "all"],
+        help=f"repeat for several; default: {', '.join(DEFAULT)}",
+    )
+    parser.add_argument("--ranges", choices=RANGES, default=RANGES[0], help="how activations' ranges are estimated")
+    parser.add_argument("--keep-float", nargs="+", default=(), metavar="LAYER", help="what quantize.sensitivity chose")
+    parser.add_argument("--check", type=int, default=8, help="validation clips to compare every runtime on")
     parser.add_argument("--clips", type=int, default=64, help="calibration clips")
     parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the report")
+    add_qat_options(parser)
     args = parser.parse_args(argv)
     try:
-        names = args.dialect or list(DIALECTS)
-        report = quantize(args.run, args.data, args.out, names, args.clips, args.seed, args.golden)
+        names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
+        own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
+        options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
+        report = quantize(args.run, args.data, args.out, names, options)
     except CodriverError as error:
         sys.stderr.write(f"quantize.run: {error}\n")
         return 2
+    except Stopped as stopped:
+        sys.stderr.write(f"quantize.run: stopped by {stopped}; to go on, give the same command with --resume\n")
+        return 128 + stopped.signal
     sys.stdout.write(json.dumps(report) + "\n" if args.json else f"quantized: {args.out}\n")
     return 0
 

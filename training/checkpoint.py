@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,13 @@ def load_run(folder: Path) -> Run:
         model = UVM3TL(ModelConfig.from_dict(meta["model"]))
         model.load_state_dict(load_file(str(weights_path)))
     except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
-        raise SourceError(f"{folder} does not hold a whole run: {error}; train the model again") from error
+        raise SourceError(f"{folder} does not hold a whole run: {one_line(error)}; train the model again") from error
     return Run(model.eval(), meta)
+
+
+def one_line(error: Exception) -> str:
+    """torch lists every weight that does not fit on a line of its own."""
+    return " ".join(str(error).split())[:300]
 
 
 def partial_folder(out: Path) -> Path:
@@ -121,6 +127,14 @@ def check_same(was: dict[str, Any], now: dict[str, Any], partial: Path) -> None:
         raise ConfigError(
             f"{partial} cannot be resumed: {'; '.join(different)}; give what it began with, or start with --overwrite"
         )
+
+
+def prepare(partial: Path, records: Sequence[dict[str, Any]], keep: bool) -> None:
+    """Make the partial folder; its metrics hold the epochs that the checkpoint knows, and no later one."""
+    if not keep:
+        clear(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    (partial / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def clear(partial: Path) -> None:

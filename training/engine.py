@@ -114,23 +114,27 @@ class Engine:
         self.model = fabric.to_device(model)
         average = warming_average(config.ema)
         self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if config.ema else None
-        learner = Learner(self.model, loss)
-        self.raw_optimizer = torch.optim.AdamW(
-            groups(learner, config.weight_decay),
-            lr=config.learning_rate,
-            # One kernel for hundreds of small tensors: a tenth of a step. It unscales float16's gradients itself, and
-            # then they cannot be clipped.
-            fused=config.precision != "16-mixed",
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.raw_optimizer,
-            config.learning_rate,
-            total_steps=self.steps + 1,
-            pct_start=config.warm_up,
-            cycle_momentum=False,
-        )
+        learner = self.make_learner()
+        self.raw_optimizer, self.schedule = self.make_optimizer(learner)
         self.learner, self.optimizer = fabric.setup(learner, self.raw_optimizer)
         self.progress = Progress()
+
+    def make_learner(self) -> Learner:
+        """What a step calls. QAT adds a teacher."""
+        return Learner(self.model, self.loss)
+
+    def make_optimizer(self, learner: Learner) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """The optimizer and its schedule over all steps. QAT has groups and a schedule of its own."""
+        config = self.config
+        # One kernel for hundreds of small tensors: a tenth of a step. It unscales float16's gradients itself, and then
+        # they cannot be clipped.
+        fused = config.precision != "16-mixed"
+        optimizer = torch.optim.AdamW(groups(learner, config.weight_decay), lr=config.learning_rate, fused=fused)
+        peak, share = config.learning_rate, config.warm_up
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, peak, total_steps=self.steps + 1, pct_start=share, cycle_momentum=False
+        )
+        return optimizer, schedule
 
     @property
     def kept(self) -> UVM3TL:
@@ -309,11 +313,14 @@ def warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
     """Moving average whose decay rises as min(decay, (1 + n) / (10 + n)) with the number n of steps.
 
     Without that a short run would keep much of its random beginning: 0.999 ** 500 is 0.6. The formula is TensorFlow's
-    (tf.train.ExponentialMovingAverage, num_updates).
+    (tf.train.ExponentialMovingAverage, num_updates). Whole numbers are counters and settings: they are copied.
     """
 
     def average(averaged: Any, current: Any, count: Any) -> None:
         n = int(count)
+        if not averaged[0].is_floating_point():
+            torch._foreach_copy_(averaged, current)
+            return
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, count)
 
     return average

@@ -14,6 +14,7 @@ B batch · S stream · T slot · C channel · G grid cells per side · D width o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,6 +40,7 @@ from training.encoders import ImageEncoder, JointEncoder
 from training.temporal import JointMotion, Motion, TemporalAggregation
 
 POINTS_OF = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
+See = Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Tensor]]  # UVM3TL.see, or what stands in for it
 DRIVER_STREAMS = ("incar", *CROPS)
 SCENE_STREAMS = ("front", "left", "right")
 
@@ -239,20 +241,26 @@ class UVM3TL(nn.Module):
 
         Only frames that the mask calls present are encoded: absent ones cost nothing.
         """
+        return self.clip(frames, mask, self.see)
+
+    def see(self, frames: dict[str, Tensor], rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Frames, each encoded once, to slots, by group. rows: group -> (2, M), of each slot its frame and the one
+        a slot earlier, as rows of the group's frames (N, ...). Returns group -> (M, *slot_shape)."""
+        features = self.encode(frames)
+        now, before = ({g: some[rows[g][k]] for g, some in features.items()} for k in (0, 1))
+        return self.motion(now, before)
+
+    def clip(self, frames: dict[str, Tensor], mask: Tensor, see: See) -> Fused:
+        """`forward` with other eyes: whatever takes and returns what `see` does, for example a quantized encoder."""
         mask = self._without_what_is_off(mask)
         where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
         kept = remembered(mask)
         moved = {stream: kept[:, index] > 0 for index, stream in enumerate(STREAMS)}
         groups = {group: members for group, members in GROUPS.items() if any(moved[s].any() for s in members)}
-        encoded = self.encode(
-            {group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()}
+        motions = see(
+            {group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()},
+            {group: rows_of(members, where, moved) for group, members in groups.items()},
         )
-        features, before = {}, {}
-        for group, members in groups.items():
-            parts = dict(zip(members, split_like(encoded[group], members, where), strict=True))
-            pairs = [with_the_one_before(parts[s], where[s], moved[s]) for s in members]
-            features[group], before[group] = (torch.cat(some) for some in zip(*pairs, strict=True))
-        motions = self.motion(features, before)
         slots = {s: mask.new_zeros((*mask[:, 0].shape, *self.config.slot_shape(s))) for s in STREAMS}
         for group, members in groups.items():
             for s, part in zip(members, split_like(motions[group], members, moved), strict=True):
@@ -270,11 +278,18 @@ def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]
     return batch.split([int(where[s].sum()) for s in members])
 
 
-def with_the_one_before(features: Tensor, where: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (N, ...) of the slots `where` (B, T) -> those at `moved`, and the ones a slot earlier, each (M, ...)."""
-    place = where.flatten().cumsum(dim=0).reshape(where.shape) - 1  # of each slot's feature in `features`
-    now = place[moved]
-    return features[now], features[now - 1]  # a clip's slots lie in order, and the one before is there
+def rows_of(members: tuple[str, ...], where: dict[str, Tensor], moved: dict[str, Tensor]) -> Tensor:
+    """(2, M): for each slot of a group, the row of its frame and of the one a slot earlier, in the group's batch.
+
+    The batch holds the frames at `where` (B, T) of one member after another; slots are those at `moved` (B, T).
+    """
+    places, first = [], 0
+    for stream in members:
+        place = where[stream].flatten().cumsum(dim=0).reshape(where[stream].shape) - 1  # of each slot in the stream
+        places.append(first + place[moved[stream]])
+        first += int(where[stream].sum())
+    now = torch.cat(places)
+    return torch.stack([now, now - 1])  # a clip's slots lie in order, and the one before is there
 
 
 def sum_of(maps: list[Tensor]) -> Tensor:

@@ -104,7 +104,7 @@ def train(
             engine.load_state(saved)
         fabric.barrier()  # all have looked at the partial folder before it changes
         if fabric.is_global_zero:
-            _prepare(partial, engine.progress.records, keep=saved is not None)
+            checkpoint.prepare(partial, engine.progress.records, keep=saved is not None)
         recorder = Recorder(engine, clips.get("val", []), partial, began | processes, habits)
         recorder.fit(augment, habits.workers)
         if folder is None:
@@ -204,14 +204,6 @@ def _finished(out: Path, began: dict[str, Any]) -> dict[str, Scores]:
     checkpoint.check_same({**meta, "data": meta["data"]["clips_sha256"]}, began, out)
     sys.stderr.write(f"{out} is complete; nothing to resume\n")
     return {task: Scores(**result) for task, result in meta["test"].items()}
-
-
-def _prepare(partial: Path, records: Sequence[dict[str, Any]], keep: bool) -> None:
-    """Make the partial folder; its metrics hold the epochs that the checkpoint knows, and no later one."""
-    if not keep:
-        checkpoint.clear(partial)
-    partial.mkdir(exist_ok=True)
-    (partial / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, cache: Path | None) -> Sequence[Clip]:

@@ -18,7 +18,7 @@ from training.cost import macs_per_step  # noqa: E402
 from training.dbscme import DBSCMEConfig  # noqa: E402
 from training.encoders import beside_centred  # noqa: E402
 from training.losses import AFDLoss, LossConfig  # noqa: E402
-from training.model import SIZES, UVM3TL, ModelConfig, remembered, with_the_one_before  # noqa: E402
+from training.model import SIZES, UVM3TL, ModelConfig, remembered, rows_of  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]
@@ -130,11 +130,12 @@ def test_a_slot_without_one_before_it_is_not_remembered(model: UVM3TL) -> None:
 
 
 def test_slots_meet_the_features_just_before_them() -> None:
-    features = torch.arange(6.0)[:, None]
-    where = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1]]) > 0  # features 0 1 . 2 and . 3 4 5
-    moved = remembered(where.float()[:, None])[:, 0] > 0
-    now, before = with_the_one_before(features, where, moved)
-    assert now.flatten().tolist() == [1, 4, 5] and before.flatten().tolist() == [0, 3, 4]
+    where = {
+        "front": torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1]]) > 0,  # rows 0 1 . 2 and . 3 4 5
+        "left": torch.tensor([[0, 0, 1, 1], [0, 0, 0, 1]]) > 0,  # rows . . 6 7 and . . . 8
+    }
+    moved = {stream: remembered(some.float()[:, None])[:, 0] > 0 for stream, some in where.items()}
+    assert rows_of(("front", "left"), where, moved).tolist() == [[1, 4, 5, 7], [0, 3, 4, 6]]
 
 
 def test_joints_enter_as_they_are_and_relative_to_their_mean() -> None:

@@ -1,0 +1,96 @@
+"""What a quantized folder holds of each dialect: graphs, the torch model behind them, and the report's entry.
+
+Q/<dialect>/encoder.onnx (or .xml and .bin), fake_quant.*, and after QAT fuser.onnx and ptq/, what it began with
+Q/fuser.onnx                                  in full precision, for dialects without QAT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from codriver.artefact import sha256
+from codriver.engines import GraphFiles
+from codriver.terminal import say
+from quantize.emit import onnx_bytes
+from quantize.emit_ir import ir_from_module
+from quantize.fake_quant import save_fake_quant
+from quantize.graphs import (
+    ENCODER_INPUTS,
+    ENCODER_OUTPUTS,
+    FUSER_INPUTS,
+    FuserGraph,
+    example_context,
+    example_step,
+)
+from quantize.scheme import Dialect
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a dialect's graphs are made from, and how it was fine-tuned (None: not at all)."""
+
+    encoder: nn.Module  # an EncoderGraph, as it is or with NNCF's quantizers
+    qat: dict[str, Any] | None = None
+
+    @property
+    def fuser(self) -> FuserGraph:
+        return FuserGraph(self.encoder.model).eval()  # type: ignore[arg-type]
+
+
+def emit_all(
+    folder: Path, chosen: Sequence[Dialect], calibrated: dict[str, nn.Module], models: dict[str, Model]
+) -> dict[str, Any]:
+    """The report's entries. Without QAT the fuser is in full precision, and all dialects of a format share it."""
+    shared: dict[bool, dict[str, Any]] = {}
+    written = {}
+    for some in chosen:
+        model, before = models[some.name], Model(calibrated[some.name])
+        if some.is_ir not in shared:
+            shared[some.is_ir] = _write_fuser(folder, "fuser", before.fuser, some)
+        entry = _emit(folder, some.name, some, model.encoder)
+        entry |= {"fuser": shared[some.is_ir]}
+        if model.qat is not None:
+            entry |= {"fuser": _write_fuser(folder, f"{some.name}/fuser", model.fuser, some), "qat": model.qat}
+            ptq = _emit(folder, f"{some.name}/ptq", some, before.encoder)
+            entry["ptq"] = {"encoder": ptq["encoder"], "fuser": shared[some.is_ir]}
+        written[some.name] = entry
+    return written
+
+
+def _emit(folder: Path, place: str, some: Dialect, encoder: nn.Module) -> dict[str, Any]:
+    """The dialect's folder, and its entry in the report."""
+    (folder / place).mkdir()
+    config = encoder.model.config  # type: ignore[union-attr]
+    save_fake_quant(folder / place, encoder, config)  # type: ignore[arg-type]
+    example = example_step(config)  # type: ignore[arg-type]
+    if some.is_ir:
+        graph = ir_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)
+    else:
+        graph = GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS, some.signed_codes))
+    entry = _write_graph(folder, f"{place}/encoder", graph)
+    say(f"  {place}: encoder {(len(graph.model) + len(graph.weights)) / 1e6:.2f} MB")
+    return {"engine": some.engine, "requires": list(some.requires), "why": some.why, "encoder": entry}
+
+
+def _write_fuser(folder: Path, stem: str, fuser: FuserGraph, some: Dialect) -> dict[str, Any]:
+    model = fuser.model
+    example = example_context(model.config), FUSER_INPUTS, model.task_set.names
+    return _write_graph(
+        folder, stem, ir_from_module(fuser, *example) if some.is_ir else GraphFiles(onnx_bytes(fuser, *example))
+    )
+
+
+def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> dict[str, Any]:
+    """Write <stem>.onnx, or <stem>.xml and its weights. Returns the report's entry."""
+    entry = _write_file(folder, f"{stem}.xml" if graph.weights else f"{stem}.onnx", graph.model)
+    return entry | {"weights": _write_file(folder, f"{stem}.bin", graph.weights)} if graph.weights else entry
+
+
+def _write_file(folder: Path, path: str, data: bytes) -> dict[str, Any]:
+    (folder / path).write_bytes(data)
+    return {"path": path, "sha256": sha256(data), "bytes": len(data)}

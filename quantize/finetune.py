@@ -1,0 +1,186 @@
+"""One dialect's fine-tuning from start to end: validation task by task, checkpoints, resume, and what is kept.
+
+OUT.partial/<dialect>/   last.pt, best.safetensors, metrics.jsonl, curves.png, as training leaves them
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import nn
+from tqdm import tqdm
+
+from codriver.sources.split import read_split, split_digest
+from quantize.calibration import choose
+from quantize.qat import QATConfig, QATEngine, augmentation, loss_of, train_config
+from quantize.tunable import Tunable
+from training import checkpoint
+from training.checkpoint import BEST, LAST, Run
+from training.data import Clip, ClipSet, labels_of, open_clips
+from training.loop import predict
+from training.metrics import Scores, score
+from training.model import UVM3TL
+from training.processes import make_fabric
+from training.train import Habits, Recorder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """What is learned from, and what is watched."""
+
+    train: Sequence[Clip]
+    val: Sequence[Clip]
+    ids: dict[str, str]  # digest of the clips of each, so that a resumed fine-tuning sees the same
+
+
+def lessons_of(data: Path, run: Run, config: QATConfig, cache: Path | None) -> Lessons:
+    """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes."""
+    task_set, model_config = run.model.task_set, run.model.config
+    refs = {split: read_split(data, split) for split in ("train", "val")}
+    bar = lambda name: lambda items: tqdm(items, desc=f"read {name}", total=len(refs[name]), disable=None)  # noqa: E731
+    sets = {split: open_clips(some, model_config, task_set, cache, progress=bar(split)) for split, some in refs.items()}
+    chosen = range(len(sets["train"]))
+    if config.clips:
+        chosen = sorted(choose(labels_of(sets["train"]), config.clips, config.seed))
+    train = ClipSet(
+        tuple(sets["train"].refs[i] for i in chosen),
+        model_config,
+        task_set,
+        sets["train"].labels[list(chosen)],
+        files=tuple(sets["train"].files[i] for i in chosen) if cache else (),
+    )
+    kept = {"train": train, "val": sets["val"]}
+    digests = {split: split_digest(some.refs) for split, some in kept.items()}
+    if cache is None:  # decoding them once takes memory, decoding them in every epoch takes for ever
+        return Lessons(ids=digests, **{name: list(some) for name, some in kept.items()})
+    return Lessons(ids=digests, **kept)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned model and how it came about, JSON-ready."""
+
+    model: Tunable
+    record: dict[str, Any]
+
+
+class BeyondBudget(Exception):
+    """A task has lost more than its budget for too long: going on would not mend it."""
+
+
+def finetune(
+    encoder: nn.Module,
+    teacher: UVM3TL,
+    run: Run,
+    lessons: Lessons,
+    config: QATConfig,
+    place: tuple[Path, dict[str, Any]],
+    habits: Habits,
+) -> Tuned:
+    """Train the quantized encoder and the fuser behind it; returns the epoch whose worst task is best.
+
+    encoder: of one dialect after PTQ; trained in place. teacher: the folded FP32 model. place: the folder for
+    checkpoints, and what else tells this fine-tuning from others. Raises Stopped after a signal, with a checkpoint
+    written; the same call with habits.resume goes on.
+    """
+    folder, identity = place
+    checkpoint.check_start(folder, habits.resume, habits.overwrite)
+    began = json.loads(json.dumps({"qat": asdict(config), "data": lessons.ids, **identity}))
+    saved = checkpoint.load_checkpoint(folder) if habits.resume and (folder / LAST).is_file() else None
+    if saved:
+        checkpoint.check_same(saved["began"], began, folder)
+    model, configs = Tunable(encoder), (config, train_config(run.meta, config))
+    loss = loss_of(run.meta, teacher, config)
+    before = {name: score_of(some, lessons.val, name) for name, some in (("FP32", teacher), ("PTQ", model))}
+    engine = QATEngine(make_fabric(device=habits.device), model, teacher, loss, lessons.train, configs)
+    if saved:
+        engine.load_state(saved)
+    checkpoint.prepare(folder, engine.progress.records, keep=saved is not None)
+    watch = Watch(engine, lessons.val, folder, began, habits, before)
+    ended = watch.tune(augmentation(run.meta))
+    model.load_state_dict(load_file(str(folder / BEST)))
+    return Tuned(model.eval(), {**asdict(config), **watch.summary(), "ended": ended})
+
+
+def score_of(model: Any, clips: Sequence[Clip], name: str) -> dict[str, Scores]:
+    bar = lambda items: tqdm(items, desc=f"validate {name}", leave=False, disable=None)  # noqa: E731
+    return score(predict(model, clips, progress=bar), clips, model.task_set)
+
+
+class Watch(Recorder):
+    """Training's recorder, which keeps by the worst task instead of the mean, and knows when to give up.
+
+    Epoch 0 is PTQ: where learning on makes the worst task no better, PTQ's weights are kept.
+    """
+
+    def __init__(self, *recorder: Any) -> None:
+        """recorder: what Recorder takes, then the scores of FP32 and PTQ on the validation clips."""
+        *rest, before = recorder
+        super().__init__(*rest)
+        self.full, progress = before["FP32"], self.engine.progress
+        self.start: dict[str, Any] = {"epoch": 0}
+        standing = self._judge(self.start, before["PTQ"])
+        if not progress.records and not progress.batch:  # nothing has moved yet
+            progress.best = standing
+            checkpoint.save_weights(self.partial / BEST, self.engine.model)
+
+    def tune(self, augment: Any) -> str:
+        """Train to the end, or until a task is beyond its budget for too long. Returns which."""
+        try:
+            self._give_up()
+            self.fit(augment, self.habits.workers)
+        except BeyondBudget as reason:
+            tqdm.write(f"  {reason}", sys.stderr)
+            return str(reason)
+        return "all epochs"
+
+    def _validate(self, record: dict[str, Any]) -> None:
+        progress, kept = self.engine.progress, self.engine.kept
+        standing = self._judge(record, score_of(kept, self.val, f"epoch {record['epoch']}"))
+        if standing > progress.best:
+            progress.best, progress.best_epoch = standing, record["epoch"]
+            checkpoint.save_weights(self.partial / BEST, kept)
+
+    def _judge(self, record: dict[str, Any], scores: Mapping[str, Scores]) -> float:
+        """Write down and say what each task gained or lost. Returns what the worst of them did; the mean decides
+        between epochs where that is the same."""
+        gained = {task: result.accuracy - self.full[task].accuracy for task, result in scores.items()}
+        beyond = [task for task, value in gained.items() if value < -self.engine.qat.budget - 1e-9]
+        record |= {"val": {task: asdict(result) for task, result in scores.items()}}
+        record |= {"gained": gained, "beyond_budget": beyond}
+        name = f"epoch {record['epoch']}/{self.engine.config.epochs}" if record["epoch"] else "PTQ"
+        points = "  ".join(f"{task} {100 * value:+.1f}" for task, value in gained.items())
+        flag = f"; beyond the budget: {', '.join(beyond)}" if beyond else ""
+        tqdm.write(f"  {name}  validation accuracy against FP32, points: {points}{flag}", sys.stderr)
+        return min(gained.values()) + 1e-3 * sum(gained.values()) / len(gained)
+
+    def _on_epoch(self, record: dict[str, Any]) -> None:
+        super()._on_epoch(record)
+        self._give_up()
+
+    def _give_up(self) -> None:
+        patience = self.engine.qat.patience
+        last = [record["beyond_budget"] for record in self.engine.progress.records][-patience:]
+        lost = set.intersection(*map(set, last)) if len(last) == patience else set()
+        if lost:
+            raise BeyondBudget(f"{', '.join(sorted(lost))} beyond the budget for {patience} epochs: QAT ends here")
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready: every epoch's task weights, losses and validation, and which epoch was kept."""
+        progress = self.engine.progress
+        kept = [self.start, *progress.records][progress.best_epoch]
+        return {
+            "kept_epoch": progress.best_epoch,
+            "beyond_budget": kept["beyond_budget"],
+            "val_clips": len(self.val),
+            "val_fp32": {task: asdict(result) for task, result in self.full.items()},
+            "val_ptq": self.start["val"],
+            "records": progress.records,
+            "loss_state": self.engine.loss.state_for_meta(),
+        }

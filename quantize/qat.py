@@ -1,0 +1,168 @@
+"""Quantization-aware training: the quantized model learns on, with AFD-Loss at work and the FP32 model as teacher.
+
+    total = AFD-Loss(quantized model) + teacher * sum_k T^2 KL(FP32_k / T || quantized_k / T) / ln K_k
+
+AFD-Loss goes on where full precision left it: the same weighting with its history, the same decoupling term, now on
+features that come out of quantizers. Recipe: reference int8.md 7. Batch normalisation is folded before quantization,
+which is statistics frozen from the start. KL on softened logits: Hinton, Vinyals, Dean, "Distilling the knowledge in a
+neural network", 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codriver.errors import ConfigError, SourceError
+from quantize.tunable import Tunable
+from training.augment import AugmentConfig
+from training.engine import Engine, Learner, TrainConfig, groups
+from training.losses import AFDLoss, LossConfig
+from training.model import UVM3TL, Fused
+from training.weighting import Equal
+
+LOSSES = ("afd", "frozen", "equal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QATConfig:
+    """All that shapes the fine-tuned weights, besides the run, the dialect and the data."""
+
+    epochs: int = 6
+    loss: str = "afd"  # AFD-Loss goes on; frozen: its task weights stay as they are; equal: each task weighs 1
+    learning_rate: float = 0.01  # at the start, as a share of the run's; falls to zero along a cosine
+    range_rate: float = 0.1  # of the quantizers' ranges, as a share of the weights' learning rate
+    hold_ranges: float = 1 / 3  # share of steps, the last, in which ranges stay as they are
+    teacher: float = 1.0  # weight of the distance to the FP32 answers; 0 none
+    temperature: float = 2.0  # of that distance: higher looks at all classes, 1 at the likely ones
+    ema: float = 0.99  # decay of the average of weights and ranges that is kept; 0 none
+    sparse: float = 0.0  # share of epochs, the first, that see a few pairs of slots of each clip
+    budget: float = 0.005  # accuracy that a task may lose against FP32 on validation clips before it is flagged
+    patience: int = 3  # epochs in a row beyond the budget after which it ends
+    clips: int = 0  # train on this many clips, chosen as calibration chooses; 0: all
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ConfigError(f"--qat-loss is {self.loss!r}, expected one of {', '.join(LOSSES)}")
+        if self.epochs < 1 or self.patience < 1 or self.temperature <= 0:
+            raise ConfigError(
+                f"QAT with {self.epochs} epochs, patience {self.patience}, temperature {self.temperature}: "
+                "expected 1 or more epochs and patience, and a temperature above 0"
+            )
+
+
+def loss_of(meta: dict[str, Any], model: UVM3TL, config: QATConfig) -> AFDLoss:
+    """The loss as full precision left it. meta: of the run."""
+    try:
+        loss = AFDLoss(model.task_set, LossConfig.from_dict(meta["loss"]), meta["class_counts"])
+        loss.load_meta_state(meta["loss_state"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise SourceError(f"the run's meta.json lacks the state of its loss: {error}; train the model again") from error
+    if config.loss != "afd":
+        still = Equal(loss.weighting.trained)  # its weights are those used last, for ever
+        still.history = loss.history
+        if config.loss == "frozen":
+            still.used.copy_(torch.tensor(loss.weights))
+        loss.weighting = still
+    return loss
+
+
+def train_config(meta: dict[str, Any], config: QATConfig) -> TrainConfig:
+    """The run's own way of training, with QAT's length and pace."""
+    own = {key: value for key, value in meta["train"].items() if key in TrainConfig.__dataclass_fields__}
+    changed = {
+        "epochs": config.epochs,
+        "learning_rate": config.learning_rate * own["learning_rate"],
+        "sparse": config.sparse,
+        "ema": config.ema,
+        "seed": config.seed,
+        "validate_every": 1,
+        "keep": "best",
+        "precision": "32-true",
+    }
+    return TrainConfig(**own | changed)
+
+
+def augmentation(meta: dict[str, Any]) -> AugmentConfig:
+    """Clips vary as they did for the run."""
+    return AugmentConfig(**meta["augment"])
+
+
+class Taught(Learner):
+    """Quantized model, loss, and a teacher that is no part of it: not trained, not saved, not sent to processes."""
+
+    def __init__(self, model: nn.Module, loss: AFDLoss, teacher: UVM3TL, config: QATConfig) -> None:
+        super().__init__(model, loss)  # type: ignore[arg-type]
+        self.config, self._outside = config, (teacher.eval(),)
+
+    def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Batch -> total loss, task losses (tasks,), decoupling term."""
+        fused = self.model(frames, mask)
+        parts = self.loss(fused, labels, mask)
+        total = parts.total
+        if self.config.teacher:
+            with torch.no_grad():
+                wanted = self._outside[0](frames, mask)
+            total = total + self.config.teacher * distance(fused, wanted, self.config.temperature)
+        return total, parts.tasks, parts.decoupling
+
+
+def distance(fused: Fused, wanted: Fused, temperature: float) -> Tensor:
+    """sum_k T^2 KL(wanted_k || fused_k) / ln K_k at temperature T: on the scale of AFD-Loss's task losses."""
+    terms = [
+        F.kl_div(
+            F.log_softmax(logits / temperature, dim=1),
+            F.log_softmax(wanted.logits[task] / temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        / math.log(logits.shape[1])
+        for task, logits in fused.logits.items()
+    ]
+    return temperature**2 * torch.stack(terms).sum()
+
+
+class QATEngine(Engine):
+    """The training engine on a quantized model: exact resume, lessons, average and loss are the same."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: Tunable,
+        teacher: UVM3TL,
+        loss: AFDLoss,
+        clips: Any,
+        configs: tuple[QATConfig, TrainConfig],
+    ) -> None:
+        self.qat, self.teacher = configs[0], fabric.to_device(teacher)
+        super().__init__(fabric, model, loss, clips, configs[1])  # type: ignore[arg-type]
+
+    def make_learner(self) -> Learner:
+        return Taught(self.model, self.loss, self.teacher, self.qat)
+
+    def make_optimizer(self, learner: Learner) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """Weights as in training; ranges in a group of their own, slower and never shrunk. Cosine to zero."""
+        rate = self.config.learning_rate
+        self.ranges = self.model.ranges()
+        own = {id(parameter) for parameter in self.ranges}
+        parts = groups(learner, self.config.weight_decay)
+        for part in parts:
+            part["params"] = [p for p in part["params"] if p.is_floating_point() and id(p) not in own]
+        parts.append({"params": self.ranges, "weight_decay": 0.0, "lr": rate * self.qat.range_rate})
+        optimizer = torch.optim.AdamW(parts, lr=rate, fused=True)
+        return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
+
+    def _step(self, lessons: list[Any]) -> tuple[float, float]:
+        """Ranges move in the first part of the steps, and stay in the rest."""
+        done = self.progress.epoch * (self.steps // self.config.epochs) + self.progress.batch
+        moving = done < (1.0 - self.qat.hold_ranges) * self.steps
+        for parameter in self.ranges:
+            parameter.requires_grad_(moving)
+        return super()._step(lessons)

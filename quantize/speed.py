@@ -1,0 +1,147 @@
+"""INT8 against full precision: the encoder of a quantized folder, timed in turns in one process.
+
+python -m quantize.speed Q --threads 1
+
+Each round times every dialect once, in an order drawn anew, so that whatever else the machine does meets all alike;
+the ratio is taken round by round against the full precision of the same runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codriver.artefact import provenance
+from codriver.cpu import cpu_features
+from codriver.engines import Arrays, Engine, GraphFiles, Signature, Tensor, describe, open_engine
+from codriver.errors import CodriverError, ConfigError
+from codriver.machine import describe_machine
+from codriver.tasks import GROUPS
+from codriver.terminal import Progress
+from quantize.fake_quant import CONFIG
+from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
+from training.model import ModelConfig
+
+SCHEMA = 1
+REFERENCE = {"onnxruntime": "fp32", "openvino": "openvino-fp32"}  # by runtime, the dialect in full precision
+
+
+def measure(quantized: Path, dialects: Sequence[str], threads: int, rounds: int) -> dict[str, Any]:
+    """Times of one encoder step by dialect, in ms, and the ratio to full precision with its spread over the rounds."""
+    if not (quantized / "report.json").is_file():
+        raise ConfigError(f"{quantized} holds no report.json; make a quantized folder with quantize.run")
+    report = json.loads((quantized / "report.json").read_text(encoding="utf-8"))
+    chosen = list(dialects) or [n for n, d in report["dialects"].items() if d["engine"] in REFERENCE]
+    missing = [name for name in chosen if name not in report["dialects"]]
+    if missing:
+        raise ConfigError(f"{quantized} has no dialect {', '.join(missing)}; it has {', '.join(report['dialects'])}")
+    inputs, signature = step_of(quantized, chosen[0])
+    engines = {name: opened(quantized, report["dialects"][name], signature, threads) for name in chosen}
+    times_ms = in_turns(engines, inputs, rounds)
+    return {
+        "schema": SCHEMA,
+        "kind": "speed",
+        **provenance(("onnxruntime", "openvino"), 0),
+        "machine": describe_machine() | {"features": sorted(cpu_features())},
+        "threads": threads,
+        "rounds": rounds,
+        "dialects": {n: row(n, times_ms, report["dialects"][n]["engine"]) for n in chosen},
+    }
+
+
+def step_of(quantized: Path, dialect: str) -> tuple[Arrays, Signature]:
+    """Random pixels in the shapes of one step: times do not depend on values."""
+    random = np.random.default_rng(0)
+    content = json.loads((quantized / dialect / CONFIG).read_text(encoding="utf-8"))
+    config = ModelConfig.from_dict(content["model"])
+    inputs: Arrays = {}
+    for name, tensor in zip(ENCODER_INPUTS, example_step(config), strict=True):
+        values = tensor.numpy()
+        drawn = random.integers(0, 256, values.shape) if values.dtype == np.uint8 else random.random(values.shape)
+        inputs[name] = drawn.astype(values.dtype)
+    shapes = [(len(m), *config.feature_shape(m[0])) for m in GROUPS.values()]
+    shapes += [(len(m), *config.slot_shape(m[0])) for m in GROUPS.values()]
+    outputs = {name: Tensor("float32", shape) for name, shape in zip(ENCODER_OUTPUTS, shapes, strict=True)}
+    return inputs, Signature(inputs=describe(inputs), outputs=outputs)
+
+
+def opened(quantized: Path, entry: Mapping[str, Any], signature: Signature, threads: int) -> Engine:
+    encoder = entry["encoder"]
+    weights = (quantized / encoder["weights"]["path"]).read_bytes() if "weights" in encoder else b""
+    graph = GraphFiles((quantized / encoder["path"]).read_bytes(), weights)
+    return open_engine(entry["engine"], graph, signature, threads=threads)
+
+
+def in_turns(engines: Mapping[str, Engine], inputs: Arrays, rounds: int) -> dict[str, list[float]]:
+    random = np.random.default_rng(0)
+    times_ms: dict[str, list[float]] = {name: [] for name in engines}
+    for engine in engines.values():
+        engine.infer(inputs)
+        engine.infer(inputs)
+    with Progress("speed", total=rounds) as progress:
+        for _ in range(rounds):
+            for name in random.permutation(list(engines)):
+                started = time.perf_counter()
+                engines[name].infer(inputs)
+                times_ms[name].append((time.perf_counter() - started) * 1e3)
+            progress.step()
+    return times_ms
+
+
+def row(name: str, times_ms: Mapping[str, list[float]], engine: str) -> dict[str, Any]:
+    values = np.array(times_ms[name])
+    found: dict[str, Any] = {"engine": engine, "p50_ms": float(np.median(values)), "least_ms": float(values.min())}
+    reference = REFERENCE[engine]
+    if reference in times_ms and reference != name:
+        ratios = np.array(times_ms[reference]) / values
+        low, middle, high = (float(x) for x in np.percentile(ratios, (25, 50, 75)))
+        least = float(np.min(times_ms[reference]) / values.min())
+        found |= {"faster": middle, "faster_quartiles": [low, high], "faster_least": least}
+    return found
+
+
+def page(result: Mapping[str, Any]) -> str:
+    machine = result["machine"]
+    head = f"{machine['cpu']}, {', '.join(machine['features'])}; {result['threads']} threads, {result['rounds']} rounds"
+    lines = [head, f"{'dialect':16} {'p50 ms':>8} {'least ms':>9}   times faster than FP32 of the same runtime"]
+    for name, some in result["dialects"].items():
+        ratio = ""
+        if "faster" in some:
+            low, high = some["faster_quartiles"]
+            ratio = (
+                f"{some['faster']:.2f} (quartiles {low:.2f} to {high:.2f}), least by least {some['faster_least']:.2f}"
+            )
+        lines.append(f"{name:16} {some['p50_ms']:8.2f} {some['least_ms']:9.2f}   {ratio}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize.speed",
+        description="Time the encoder of each dialect against full precision of the same runtime, in turns.",
+        epilog="example: python -m quantize.speed out/quantized --threads 1",
+    )
+    parser.add_argument("quantized", type=Path)
+    parser.add_argument("--dialect", action="append", default=[], help="repeat for several; default: all that run here")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(argv)
+    try:
+        result = measure(args.quantized, args.dialect, args.threads, args.rounds)
+    except (CodriverError, OSError) as error:
+        sys.stderr.write(f"quantize.speed: {error}\n")
+        return 2
+    sys.stdout.write((json.dumps(result) if args.json else page(result)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,262 @@
+"""QAT: the quantized model learns on, AFD-Loss at work, and an interruption leaves no trace."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("nncf")
+
+from codriver.errors import ConfigError, SourceError  # noqa: E402
+from codriver.sources.split import read_split  # noqa: E402
+from codriver.tasks import AIDE, JOINTS, STREAMS  # noqa: E402
+from quantize.calibration import encoder_steps  # noqa: E402
+from quantize.finetune import Lessons, Tuned, Watch, finetune  # noqa: E402
+from quantize.fold import folded  # noqa: E402
+from quantize.graphs import EncoderGraph, FuserGraph  # noqa: E402
+from quantize.ptq import quantized_encoder, quantizers  # noqa: E402
+from quantize.qat import QATConfig, QATEngine, loss_of, train_config  # noqa: E402
+from quantize.reference import stepped_probabilities  # noqa: E402
+from quantize.scheme import DIALECTS  # noqa: E402
+from quantize.tunable import Tunable  # noqa: E402
+from training.augment import AugmentConfig  # noqa: E402
+from training.checkpoint import Run  # noqa: E402
+from training.data import Clip, class_counts, load_clips  # noqa: E402
+from training.decoupling import cosine  # noqa: E402
+from training.engine import TrainConfig  # noqa: E402
+from training.loop import collate, predict  # noqa: E402
+from training.losses import LossConfig  # noqa: E402
+from training.metrics import Scores  # noqa: E402
+from training.model import SIZES, UVM3TL  # noqa: E402
+from training.processes import make_fabric  # noqa: E402
+from training.stopping import Stopped  # noqa: E402
+from training.train import Habits  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.nncf]
+CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)
+HABITS = Habits(device="cpu", workers=0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def clips(dataset: Path) -> list[Clip]:
+    return load_clips(read_split(dataset, "train"), SIZES["tiny"], AIDE)
+
+
+@pytest.fixture(scope="module")
+def run(clips: list[Clip]) -> Run:
+    """What a run folder holds after two epochs, with weights nobody trained."""
+    torch.manual_seed(0)
+    model = UVM3TL(SIZES["tiny"]).eval()
+    meta = {
+        "train": asdict(TrainConfig(size="tiny", batch=2)),
+        "loss": asdict(LossConfig()),
+        "augment": asdict(AugmentConfig()),
+        "class_counts": class_counts(clips, AIDE),
+        "loss_state": {"history": [[0.9, 0.8, 0.7, 0.6], [0.5, 0.7, 0.6, 0.55]]},
+    }
+    return Run(model, meta)
+
+
+@pytest.fixture(scope="module")
+def calibrated(run: Run, clips: list[Clip]) -> torch.nn.Module:
+    """An encoder after PTQ. Copy it before you train it."""
+    model = folded(run.model)
+    steps = list(encoder_steps(model, clips, (3, 9)))
+    return quantized_encoder(EncoderGraph(model).eval(), steps, DIALECTS["ort-x86-7bit"])
+
+
+@pytest.fixture
+def model(calibrated: torch.nn.Module) -> Tunable:
+    return Tunable(copy.deepcopy(calibrated))
+
+
+def engine(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATEngine:
+    configs = config, train_config(run.meta, config)
+    return QATEngine(
+        make_fabric(device="cpu"), model, folded(run.model), loss_of(run.meta, model, config), clips, configs
+    )
+
+
+def tuned(
+    calibrated: torch.nn.Module, run: Run, clips: list[Clip], folder: Path, config: QATConfig, **habits: bool
+) -> Tuned:
+    lessons = Lessons(train=clips, val=clips[:2], ids={"train": "a", "val": "b"})
+    place = (folder, {"dialect": {"name": "ort-x86-7bit"}})
+    habit = replace(HABITS, **habits)
+    return finetune(copy.deepcopy(calibrated), folded(run.model), run, lessons, config, place, habit)
+
+
+def test_a_whole_clip_gets_the_answers_of_its_graphs_stepped_slot_by_slot(model: Tunable, clips: list[Clip]) -> None:
+    gappy = replace(clips[1], mask=clips[1].mask.copy())
+    gappy.mask[:, 6] = 0.0
+    gappy.mask[STREAMS.index("left")] = 0.0
+    for clip in (clips[0], gappy):
+        whole = predict(model, [clip])  # type: ignore[arg-type]
+        fuser = FuserGraph(model.core).eval()
+        stepped = stepped_probabilities(model.encoder, fuser, clip, model.config, AIDE.names)
+        for task, expected in stepped.items():
+            assert whole[task][0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_group_that_a_whole_batch_lacks_leaves_the_other_groups_their_quantizers(
+    model: Tunable, clips: list[Clip]
+) -> None:
+    """NNCF tells groups by the order of their calls; one left out would hand its ranges to the next."""
+    lacking = replace(clips[0], mask=clips[0].mask.copy())
+    lacking.mask[[STREAMS.index(s) for s in (*JOINTS, "incar", "face", "body")]] = 0.0
+    alone, beside = predict(model, [lacking]), predict(model, [lacking, clips[1]])  # type: ignore[arg-type]
+    for task in alone:
+        assert alone[task][0].tolist() == pytest.approx(beside[task][0].tolist(), abs=1e-6)
+
+
+def test_the_decoupling_term_alone_moves_encoder_weights_and_ranges(model: Tunable, clips: list[Clip]) -> None:
+    frames, mask, _ = collate(clips)
+    fused = model.train()(frames, mask)
+    cosine(fused.specific, fused.shared).backward()
+    weight = model.core.encoders["incar"].layers[0][0].weight
+    assert weight.grad is not None and weight.grad.abs().sum() > 0
+    reached = [p for p in model.ranges() if p.grad is not None and p.grad.abs().sum() > 0]
+    assert len(reached) > len(model.ranges()) / 2
+
+
+def test_task_weights_go_on_from_the_runs_history_and_move_over_epochs(
+    model: Tunable, run: Run, clips: list[Clip]
+) -> None:
+    whole = engine(model, run, clips)
+    start = whole.loss.weights
+    assert start == pytest.approx(dwa(run.meta["loss_state"]["history"]), rel=1e-5)
+    records: list[dict[str, Any]] = []
+    whole.run(AugmentConfig(), lambda *_: None, records.append, workers=0)
+    used = [record["task_weights"] for record in records]
+    assert used[0] == pytest.approx(start) and len({str(some) for some in used}) == len(used) == 3
+    assert used[2] == pytest.approx(dwa(whole.loss.history[-3:-1]), rel=1e-5) and len(whole.loss.history) == 5
+
+
+def dwa(history: list[list[float]]) -> list[float]:
+    """Liu et al. 2019 with T = 2, written out."""
+    powers = [torch.tensor(last / before / 2.0).exp().item() for before, last in zip(*history[-2:], strict=True)]
+    return [len(powers) * power / sum(powers) for power in powers]
+
+
+@pytest.mark.parametrize("kind", ["frozen", "equal"])
+def test_frozen_weights_stay_those_of_the_run_and_equal_ones_are_1(
+    model: Tunable, run: Run, clips: list[Clip], kind: str
+) -> None:
+    whole = engine(model, run, clips, replace(CONFIG, loss=kind))
+    whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
+    expected = dwa(run.meta["loss_state"]["history"]) if kind == "frozen" else [1.0] * 4
+    assert whole.loss.weights == pytest.approx(expected, rel=1e-5)
+    assert whole.loss.config.beta > 0  # the decoupling term stays
+
+
+def test_ranges_rest_in_the_last_third_while_weights_go_on(model: Tunable, run: Run, clips: list[Clip]) -> None:
+    whole = engine(model, run, clips)
+    seen: list[tuple[list[Any], Any]] = [look(model)]
+    whole.run(AugmentConfig(), lambda *_: None, lambda record: seen.append(look(model)), workers=0)
+    steps = list(pairwise(seen))
+    moved = [any(not torch.equal(a, b) for a, b in zip(x[0], y[0], strict=True)) for x, y in steps]
+    assert moved == [True, True, False]
+    assert all(not torch.equal(x[1], y[1]) for x, y in steps)
+    decays = {group["weight_decay"] for group in whole.raw_optimizer.param_groups if group["params"] == whole.ranges}
+    assert decays == {0.0}
+
+
+def look(model: Tunable) -> tuple[list[Any], Any]:
+    weight = model.core.encoders["incar"].layers[0][0].weight
+    return [p.detach().clone() for p in model.ranges()], weight.detach().clone()
+
+
+def test_the_average_holds_ranges_and_leaves_bits_and_signs_whole(model: Tunable, run: Run, clips: list[Clip]) -> None:
+    """An average of 8 and 8 in floating point can be 7.999..., which as a whole number is 7."""
+    bits = [q.num_bits for q in quantizers(model.encoder).values()]
+    start = [p.detach().clone() for p in model.ranges()]
+    whole = engine(model, run, clips)
+    whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
+    kept: Any = whole.kept
+    assert kept is not whole.model and [q.num_bits for q in quantizers(kept.encoder).values()] == bits
+    ranges = list(zip(start, kept.ranges(), whole.model.ranges(), strict=True))
+    assert any(not torch.equal(a, k) and not torch.equal(k, m) for a, k, m in ranges)
+
+
+@pytest.mark.parametrize("steps", [1, 4])  # within the first epoch, at the end of the second
+def test_interrupted_and_resumed_it_ends_with_the_same_weights(
+    calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path, monkeypatch: Any, steps: int
+) -> None:
+    straight = tuned(calibrated, run, clips, tmp_path / "straight", CONFIG)
+    step, left = QATEngine._step, [steps]
+
+    def interrupted(self: QATEngine, lessons: list[Any]) -> tuple[float, float]:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, lessons)
+
+    monkeypatch.setattr(QATEngine, "_step", interrupted)
+    with pytest.raises(Stopped):
+        tuned(calibrated, run, clips, tmp_path / "stopped", CONFIG)
+    resumed = tuned(calibrated, run, clips, tmp_path / "stopped", CONFIG, resume=True)
+    first, second = straight.model.state_dict(), resumed.model.state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [r["gained"] for r in straight.record["records"]] == [r["gained"] for r in resumed.record["records"]]
+    assert straight.record["loss_state"] == resumed.record["loss_state"]
+
+
+def test_a_changed_option_does_not_resume(
+    calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path
+) -> None:
+    one = replace(CONFIG, epochs=1)
+    tuned(calibrated, run, clips, tmp_path / "q", one)
+    with pytest.raises(ConfigError, match=r"qat loss was 'afd', is 'frozen'"):
+        tuned(calibrated, run, clips, tmp_path / "q", replace(one, loss="frozen"), resume=True)
+
+
+def test_an_epoch_is_kept_for_its_worst_task_and_a_lost_task_is_flagged(
+    model: Tunable, run: Run, clips: list[Clip], tmp_path: Path
+) -> None:
+    watch = Watch(engine(model, run, clips), clips, tmp_path, {}, HABITS, {"FP32": scores(0.9), "PTQ": scores(0.89)})
+    even, uneven = {"epoch": 1}, {"epoch": 2}
+    better = watch._judge(even, scores(0.895)) > watch._judge(uneven, scores(0.99) | one_task(0.85))
+    assert better and even["beyond_budget"] == [] and uneven["beyond_budget"] == ["driver_emotion"]
+
+
+def test_a_task_beyond_its_budget_for_long_ends_it_and_what_was_best_is_kept(
+    calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path, monkeypatch: Any
+) -> None:
+    answers = iter([scores(0.9), scores(0.9), *[scores(0.9) | one_task(0.8)] * 9])
+    monkeypatch.setattr("quantize.finetune.score_of", lambda *_: next(answers))
+    found = tuned(calibrated, run, clips, tmp_path / "q", replace(CONFIG, epochs=5, patience=2))
+    assert "driver_emotion beyond the budget for 2 epochs" in found.record["ended"]
+    assert len(found.record["records"]) == 2 and found.record["kept_epoch"] == 0
+    start = calibrated.state_dict()
+    assert all(torch.equal(start[name], some) for name, some in found.model.encoder.state_dict().items())
+
+
+def scores(accuracy: float) -> dict[str, Scores]:
+    return {task: Scores(accuracy=accuracy, macro_f1=0.0, majority=0.0) for task in AIDE.names}
+
+
+def one_task(accuracy: float) -> dict[str, Scores]:
+    return {"driver_emotion": Scores(accuracy=accuracy, macro_f1=0.0, majority=0.0)}
+
+
+def test_a_run_without_the_state_of_its_loss_is_refused(model: Tunable, run: Run) -> None:
+    meta = {key: value for key, value in run.meta.items() if key != "loss_state"}
+    with pytest.raises(SourceError, match="lacks the state of its loss"):
+        loss_of(meta, model.core, CONFIG)
