@@ -29,6 +29,7 @@ def onnx_bytes(
     model = onnx_from_module(module, example, inputs, outputs)
     if signed_codes:
         move_codes(model)
+    store_matrices_as_float16(model)
     shrink(model)
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString(deterministic=True)
@@ -112,22 +113,63 @@ def move_codes(model: onnx.ModelProto) -> int:
     return moved
 
 
-def shrink(model: onnx.ModelProto) -> None:
-    """Constants become initializers, equal ones one, and what only the exporter needs goes. No value changes."""
+def store_matrices_as_float16(model: onnx.ModelProto) -> int:
+    """Store matrices that hold values of float16 alone as such, with a Cast that runtimes fold away. Returns how many.
+
+    No value changes, so a matrix with others is left as it is: see fold.with_joints_in_half.
+    """
     graph = model.graph
-    renamed: dict[str, str] = {}
+    taken = {name for node in graph.node if node.op_type in ("Gemm", "MatMul") for name in node.input}
+    casts = []
+    for tensor in [t for t in graph.initializer if t.name in taken and t.data_type == onnx.TensorProto.FLOAT]:
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if values.ndim == 2 and np.array_equal(half.astype(np.float32), values):
+            casts.append(
+                onnx.helper.make_node("Cast", [f"{tensor.name}.half"], [tensor.name], to=onnx.TensorProto.FLOAT)
+            )
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{tensor.name}.half"))
+    nodes = [*casts, *graph.node]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+    return len(casts)
+
+
+def shrink(model: onnx.ModelProto) -> None:
+    """Constants become initializers, equal ones one, and values in between get short names. No number changes."""
+    graph = model.graph
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         tensor = graph.initializer.add()
         tensor.CopyFrom(node.attribute[0].t)
         tensor.name = node.output[0]
         graph.node.remove(node)
+    renamed: dict[str, str] = {}
     first: dict[tuple[object, ...], str] = {}
     for tensor in list(graph.initializer):
         key = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
         if first.setdefault(key, tensor.name) != tensor.name:
             renamed[tensor.name] = first[key]
             graph.initializer.remove(tensor)
-    for node in graph.node:
+    _shorten(graph, renamed)
+
+
+def _shorten(graph: onnx.GraphProto, renamed: dict[str, str]) -> None:
+    """Number what nobody asks for by name: values between nodes, codes and scales, and the Q/DQ nodes.
+
+    Layers keep their names, and so do weights that carry one of the model's.
+    """
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    numbered = [t.name for t in graph.initializer if not t.name.startswith("model.")]
+    numbered += [name for node in graph.node for name in node.output if name not in kept]
+    short = {name: f"v{number}" for number, name in enumerate(dict.fromkeys(numbered))}
+    for tensor in graph.initializer:
+        tensor.name = short.get(tensor.name, tensor.name)
+    for number, node in enumerate(graph.node):
         node.ClearField("doc_string")
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.name = f"{'q' if node.op_type == 'QuantizeLinear' else 'dq'}{number}"
         for place, name in enumerate(node.input):
-            node.input[place] = renamed.get(name, name)
+            name = renamed.get(name, name)
+            node.input[place] = short.get(name, name)
+        for place, name in enumerate(node.output):
+            node.output[place] = short.get(name, name)

@@ -4,37 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
-from codriver.tasks import GROUP_OF, GROUPS, STREAMS
+from codriver.engines import Arrays
+from codriver.tasks import GROUPS
+from quantize.stepping import stepped
 from training.data import Clip
-from training.model import ModelConfig, remembered
+from training.model import ModelConfig
 
 
-@torch.inference_mode()
+class TorchGraphs:
+    """The modules that are exported, any number of rows at once."""
+
+    def __init__(self, encoder: nn.Module, fuser: nn.Module, tasks: Sequence[str]) -> None:
+        self._encoder, self._fuser, self._tasks = encoder.eval(), fuser.eval(), tasks
+
+    @torch.inference_mode()
+    def encode(self, frames: Arrays, before: Arrays) -> tuple[Arrays, Arrays]:
+        outputs = [some.numpy() for some in self._encoder(*_tensors(frames), *_tensors(before))]
+        features, slots = outputs[: len(GROUPS)], outputs[len(GROUPS) :]
+        return dict(zip(GROUPS, features, strict=True)), dict(zip(GROUPS, slots, strict=True))
+
+    @torch.inference_mode()
+    def fuse(self, slots: Arrays, mask: NDArray[np.float32]) -> Arrays:
+        logits = self._fuser(*_tensors(slots), torch.from_numpy(mask))
+        return {task: some.numpy() for task, some in zip(self._tasks, logits, strict=True)}
+
+
+def _tensors(arrays: Arrays) -> list[torch.Tensor]:
+    return [torch.from_numpy(np.ascontiguousarray(some)) for some in arrays.values()]
+
+
 def stepped_probabilities(
     encoder: nn.Module, fuser: nn.Module, clip: Clip, config: ModelConfig, tasks: Sequence[str]
 ) -> dict[str, list[float]]:
     """Probabilities after the clip's last slot, encoding one slot after another and remembering what each leaves."""
-    before = {g: torch.zeros((len(members), *config.feature_shape(members[0]))) for g, members in GROUPS.items()}
-    context = {s: torch.zeros((1, config.slots, *config.slot_shape(s))) for s in STREAMS}
-    mask = torch.from_numpy(clip.mask)[None]  # (1, S, T)
-    kept = remembered(mask)
-    for slot in range(config.slots):
-        frames = [torch.stack([torch.from_numpy(clip.frames[s][slot]) for s in members]) for members in GROUPS.values()]
-        outputs = encoder(*frames, *before.values())
-        features, slots = (
-            dict(zip(GROUPS, part, strict=True)) for part in (outputs[: len(GROUPS)], outputs[len(GROUPS) :])
-        )
-        for index, stream in enumerate(STREAMS):
-            group = GROUP_OF[stream]
-            row = GROUPS[group].index(stream)
-            before[group][row] = features[group][row] * mask[0, index, slot]
-            context[stream][0, slot] = slots[group][row] * kept[0, index, slot]
-    logits = fuser(*context.values(), kept)
-    return {task: softmax(values) for task, values in zip(tasks, logits, strict=True)}
-
-
-def softmax(logits: Tensor) -> list[float]:
-    return [float(p) for p in logits[0].double().softmax(dim=0)]
+    found = stepped(TorchGraphs(encoder, fuser, tasks), [clip], config).probabilities
+    return {task: [float(p) for p in some[0]] for task, some in found.items()}

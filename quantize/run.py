@@ -27,12 +27,15 @@ from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
 from codriver.terminal import say
 from quantize.calibration import calibration_clips, encoder_steps
+from quantize.checks import check_dialects
 from quantize.confidence import confidence
 from quantize.emission import Model, emit_all
 from quantize.finetune import finetune, lessons_of
-from quantize.fold import folded
+from quantize.fold import folded, with_joints_in_half
 from quantize.golden import write_golden_clips
 from quantize.graphs import EncoderGraph
+from quantize.layers import keep_float
+from quantize.page import write_page
 from quantize.ptq import RANGES, quantized_encoder
 from quantize.qat import QATConfig
 from quantize.qat_options import add_qat_options, habits_of, qat_config
@@ -62,6 +65,8 @@ class Options:
     seed: int = 0
     golden: int = 2  # clips that are recorded as golden vectors
     ranges: str = RANGES[0]
+    keep_float: tuple[str, ...] = ()  # layers, as quantize.sensitivity names them
+    check: int = 8  # validation clips to compare every runtime on
     qat: QATConfig | None = None  # None: calibration alone
     habits: Habits = Habits()  # noqa: RUF009 (frozen); of QAT
 
@@ -83,7 +88,7 @@ def quantize(
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     origin = _origin(run_folder, run)
     with whole_folder(out, marker=MARKER) as folder:
-        calibrated = encoders_of(model, steps, chosen, options.ranges)
+        calibrated = encoders_of(model, steps, chosen, options.ranges, options.keep_float)
         tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
         models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
         held_out = read_split(data, "val")
@@ -104,20 +109,29 @@ def quantize(
             "dialects": emit_all(folder, chosen, calibrated, models),
             "calibration": calibration.record
             | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges},
+            "keep_float": options.keep_float,
         }
+        say("linting, auditing and comparing what was written")
+        for name, found in check_dialects(folder, report, model, held_out[: options.check]).items():
+            report["dialects"][name] |= found
         write_json(folder / MARKER, report)
+        write_page(folder)
     if options.qat:
         clear(partial_folder(out))
     return report
 
 
-def encoders_of(model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str) -> dict[str, nn.Module]:
+def encoders_of(
+    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str, floats: Sequence[str] = ()
+) -> dict[str, nn.Module]:
     """By dialect, the encoder as it wants it; those that differ in emission alone share one. model: folded."""
     made: dict[tuple[str, int], nn.Module] = {}
     for some in chosen:
         key = (some.recipe, some.weight_bits)
         if key not in made:
             made[key] = encoder_of(model, steps, some, ranges)
+            if floats and some.is_int8:
+                keep_float(made[key], floats, steps[0])
     return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
 
 
@@ -142,12 +156,11 @@ def _tuned(
 
 
 def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
-    encoder = EncoderGraph(model).eval()
     if not some.is_int8:
-        return encoder
+        return EncoderGraph(model).eval()
     say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
-    quantized = quantized_encoder(encoder, steps, some, ranges)
+    quantized = quantized_encoder(EncoderGraph(with_joints_in_half(model)).eval(), steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
 
@@ -221,6 +234,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"repeat for several; default: {', '.join(DEFAULT)}",
     )
     parser.add_argument("--ranges", choices=RANGES, default=RANGES[0], help="how activations' ranges are estimated")
+    parser.add_argument("--keep-float", nargs="+", default=(), metavar="LAYER", help="what quantize.sensitivity chose")
+    parser.add_argument("--check", type=int, default=8, help="validation clips to compare every runtime on")
     parser.add_argument("--clips", type=int, default=64, help="calibration clips")
     parser.add_argument("--golden", type=int, default=2, help="clips to record as golden vectors")
     parser.add_argument("--seed", type=int, default=0)
@@ -229,8 +244,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
-        own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges")}
-        options = Options(**own, qat=qat_config(args), habits=habits_of(args))
+        own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
+        options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
         report = quantize(args.run, args.data, args.out, names, options)
     except CodriverError as error:
         sys.stderr.write(f"quantize.run: {error}\n")

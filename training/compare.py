@@ -67,7 +67,7 @@ def compare(
     corrected = holm([test.p for test in tests])
     rows = {}
     for k, task in enumerate(task_set.tasks):
-        row = _difference(right_a[:, k].astype(float), right_b[:, k].astype(float), weights, bootstrap)
+        row = paired_difference(right_a[:, k].astype(float), right_b[:, k].astype(float), weights, bootstrap)
         row |= {**asdict(tests[k]), "p_holm": corrected[k]}
         rows[task.name] = row | {"verdict": verdict(task.title, row, 1 - bootstrap.confidence)}
     return {
@@ -80,7 +80,7 @@ def compare(
         "clips_sha256": a.report["clips_sha256"],
         "bootstrap": asdict(bootstrap),
         "tasks": rows,
-        "mean_accuracy": _difference(right_a.mean(axis=1), right_b.mean(axis=1), weights, bootstrap),
+        "mean_accuracy": paired_difference(right_a.mean(axis=1), right_b.mean(axis=1), weights, bootstrap),
     }
 
 
@@ -92,7 +92,7 @@ def refuse_other_clips(a: Evaluation, b: Evaluation) -> None:
         raise ConfigError(f"{'; '.join(said)}: expected the same clips; evaluate both runs with one --data and --split")
 
 
-def _difference(
+def paired_difference(
     a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64], bootstrap: BootstrapConfig
 ) -> dict[str, Any]:
     """a, b: (n,) what each clip scored. A clip is drawn with both runs' answers, so what is hard for both cancels."""

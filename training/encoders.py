@@ -60,6 +60,7 @@ class JointEncoder(nn.Module):
 
     def __init__(self, points: int, feature: int) -> None:
         super().__init__()
+        # quantize.fold multiplies it into the first layer and leaves None.
         self.register_buffer("centre", beside_centred(points), persistent=False)
         self.layers = nn.Sequential(
             nn.Linear(points * 5, 2 * feature, bias=False),
@@ -71,7 +72,8 @@ class JointEncoder(nn.Module):
         )
 
     def forward(self, joints: Tensor) -> Tensor:
-        return self.layers(F.linear(joints.flatten(1), self.centre))
+        points = joints.flatten(1)
+        return self.layers(points if self.centre is None else F.linear(points, self.centre))
 
 
 def beside_centred(points: int) -> Tensor:

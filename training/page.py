@@ -74,7 +74,9 @@ def _headline(report: Mapping[str, Any], task_set: TaskSet) -> str:
         score, between = report["tasks"][task.name], report["intervals"][task.name]
         metrics = [_with_interval(score[name], between[name]) for name in between]
         rows.append([escape(task.title), *metrics, percent(score["ece"]), percent(score["majority"])])
-    return _table(("Task", "Accuracy %", "Macro-F1 %", "Balanced accuracy %", "ECE %", "Majority class %"), rows) + (
+    return html_table(
+        ("Task", "Accuracy %", "Macro-F1 %", "Balanced accuracy %", "ECE %", "Majority class %"), rows
+    ) + (
         "<p class=soft>Macro-F1 and balanced accuracy: over the classes that occur in the labels. ECE: expected "
         "calibration error, 15 bins of confidence. Majority: accuracy of always giving training's commonest class.</p>"
     )
@@ -89,7 +91,7 @@ def _coarse(report: Mapping[str, Any]) -> str:
             metrics = [_with_interval(found["scores"][name], found["intervals"][name]) for name in found["intervals"]]
             rows.append([escape(coarse.title), *metrics, percent(found["scores"]["majority"]), escape(counts)])
     heads = ("Task", "Accuracy %", "Macro-F1 %", "Balanced accuracy %", "Majority class %", "Clips")
-    return _table(heads, rows) + "<p class=soft>The fine answer, seen coarsely; the model is not trained anew.</p>"
+    return html_table(heads, rows) + "<p class=soft>The fine answer, seen coarsely; the model is not trained anew.</p>"
 
 
 def _subsets(report: Mapping[str, Any], task_set: TaskSet) -> str:
@@ -102,7 +104,7 @@ def _subsets(report: Mapping[str, Any], task_set: TaskSet) -> str:
             cells.append(text if task.name in subset["answered"] else f"<span class=none>({text})</span>")
         rows.append([*cells, _with_interval(subset["mean_accuracy"], subset["mean_accuracy_interval"])])
     heads = (*VIEWS, *(f"{escape(task.title)} %" for task in task_set.tasks), "Mean accuracy %")
-    return _table(heads, rows, left=0) + (
+    return html_table(heads, rows, left=0) + (
         "<p class=soft>Absent cameras are masked, not black. Without the in-car camera, face, body, posture and "
         "gesture are absent too. In parentheses: no camera of this task is there, so codriver marks the answer "
         "invalid.</p>"
@@ -121,7 +123,7 @@ def _errors(errors: Sequence[Mapping[str, Any]], task_set: TaskSet) -> str:
         ]
         for error in errors
     ]
-    return _table(("Clip", "Task", "Label", "Answer", "Confidence %"), rows, left=4)
+    return html_table(("Clip", "Task", "Label", "Answer", "Confidence %"), rows, left=4)
 
 
 def _origin(report: Mapping[str, Any]) -> str:
@@ -136,7 +138,7 @@ def _origin(report: Mapping[str, Any]) -> str:
         ["Evaluated", f"{escape(report['created'])}, commit <code>{escape(report['git_commit'])}</code>"],
         ["Tools", escape(", ".join(f"{name} {version}" for name, version in report["tools"].items()))],
     ]
-    return _table(("", ""), rows, left=2)
+    return html_table(("", ""), rows, left=2)
 
 
 def _reliability(report: Mapping[str, Any], task: str) -> Reliability:
@@ -147,7 +149,7 @@ def _pictures(sources: Any) -> str:
     return "<div class=pictures>" + "".join(f'<img alt="" src="{source}">' for source in sources) + "</div>"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """left: so many first columns hold words."""
 
     def line(tag: str, cells: Sequence[str]) -> str:

@@ -237,7 +237,7 @@ def _onnxruntime(kind: str, unlike: str) -> tuple[Rule, ...]:
         Rule(
             number=13,
             title="Weights are int8 with zero-point zero",
-            why="ONNX Runtime's kernels for per-channel weights take no other",
+            why="unsigned weights or a zero-point cost a correction of every sum; ours are proven symmetric",
             mend="quantize weights signed and symmetric",
             severity="warning",
             check=numbers.weights_are_int8,

@@ -32,7 +32,7 @@ class Mended:
 
 def mended(model: onnx.ModelProto, *, float_outputs: bool = False) -> Mended:
     """Everything that can be mended, in a copy that onnx's checker accepts. GraphError if the model is not valid."""
-    check(model, "is not valid ONNX, so nothing can be mended safely")
+    check(model, "the file is not valid ONNX, so nothing can be mended safely")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     result = Mended(copy)
@@ -48,7 +48,7 @@ def mended(model: onnx.ModelProto, *, float_outputs: bool = False) -> Mended:
         )
     result.add(_share_constants(copy.graph), "{n} constant(s) dropped that repeat another")
     result.add(sum(_drop_unused(scope.proto) for scope in _scopes(copy)), "{n} constant(s) dropped that nothing reads")
-    check(copy, "would not be valid ONNX when mended, so nothing was written")
+    check(copy, "the file would not be valid ONNX when mended, so nothing was written")
     return result
 
 
@@ -56,7 +56,7 @@ def check(model: onnx.ModelProto, otherwise: str) -> None:
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # whatever the checker throws, the file is what it is about
-        raise GraphError(f"the file {otherwise}: {str(error).strip().splitlines()[0]}") from error
+        raise GraphError(f"{otherwise}: {str(error).strip().splitlines()[0]}") from error
 
 
 def _scopes(model: onnx.ModelProto) -> Iterator[Scope]:

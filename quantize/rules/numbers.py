@@ -42,8 +42,9 @@ def activations_are(kind: str) -> Check:
 
 
 def weights_are_int8(graph: Graph, asked: Asked) -> Iterator[Found]:
-    """Weights of convolutions and linear layers are symmetric int8."""
-    for pair in {id(pair[0]): pair[0] for node in graph.of(*LINEAR) if (pair := weight_pair(node))}.values():
+    """Weights of convolutions and linear layers are symmetric int8. A constant left side of a MatMul is data."""
+    found = [(node, pair[0]) for node in graph.of(*LINEAR) if (pair := weight_pair(node))]
+    for pair in {id(pair): pair for node, pair in found if _reads(node, 1, pair)}.values():
         yield from _zero_findings(pair, "int8", zero=True)
 
 
@@ -143,7 +144,7 @@ def weights_are_stored(graph: Graph, asked: Asked) -> Iterator[Found]:
     """Weights are integers in the file, not floats that are quantized when the file is loaded."""
     for node in graph.of("QuantizeLinear"):
         data = data_constant(node)
-        if data is not None:
+        if data is not None and data.size > 1:  # a number costs nothing
             yield node.name, f"{data.nbytes} bytes of floats {list(data.shape)} are quantized on loading"
 
 

@@ -114,6 +114,20 @@ class Scope:
             self._constants[name] = self._evaluated(name)
         return self._constants[name]
 
+    def dims(self, name: str) -> list[int] | None:
+        """Shape of a tensor if it is constant, or if the file tells it and leaves no size open."""
+        value = self.constant(name)
+        if value is not None:
+            return list(value.shape)
+        scope: Scope | None = self
+        while scope is not None:
+            for told in (*scope.proto.value_info, *scope.proto.input, *scope.proto.output):
+                if told.name == name and told.type.tensor_type.HasField("shape"):
+                    sizes = [dimension.dim_value for dimension in told.type.tensor_type.shape.dim]
+                    return sizes if all(size > 0 for size in sizes) else None
+            scope = scope.outer
+        return None
+
     def _evaluated(self, name: str) -> np.ndarray | None:
         scope: Scope | None = self
         while scope is not None and name:

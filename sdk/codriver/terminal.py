@@ -50,8 +50,8 @@ class Progress:
         self._start_s = self._shown_s = time.monotonic()
         self._width = 0
 
-    def step(self) -> None:
-        self.count += 1
+    def step(self, count: int = 1) -> None:
+        self.count += count
         now_s = time.monotonic()
         if not sys.stderr.isatty() or now_s - self._start_s < QUIET_S or now_s - self._shown_s < 0.1:
             return

@@ -324,3 +324,18 @@ def test_rules_reach_into_subgraphs() -> None:
     )
     whole = helper.make_model(outer, opset_imports=model.opset_import, ir_version=10)
     assert [finding.rule for finding in lint(whole, "tensorrt").findings] == [2, 2]
+
+
+def test_a_constant_left_side_of_a_product_is_data_and_may_be_unsigned() -> None:
+    """As ONNX Runtime's own quantizer writes it."""
+    model = onnxruntime_net()
+    for name, values in {
+        "left_q8": np.ones((4, 8), np.uint8),
+        "left_s": np.float32(0.1),
+        "left_z": np.uint8(3),
+    }.items():
+        adding(name, values)(model)
+    left = helper.make_node("DequantizeLinear", ["left_q8", "left_s", "left_z"], ["left_side"], name="left_side")
+    product = helper.make_node("MatMul", ["left_side", "answer"], ["product"], name="product")
+    model.graph.node.extend([left, product])
+    assert broken("ort-x86", model) == set()

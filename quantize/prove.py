@@ -1,0 +1,172 @@
+"""Prove a quantized folder: do runtimes give what the fake-quantized model gives, and what did INT8 cost?
+
+python -m quantize.prove Q --run RUN --data DATA
+
+Leaves Q/proof.json, Q/proof.npz (probabilities, clip by clip) and Q/report.html. Exit code 1 if a check fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codriver.artefact import provenance, sha256, write_json
+from codriver.errors import CodriverError, ConfigError, SourceError
+from codriver.machine import describe_machine
+from codriver.sources.split import SPLITS, read_split, split_digest
+from codriver.tasks import TASK_SETS
+from codriver.terminal import say
+from quantize.accuracy import accuracies, accuracy_table
+from quantize.fold import folded
+from quantize.graphs import EncoderGraph, FuserGraph
+from quantize.parity import all_faults, parity_table
+from quantize.reference import TorchGraphs
+from quantize.subjects import Subject, check_reports, run_all, subjects_of
+from training.checkpoint import load_run
+from training.data import footage_kind, labels_of, open_clips
+from training.metrics import BootstrapConfig
+
+SCHEMA = 1
+PROOF, PREDICTIONS = "proof.json", "proof.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofConfig:
+    split: str = "test"
+    clips: int | None = None  # the first so many of the split; None: all
+    wholes: int = 32  # clips that are also run as wholes
+    batch: int = 8  # clips that torch and the integer reference run at once
+    cache: Path | None = None  # where training.data cache keeps decoded clips
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
+
+
+def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], config: ProofConfig) -> dict[str, Any]:
+    """Write the proof beside the graphs and return what proof.json holds."""
+    from quantize.page import write_page  # matplotlib takes a second
+
+    report, run = read_report(folder), load_run(run_folder)
+    refuse_other_run(run_folder, report)
+    refs = read_split(data, config.split)[: config.clips]
+    model = folded(run.model)
+    clips = open_clips(refs, model.config, model.task_set, config.cache)
+    subjects = [some for name in _chosen(report, dialects) for some in subjects_of(folder, report, name)]
+    fp32 = TorchGraphs(EncoderGraph(model), FuserGraph(model), model.task_set.names)
+    answers = run_all(subjects, fp32, clips, model.config, config.batch, config.wholes)
+    checks = check_reports(subjects, model.task_set)
+    proof = {
+        "schema": SCHEMA,
+        "kind": "proof",
+        **provenance(("torch", "nncf", "onnxruntime", "openvino"), report["seed"]),
+        "machine": describe_machine(),
+        "weights_sha256": report["run"]["weights_sha256"],
+        "data": footage_kind(data),
+        "split": config.split,
+        "n": len(refs),
+        "clips_sha256": split_digest(refs),
+        "checks": checks,
+        "faults": all_faults(checks),
+        "not_proven": not_proven(subjects),
+        "ways": {some.name: some.ways.nearest for some in subjects if some.stage},
+        "bootstrap": asdict(config.bootstrap),
+        "accuracy": accuracies(answers, labels_of(clips), model.task_set, config.bootstrap),
+    }
+    _save_answers(folder / PREDICTIONS, [ref.id for ref in refs], labels_of(clips), answers)
+    write_json(folder / PROOF, proof)
+    write_page(folder)
+    return proof
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What quantize.run wrote."""
+    path = folder / "report.json"
+    if not path.is_file():
+        raise SourceError(f"{folder} holds no report.json; make a quantized folder with quantize.run")
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise SourceError(f"{path} is not JSON: {error}; quantize the run again") from error
+    if report.get("kind") != "quantized":
+        raise SourceError(f"{path}: kind {report.get('kind')!r}, expected 'quantized'; give what quantize.run wrote")
+    return report
+
+
+def refuse_other_run(run_folder: Path, report: Mapping[str, Any]) -> None:
+    """A ConfigError if the graphs come from other weights than the run's."""
+    found, expected = sha256((run_folder / "model.safetensors").read_bytes()), report["run"]["weights_sha256"]
+    if found != expected:
+        raise ConfigError(
+            f"{run_folder} holds weights {found[:12]}, the graphs come from {expected[:12]}; give that run"
+        )
+
+
+def _chosen(report: Mapping[str, Any], dialects: Sequence[str]) -> list[str]:
+    unknown = [name for name in dialects if name not in report["dialects"]]
+    if unknown:
+        there = ", ".join(report["dialects"])
+        raise ConfigError(f"dialect {', '.join(unknown)} was not emitted; this folder holds {there}")
+    return list(dialects or report["dialects"])
+
+
+def not_proven(subjects: Sequence[Subject]) -> dict[str, dict[str, str]]:
+    """Dialect -> runtime -> why its file did not run here."""
+    return {some.dialect: some.ways.closed for some in subjects if some.ways.closed and some.checks}
+
+
+def _save_answers(path: Path, ids: Sequence[str], labels: Any, answers: Mapping[str, Mapping[str, Any]]) -> None:
+    flat = {f"{name}/{task}": some for name, tasks in answers.items() for task, some in tasks.items()}
+    np.savez_compressed(path, clips=np.array(ids), labels=labels, **flat)
+
+
+def _for_people(proof: Mapping[str, Any], folder: Path) -> str:
+    task_set = TASK_SETS["aide"]
+    lines = [
+        f"{proof['n']} clips of split {proof['split']}, {proof['machine']['cpu']}",
+        "",
+        *parity_table(proof["checks"], task_set),
+        "",
+        *accuracy_table(proof["accuracy"], task_set),
+        "",
+        *(f"not proven here: {d} in {r}: {why}" for d, some in proof["not_proven"].items() for r, why in some.items()),
+        f"page  {folder / 'report.html'}",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m quantize.prove",
+        description="Per task: does each runtime give what the fake-quantized model gives, and what did INT8 cost?",
+        epilog="example: python -m quantize.prove out/quantized --run out/run --data out/data",
+    )
+    parser.add_argument("quantized", type=Path, help="folder that quantize.run wrote; the proof is written into it")
+    parser.add_argument("--run", type=Path, required=True, help="the run that was quantized")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", choices=tuple(SPLITS), default="test")
+    parser.add_argument("--dialect", action="append", default=[], help="repeat for several; all if not given")
+    parser.add_argument("--clips", type=int, help="only the first so many clips")
+    parser.add_argument("--cache", type=Path, help="cache of decoded clips (training.data cache)")
+    parser.add_argument("--json", action="store_true", help="print the proof")
+    args = parser.parse_args(argv)
+    if args.clips is not None and args.clips < 1:
+        parser.error(f"--clips {args.clips}: expected at least 1")
+    config = ProofConfig(split=args.split, clips=args.clips, cache=args.cache)
+    try:
+        proof = prove(args.quantized, args.run, args.data, args.dialect, config)
+    except CodriverError as error:
+        sys.stderr.write(f"quantize.prove: {error}\n")
+        return 2
+    sys.stdout.write((json.dumps(proof) if args.json else _for_people(proof, args.quantized)) + "\n")
+    for fault in proof["faults"]:
+        say(f"quantize.prove: {fault}")
+    return 1 if proof["faults"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

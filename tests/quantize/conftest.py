@@ -1,0 +1,41 @@
+"""An untrained tiny run, and all its dialects: what quantization does to a graph does not depend on training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+KEPT = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of size tiny whose weights and statistics are random, always the same."""
+    torch = pytest.importorskip("torch")
+    from training.checkpoint import save_run
+    from training.model import SIZES, UVM3TL
+
+    torch.manual_seed(0)
+    model = UVM3TL(SIZES["tiny"])
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    folder = tmp_path_factory.mktemp("untrained") / "run"
+    folder.mkdir()
+    save_run(folder, model.eval(), {key: {} for key in KEPT})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quantized(untrained_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The untrained run in every dialect. Read only."""
+    pytest.importorskip("nncf")
+    pytest.importorskip("openvino")
+    from quantize.run import Options, quantize
+    from quantize.scheme import DIALECTS
+
+    out = tmp_path_factory.mktemp("dialects") / "quantized"
+    quantize(untrained_run, dataset, out, list(DIALECTS), Options(clips=4, golden=0))
+    return out

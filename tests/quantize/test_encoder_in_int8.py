@@ -1,0 +1,49 @@
+"""What the line emits obeys its dialects, and runs in INT8: the demo's encoder, on clips of noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("nncf")
+pytest.importorskip("openvino")
+
+from quantize.audit import audit
+from quantize.lint import lint
+from quantize.rules.dialects import RULES
+from quantize.rules.read import read_model
+from quantize.run import main as quantize
+from training.train import main as train
+
+pytestmark = [pytest.mark.torch, pytest.mark.nncf, pytest.mark.slow]
+
+RUNS_IN = {"ort-x86": "onnxruntime", "ort-x86-7bit": "onnxruntime", "openvino": "openvino", "tensorrt": "tensorrt"}
+
+
+@pytest.fixture(scope="module")
+def quantized(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("encoder")
+    data = ["--data", str(dataset)]
+    assert train([*data, "--out", str(out / "run"), "--size", "demo", "--epochs", "1", "--batch", "2"]) == 0
+    dialects = [word for name in ("fp32", *(RULES | RUNS_IN)) for word in ("--dialect", name)]
+    arguments = [str(out / "run"), *data, "--out", str(out / "quantized"), "--clips", "4", "--golden", "1"]
+    assert quantize([*arguments, *dialects]) == 0
+    return out / "quantized"
+
+
+@pytest.mark.parametrize("dialect", RULES)
+def test_every_graph_that_is_emitted_obeys_its_dialect(quantized: Path, dialect: str) -> None:
+    assert lint(read_model(quantized / dialect / "encoder.onnx"), dialect).findings == ()
+
+
+@pytest.mark.parametrize("dialect", RUNS_IN)
+def test_at_least_99_percent_of_the_encoders_products_run_in_int8(quantized: Path, dialect: str) -> None:
+    found = audit(next((quantized / dialect).glob("encoder.[ox][nm][nl]*")), RUNS_IN[dialect], runs=3)
+    assert found.share is not None and found.share >= 0.99
+    assert found.macs > 30e6
+
+
+def test_the_encoder_in_full_precision_has_no_share_in_int8(quantized: Path) -> None:
+    assert audit(quantized / "fp32" / "encoder.onnx", "onnxruntime", runs=3).share == 0
