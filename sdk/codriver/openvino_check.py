@@ -30,8 +30,8 @@ LAYERS = frozenset(
     GroupNormalization HSigmoid HSwish HardSigmoid Interpolate Less LessEqual Log LogSoftmax LogicalAnd LogicalNot
     LogicalOr MVN MatMul MaxPool Maximum Minimum Mod Multiply Negative NormalizeL2 NotEqual PReLU Pad Parameter Power
     ROIAlign ReLU ReduceL1 ReduceL2 ReduceLogicalOr ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Result
-    Round ScaledDotProductAttention Select ShapeOf Sigmoid Sign Sin Cos Slice SoftMax Softmax SoftPlus Split Sqrt SquaredDifference Squeeze
-    StridedSlice Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
+    Round Select ShapeOf Sigmoid Sign Sin Cos Slice SoftMax Softmax SoftPlus Split Sqrt SquaredDifference Squeeze
+    ScaledDotProductAttention StridedSlice Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
     """.split()
 )
 TAGS = frozenset("net layers layer data input output port dim edges edge rt_info attribute".split())
