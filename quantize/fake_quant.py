@@ -20,6 +20,7 @@ from codriver.artefact import write_json
 from codriver.errors import SourceError
 from quantize.fold import folded
 from quantize.graphs import EncoderGraph, FuserGraph
+from training.checkpoint import one_line
 from training.model import UVM3TL, ModelConfig
 
 SCHEMA = 1
@@ -54,7 +55,7 @@ def load_fake_quant(folder: Path, dialect: str) -> tuple[nn.Module, nn.Module, U
         encoder = _rebuilt(ModelConfig.from_dict(content["model"]), content["nncf"])
         encoder.load_state_dict(load_file(str(here / WEIGHTS)))
     except (ValueError, SafetensorError, RuntimeError, TypeError, KeyError, AttributeError) as error:
-        raise SourceError(f"{here} holds no whole fake-quantized model: {error}; {advice}") from error
+        raise SourceError(f"{here} holds no whole fake-quantized model: {one_line(error)}; {advice}") from error
     encoder.eval()
     model: Any = encoder.model
     return encoder, FuserGraph(model).eval(), model

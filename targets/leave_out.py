@@ -125,7 +125,9 @@ def metrics_without(metrics: Any, tasks: Collection[str]) -> Any:
     """Figures without those of these tasks, at any depth of dictionaries and lists."""
     if isinstance(metrics, Mapping):
         return {name: metrics_without(value, tasks) for name, value in metrics.items() if name not in tasks}
-    return [metrics_without(value, tasks) for value in metrics] if isinstance(metrics, list) else metrics
+    if isinstance(metrics, list):
+        return [metrics_without(value, tasks) for value in metrics if value not in tasks]
+    return metrics
 
 
 def check_left_out(folder: Path, task_set: str, without: Collection[str]) -> None:

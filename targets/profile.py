@@ -64,6 +64,9 @@ class Profile:
     jetpack: tuple[str, ...] = choice(*JETPACK, default=())
     compute_capability: str = ""  # of a GPU: "8.7"
     nvpmodel: str = ""  # name of the power mode in /etc/nvpmodel.conf; its number differs from module to module
+    # What a CPU runtime does beside an INT8 convolution's products; GPUs do it within, so 0.
+    recode_ns: float = number("nanoseconds", 0, 100, default=0)  # to bring one sum, or one value, to or from 8 bits
+    gather_ns: float = number("nanoseconds", 0, 100, default=0)  # to lay out one pixel for one place of a kernel
     sms: int = number("streaming multiprocessors", 1, 1000, default=0)
     cores: int = number("processor cores", 1, 1024, default=0)
     clock_mhz: float = number("megahertz", 100, 10000, default=0)

@@ -127,7 +127,7 @@ def percept(
 def _result(labels: tuple[str, ...], winner: int, invalid: bool) -> TaskResult:
     if invalid:
         return TaskResult(
-            label=None, index=None, probability=None, probabilities={}, valid=False, reason="no fresh frame"
+            label=None, index=None, probability=None, probabilities={}, valid=False, reason="no frame to trust"
         )
     rest = 0.3 / (len(labels) - 1)
     shares = {label: 0.7 if index == winner else rest for index, label in enumerate(labels)}

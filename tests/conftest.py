@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from tests.aide import write_dataset
 _SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 _COMMON = {"deadline": 1000, "database": None, "phases": (Phase.explicit, Phase.generate, Phase.shrink)}
 settings.register_profile("tests", max_examples=500, derandomize=True, suppress_health_check=_SLOW, **_COMMON)
-settings.register_profile("fuzz", max_examples=100_000, suppress_health_check=_SLOW, **_COMMON)
+_MANY = int(os.environ.get("FUZZ_EXAMPLES", "100000"))
+settings.register_profile("fuzz", max_examples=_MANY, suppress_health_check=_SLOW, **_COMMON)
 settings.load_profile("tests")
 
 

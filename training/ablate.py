@@ -208,14 +208,16 @@ def ablate(
     say: Callable[[str], None],
     cache: Path | None = None,
     train_clips: int | None = None,
+    names: Sequence[str] = (),
 ) -> str:
     """Run what is missing, and return the tables. Whatever was run stays, however this ends.
 
     cache: folder of `training.data cache`. train_clips: learn from the first so many of the training split; None: all.
+    names: of variants, where not all of the families are wanted.
     """
     if train_clips is not None and train_clips < 1:
         raise ConfigError(f"--train-clips {train_clips}: expected 1 or more")
-    variants = [some for some in VARIANTS if some.family in families]
+    variants = [some for some in VARIANTS if some.family in families and (not names or some.name in names)]
     refs = {"train": read_split(data, "train")[:train_clips], "test": read_split(data, "test")}
     settings = {
         "size": config.size,
@@ -262,6 +264,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for runs.jsonl and table.md")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--epochs", type=int, default=12)
+    known = sorted({some.name for some in VARIANTS})
+    parser.add_argument("--variant", action="append", choices=known, metavar="NAME", help=f"repeat: {', '.join(known)}")
     parser.add_argument("--cache", type=Path, help="folder made by `training.data cache`: nothing is decoded again")
     parser.add_argument("--train-clips", type=int, help="learn from the first so many training clips; all if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -278,6 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             lambda line: tqdm.write(line, sys.stderr),
             args.cache,
             args.train_clips,
+            args.variant or (),
         )
     except CodriverError as error:
         sys.stderr.write(f"training.ablate: {error}\n")

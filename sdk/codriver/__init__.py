@@ -22,6 +22,7 @@ from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
 from codriver.policy import HealthConfig, Policy
 from codriver.stats import Stats
+from codriver.worker import PerceiverWorker, WorkerConfig
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "HealthConfig",
     "Manifest",
     "Perceiver",
+    "PerceiverWorker",
     "Percept",
     "Policy",
     "SignatureError",
@@ -44,5 +46,6 @@ __all__ = [
     "Stats",
     "TaskResult",
     "ViewStatus",
+    "WorkerConfig",
     "__version__",
 ]

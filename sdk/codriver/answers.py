@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from codriver.engines import Arrays
 from codriver.errors import EngineError
 from codriver.manifest import Manifest, TaskSpec
-from codriver.percept import UNKNOWN, TaskResult, ViewStatus
+from codriver.percept import UNKNOWN, Percept, TaskResult, ViewStatus
+from codriver.policy import SmoothingConfig
 from codriver.smoothing import Smoother
 from codriver.window import ContextConfig
 
@@ -49,7 +50,7 @@ def _missing_view(context: ContextConfig, task: TaskSpec, rows: Sequence[NDArray
     if any(row[-held:].any() for row in rows):
         return ""
     views = " or ".join(task.needs_any)
-    return f"no fresh frame from {views}, or none {context.slot_s:g} s before it"
+    return f"no frame to trust from {views}, or none {context.slot_s:g} s before it"
 
 
 def _gathering(context: ContextConfig, filled: int) -> str:
@@ -129,3 +130,61 @@ def state_of(tasks: Mapping[str, TaskResult], views: Mapping[str, ViewStatus], s
     answered = all(result.valid for result in tasks.values())
     seen = all(view.status == "ok" for view in views.values())
     return "ok" if answered and seen else "degraded"
+
+
+class Answers:
+    """Answers one after the other: their numbers, and what is kept from one to the next."""
+
+    def __init__(self, manifest: Manifest, smoothing: SmoothingConfig) -> None:
+        self.sequence = 0  # of the next percept; clear() lets it go on
+        self._manifest = manifest
+        smoothed = manifest.tasks if smoothing.on else ()
+        self._smoothers = {task.name: Smoother(smoothing) for task in smoothed}
+        self.clear()
+
+    def clear(self) -> None:
+        self._was_full = False  # there was context enough for an answer
+        self._views = {v: ViewStatus(status="never", age_s=None, reason="no frame yet") for v in self._manifest.views}
+        for smoother in self._smoothers.values():
+            smoother.clear()
+
+    def percept(
+        self,
+        t: float,
+        outputs: tuple[NDArray[np.bool_], Arrays],
+        views: Mapping[str, ViewStatus],
+        notes: Sequence[str],
+    ) -> Percept:
+        """outputs: mask (S, T) of the slots that each stream fills, and logits (1, K) by task."""
+        manifest, (mask, logits) = self._manifest, outputs
+        rows = {s.name: mask[place] for place, s in enumerate(manifest.streams) if s.name in manifest.views}
+        filled = filled_slots(rows.values())
+        self._was_full |= not is_gathering(manifest.context, filled)
+        starting = not self._was_full and is_starting(views)
+        tasks = with_steady(task_results(manifest, logits, rows, starting), self._smoothers, t)
+        self._views = dict(views)
+        self.sequence += 1
+        return Percept(
+            t=t,
+            sequence=self.sequence - 1,
+            state=state_of(tasks, views, starting),
+            reasons=reasons_of(views, tasks, notes),
+            tasks=tasks,
+            views=views,
+            context=filled / manifest.context.slots,
+            model=manifest.id,
+        )
+
+    def invalid(self, t: float, reason: str) -> Percept:
+        """A percept without answers, for a step that does not end; cameras as they were last. It takes no number."""
+        return Percept(
+            t=t,
+            sequence=self.sequence,
+            state="invalid",
+            reasons=(reason,),
+            tasks={task.name: _invalid(reason) for task in self._manifest.tasks},
+            views=dict(self._views),
+            context=0.0,
+            missed=True,
+            model=self._manifest.id,
+        )

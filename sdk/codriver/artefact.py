@@ -104,7 +104,7 @@ def _move(folder: Path, out: Path) -> None:
         if out.exists():
             os.rename(out, aside / "old")
         os.rename(folder, out)
-        _sync_folder(out.parent)
+        sync_folder(out.parent)
     finally:
         if not out.exists() and (aside / "old").exists():
             os.rename(aside / "old", out)  # if this fails too, the old one stays aside
@@ -117,10 +117,11 @@ def _sync(folder: Path) -> None:
         for name in names:
             with open(os.path.join(parent, name), "rb") as file:
                 os.fsync(file.fileno())
-        _sync_folder(Path(parent))
+        sync_folder(Path(parent))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Push the names in a folder to the disk: until then a rename may be lost in a power cut."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return
     descriptor = os.open(folder, os.O_RDONLY)

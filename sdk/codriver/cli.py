@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from codriver import __version__
@@ -19,6 +20,7 @@ DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. An error on purpose is one line on stderr, no traceback."""
     args = _parser().parse_args(arguments)
+    warnings.formatwarning = lambda message, *_, **__: f"codriver: {message}\n"  # where in our source helps nobody
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings say less than our own messages do
     try:
         return int(args.run(args))

@@ -15,6 +15,10 @@ class Clock:
         self._stages_ms[stage] = (now_s - self._last_s) * 1e3
         self._last_s = now_s
 
+    def over(self, deadline_ms: float | None) -> bool:
+        """Whether by now it took longer than this."""
+        return deadline_ms is not None and (time.perf_counter() - self._began_s) * 1e3 > deadline_ms
+
     def latency_ms(self) -> dict[str, float]:
         """By stage, in order, and `total` up to now."""
         return self._stages_ms | {"total": (time.perf_counter() - self._began_s) * 1e3}

@@ -139,10 +139,10 @@ class ViewHealth:
             return f"was {self.fault}; {self._good} of {self.config.recovery_frames} good frames since"
         for_s = now_s - self.began_s
         return {
-            "black": f"black for {for_s:.1f} s",
-            "saturated": f"saturated for {for_s:.1f} s",
+            "black": f"no light for {for_s:.1f} s",
+            "saturated": f"nothing but white for {for_s:.1f} s",
             "frozen": f"the same picture for {for_s:.1f} s",
-            "covered": f"no detail for {for_s:.1f} s: covered, blurred or in fog",
+            "covered": f"no detail for {for_s:.1f} s: something on the lens, or fog",
             "lost": "back after silence",
         }[self.fault]
 

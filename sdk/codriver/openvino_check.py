@@ -25,13 +25,13 @@ OPSETS = frozenset(f"opset{number}" for number in range(1, 17))
 # Pure functions of arrays. No Loop, If or TensorIterator, no ReadValue and Assign, no texts, no random numbers.
 LAYERS = frozenset(
     """
-    Abs Add AvgPool BatchNormInference Broadcast Ceiling Clamp Concat Const Convert Convolution CumSum Divide Einsum
-    Elu Equal Erf Exp FakeQuantize Floor Gather GatherElements GatherND Gelu Greater GreaterEqual GroupConvolution
-    GroupNormalization HSigmoid HSwish HardSigmoid Interpolate Less LessEqual Log LogSoftmax LogicalAnd LogicalNot
-    LogicalOr MVN MatMul MaxPool Maximum Minimum Mod Multiply Negative NormalizeL2 NotEqual PReLU Pad Parameter Power
-    ROIAlign ReLU ReduceL1 ReduceL2 ReduceLogicalOr ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Reshape Result
-    Round Select ShapeOf Sigmoid Sign Sin Cos Slice SoftMax Softmax SoftPlus Split Sqrt SquaredDifference Squeeze
-    ScaledDotProductAttention StridedSlice Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
+    Abs Add AvgPool BatchNormInference Broadcast Ceiling Clamp Concat Const Convert ConvertLike Convolution Cos CumSum
+    Divide Einsum Elu Equal Erf Exp FakeQuantize Floor Gather GatherElements GatherND Gelu Greater GreaterEqual
+    GroupConvolution GroupNormalization HardSigmoid HSigmoid HSwish Interpolate Less LessEqual Log LogicalAnd LogicalNot
+    LogicalOr LogSoftmax MatMul Maximum MaxPool Minimum Mod Multiply MVN Negative NormalizeL2 NotEqual Pad Parameter
+    Power PReLU ReduceL1 ReduceL2 ReduceLogicalOr ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReLU Reshape
+    Result ROIAlign Round ScaledDotProductAttention Select ShapeOf Sigmoid Sign Sin Slice Softmax SoftMax SoftPlus Split
+    Sqrt SquaredDifference Squeeze StridedSlice Subtract Swish Tanh Tile TopK Transpose Unsqueeze VariadicSplit
     """.split()
 )
 TAGS = frozenset("net layers layer data input output port dim edges edge rt_info attribute".split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,28 +13,18 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.answers import (
-    check_finite,
-    filled_slots,
-    is_gathering,
-    is_starting,
-    reasons_of,
-    state_of,
-    task_results,
-    with_steady,
-)
+from codriver.answers import Answers, check_finite
 from codriver.bundle import Bundle
 from codriver.clock import Clock
 from codriver.context import Context
 from codriver.cpu import cpu_features
 from codriver.door import Request
-from codriver.engines import ENGINES, Arrays, Engine, open_engine
+from codriver.engines import ENGINES, Engine, open_engine
 from codriver.errors import CodriverError, ConfigError
-from codriver.intake import Intake, Taken
+from codriver.intake import Intake
 from codriver.manifest import Manifest, VariantSpec
 from codriver.percept import Driver, Frame, Percept
 from codriver.policy import Policy, check_policy
-from codriver.smoothing import Smoother
 from codriver.stats import Stats
 from codriver.streams import EncoderInputs
 from codriver.trust import Trust
@@ -61,10 +52,7 @@ class Perceiver:
         self._inputs = EncoderInputs(self.manifest, color)
         self._context = Context(self.manifest)
         self._intake = Intake(self.manifest.views, self.policy)
-        smoothed = self.manifest.tasks if self.policy.smoothing.on else ()
-        self._smoothers = {task.name: Smoother(self.policy.smoothing) for task in smoothed}
-        self._was_full = False  # since the last reset there was context enough for an answer
-        self._sequence = 0
+        self._answers = Answers(self.manifest, self.policy.smoothing)
         self._closed = False
         self._lock = threading.Lock()
 
@@ -142,13 +130,28 @@ class Perceiver:
             logits = self._fuser.infer(self._context.inputs)
             check_finite("fuser", logits)
             clock.end("fuse")
-            percept = self._answer(taken, mask, logits, clock, deadline_ms)
-            self._sequence += 1
+            views = self._intake.statuses(taken.request.t, taken)
+            percept = self._answers.percept(taken.request.t, (mask, logits), views, taken.notes)
+            percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
+            self._intake.tally.step(missed=percept.missed)
             return percept
 
     def stats(self) -> Stats:
         """What became of every frame since open."""
         return self._intake.tally.snapshot()
+
+    def drop(self, frames: Mapping[str, object]) -> None:
+        """Count a set that is not going to be stepped, because a newer one is there. Any thread may."""
+        for result in ("input", "overrun"):
+            self._intake.tally.count(result, frames)
+
+    def carry_on(self, other: Perceiver) -> None:
+        """Go on with the counts and the numbering of a perceiver that this one replaces."""
+        self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
+
+    def invalid(self, t: float | None, reason: str) -> Percept:
+        """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
+        return self._answers.invalid(time.monotonic() if t is None else t, reason)
 
     def reset(self) -> None:
         """Forget all frames and times, as before a new recording. `sequence` and `stats()` go on."""
@@ -208,9 +211,7 @@ class Perceiver:
 
     def _forget(self) -> None:
         self._context.clear()
-        self._was_full = False
-        for smoother in self._smoothers.values():
-            smoother.clear()
+        self._answers.clear()
 
     def _remember(self, request: Request, moved: Mapping[str, bool]) -> None:
         """Encode the newest frames and keep their features. moved: see EncoderInputs.fill."""
@@ -227,34 +228,6 @@ class Perceiver:
             raise
         self._context.remember(features, slots, request.times_s)
         self._intake.tally.count("processed", request.frames)
-
-    def _answer(
-        self, taken: Taken, mask: NDArray[np.bool_], logits: Arrays, clock: Clock, deadline_ms: float | None
-    ) -> Percept:
-        """mask: (S, T). logits: (1, K) by task."""
-        manifest, t = self.manifest, taken.request.t
-        rows = {s.name: mask[place] for place, s in enumerate(manifest.streams) if s.name in manifest.views}
-        filled = filled_slots(rows.values())
-        self._was_full |= not is_gathering(manifest.context, filled)
-        views = self._intake.statuses(t, taken)
-        starting = not self._was_full and is_starting(views)
-        tasks = with_steady(task_results(manifest, logits, rows, starting), self._smoothers, t)
-        latency_ms = clock.latency_ms()
-        missed = deadline_ms is not None and latency_ms["total"] > deadline_ms
-        for what in ("steps", "misses") if missed else ("steps",):
-            self._intake.tally.total(what)
-        return Percept(
-            t=t,
-            sequence=self._sequence,
-            state=state_of(tasks, views, starting),
-            reasons=reasons_of(views, tasks, taken.notes),
-            tasks=tasks,
-            views=views,
-            context=filled / manifest.context.slots,
-            latency_ms=latency_ms,
-            missed=missed,
-            model=manifest.id,
-        )
 
 
 def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,9 +87,9 @@ class Percept:
     tasks: Mapping[str, TaskResult]
     views: Mapping[str, ViewStatus]
     context: float  # share of the context's slots that hold a view
-    latency_ms: Mapping[str, float]  # health, preprocess, encode, fuse, total
-    missed: bool  # the step took longer than its deadline
     model: str  # bundle id
+    latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, preprocess, encode, fuse, total
+    missed: bool = False  # the step took longer than its deadline
 
     def __getattr__(self, name: str) -> TaskResult:
         tasks: Mapping[str, TaskResult] = self.__dict__.get("tasks", {})  # not there yet while being copied

@@ -20,7 +20,7 @@ import numpy as np
 
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver, Percept
+from codriver.percept import Driver, Frame, Percept
 from codriver.preprocess import Image
 from codriver.recording_schemas import (
     HEALTH,
@@ -76,18 +76,21 @@ class Recorder:
         self.folder = Path(folder)
         self.config = config or RecorderConfig()
         self._about = _about(perceiver, self.config)
+        self._stats = perceiver.stats
         self._writer_class = _mcap_writer()
         _check_folder(self.folder)
         self._file: _File | None = None
         self._number = self._steps = self._dropped = 0
         self._health: tuple[float, Any] = (-math.inf, None)  # when it was last written, and what
 
-    def add(self, frames: Mapping[str, Image], driver: Driver | None, percept: Percept) -> None:
+    def add(self, frames: Mapping[str, Image | Frame], driver: Driver | None, percept: Percept) -> None:
         """Record one step as it was given, and what it answered."""
+        images = {view: frame.image if isinstance(frame, Frame) else frame for view, frame in frames.items()}
+        times = {view: frame.t for view, frame in frames.items() if isinstance(frame, Frame) and frame.t is not None}
         try:
             file = self._current(percept.t)
-            driver = self._add_images(file, frames, driver, percept.t)
-            step = {"t": percept.t, "views": list(frames), "times": {}, **_plain(driver)}
+            driver = self._add_images(file, images, driver, percept.t)
+            step = {"t": percept.t, "views": list(frames), "times": times, **_plain(driver)}
             file.write(STEP, step, percept.t)
             file.write(PERCEPT, percept.to_dict(), percept.t)
             self._steps += 1
@@ -181,8 +184,8 @@ class Recorder:
         now = (percept.state, views)
         if now != self._health[1] or abs(percept.t - self._health[0]) >= HEALTH_S:
             self._health = (percept.t, now)
-            content = {"t": percept.t, "state": percept.state, "views": views}
-            file.write(HEALTH, content | {"steps": self._steps, "dropped_files": self._dropped}, percept.t)
+            content = {"t": percept.t, "state": percept.state, "views": views, "stats": self._stats().to_dict()}
+            file.write(HEALTH, content | {"recorded": self._steps, "dropped_files": self._dropped}, percept.t)
 
 
 class _File:
@@ -258,6 +261,7 @@ def _about(perceiver: Perceiver, config: RecorderConfig) -> dict[str, str]:
         "variant": perceiver.variant,
         "engine": perceiver.engine,
         "color": perceiver.color,
+        "policy": json.dumps(perceiver.policy.to_json()),
         "images": config.images,
         "lossless": str(config.lossless).lower(),
     }

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from codriver.errors import BackendMissing, SourceError
-from codriver.percept import Driver
+from codriver.percept import Driver, Frame
 from codriver.preprocess import Image
 from codriver.recording_schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP
 
@@ -31,7 +31,7 @@ NOT_COMPARED = ("latency_ms", "missed", "model", "sequence")  # of the machine a
 class RecordedStep:
     """One step as it was given, and what it answered then."""
 
-    frames: Mapping[str, Image]
+    frames: Mapping[str, Frame]
     t: float
     driver: Driver | None
     percept: Mapping[str, Any]  # Percept.to_dict()
@@ -138,7 +138,8 @@ def _content(path: Path, data: bytes) -> dict[str, Any]:
 
 def _step(pictures: Mapping[str, bytes], step: Mapping[str, Any], percept: Mapping[str, Any]) -> RecordedStep:
     views = [str(view) for view in step["views"]]
-    frames = {view: _image(pictures[view]) for view in views if view in pictures}
+    times = {view: float(t) for view, t in step["times"].items()}
+    frames = {view: Frame(_image(pictures[view]), times.get(view)) for view in views if view in pictures}
     t = float(step["t"])
     if not math.isfinite(t):
         raise ValueError(f"t is {t}")

@@ -62,7 +62,8 @@ HEALTH_SCHEMA = _schema(
         "t": {"type": "number"},
         "state": {"type": "string"},
         "views": {"type": "object", "description": "name -> status"},
-        "steps": {"type": "integer", "description": "recorded so far"},
+        "stats": {"type": "object", "description": "of Stats.to_dict(): what became of every frame"},
+        "recorded": {"type": "integer", "description": "steps so far"},
         "dropped_files": {"type": "integer", "description": "removed so far, because the folder is bounded"},
     },
 )

@@ -66,10 +66,14 @@ class Tally:
                 if view in self._views:
                     self._views[view][result] += 1
 
-    def total(self, what: str) -> None:
-        """what: steps, resets or misses."""
+    def step(self, *, missed: bool) -> None:
         with self._lock:
-            self._totals[what] += 1
+            self._totals["steps"] += 1
+            self._totals["misses"] += missed
+
+    def reset(self) -> None:
+        with self._lock:
+            self._totals["resets"] += 1
 
     def snapshot(self) -> Stats:
         with self._lock:

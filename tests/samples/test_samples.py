@@ -70,6 +70,19 @@ def test_cameras_names_a_source_that_is_not_there(bundle, tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr and "no.mp4" in done.stderr
 
 
+def test_worker_counts_every_frame(bundle, tmp_path):
+    done = sample("worker.py", bundle, make_clip(tmp_path, frames=6), folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = [line.split() for line in done.stdout.splitlines()[-4:]]
+    assert [words[0] for words in counts] == ["incar:", "front:", "left:", "right:"]
+    assert all(words[3] == "6" and int(words[1]) + int(words[7]) == 6 for words in counts)
+
+
+def test_worker_names_a_bundle_that_is_not_there(tmp_path):
+    done = sample("worker.py", "no.bundle", make_clip(tmp_path), folder=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("worker.py: no.bundle")
+
+
 def test_the_readme_names_every_sample():
     readme = (ROOT / "samples" / "README.md").read_text()
     names = [path.name for path in (ROOT / "samples").glob("*.py") if path.name != "__init__.py"]

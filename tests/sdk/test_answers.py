@@ -65,7 +65,7 @@ def test_a_view_may_be_held_for_as_long_as_the_task_says(hold_s: float, age: int
     row = np.ones(16, bool)
     row[16 - age :] = False
     result = answer([1.0, 0.0, 0.0], {"front": row}, hold_s=hold_s)
-    assert result.valid == valid and ("no fresh frame from front" in result.reason) != valid
+    assert result.valid == valid and ("no frame to trust from front" in result.reason) != valid
 
 
 def test_an_answer_needs_half_a_context_of_its_own_views() -> None:

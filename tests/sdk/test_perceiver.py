@@ -117,7 +117,7 @@ def test_a_camera_that_never_came_says_so(perceiver: Perceiver) -> None:
 def test_without_the_in_car_view_the_driver_has_no_answer_and_the_road_has(perceiver: Perceiver) -> None:
     percept = run(perceiver, tiny_steps(16, views=ROAD))
     assert not percept.driver_emotion.valid and not percept.driver_behavior.valid
-    assert percept.driver_emotion.reason == "no fresh frame from incar, or none 0.2 s before it"
+    assert percept.driver_emotion.reason == "no frame to trust from incar, or none 0.2 s before it"
     assert percept.traffic_context.valid and percept.vehicle_behavior.valid
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,19 @@ import pytest
 from codriver.cli import main
 from codriver.errors import BackendMissing, ConfigError, SourceError
 from codriver.perceiver import Perceiver
+from codriver.percept import Frame
 from codriver.recorder import Recorder, RecorderConfig
 from codriver.recording import Recording, difference
+from codriver.recording_schemas import (
+    HEALTH,
+    HEALTH_SCHEMA,
+    IMAGE_SCHEMA,
+    INPUT,
+    PERCEPT,
+    PERCEPT_SCHEMA,
+    STEP,
+    STEP_SCHEMA,
+)
 from codriver.replay import replay
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle, tiny_steps
@@ -48,6 +60,8 @@ def recorded(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     folder, steps = tmp_path_factory.mktemp("recorded") / "r", tiny_steps(20)
     steps[5] = ({"front": steps[5][0]["front"]}, steps[5][1], None)
     steps[6][2].keypoints[3] = np.nan
+    steps[7][0]["left"] = Frame(steps[7][0]["left"], steps[7][1] - 0.005)
+    steps[9] = ({}, steps[9][1], None)
     return folder, steps, record(folder, bundle, steps)
 
 
@@ -64,7 +78,8 @@ def test_a_recording_holds_every_step_as_it_was_given(recorded: Any) -> None:
     for step, (frames, t, driver) in zip(found, steps, strict=True):
         assert step.t == t and list(step.frames) == list(frames) and step.complete
         for view, frame in frames.items():
-            np.testing.assert_array_equal(step.frames[view], frame)
+            assert step.frames[view].t == getattr(frame, "t", None)
+            np.testing.assert_array_equal(step.frames[view].image, getattr(frame, "image", frame))
         if driver is None:
             assert step.driver is None
         else:
@@ -93,7 +108,8 @@ def test_another_variant_is_told_by_its_first_difference(bundle: Path, recorded:
     assert main([*command, "--variant", "ort-x86", "--json"]) == 1
     result = json.loads(capsys.readouterr().out)
     assert result["first"]["step"] == 8  # nine steps fill half of the context: before, there is no answer
-    assert "tasks.driver_emotion" in result["first"]["where"] and 0 < result["max_abs"] < 1
+    # Step 5 was without the in-car camera, so the driver's tasks still gather context of their own.
+    assert "tasks.traffic_context" in result["first"]["where"] and 0 < result["max_abs"] < 1
     assert main([*command, "--variant", "ort-x86"]) == 1
     said = capsys.readouterr().out
     assert "first difference in step 8" in said and "recorded with" in said and said.endswith("NOT the same\n")
@@ -119,6 +135,8 @@ def test_what_is_recorded_is_on_the_disk_while_recording_goes_on(bundle: Path, t
     with opened(bundle) as perceiver, Recorder(tmp_path / "r", perceiver) as recorder:
         for number, (frames, t, driver) in enumerate(tiny_steps(10), start=1):
             recorder.add(frames, driver, perceiver.step(frames, t, driver))
+            assert recorder._file is not None
+            assert only_file(tmp_path / "r").stat().st_size == recorder._file.size_mb * 1e6
             if number > 1:
                 assert len(list(Recording(tmp_path / "r").steps())) >= number - 1
 
@@ -155,7 +173,7 @@ def test_less_can_be_kept_and_the_file_says_so(
             replay(recording, perceiver)
         return
     width = config.get("width_px", 60)
-    assert steps[0].frames["incar"].shape == (width * 40 // 60, width, 3)
+    assert steps[0].frames["incar"].image.shape == (width * 40 // 60, width, 3)
     assert steps[0].driver is not None and steps[0].driver.face_px[0] == 10 * width / 60
 
 
@@ -238,3 +256,21 @@ def test_a_difference_is_told_by_its_path() -> None:
     other["tasks"]["a"]["probabilities"]["x"] = 0.25
     assert difference(one, other) == "tasks.a.probabilities.x: recorded 0.5, now 0.25"
     assert difference(one, {"t": 1}) == f"tasks: recorded {one['tasks']!r}, now None"
+
+
+def test_the_pages_commands_and_lines_work_in_their_order(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/recording.md").read_text(encoding="utf-8")
+    shell, code = re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "demo.bundle").symlink_to(bundle)
+    make_clip(tmp_path, frames=4)
+    monkeypatch.chdir(tmp_path)
+    for line in shell.splitlines():
+        assert main(line.split("#")[0].split()[1:]) == 0, line
+    frames, t, driver = tiny_steps(1)[0]
+    exec(code, {"frames": frames, "t": t, "driver": driver})
+    assert len(list(Recording(tmp_path / "mine").steps())) == 1
+    topics = set(re.findall(r"^\| `(/codriver/[a-z]+)", page, re.MULTILINE))
+    assert topics == {STEP, PERCEPT, HEALTH, INPUT.rstrip("/")}
+    assert all(f"`{schema['title']}`" in page for schema in (STEP_SCHEMA, PERCEPT_SCHEMA, HEALTH_SCHEMA, IMAGE_SCHEMA))

@@ -246,7 +246,7 @@ IN_THE_MANIFEST: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "a path that Windows reads otherwise": ("path-odd", rename("card.md:stream")),
     "names that differ in case": ("path-case-clash", lambda c: c["files"].update({"CARD.md": c["files"]["card.md"]})),
     "a file of three gibibytes": ("file-too-big", lambda c: c["files"]["card.md"].update(bytes=3 << 30)),
-    "another runtime": ("other-engine", lambda c: c.update(engine="tensorrt-8")),
+    "another runtime": ("other-engine", lambda c: c["variants"][0].update(engine="abacus")),
     "another schema": ("manifest-schema", lambda c: c.update(schema=99)),
     "what nobody knows": ("manifest-invalid", lambda c: c.update(hook="rm -rf")),
     "another seed under the same id": ("manifest-changed", lambda c: c.update(seed=9)),

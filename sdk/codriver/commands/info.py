@@ -10,6 +10,7 @@ from typing import Any
 from codriver.bundle import Bundle, why_not
 from codriver.commands.shared import Commands, add_bundle, add_command, tasks_of
 from codriver.cpu import cpu_features
+from codriver.engines import UNPROVEN
 from codriver.machine import runtime_version
 from codriver.manifest import Manifest
 from codriver.terminal import put, put_json, table
@@ -43,6 +44,7 @@ def _here(bundle: Bundle) -> dict[str, Any]:
     return {
         "features": features,
         "lacks": lacks,
+        "unproven": {v.name: UNPROVEN[v.engine] for v in bundle.manifest.variants if v.engine in UNPROVEN},
         "variant": chosen.name if chosen else None,
         "engine": chosen.engine if chosen else None,
         "engine_version": runtime_version(chosen.engine) if chosen else None,
@@ -75,7 +77,7 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
         [
             [
                 f"  {v.name}",
-                v.engine,
+                f"{v.engine}, {UNPROVEN[v.engine]}" if v.engine in UNPROVEN else v.engine,
                 "<- runs here" if v.name == here["variant"] else here["lacks"][v.name] or "would run here too",
             ]
             for v in manifest.variants
@@ -103,7 +105,7 @@ def _policy(manifest: Manifest) -> list[tuple[str, str]]:
 def _by_cameras(manifest: Manifest) -> list[str]:
     """Accuracy in full precision with each set of cameras, where it was measured."""
     subsets, names = manifest.metrics.get("subsets"), [task.name for task in manifest.tasks]
-    if not isinstance(subsets, list) or not subsets:
+    if not isinstance(subsets, list) or not subsets or not all(_is_subset(row) for row in subsets):
         return []
     rows = [
         [
@@ -113,6 +115,13 @@ def _by_cameras(manifest: Manifest) -> list[str]:
         for row in subsets
     ]
     return ["", "accuracy % by cameras", *table([["", *names], *rows], numbers_from=1)]
+
+
+def _is_subset(row: object) -> bool:
+    """Metrics are free: what is in them may be of any form."""
+    accuracy = row.get("accuracy") if isinstance(row, dict) else None
+    numbers = isinstance(accuracy, dict) and all(isinstance(value, int | float) for value in accuracy.values())
+    return numbers and isinstance(row, dict) and isinstance(row.get("views"), list)
 
 
 def _section(title: str, values: Mapping[str, Any]) -> list[str]:

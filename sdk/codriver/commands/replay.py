@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with open_perceiver(args, color) as perceiver:
         result = asdict(replay(recording, perceiver))
         result |= {"bundle": perceiver.manifest.id, "variant": perceiver.variant}
+        result["same_policy"] = recording.about["policy"] == json.dumps(perceiver.policy.to_json())
     exact = not result["different"]
     result["ok"] = exact or (not result["other_labels"] and result["max_abs"] <= args.tolerance)
     if args.json:
@@ -51,6 +53,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"  recorded with {about['bundle']} {about['variant']}, now {result['bundle']} {result['variant']}"
         )
+    if not result["same_policy"]:
+        lines.append("  recorded under another policy than the bundle's: answers may differ by it")
     if about["lossless"] != "true":
         lines.append("  the pictures were recorded with loss: answers will differ a little")
     if result["first"]:

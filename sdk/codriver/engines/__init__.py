@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.errors import BackendMissing, ConfigError, EngineError
+from codriver.errors import ConfigError, EngineError
 
 Arrays = dict[str, NDArray[Any]]
 
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")  # what a variant may be for; the module to import is named alike
 ENGINES = (*RUNTIMES, "fake")
+UNPROVEN = {"tensorrt": "not run on hardware yet"}  # what a user is told of an engine, until somebody has
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def open_engine(name: str, graph: GraphFiles, signature: Signature, *, threads: 
 
         return OpenVinoEngine(graph, signature, threads=threads)
     if name == "tensorrt":
-        raise BackendMissing("this codriver does not run TensorRT yet; update codriver, or use another variant")
+        from codriver.engines.trt import TrtEngine
+
+        return TrtEngine(graph, signature, threads=threads)
     if name == "fake":
         from codriver.engines.fake import FakeEngine
 

@@ -1,0 +1,232 @@
+"""A Perceiver in a thread of its own: hand over frames and go on; the newest set wins, and a hanging engine is told of.
+
+worker = PerceiverWorker(lambda: Perceiver.open("demo.bundle"), on_percept=print)
+worker.submit({"incar": a, "front": b})
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from codriver.errors import CodriverError, EngineError, FrameError
+from codriver.perceiver import Perceiver
+from codriver.percept import Driver, Frame, Percept
+from codriver.preprocess import Image
+from codriver.stats import Stats
+
+Frames = Mapping[str, "Image | Frame"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    deadline_ms: float = 100.0  # of one step; the percept says whether it took longer
+    grace_ms: float = 50.0  # after the deadline, before the answers are called invalid
+    repeat_s: float = 1.0  # between invalid percepts while the engine hangs
+    replace_after_s: float = 2.0  # an engine that hung for longer is replaced once it returns
+    overload_share: float = 0.2  # more sets dropped than this within `overload_s`: the state is degraded
+    overload_s: float = 1.0
+
+
+@dataclass
+class _Job:
+    frames: Frames
+    t: float | None
+    driver: Driver | None
+    began_s: float = 0.0
+    flagged_s: float | None = None  # when the watchdog last told of it
+
+
+class PerceiverWorker:
+    """Two threads: one steps, one watches it. Both end with close(); `with` does that.
+
+    open_perceiver: opens the perceiver to work with, and another one when an engine failed or hung for too long.
+    on_percept: called with every percept, one at a time, from the worker's threads. Without it iterate over the worker.
+    on_error: called with each FrameError and EngineError; the worker goes on.
+    What a callback raises ends the worker: the next submit() says so.
+    """
+
+    def __init__(
+        self,
+        open_perceiver: Callable[[], Perceiver],
+        on_percept: Callable[[Percept], object] | None = None,
+        on_error: Callable[[CodriverError], object] | None = None,
+        config: WorkerConfig = WorkerConfig(),
+    ) -> None:
+        self.config = config
+        self._open, self._on_percept, self._on_error = open_perceiver, on_percept, on_error
+        self._perceiver = open_perceiver()
+        self._changed = threading.Condition()
+        self._telling = threading.Lock()  # one percept at a time, and none of a step after a later one
+        self._inbox: _Job | None = None
+        self._busy: _Job | None = None
+        self._recent: deque[tuple[float, bool]] = deque()  # when a set came in, whether it pushed one out
+        self._newest: Percept | None = None
+        self._unread = False
+        self._closed = False
+        self._broken: BaseException | None = None  # what a callback raised
+        self._threads = [
+            threading.Thread(target=self._run, args=[loop], name=f"codriver {name}", daemon=True)
+            for name, loop in (("worker", self._work), ("watchdog", self._watch))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, frames: Frames, t: float | None = None, driver: Driver | None = None) -> None:
+        """Hand over one set, as to `Perceiver.step`, and return at once. Do not write to its arrays afterwards.
+
+        A set that still waits is dropped and counted: the newest wins, and nothing queues up.
+        """
+        if t is None and not any(isinstance(frame, Frame) and frame.t is not None for frame in frames.values()):
+            t = time.monotonic()  # when it came, not when its turn comes
+        with self._changed:
+            if self._broken is not None:
+                raise CodriverError(f"this worker ended: {self._broken!r}; see to it, and make another one")
+            if self._closed:
+                raise CodriverError("this worker is closed; make another one")
+            waiting, self._inbox = self._inbox, _Job(frames, t, driver)
+            if waiting is not None:
+                self._perceiver.drop(waiting.frames)
+            now_s = time.monotonic()
+            self._recent.append((now_s, waiting is not None))
+            while self._recent[0][0] < now_s - self.config.overload_s:
+                self._recent.popleft()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Percept]:
+        """Percepts as they come, until the worker is closed. Whoever is slow sees the newest only."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._unread or self._closed)
+                if not self._unread:
+                    return
+                percept, self._unread = self._newest, False
+            assert percept is not None
+            yield percept
+
+    def stats(self) -> Stats:
+        """As of the perceiver; frames that never got their turn count as `overrun`."""
+        return self._perceiver.stats()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """End both threads. An engine that hangs for longer than `timeout_s` is left to itself."""
+        with self._changed:
+            self._closed = True
+            waiting, self._inbox = self._inbox, None
+            if waiting is not None:
+                self._perceiver.drop(waiting.frames)
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout_s)
+        if not self._threads[0].is_alive():
+            self._perceiver.close()
+
+    def __enter__(self) -> PerceiverWorker:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def _run(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except Exception as error:  # of a callback; whoever submits next is told
+            with self._changed:
+                self._broken, self._closed = error, True
+                self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._inbox is not None or self._closed)
+                if self._closed:
+                    return
+                job, self._inbox = self._inbox, None
+                assert job is not None
+                job.began_s = time.monotonic()
+                self._busy = job
+                self._changed.notify_all()
+            percept, failed = self._step(job)
+            with self._changed:
+                self._busy = None
+                took_s = time.monotonic() - job.began_s
+            if percept is not None:
+                self._tell(percept)
+            if failed or took_s > self.config.replace_after_s:
+                self._replace()
+
+    def _step(self, job: _Job) -> tuple[Percept | None, bool]:
+        """What to tell of a set, and whether the engine failed on it."""
+        try:
+            percept = self._perceiver.step(job.frames, job.t, job.driver, deadline_ms=self.config.deadline_ms)
+        except FrameError as error:
+            self._report(error)
+            return None, False
+        except EngineError as error:
+            self._report(error)
+            return self._perceiver.invalid(job.t, f"the engine failed: {error}"), True
+        return self._with_overload(percept), False
+
+    def _with_overload(self, percept: Percept) -> Percept:
+        with self._changed:
+            dropped, total = sum(dropped for _, dropped in self._recent), len(self._recent)
+        if not total or dropped / total <= self.config.overload_share:
+            return percept
+        reason = f"overload: {dropped} of {total} sets dropped within {self.config.overload_s:g} s"
+        state = "degraded" if percept.state == "ok" else percept.state
+        return replace(percept, state=state, reasons=(reason, *percept.reasons))
+
+    def _replace(self) -> None:
+        """Open another perceiver; counts and the numbering of steps go on. If that fails the old one stays."""
+        try:
+            fresh = self._open()
+        except CodriverError as error:
+            self._report(error)
+            return
+        with self._changed:
+            old = self._perceiver
+            fresh.carry_on(old)
+            self._perceiver = fresh
+        old.close()
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                job, now_s = self._busy, time.monotonic()
+                due_s = self._due_s(job)
+                if job is None or due_s > now_s:
+                    self._changed.wait(None if job is None else due_s - now_s)
+                    continue
+                job.flagged_s = now_s
+            waited_ms = (now_s - job.began_s) * 1e3
+            self._tell(self._perceiver.invalid(job.t, f"the engine has not answered for {waited_ms:.0f} ms"), job)
+
+    def _due_s(self, job: _Job | None) -> float:
+        """When there is something to tell of a job that still runs."""
+        if job is None:
+            return 0.0
+        if job.flagged_s is not None:
+            return job.flagged_s + self.config.repeat_s
+        return job.began_s + (self.config.deadline_ms + self.config.grace_ms) / 1e3
+
+    def _tell(self, percept: Percept, of: _Job | None = None) -> None:
+        """of: the job that hangs; nothing is told if it came back meanwhile."""
+        with self._telling:
+            with self._changed:
+                if of is not None and self._busy is not of:
+                    return
+                self._newest, self._unread = percept, True
+                self._changed.notify_all()
+            if self._on_percept is not None:
+                self._on_percept(percept)
+
+    def _report(self, error: CodriverError) -> None:
+        if self._on_error is not None:
+            self._on_error(error)

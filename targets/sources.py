@@ -1,0 +1,72 @@
+"""Where graphs to estimate come from: one ONNX file, a bundle, or a folder made by quantize.run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from codriver.errors import SourceError
+from codriver.manifest import MANIFEST_NAME, Manifest
+from targets.profile import Profile
+
+# For a dialect that was not emitted, or as OpenVINO's IR, another one stands in: its graph has the same layers.
+INT8_STAND_INS = ("ort-x86", "ort-x86-7bit", "tensorrt", "ort-arm")
+FP32_STAND_INS = ("fp32",)
+
+
+@dataclass
+class Source:
+    """Graphs by dialect: (name, path) of each that a step runs. One ONNX file stands under the dialect ""."""
+
+    folder: Path
+    dialects: Mapping[str, tuple[tuple[str, str], ...]]
+    notes: list[str] = field(default_factory=list)  # for people: what stands in for what
+
+    def graphs_for(self, profile: Profile) -> list[tuple[str, str, str]]:
+        """(name, path, engine) of the graphs that this target runs, the best dialect's that can be read."""
+        if "" in self.dialects:
+            return [(name, path, profile.variants[0].engine) for name, path in self.dialects[""]]
+        readable = [d for d, graphs in self.dialects.items() if all(path.endswith(".onnx") for _, path in graphs)]
+        for variant in profile.variants:
+            if variant.dialect in readable:
+                return [(name, path, variant.engine) for name, path in self.dialects[variant.dialect]]
+        wanted = profile.variants[0]
+        stand_ins = FP32_STAND_INS if wanted.dialect.endswith("fp32") else INT8_STAND_INS
+        other = next((dialect for dialect in stand_ins if dialect in readable), None)
+        if other is None:
+            raise SourceError(
+                f"{self.folder} holds no ONNX graph of {wanted.dialect} or one like it, only {', '.join(self.dialects)}"
+                f"; run quantize.run with --dialect {wanted.dialect}"
+            )
+        self.notes.append(f"{other} stands in for {wanted.dialect}, which is not here as ONNX")
+        return [(name, path, wanted.engine) for name, path in self.dialects[other]]
+
+    def onnx_paths(self) -> list[str]:
+        """Every graph in the source, once."""
+        found = [path for graphs in self.dialects.values() for _, path in graphs if path.endswith(".onnx")]
+        return list(dict.fromkeys(found))
+
+
+def open_source(path: Path) -> Source:
+    if path.is_file():
+        return Source(path.parent, {"": ((path.stem, path.name),)})
+    if (path / MANIFEST_NAME).is_file():
+        variants = Manifest.read(path).variants
+        return Source(path, {v.name: (("encoder", v.encoder), ("fuser", v.fuser)) for v in variants})
+    if (path / "report.json").is_file():
+        return Source(path, _dialects(path / "report.json"))
+    raise SourceError(f"{path} is not there, or neither an ONNX file, a bundle nor a folder made by quantize.run")
+
+
+def _dialects(report: Path) -> dict[str, tuple[tuple[str, str], ...]]:
+    try:
+        content = json.loads(report.read_text(encoding="utf-8"))
+        shared = content.get("fuser")  # older folders have one for all dialects
+        return {
+            name: tuple((part, entry.get(part, shared)["path"]) for part in ("encoder", "fuser"))
+            for name, entry in content["dialects"].items()
+        }
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(f"{report} does not say where its graphs are ({error!r}); quantize the run again") from error

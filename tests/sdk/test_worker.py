@@ -1,0 +1,198 @@
+"""A worker never blocks its caller, never queues, and tells of an engine that hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from codriver.engines import Arrays, Signature
+from codriver.errors import CodriverError, EngineError, FrameError
+from codriver.perceiver import Perceiver
+from codriver.percept import Percept
+from codriver.tasks import VIEWS
+from codriver.worker import PerceiverWorker, WorkerConfig
+from tests.faults import Cameras, Idle, perceiver_with
+
+CLEAN = Cameras()
+PATIENT = WorkerConfig(deadline_ms=5_000)
+
+
+class Gate(Idle):
+    """An engine that waits while its gate is shut, and can be told to fail."""
+
+    opened = threading.Event()
+    fails = False
+    made = 0
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__(signature)
+        Gate.made += 1
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        assert Gate.opened.wait(20)
+        if Gate.fails:
+            raise EngineError("device lost")
+        return super().infer(inputs)
+
+
+@pytest.fixture(autouse=True)
+def gate() -> Iterator[None]:
+    Gate.opened.set()
+    Gate.fails, Gate.made = False, 0
+    yield
+    Gate.opened.set()
+
+
+def gated() -> Perceiver:
+    return perceiver_with(Gate)
+
+
+def eventually(holds: Callable[[], object], within_s: float = 10.0) -> None:
+    until_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until_s, "it never happened"
+        time.sleep(0.002)
+
+
+def submit(worker: PerceiverWorker, number: int) -> None:
+    worker.submit(CLEAN.frames(number), CLEAN.t(number))
+
+
+def test_percepts_are_those_of_the_same_steps_in_one_thread() -> None:
+    alone, found = perceiver_with(), []
+    expected = [alone.step(CLEAN.frames(number), CLEAN.t(number)) for number in range(40)]
+    with PerceiverWorker(perceiver_with, found.append, config=PATIENT) as worker:
+        for number in range(40):
+            submit(worker, number)
+            eventually(lambda number=number: len(found) > number)
+    for one, other in zip(found, expected, strict=True):
+        assert (one.t, one.sequence, one.state, one.tasks, one.views) == (
+            other.t,
+            other.sequence,
+            other.state,
+            other.tasks,
+            other.views,
+        )
+
+
+def test_the_newest_set_wins_and_those_in_between_are_counted() -> None:
+    found: list[Percept] = []
+    with PerceiverWorker(gated, found.append, config=PATIENT) as worker:
+        Gate.opened.clear()
+        submit(worker, 0)
+        eventually(lambda: worker._busy)
+        for number in range(1, 8):
+            started_s = time.perf_counter()
+            submit(worker, number)
+            assert time.perf_counter() - started_s < 0.5  # it does not wait for the engine
+        Gate.opened.set()
+        eventually(lambda: len(found) == 2)
+        counts = worker.stats().views["front"]
+    assert [percept.t for percept in found] == [CLEAN.t(0), CLEAN.t(7)]
+    assert (counts.input, counts.processed, counts.overrun) == (8, 2, 6)
+    assert found[1].reasons[0] == "overload: 6 of 8 sets dropped within 1 s"
+
+
+def test_what_still_waits_at_the_end_is_counted_too() -> None:
+    worker = PerceiverWorker(gated, config=PATIENT)
+    Gate.opened.clear()
+    for number in range(2):
+        submit(worker, number)
+        eventually(lambda: worker._busy)
+    threading.Timer(0.1, Gate.opened.set).start()
+    worker.close()
+    counts = worker.stats().views["front"]
+    assert (counts.input, counts.processed, counts.overrun) == (2, 1, 1)
+    with pytest.raises(CodriverError, match="this worker is closed"):
+        submit(worker, 2)
+
+
+def test_a_worker_can_be_iterated_over_until_it_is_closed() -> None:
+    times = []
+    with PerceiverWorker(perceiver_with, config=PATIENT) as worker:
+        submit(worker, 0)
+        for percept in worker:
+            times.append(percept.t)
+            if len(times) == 5:
+                break
+            submit(worker, len(times))
+    assert times == [CLEAN.t(number) for number in range(5)]
+    assert list(worker) == []
+
+
+def test_a_hanging_engine_is_told_of_within_100_ms_of_its_deadline() -> None:
+    found: list[tuple[float, Percept]] = []
+    config = WorkerConfig(deadline_ms=100, grace_ms=50, repeat_s=0.3)
+    with PerceiverWorker(gated, lambda p: found.append((time.monotonic(), p)), config=config) as worker:
+        submit(worker, 0)
+        eventually(lambda: found)
+        Gate.opened.clear()
+        began_s = time.monotonic()
+        submit(worker, 1)
+        eventually(lambda: len(found) == 3)  # told again while it lasts
+        Gate.opened.set()
+        eventually(lambda: len(found) >= 4)
+    told_s, percept = found[1]
+    assert 0.1 < told_s - began_s < 0.25  # the deadline, 50 ms of grace, and room for a busy machine
+    assert percept.state == "invalid" and percept.missed and "has not answered for 1" in percept.reasons[0]
+    assert not any(result.valid for result in percept.tasks.values()) and percept.t == CLEAN.t(1)
+    assert percept.views["front"].status == "ok"
+    assert found[-1][1].t == CLEAN.t(1) and found[-1][1].missed and found[-1][1].state != "invalid"
+
+
+def test_an_engine_that_hung_for_long_is_replaced_once_it_returns_and_counts_go_on() -> None:
+    found: list[Percept] = []
+    config = WorkerConfig(deadline_ms=20, grace_ms=10, replace_after_s=0.2)
+    with PerceiverWorker(gated, found.append, config=config) as worker:
+        Gate.opened.clear()
+        submit(worker, 0)
+        time.sleep(0.3)
+        Gate.opened.set()
+        eventually(lambda: Gate.made == 4)  # two engines each
+        submit(worker, 1)
+        eventually(lambda: found and found[-1].t == CLEAN.t(1))
+        assert worker.stats().views["front"].processed == 2 and found[-1].sequence == 1
+
+
+def test_a_failing_engine_makes_an_invalid_percept_and_is_replaced() -> None:
+    found, errors = [], []
+    with PerceiverWorker(gated, found.append, errors.append, PATIENT) as worker:
+        Gate.fails = True
+        submit(worker, 0)
+        eventually(lambda: Gate.made == 4)
+        assert found[0].state == "invalid" and found[0].reasons == ("the engine failed: device lost",)
+        Gate.fails = False
+        submit(worker, 1)
+        eventually(lambda: len(found) == 2)
+        assert found[1].state == "init" and [type(error) for error in errors] == [EngineError]
+        counts = worker.stats().views["front"]
+    assert (counts.input, counts.processed, counts.failed) == (2, 1, 1)
+
+
+def test_a_refused_set_is_reported_and_the_worker_goes_on() -> None:
+    found, errors = [], []
+    with PerceiverWorker(perceiver_with, found.append, errors.append, PATIENT) as worker:
+        worker.submit(dict.fromkeys(VIEWS), 0.0)
+        eventually(lambda: errors)
+        submit(worker, 1)
+        eventually(lambda: found)
+    assert isinstance(errors[0], FrameError) and found[0].t == CLEAN.t(1)
+
+
+def test_what_a_callback_raises_is_told_to_whoever_submits_next() -> None:
+    with PerceiverWorker(perceiver_with, lambda percept: 1 / 0, config=PATIENT) as worker:
+        submit(worker, 0)
+        eventually(lambda: worker._broken)
+        with pytest.raises(CodriverError, match="this worker ended: ZeroDivisionError"):
+            submit(worker, 1)
+
+
+def test_threads_end_with_the_worker() -> None:
+    before = threading.active_count()
+    with PerceiverWorker(perceiver_with) as worker:
+        assert threading.active_count() == before + 2
+        submit(worker, 0)
+    assert threading.active_count() == before

@@ -1,0 +1,88 @@
+"""The gate: what is missed is named with its measure, and packed only if somebody takes responsibility."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from codriver.errors import ConfigError
+from targets.gate import GateError, Verdict, check_names, judge
+from targets.profile import load_profile
+
+PROFILE = load_profile("x86-no-vnni")  # one dialect, ort-x86-7bit; two points on every task
+DIALECT = "ort-x86-7bit"
+
+
+def row(difference: float, low: float, high: float) -> dict[str, float]:
+    return {"difference": difference, "low": low, "high": high, "n": 600}
+
+
+def judged(floor_ms: float | None = 1.0, **results: Any) -> Verdict:
+    good = {
+        "lint": {"broken": 0, "findings": []},
+        "audit": {"int8_share": 0.99},
+        "parity": {"faults": []},
+        "accuracy": {"driver_emotion": row(-0.005, -0.015, 0.005)},
+    }
+    return judge({DIALECT: good | results}, PROFILE, floor_ms)
+
+
+def test_what_holds_passes_without_a_word() -> None:
+    verdict = judged()
+    verdict.refuse_unless(())
+    assert verdict.to_json(()) == {"exceptions": [], "open": []}
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ({"lint": {"broken": 1, "findings": [{"node": "Conv_1", "text": "uint8"}]}}, "lint:.*1 rules .*Conv_1, uint8"),
+        ({"audit": {"int8_share": 0.5}}, r"audit:.*50\.0 % of .* at least 90 % are wanted"),
+        ({"audit": {"int8_share": None}}, "audit:.*an unknown share"),
+        ({"parity": {"faults": ["traffic_context flips 3 %"]}}, "parity:ort-x86-7bit: traffic_context flips 3 %"),
+        ({"accuracy": {"vehicle_behavior": row(-0.04, -0.055, -0.025)}}, r"loses 4\.0 points.* 0\.5 more than the 2"),
+        ({"floor_ms": 130.0}, r"latency:.*130\.0 ms a step, is 30\.0 ms over the budget of 100 ms"),
+    ],
+)
+def test_a_miss_is_refused_with_its_measure_and_the_way_to_allow_it(results: dict[str, Any], message: str) -> None:
+    with pytest.raises(GateError, match=rf"not packed.*{message}.*--allow \w+:ort-x86-7bit"):
+        judged(**results).refuse_unless(())
+
+
+@pytest.mark.parametrize("name", ["audit", "audit:ort-x86-7bit"])
+def test_an_allowed_miss_passes_and_is_kept_as_an_exception(name: str) -> None:
+    verdict = judged(audit={"int8_share": 0.5})
+    verdict.refuse_unless((name,))
+    (exception,) = verdict.to_json((name,))["exceptions"]
+    assert exception["name"] == "audit:ort-x86-7bit" and "50.0 %" in exception["message"]
+
+
+def test_allowing_one_check_does_not_allow_another() -> None:
+    with pytest.raises(GateError, match="audit:ort-x86-7bit"):
+        judged(audit={"int8_share": 0.5}).refuse_unless(("lint", "audit:ort-x86"))
+
+
+def test_a_loss_that_chance_can_explain_stops_nothing_but_is_said() -> None:
+    verdict = judged(accuracy={"driver_emotion": row(-0.03, -0.05, -0.01)})
+    verdict.refuse_unless(())
+    (sentence,) = verdict.open
+    assert "1.0 to 5.0 with 95 % confidence; 600 clips cannot show that it is within the 2 allowed" in sentence
+
+
+def test_the_budget_is_the_tasks_own() -> None:
+    strict = replace(PROFILE, accuracy_budget_points={"driver_emotion": 0.4})
+    results = {DIALECT: {"accuracy": {"driver_emotion": row(-0.01, -0.015, -0.005)}}}
+    assert [miss.name for miss in judge(results, strict, 1.0).misses] == ["accuracy:ort-x86-7bit"]
+
+
+def test_what_was_not_checked_is_said() -> None:
+    verdict = judge({DIALECT: {}}, PROFILE, None)
+    assert not verdict.misses and len(verdict.open) == 5 and any("lint:" in text for text in verdict.open)
+
+
+def test_a_name_that_no_check_has_cannot_be_allowed() -> None:
+    check_names(("golden", "parity:ort-x86-7bit"), PROFILE)
+    with pytest.raises(ConfigError, match=r"--allow accurracy is not known; choose from lint"):
+        check_names(("accurracy",), PROFILE)
