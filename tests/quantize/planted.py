@@ -57,18 +57,19 @@ def _pair(name: str) -> list[onnx.NodeProto]:
 
 
 def with_scale(encoder: onnx.ModelProto, factor: float) -> onnx.ModelProto:
-    """A copy in which one ReLU's codes are read back with `factor` times the scale that they were made with."""
+    """A copy in which ReLUs' codes are read back with `factor` times the scale that they were made with."""
     model = onnx.ModelProto()
     model.CopyFrom(encoder)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     stored |= {node.output[0]: node.attribute[0].t for node in model.graph.node if node.op_type == "Constant"}
     relus = {node.output[0] for node in model.graph.node if node.op_type == "Relu"}
-    codes = next(n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in relus)
-    scale = np.float32(numpy_helper.to_array(stored[codes.input[1]]) * factor)
-    model.graph.initializer.append(numpy_helper.from_array(scale, "planted_scale"))
+    codes = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in relus}
     for node in model.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] == codes.output[0]:
-            node.input[1] = "planted_scale"
+        if node.op_type == "DequantizeLinear" and node.input[0] in codes:
+            scale = np.float32(numpy_helper.to_array(stored[node.input[1]]) * factor)
+            name = f"{node.input[0]}_planted"
+            model.graph.initializer.append(numpy_helper.from_array(scale, name))
+            node.input[1] = name
     return model
 
 
