@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from codriver.machine import summarise_ms
 from codriver.sources import Cameras
 from codriver.terminal import Progress, table
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video
-from tests.tiny import make_tiny_bundle
+from tests.tiny import make_tiny_bundle, tiny_manifest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "bench", "info", "verify")
@@ -272,3 +273,14 @@ def test_tables_align_text_left_and_numbers_right():
 
 def test_percentiles_of_one_value_are_that_value():
     assert summarise_ms([3.0]) == {"p50": 3.0, "p95": 3.0, "p99": 3.0, "worst": 3.0}
+
+
+def test_info_says_of_an_engine_that_nobody_has_run_it_on_hardware(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = tiny_manifest().variants
+    bundle = make_tiny_bundle(
+        tmp_path / "orin.bundle", golden=False, variants=(replace(variants[0], engine="tensorrt"), variants[1])
+    )
+    assert main(["info", str(bundle)]) == 0
+    assert "tensorrt, not run on hardware yet" in capsys.readouterr().out
