@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +31,23 @@ def ir_from_module(
         port.get_tensor().set_names({name})
     model.reshape({name: list(tensor.shape) for name, tensor in zip(inputs, example, strict=True)})
     compress_quantize_weights_transformation(model)  # a private name, as NNCF uses it: int8 weights, a quarter of bytes
-    _name_alike(model)
+    model.set_friendly_name("codriver")
     with tempfile.TemporaryDirectory() as folder:
         xml, weights = Path(folder, "graph.xml"), Path(folder, "graph.bin")
         openvino.serialize(model, str(xml), str(weights))
-        return GraphFiles(xml.read_bytes(), weights.read_bytes())
+        return GraphFiles(_named_alike(xml.read_text(encoding="utf-8")).encode(), weights.read_bytes())
 
 
-def _name_alike(model: Any) -> None:
-    """OpenVINO names its objects by a count from the start of the process: count from the start of the model."""
-    model.set_friendly_name("codriver")
-    for number, node in enumerate(model.get_ordered_ops()):
-        if re.fullmatch(rf"{node.get_type_name()}_\d+", node.get_friendly_name()):
-            node.set_friendly_name(f"{node.get_type_name()}_{number}")
+def _named_alike(xml: str) -> str:
+    """The same graph whenever it is made: OpenVINO names what it makes itself by a count from the start of the process.
+
+    Such names (Concat_9435) are counted from the start of the file; the list of what was fused into a layer goes.
+    """
+    xml = re.sub(r'\s*<attribute name="fused_names"[^>]*/>', "", xml)
+    counted: dict[str, str] = {}
+
+    def renamed(match: re.Match[str]) -> str:
+        kind, number = match.group(1), len(counted)
+        return counted.setdefault(match.group(0), f"{kind}_{number}")
+
+    return re.sub(r"\b([A-Z][A-Za-z]*)_\d+\b", renamed, xml)
