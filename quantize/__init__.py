@@ -6,7 +6,7 @@ from pathlib import Path
 
 # NNCF and OpenVINO's converter report each call to a statistics server if this package, which OpenVINO brings along,
 # can be imported. Nothing here speaks to a network.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 # NNCF compiles its quantizers at the first call and gives up after a minute, which a slow machine exceeds.
 os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
