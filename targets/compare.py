@@ -17,6 +17,7 @@ from targets import statistics
 
 PASS, FAIL, OPEN, MISSING = "pass", "fail", "not shown", "nothing to compare with"
 VERDICTS = {PASS: "may ship", FAIL: "may not ship", OPEN: "not shown that it may ship"}
+NOT_RUN = "not run here"
 Subject = Mapping[str, Any]
 
 
@@ -116,6 +117,11 @@ def verdict(found: Sequence[Check]) -> str:
     return FAIL if FAIL in states else PASS if states <= {PASS} else OPEN
 
 
+def against(subject: Subject, reference: Subject | None) -> list[str]:
+    """What keeps it from being shipped, one sentence each. What so few clips cannot show is not in it."""
+    return [check.text for check in checks(subject, reference) if check.state in (FAIL, MISSING)]
+
+
 def _accuracy(subject: Subject, reference: Subject | None) -> list[Check]:
     if is_full_precision(subject):
         return []  # it is what others are compared with
@@ -153,8 +159,8 @@ def _share_check(subject: Subject, task: str) -> Check:
         text = f"{task}: INT8 loses {loss:.1f} points of accuracy, at most {allowed:g} are allowed"
         state, text = FAIL, f"{text}; {loss - allowed:.1f} too many"
     else:
-        text = f"{task} loses {loss:.1f} points on these clips, {allowed:g} are allowed; for an interval, validate a bundle "
-        state, text = OPEN, f"{text}in full precision beside it"
+        text = f"{task} loses {loss:.1f} points on these clips, {allowed:g} are allowed"
+        state, text = OPEN, f"{text}; for an interval, validate a bundle in full precision beside it"
     return Check(
         name=f"accuracy {task}", state=state, found=f"{-loss:+.1f} points", budget=f"-{allowed:g} points", text=text
     )

@@ -51,8 +51,9 @@ def check_same_clips(found: Mapping[str, Evidence]) -> None:
             continue
         what = "the same clips with other labels" if here["ids_sha256"] == there["ids_sha256"] else "different clips"
         raise ConfigError(
-            f"{first} and {name} are about {what}: {here['n']} clips, sha256 {here['sha256'][:12]}, and {there['n']} clips, "
-            f"sha256 {there['sha256'][:12]}; validate on the same test split, or make a page for each"
+            f"{first} and {name} are about {what}: {here['n']} clips, sha256 {here['sha256'][:12]}, "
+            f"and {there['n']} clips, sha256 {there['sha256'][:12]}; validate on the same test split, "
+            "or make a page for each"
         )
 
 

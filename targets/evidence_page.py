@@ -10,6 +10,7 @@ from targets import evidence_pictures as pictures
 from targets.compare import (
     FAIL,
     MISSING,
+    NOT_RUN,
     OPEN,
     PASS,
     VERDICTS,
@@ -24,11 +25,13 @@ from targets.compare import (
     verdict,
 )
 from targets.evidence import Evidence, subjects_of
-from targets.evidence_text import full_precision, title
+from targets.evidence_facts import conditions_table, machine_line
+from targets.evidence_text import full_precision, percent, title
 from targets.markup import Cell, page, table
 
 STYLE = """
-.verdict{border-left:6px solid;background:#f6f8fa;padding:8px 14px;margin:10px 0}.verdict ul{margin:4px 0;padding-left:20px}
+.verdict{border-left:6px solid;background:#f6f8fa;padding:8px 14px;margin:10px 0}
+.verdict ul{margin:4px 0;padding-left:20px}
 .verdict.pass{border-color:#1b7f4d}.verdict.fail{border-color:#b00020}.verdict.open{border-color:#d9822b}
 .verdict.none{border-color:#888}td.pass{color:#1b7f4d}td.fail{color:#b00020;font-weight:600}td.open{color:#a85c00}
 .soft{color:#666;font-size:13px}th{font-weight:600}td,th{vertical-align:top}h2{margin-top:2rem}
@@ -58,7 +61,7 @@ def evidence_page(evidence: Sequence[Evidence]) -> str:
         parts += ["<h2>Accuracy</h2>", _picture(several), *_accuracy(several, reference), f'<p class="soft">{HOW}</p>']
         parts += ["<h2>Golden vectors</h2>", _golden(several), "<h2>Latency</h2>", *_latency(several)]
         parts += ["<h2>Start, throughput, memory, energy</h2>", _costs(several)]
-        parts += ["<h2>Conditions</h2>", _conditions(several)]
+        parts += ["<h2>Conditions</h2>", conditions_table(several)]
     return page("Evidence", parts, STYLE)
 
 
@@ -76,7 +79,7 @@ def labels(subjects: Sequence[Subject]) -> dict[int, str]:
 
 def _about(evidence: Sequence[Evidence], reference: Subject | None, names: Mapping[int, str]) -> str:
     clips, made = evidence[0]["clips"], ", ".join(dict.fromkeys(some["created"] for some in evidence))
-    machines = "; ".join(dict.fromkeys(_machine(subject) for subject in subjects_of(evidence)))
+    machines = "; ".join(dict.fromkeys(machine_line(subject) for subject in subjects_of(evidence)))
     against = f" Compared with <b>{escape(names[id(reference)])}</b>." if reference is not None else ""
     text = (
         f"{clips['n']} labelled test clips (sha256 {clips['sha256'][:12]}) on {escape(machines)}. Made {escape(made)}."
@@ -84,17 +87,12 @@ def _about(evidence: Sequence[Evidence], reference: Subject | None, names: Mappi
     return f'<p class="soft">{text}{against}</p>'
 
 
-def _machine(subject: Subject) -> str:
-    machine = subject["machine"]
-    return f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
-
-
 def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: bool) -> str:
     """In one box: may it ship, and each budget that it misses, by how much."""
     head = f"<b>{escape(name)}</b> <span class=soft>{escape(subject['bundle'])}</span>"
     if subject["status"] != "ran":
         why = f"<ul><li>{escape(subject['why'])}</li></ul>"
-        return f'<div class="verdict none">{head}: <b>not run here</b>{why}</div>'
+        return f'<div class="verdict none">{head}: <b>{NOT_RUN}</b>{why}</div>'
     said = verdict(found)
     if said == PASS:
         sentences = ["every budget holds"] if not is_reference else ["every budget holds; others are compared with it"]
@@ -245,55 +243,6 @@ def _costs(several: Sequence[tuple[str, Subject]]) -> str:
         "Cold start: from opening the bundle to the first percept. Peak memory: of the process, over start and clips."
     )
     return table(head, rows) + f'<p class="soft">{note}</p>'
-
-
-def _conditions(several: Sequence[tuple[str, Subject]]) -> str:
-    """A column for each subject: what has to be alike before two figures are compared."""
-    columns = [_facts(subject) for _, subject in several]
-    rows: list[list[Cell]] = []
-    for fact in columns[0]:
-        values = [column[fact] for column in columns]
-        differ = "open" if len(set(values)) > 1 and fact not in ("bundle", "measured") else ""
-        rows.append([fact, *((differ, escape(value)) for value in values)])
-    note = "Orange: not the same for all; figures of time and energy are then not of one condition."
-    return table(("", *(escape(name) for name, _ in several)), rows) + f'<p class="soft">{note}</p>'
-
-
-def _facts(subject: Subject) -> dict[str, str]:
-    stream, made = subject["stream"], subject["measured"]
-    before, after = stream["conditions"]["before"], stream["conditions"]["after"]
-    changing = {
-        "clocks MHz": "cpu_mhz",
-        "hottest sensor C": "hottest_c",
-        "load": "load",
-        "power mode": "power_mode",
-        "governor": "governor",
-        "GPU driver": "gpu_driver",
-    }
-    return {
-        "bundle": subject["bundle"],
-        "machine": _machine(subject),
-        "runtime": f"{subject['engine']} {subject['engine_version']}, {subject['threads']} threads",
-        **{fact: _before_after(before[key], after[key]) for fact, key in changing.items()},
-        "frames px": "x".join(map(str, stream["frame_px"])),
-        "Python": subject["machine"]["python"],
-        "tools": ", ".join(f"{name} {version}" for name, version in made["tools"].items()),
-        "commit": made["git_commit"],
-        "measured": made["created"],
-    }
-
-
-def _before_after(before: Any, after: Any) -> str:
-    """Of the timed stream; one value if it stayed."""
-    texts = [
-        "not told here" if v is None else "-".join(f"{x:g}" for x in v) if isinstance(v, list) else str(v)
-        for v in (before, after)
-    ]
-    return texts[0] if texts[0] == texts[1] else f"{texts[0]}, then {texts[1]}"
-
-
-def percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def number(value: float | None, digits: int) -> str:

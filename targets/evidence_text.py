@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codriver.tasks import TASK_SETS
 from codriver.terminal import table
-from targets.compare import VERDICTS, checks, is_full_precision, paired, ran, reference_of, verdict
+from targets.compare import OPEN, VERDICTS, Check, checks, is_full_precision, paired, ran, reference_of, verdict
 
 
 def summary(evidence: Mapping[str, Any]) -> str:
@@ -17,10 +17,15 @@ def summary(evidence: Mapping[str, Any]) -> str:
     lines = [f"{evidence['clips']['n']} held-out test clips, frame by frame, through Perceiver"]
     for subject in there:
         found = checks(subject, reference)
-        lines += ["", f"{subject['key']}: {VERDICTS[verdict(found)]}" if found else subject["key"]]
+        lines += ["", f"{subject['key']}: {VERDICTS[verdict(found)]}{_open(found)}"]
         lines += [*accuracy_table(subject, reference), "", *timing(subject)]
     lines += ["", *(f"{s['key']}: not run here, {s['why']}" for s in subjects if s["status"] != "ran")]
     return "\n".join(lines).rstrip()
+
+
+def _open(found: Sequence[Check]) -> str:
+    names = [check.name for check in found if check.state == OPEN]
+    return f" (open: {', '.join(names)}; the page says why)" if names else ""
 
 
 def accuracy_table(subject: Mapping[str, Any], reference: Mapping[str, Any] | None) -> list[str]:
@@ -41,7 +46,7 @@ def accuracy_table(subject: Mapping[str, Any], reference: Mapping[str, Any] | No
 def full_precision(
     subject: Mapping[str, Any], reference: Mapping[str, Any] | None
 ) -> Mapping[str, Mapping[str, float]]:
-    """Task -> accuracy, macro_f1 and, where it is known, majority; of the reference's run, else as the bundle records."""
+    """Task -> accuracy, macro_f1 and, where known, majority; of the reference's run, else as the bundle records."""
     recorded: Mapping[str, Mapping[str, float]] = subject["full_precision"] or {}
     if reference is None or not is_full_precision(reference):
         return recorded

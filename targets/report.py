@@ -11,29 +11,30 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from codriver.errors import CodriverError
 from codriver.terminal import put, put_json, say
-from targets.compare import FAIL, MISSING, VERDICTS, checks, ran, reference_of, verdict
+from targets.compare import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
 from targets.evidence import check_same_clips, read_evidence, subjects_of, write_text
 from targets.evidence_page import evidence_page, labels
 
 
-def report(files: Sequence[Path], out: Path) -> list[dict[str, str]]:
-    """Write the page; returns each subject's name, verdict and the budgets that it misses."""
+def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+    """Write the page; returns each subject's name, its verdict and what speaks against it."""
     found = {str(path): read_evidence(path) for path in files}
     check_same_clips(found)
     evidence = list(found.values())
     write_text(out, evidence_page(evidence))
     subjects = subjects_of(evidence)
     names, reference = labels(subjects), reference_of(subjects)
-    rows = [
-        {"name": names[id(s)], "verdict": "not run there", "why": s["why"]} for s in subjects if s["status"] != "ran"
-    ]
-    for subject in ran(subjects):
-        made = checks(subject, reference)
-        why = "; ".join(check.text for check in made if check.state in (FAIL, MISSING))
-        rows.append({"name": names[id(subject)], "verdict": VERDICTS[verdict(made)], "why": why})
+    rows = []
+    for subject in subjects:
+        if subject["status"] == "ran":
+            said, why = VERDICTS[verdict(checks(subject, reference))], against(subject, reference)
+        else:
+            said, why = NOT_RUN, [subject["why"]]
+        rows.append({"name": names[id(subject)], "verdict": said, "against": why})
     return rows
 
 
@@ -57,9 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         put_json({"page": str(args.out), "subjects": rows})
     else:
-        put("\n".join(f"{row['name']}: {row['verdict']}" + (f" ({row['why']})" if row["why"] else "") for row in rows))
+        for row in rows:
+            put(": ".join(filter(None, (row["name"], row["verdict"], "; ".join(row["against"])))))
         put(f"page: {args.out}")
-    return 1 if any(row["verdict"] == VERDICTS[FAIL] or "nothing to compare" in row["why"] for row in rows) else 0
+    ran = [row for row in rows if row["verdict"] != NOT_RUN]
+    return 1 if not ran or any(row["against"] for row in ran) else 0
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def paired_interval(gained: int, lost: int, n: int) -> Interval:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """The exact two-sided p that two models are right equally often (McNemar 1947), from the clips where they differ."""
+    """Exact two-sided p that both are right equally often (McNemar 1947), from the clips that only one got right."""
     n, few = gained + lost, min(gained, lost)
     tail = sum(math.comb(n, k) for k in range(few + 1)) / 2**n
     return min(1.0, 2 * tail)
@@ -78,7 +78,7 @@ def f1_interval(labels: Classes, predictions: Classes, classes: int, seed: int =
 def quantile_interval(values: Sequence[float], share: float) -> Interval:
     """Of a quantile, from the order of the values alone; no distribution is assumed, only that they are independent.
 
-    high is infinite where there are too few values to bound it: for p99 that is below 369.
+    high is infinite where there are too few values to bound it: for p99, below 368.
     """
     ordered, n, tail = sorted(values), len(values), (1 - CONFIDENCE) / 2
     below = np.cumsum([_binomial(k, n, share) for k in range(n + 1)])  # P(at most k values lie below the quantile)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.artefact import provenance, sha256
+from codriver.artefact import git_commit, provenance, sha256
 from codriver.bundle import Bundle, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import UNPROVEN
@@ -30,7 +30,7 @@ from codriver.machine import describe_machine
 from codriver.manifest import Manifest, VariantSpec
 from codriver.sources.split import ClipRef, read_split, split_digest
 from codriver.terminal import put, say
-from targets.compare import FAIL, MISSING, Check, checks, ran, reference_of
+from targets.compare import against, ran, reference_of
 from targets.evidence import SCHEMA, parts_folder, write_text
 from targets.evidence_page import evidence_page
 from targets.evidence_text import summary
@@ -57,27 +57,29 @@ def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str,
     subjects = []
     for bundle in bundles:
         manifest = Bundle.open(bundle).manifest
-        budget = budgets(manifest, options.profiles)
+        full = manifest.metrics.get("fp32") if manifest.metrics.get("clips_sha256") == clips["sha256"] else None
         for variant, lacking in choose(manifest, options.all_variants):
-            head = {"key": f"{manifest.id}/{variant.name}", "bundle": manifest.id, "target": manifest.target}
-            head |= {"variant": variant.name, "engine": variant.engine, "machine": describe_machine(), "budget": budget}
+            head = heading(manifest, variant, options.profiles)
             if lacking:
                 subjects.append(head | {"status": "not run", "why": lacking})
-            else:
-                trial = Trial(bundle, variant.name, data, options.steps, options.threads)
-                same = manifest.metrics.get("clips_sha256") == clips["sha256"]
-                full_precision = manifest.metrics.get("fp32") if same else None
-                subjects.append(
-                    head
-                    | {"status": "ran", "full_precision": full_precision}
-                    | resumed(trial, head, clips, options.parts)
-                )
+                continue
+            trial = Trial(bundle, variant.name, data, options.steps, options.threads)
+            found = resumed(trial, head | {"clips": clips}, options.parts)
+            subjects.append(head | {"status": "ran", "full_precision": full} | found)
+    origin = provenance(("onnxruntime", "openvino"), None)
+    return {"schema": SCHEMA, "kind": "evidence", **origin, "clips": clips, "subjects": subjects}
+
+
+def heading(manifest: Manifest, variant: VariantSpec, profiles: Sequence[Path]) -> dict[str, Any]:
+    """What is known of a subject before it runs."""
     return {
-        "schema": SCHEMA,
-        "kind": "evidence",
-        **provenance(("onnxruntime", "openvino"), None),
-        "clips": clips,
-        "subjects": subjects,
+        "key": f"{manifest.id}/{variant.name}",
+        "bundle": manifest.id,
+        "target": manifest.target,
+        "variant": variant.name,
+        "engine": variant.engine,
+        "machine": describe_machine(),
+        "budget": budgets(manifest, profiles),
     }
 
 
@@ -100,20 +102,20 @@ def choose(manifest: Manifest, all_variants: bool) -> list[tuple[VariantSpec, st
     found = []
     for variant in manifest.variants:
         lacking = why_not(variant, features)
-        unproven = UNPROVEN.get(variant.engine, "")
-        found.append((variant, "; ".join(filter(None, (f"it {lacking}", unproven))) if lacking else ""))
+        reasons = [f"it {lacking}", UNPROVEN.get(variant.engine, "")] if lacking else []
+        found.append((variant, "; ".join(filter(None, reasons))))
     running = [pair for pair in found if not pair[1]]
     return found if all_variants or not running else running[:1]
 
 
-def resumed(trial: Trial, head: Mapping[str, Any], clips: Mapping[str, Any], parts: Path | None) -> dict[str, Any]:
+def resumed(trial: Trial, question: Mapping[str, Any], parts: Path | None) -> dict[str, Any]:
     """The trial's results: those that lie in `parts` if they answer the same question, else new ones, put there."""
     if parts is None:
         return measured(trial)
-    asked = json.dumps([head, clips, trial.steps, trial.threads], sort_keys=True)
+    asked = json.dumps([question, trial.steps, trial.threads, git_commit()], sort_keys=True)
     path = parts / f"{sha256(asked.encode())[:24]}.json"
     if path.is_file():
-        say(f"  {head['key']}: measured before, taken from {path}")
+        say(f"  {question['key']}: measured before, taken from {path}")
         return dict(json.loads(path.read_text(encoding="utf-8")))
     found = measured(trial)
     parts.mkdir(parents=True, exist_ok=True)
@@ -129,15 +131,10 @@ def problems(evidence: Mapping[str, Any]) -> list[str]:
     """What speaks against these bundles, one sentence each; none if all that ran may ship, or might."""
     subjects = evidence["subjects"]
     there, reference = ran(subjects), reference_of(subjects)
-    several = len(there) > 1
     if not there:
         return [f"{subject['key']} was not run here: {subject['why']}" for subject in subjects]
-    return [
-        (f"{subject['key']}: " if several else "") + check.text
-        for subject in there
-        for check in checks(subject, reference)
-        if check.state in (FAIL, MISSING)
-    ]
+    named = [(f"{subject['key']}: " if len(there) > 1 else "", subject) for subject in there]
+    return [f"{name}{text}" for name, subject in named for text in against(subject, reference)]
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -155,6 +152,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     html = args.html or (args.out.with_suffix(".html") if args.out else None)
     if html:
         write_text(html, evidence_page([evidence]))
+        say(f"page: {html}")
     if parts and parts.is_dir():
         for path in parts.glob("*.json"):
             path.unlink()
