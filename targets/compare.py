@@ -6,6 +6,7 @@ first that ran. Everything here follows from the evidence's JSON, so that a page
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +134,7 @@ def _accuracy(subject: Subject, reference: Subject | None) -> list[Check]:
 
 
 def _paired_check(subject: Subject, task: str, row: Paired) -> Check:
-    loss, least, most = (-100 * share for share in (row.difference, row.interval[1], row.interval[0]))
+    loss, least, most = (0.0 - 100 * share for share in (row.difference, row.interval[1], row.interval[0]))
     allowed = subject["budget"]["accuracy_points"][task]
     text = f"{task} loses {loss:.1f} points of accuracy, {least:.1f} to {most:.1f} with 95 % confidence"
     if least > allowed:
@@ -142,7 +143,7 @@ def _paired_check(subject: Subject, task: str, row: Paired) -> Check:
         state, text = OPEN, f"{text}; {row.n} clips cannot show that it is within the {allowed:g} allowed"
     else:
         state, text = PASS, f"{text}; {allowed:g} are allowed"
-    found = f"{-loss:+.1f} points [{-most:+.1f}, {-least:+.1f}]"
+    found = f"{0.0 - loss:+.1f} points [{-most:+.1f}, {-least:+.1f}]"
     return Check(name=f"accuracy {task}", state=state, found=found, budget=f"-{allowed:g} points", text=text)
 
 
@@ -162,7 +163,11 @@ def _share_check(subject: Subject, task: str) -> Check:
         text = f"{task} loses {loss:.1f} points on these clips, {allowed:g} are allowed"
         state, text = OPEN, f"{text}; for an interval, validate a bundle in full precision beside it"
     return Check(
-        name=f"accuracy {task}", state=state, found=f"{-loss:+.1f} points", budget=f"-{allowed:g} points", text=text
+        name=f"accuracy {task}",
+        state=state,
+        found=f"{0.0 - loss:+.1f} points",
+        budget=f"-{allowed:g} points",
+        text=text,
     )
 
 
@@ -187,7 +192,8 @@ def _latency(subject: Subject) -> Check:
     budget_ms, times_ms = subject["budget"]["latency_ms"], subject["stream"]["total_ms"]
     p99_ms = subject["stream"]["latency_ms"]["total"]["p99"]
     low_ms, high_ms = statistics.quantile_interval(times_ms, 0.99)
-    text = f"p99 of a step is {p99_ms:.1f} ms, {low_ms:.1f} to {high_ms:.1f} with 95 % confidence"
+    upper = "no bound" if math.isinf(high_ms) else f"{high_ms:.1f}"
+    text = f"p99 of a step is {p99_ms:.1f} ms, {low_ms:.1f} to {upper} with 95 % confidence"
     if low_ms > budget_ms:
         state, text = FAIL, f"{text}: at least {low_ms - budget_ms:.1f} ms over the budget of {budget_ms:g} ms"
     elif high_ms > budget_ms:

@@ -17,7 +17,7 @@ from typing import Any
 from codriver import jetson
 
 ROOT = Path("/")
-NOT_OFFERED = "not offered here: neither RAPL's counters nor Jetson's INA3221 can be read"
+NOT_OFFERED = "not offered here"
 SAMPLE_S = 0.05  # between two readings of a power sensor, which has no counter
 WHOLE_BOARD = "VDD_IN"  # the rail that feeds the others, on Orin Nano and NX; AGX has none, so its rails are summed
 

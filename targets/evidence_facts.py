@@ -17,7 +17,7 @@ def conditions_table(several: Sequence[tuple[str, Subject]]) -> str:
     rows: list[list[Cell]] = []
     for fact in columns[0]:
         values = [column[fact] for column in columns]
-        differ = "open" if len(set(values)) > 1 and fact not in ("bundle", "measured") else ""
+        differ = "open wide" if len(set(values)) > 1 and fact not in ("bundle", "measured") else "wide"
         rows.append([fact, *((differ, escape(value)) for value in values)])
     note = "Orange: not the same for all; figures of time and energy are then not of one condition."
     return table(("", *(escape(name) for name, _ in several)), rows) + f'<p class="soft">{note}</p>'

@@ -34,7 +34,7 @@ STYLE = """
 .verdict ul{margin:4px 0;padding-left:20px}
 .verdict.pass{border-color:#1b7f4d}.verdict.fail{border-color:#b00020}.verdict.open{border-color:#d9822b}
 .verdict.none{border-color:#888}td.pass{color:#1b7f4d}td.fail{color:#b00020;font-weight:600}td.open{color:#a85c00}
-.soft{color:#666;font-size:13px}th{font-weight:600}td,th{vertical-align:top}h2{margin-top:2rem}
+.soft{color:#666;font-size:13px}th{font-weight:600}td,th{vertical-align:top}td{white-space:nowrap}td.wide{white-space:normal}h2{margin-top:2rem}body{max-width:1180px}
 """
 CLASSES = {PASS: "pass", FAIL: "fail", OPEN: "open", MISSING: "open"}
 HOW = """Accuracy of a clip's last answer, stepped frame by frame. Intervals hold with 95 %: Wilson's for an accuracy, a
@@ -142,7 +142,7 @@ def _accuracy(several: Sequence[tuple[str, Subject]], reference: Subject | None)
         "",
         "accuracy %",
         "macro-F1 %",
-        "FP32 %",
+        "recorded FP32 %",
         "change, points",
         "won / lost",
         "p",
@@ -240,7 +240,8 @@ def _costs(several: Sequence[tuple[str, Subject]]) -> str:
         cells += [number(energy["joules_per_step"], 3), number(energy["watts"], 1), escape(energy["source"])]
         rows.append([escape(name), *cells])
     note = (
-        "Cold start: from opening the bundle to the first percept. Peak memory: of the process, over start and clips."
+        "Cold start: from opening the bundle to the first percept. Peak memory: of the process, over start and clips. "
+        "Energy: of the whole package or board, by RAPL's counters or Jetson's INA3221, where they can be read."
     )
     return table(head, rows) + f'<p class="soft">{note}</p>'
 

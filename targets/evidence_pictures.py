@@ -31,8 +31,11 @@ def accuracy_svg(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[tuple
             if found[k] is not None:
                 parts.append(_whisker(name, found[k], y, (low, high), COLOURS[at % len(COLOURS)]))
         y += ROW + 8
-    marks = [low + step * (high - low) / 5 for step in range(6)]
-    grid = [_rule(_at(mark, low, high), y, f"{100 * mark:.0f} %") for mark in marks]
+    step = next(step for step in (0.02, 0.05, 0.1, 0.2) if high - low <= 6.5 * step)
+    marks = np.arange(round(low / step), round(high / step) + 1) * step
+    grid = [
+        _rule(_at(mark, low, high), y, f"{100 * mark:.0f} %") for mark in marks if low - 1e-9 <= mark <= high + 1e-9
+    ]
     return _svg("accuracy with 95 % intervals", y + 20, [*grid, *parts])
 
 
@@ -59,7 +62,7 @@ def histograms_svg(rows: Sequence[tuple[str, Sequence[float], float]]) -> str:
         top, floor = at * HEIGHT + 8, (at + 1) * HEIGHT - 6
         parts += [f'<text x="0" y="{top + 14}">{escape(_short(name))}</text>']
         parts += [f'<text x="0" y="{top + 32}">{len(times)} steps, worst {max(times):.1f} ms</text>']
-        parts += [*_bars(times, (low, high), (top, floor), COLOURS[at % len(COLOURS)])]
+        parts += [*_bars(times, (low, high), (top + 18, floor), COLOURS[at % len(COLOURS)])]
         x = _at(math.log10(budget), low, high)
         parts += [f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{floor}" stroke="#b00020" stroke-width="1.5"/>']
         parts += [f'<text x="{x - 4:.1f}" y="{top + 12}" text-anchor="end">budget {budget:g} ms</text>']

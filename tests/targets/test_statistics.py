@@ -65,7 +65,9 @@ def test_the_interval_of_macro_f1_holds_its_value_and_shrinks_with_clips() -> No
         labels = random.integers(0, 3, n)
         answers = np.where(random.random(n) < 0.8, labels, random.integers(-1, 3, n))
         low, high = f1_interval(labels, answers, 3)
-        hits = [2 * ((labels == k) & (answers == k)).sum() / ((labels == k).sum() + (answers == k).sum()) for k in range(3)]
+        hits = [
+            2 * ((labels == k) & (answers == k)).sum() / ((labels == k).sum() + (answers == k).sum()) for k in range(3)
+        ]
         assert low < np.mean(hits) < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 5
