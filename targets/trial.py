@@ -56,7 +56,7 @@ def run_apart(trial: Trial) -> dict[str, Any]:
     """Run a trial in a new process. A TrialError brings over what it says if it fails."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(trial, theirs))
+    process = context.Process(target=_serve, args=(trial, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -67,6 +67,9 @@ def run_apart(trial: Trial) -> dict[str, Any]:
         text = (
             f"{trial.bundle}, {trial.variant}: its process ended with code {process.exitcode}; look for its last words"
         )
+    except BaseException:
+        process.terminate()  # or join would wait for the whole trial
+        raise
     finally:
         process.join()
         ours.close()
@@ -80,8 +83,8 @@ def _serve(trial: Trial, pipe: Connection) -> None:
         pipe.send(("done", json.dumps(run_here(trial))))
     except CodriverError as error:
         pipe.send(("error", str(error)))
-    except KeyboardInterrupt:
-        pipe.send(("error", "stopped"))
+    except (KeyboardInterrupt, BrokenPipeError):
+        return  # whoever asked is stopping too
 
 
 def run_here(trial: Trial) -> dict[str, Any]:

@@ -55,8 +55,10 @@ def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str,
     refs = read_split(data, "test")
     clips = {"n": len(refs), "sha256": split_digest(refs), "ids_sha256": ids_digest(refs)}
     subjects = []
-    for bundle in bundles:
-        manifest = Bundle.open(bundle).manifest
+    opened = [
+        (bundle, Bundle.open(bundle).manifest) for bundle in bundles
+    ]  # what is broken is told before hours of work
+    for bundle, manifest in opened:
         full = manifest.metrics.get("fp32") if manifest.metrics.get("clips_sha256") == clips["sha256"] else None
         for variant, lacking in choose(manifest, options.all_variants):
             head = heading(manifest, variant, options.profiles)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,22 +112,45 @@ def test_the_page_stands_alone(made: dict[str, Any]) -> None:
         assert said in page
 
 
+STOPPABLE = """
+import signal, sys
+from targets.validate import main
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    sys.exit(main())
+"""
+
+
 def test_a_stop_loses_only_the_bundle_that_was_running(tmp_path: Path, data: Path, capsys: Any) -> None:
-    first = bundle(tmp_path, data, "x86-ort-fp32", "fp32")
-    broken = bundle(tmp_path, data, "x86-ort", "ort-x86-7bit")
-    out = tmp_path / "evidence.json"
-    golden = broken / "golden" / "golden.json"
-    text = golden.read_bytes()
-    command = [str(first), str(broken), "--data", str(data), "--steps", str(STEPS), "--out", str(out)]
-    golden.write_bytes(text.replace(b"0", b"1", 1))
-    assert validate(command) == 2
-    assert not out.exists() and "changed" in capsys.readouterr().err
-    kept = json.loads(next((tmp_path / "evidence.json.parts").glob("*.json")).read_text())
-    golden.write_bytes(text)
+    pair = [bundle(tmp_path, data, "x86-ort-fp32", "fp32"), bundle(tmp_path, data, "x86-ort", "ort-x86-7bit")]
+    out, parts = tmp_path / "evidence.json", tmp_path / "evidence.json.parts"
+    command = [*map(str, pair), "--data", str(data), "--steps", str(STEPS), "--out", str(out)]
+    (tmp_path / "stoppable.py").write_text(STOPPABLE)
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "stoppable.py"), *command], env=os.environ | paths, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not list(parts.glob("*.json")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130 and "the same command goes on" in said
+    assert not out.exists()
+    kept = json.loads(next(parts.glob("*.json")).read_text())
     assert validate(command) == 0
     assert "measured before" in capsys.readouterr().err
     assert json.loads(out.read_text())["subjects"][0]["stream"]["total_ms"] == kept["stream"]["total_ms"]
-    assert not (tmp_path / "evidence.json.parts").exists()
+    assert not parts.exists()
+
+
+def test_a_changed_bundle_is_refused_before_anything_runs(tmp_path: Path, data: Path, capsys: Any) -> None:
+    changed = bundle(tmp_path, data, "x86-ort", "ort-x86-7bit")
+    golden = changed / "golden" / "golden.json"
+    golden.write_bytes(golden.read_bytes().replace(b"0", b"1", 1))
+    out = tmp_path / "evidence.json"
+    assert validate([str(changed), "--data", str(data), "--out", str(out)]) == 2
+    assert "changed" in capsys.readouterr().err and not out.exists()
 
 
 def test_a_loss_beyond_the_budget_is_exit_code_one(tmp_path: Path, data: Path, capsys: Any) -> None:
