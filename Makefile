@@ -9,12 +9,12 @@ EPOCHS   ?= 18
 SEED     ?= 1
 RUN      := $(VENV)/bin/python
 PIP      := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-compile  # compiling it all takes 40 s
+BINDINGS := $(VENV)/bindings/ready
 BASE     := $(VENV)/base
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
-export NNCF_EXTENSION_LOAD_TIMEOUT ?= 900
 
-.PHONY: help demo install data train quantize build validate show check format test bench clean
+.PHONY: help demo install data train quantize build validate show bindings check format test bench soak fuzz clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,11 +79,23 @@ format: $(READY)            ## rewrite to the house style
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
+bindings: $(BINDINGS)       ## NVIDIA's Python bindings (20 MB), against which our TensorRT calls are checked; tests skip without
+
+$(BINDINGS): $(READY) tests/fetch_bindings.py
+	@$(RUN) -m tests.fetch_bindings
+	@touch $@
+
 test: $(READY)              ## all tests
 	@$(RUN) -m pytest
 
 bench: $(READY)             ## latency of the demo bundle, by stage
 	@$(VENV)/bin/codriver bench $(OUT)/demo.bundle
+
+soak: $(READY)              ## a million steps with faults among them: memory, descriptors, threads, and every frame counted
+	@$(RUN) -m tests.soak --steps 1000000 --out tests/results/soak.json
+
+fuzz: $(READY)              ## 100,000 new examples of everything that comes in; FUZZ_EXAMPLES=1000 for fewer
+	@$(RUN) -m pytest tests/fuzz --hypothesis-profile fuzz
 
 clean:                      ## remove what the steps made; the virtual environment stays
 	rm -rf $(OUT) build dist

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 # NNCF and OpenVINO's converter report each call to a statistics server if this package, which OpenVINO brings along,
 # can be imported. Nothing here speaks to a network.
@@ -9,3 +10,9 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # NNCF compiles its quantizers at the first call and gives up after a minute, which a slow machine exceeds.
 os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
+
+# Two versions of ninja take each other's build for outdated and compile it over and over, so all take the one that NNCF
+# brought along, whatever PATH says.
+_BESIDE = Path(sys.executable).parent
+if (_BESIDE / "ninja").is_file():
+    os.environ["PATH"] = os.pathsep.join([str(_BESIDE), os.environ.get("PATH", "")])

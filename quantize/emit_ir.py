@@ -18,7 +18,10 @@ from codriver.engines import GraphFiles
 def ir_from_module(
     module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
 ) -> GraphFiles:
-    """XML and weights, with fixed shapes, always the same for the same weights. NNCF's fake quantizers become OpenVINO's, quantized weights int8."""
+    """XML and weights, with fixed shapes, always the same bytes for the same model.
+
+    NNCF's fake quantizers become OpenVINO's, and weights that have one int8.
+    """
     import openvino
     from openvino._offline_transformations import compress_quantize_weights_transformation
 
@@ -37,7 +40,7 @@ def ir_from_module(
 
 
 def _name_alike(model: Any) -> None:
-    """OpenVINO counts its objects from the start of the process and names them so: number them from the model's start."""
+    """OpenVINO names its objects by a count from the start of the process: count from the start of the model."""
     model.set_friendly_name("codriver")
     for number, node in enumerate(model.get_ordered_ops()):
         if re.fullmatch(rf"{node.get_type_name()}_\d+", node.get_friendly_name()):

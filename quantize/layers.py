@@ -50,7 +50,7 @@ def readable(hook: str) -> str:
 
 
 class _Calls(TorchFunctionMode):
-    """Who reads which tensor. Tensors are kept, so that none is freed and its place taken."""
+    """Who reads which tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,22 +84,25 @@ class Layers:
 @torch.no_grad()
 def layers_of(encoder: nn.Module, example: Sequence[Tensor]) -> Layers:
     """Run once and watch which convolution takes what from which quantizer."""
-    made: dict[int, str] = {}
+    gave: list[tuple[str, Tensor]] = []  # kept until the end, so that no tensor takes another one's id
     hooks = [
-        some.register_forward_hook(lambda module, given, gave, name=name: made.__setitem__(id(gave), name))
+        some.register_forward_hook(lambda module, given, tensor, name=name: gave.append((name, tensor)))
         for name, some in quantizers(encoder).items()
     ]
     with _Calls() as calls:
         outputs = encoder(*example)
     for hook in hooks:
         hook.remove()
-    layers, readers = [], {name: {""} & {""} for name in made.values()}
+    made = {id(tensor): name for name, tensor in gave}
+    layers: list[Layer] = []
+    readers: dict[str, set[str]] = {name: set() for name in made.values()}
     for function, given in calls.reads:
-        names = [made.get(id(value)) for value in given]
+        names, reader = [made.get(id(value)) for value in given], ""
         if function == "conv2d" and names[1] is not None:
-            layers.append(Layer(readable(names[1]).removesuffix(".weights"), names[1], names[0]))
+            reader = readable(names[1]).removesuffix(".weights")
+            layers.append(Layer(reader, names[1], names[0]))
         for name in filter(None, names):
-            readers[name].add(layers[-1].name if function == "conv2d" else "")
+            readers[name].add(reader)
     for value in outputs:
         readers.get(made.get(id(value), ""), set()).add("")
     weights = {layer.weights for layer in layers}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+import codriver  # noqa: F401  before any test imports ONNX Runtime, which would report home: codriver.quiet
 from tests.aide import write_dataset
 
 # An example over a second fails. The tests look at the same examples each time; `make fuzz` looks at new ones.

@@ -7,6 +7,7 @@ with Perceiver.open("demo.bundle") as perceiver:
     print(percept.driver_behavior.label, percept.state)
 """
 
+from codriver import quiet as quiet  # first: before any runtime is imported
 from codriver.errors import (
     BackendMissing,
     BundleError,

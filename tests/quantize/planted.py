@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 
 def through_concat(encoder: onnx.ModelProto, output: str, codes: Any = np.int8, step: float = 0.05) -> onnx.ModelProto:
@@ -57,16 +57,19 @@ def _pair(name: str) -> list[onnx.NodeProto]:
 
 
 def with_scale(encoder: onnx.ModelProto, factor: float) -> onnx.ModelProto:
-    """A copy whose first activation scale behind a convolution is `factor` times itself."""
+    """A copy in which ReLUs' codes are read back with `factor` times the scale that they were made with."""
     model = onnx.ModelProto()
     model.CopyFrom(encoder)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     stored |= {node.output[0]: node.attribute[0].t for node in model.graph.node if node.op_type == "Constant"}
-    relu = {node.output[0] for node in model.graph.node if node.op_type == "Relu"}
-    name = next(n.input[1] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in relu)
-    tensor = stored[name]
-    assert tensor.data_type == TensorProto.FLOAT
-    tensor.CopyFrom(numpy_helper.from_array(np.float32(numpy_helper.to_array(tensor) * factor), tensor.name))
+    relus = {node.output[0] for node in model.graph.node if node.op_type == "Relu"}
+    codes = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in relus}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in codes:
+            scale = np.float32(numpy_helper.to_array(stored[node.input[1]]) * factor)
+            name = f"{node.input[0]}_planted"
+            model.graph.initializer.append(numpy_helper.from_array(scale, name))
+            node.input[1] = name
     return model
 
 

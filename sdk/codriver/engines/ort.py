@@ -42,6 +42,7 @@ def _session(graph: bytes, threads: int) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendMissing("ONNX Runtime is not installed: pip install 'codriver[onnxruntime]'") from error
+    onnxruntime.disable_telemetry_events()  # for a program that imported it before codriver; see codriver.quiet
     check_graph(graph)  # before the runtime sees a byte
     try:
         session = onnxruntime.InferenceSession(graph, _options(onnxruntime, threads), providers=[PROVIDER])
