@@ -188,13 +188,19 @@ def _golden(rows: Sequence[Mapping[str, Any]] | None) -> Check:
 
 
 def _latency(subject: Subject) -> Check:
-    """By the interval of p99: a step that was late by chance neither ships nor stops a bundle."""
+    """By the interval of p99: a step that was late by chance neither ships nor stops a bundle.
+
+    Nor does what was late because others were at work on the machine; what holds nevertheless, holds.
+    """
     budget_ms, times_ms = subject["budget"]["latency_ms"], subject["stream"]["total_ms"]
     p99_ms = subject["stream"]["latency_ms"]["total"]["p99"]
     low_ms, high_ms = statistics.quantile_interval(times_ms, 0.99)
     upper = "no bound" if math.isinf(high_ms) else f"{high_ms:.1f}"
     text = f"p99 of a step is {p99_ms:.1f} ms, {low_ms:.1f} to {upper} with 95 % confidence"
-    if low_ms > budget_ms:
+    load, cores = subject["stream"]["conditions"]["after"]["load"], subject["machine"]["cores"]
+    if high_ms > budget_ms and load is not None and load > cores + 1:
+        state, text = OPEN, f"{text}, the budget {budget_ms:g} ms; at a load of {load:g} on {cores} cores: try it idle"
+    elif low_ms > budget_ms:
         state, text = FAIL, f"{text}: at least {low_ms - budget_ms:.1f} ms over the budget of {budget_ms:g} ms"
     elif high_ms > budget_ms:
         state, text = OPEN, f"{text}; {len(times_ms)} steps cannot show that it is within the {budget_ms:g} ms allowed"

@@ -66,15 +66,14 @@ def evidence_page(evidence: Sequence[Evidence]) -> str:
 
 
 def labels(subjects: Sequence[Subject]) -> dict[int, str]:
-    """What a subject is called: as short as it can be while no two are called the same."""
+    """What a subject, by its id(), is called: as short as it can be while no two are called the same."""
     machines = {subject["machine"]["cpu"] for subject in subjects}
     short = [f"{subject['target']} · {subject['variant']}" for subject in subjects]
-    names = {}
-    for subject, name in zip(subjects, short, strict=True):
-        if short.count(name) > 1 and len({s["bundle"] for s in subjects}) > 1:
-            name = f"{subject['bundle']} · {subject['variant']}"
-        names[id(subject)] = f"{name} · {subject['machine']['cpu']}" if len(machines) > 1 else name
-    return names
+    if len(machines) > 1:
+        short = [f"{name} · {subject['machine']['cpu']}" for name, subject in zip(short, subjects, strict=True)]
+    again = [short[:at].count(name) for at, name in enumerate(short)]
+    names = [f"{name} ({count + 1})" if count else name for name, count in zip(short, again, strict=True)]
+    return {id(subject): name for subject, name in zip(subjects, names, strict=True)}
 
 
 def _about(evidence: Sequence[Evidence], reference: Subject | None, names: Mapping[int, str]) -> str:
@@ -104,7 +103,7 @@ def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: 
 
 def _overview(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequence[Check]]) -> str:
     tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
-    head = ["", "verdict", *(f"{title(task)} %" for task in tasks), "p50 ms", "p99 ms", "steps/s", "MB", "J/step"]
+    head = ["", "verdict", *(f"{_title(task)} %" for task in tasks), "p50 ms", "p99 ms", "steps/s", "MB", "J/step"]
     rows: list[list[Cell]] = []
     for name, subject in several:
         said, total = verdict(found[id(subject)]), subject["stream"]["latency_ms"]["total"]
@@ -118,7 +117,7 @@ def _overview(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequen
 
 def _budgets(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequence[Check]]) -> str:
     rows: list[list[Cell]] = [
-        [escape(name), check.name, escape(check.found), check.budget, (CLASSES[check.state], check.state)]
+        [escape(name), *map(escape, (check.name, check.found, check.budget)), (CLASSES[check.state], check.state)]
         for name, subject in several
         for check in found[id(subject)]
     ]
@@ -161,7 +160,7 @@ def _accuracy(several: Sequence[tuple[str, Subject]], reference: Subject | None)
             for name, subject in several
             if task in subject["tasks"]
         ]
-        parts.append(f"<h3>{escape(title(task))}</h3>{table(head, rows)}")
+        parts.append(f"<h3>{_title(task)}</h3>{table(head, rows)}")
     return parts
 
 
@@ -199,7 +198,7 @@ def _golden(several: Sequence[tuple[str, Subject]]) -> str:
             state = (CLASSES[PASS if row["ok"] else FAIL], PASS if row["ok"] else FAIL)
             same = "same" if row["same_label"] else "another"
             rows.append(
-                [escape(name), title(row["task"]), f"{row['max_abs']:.5f}", f"{row['tolerance']:g}", same, state]
+                [escape(name), _title(row["task"]), f"{row['max_abs']:.5f}", f"{row['tolerance']:g}", same, state]
             )
         if not subject["golden"]:
             rows.append([escape(name), "-", "none in the bundle", "", "", ("open", OPEN)])
@@ -213,7 +212,7 @@ def _latency(several: Sequence[tuple[str, Subject]]) -> list[str]:
     for name, stream, _ in streams:
         for stage, times in stream["latency_ms"].items():
             jitter = number(stream["jitter_ms"], 2) if stage == "total" else ""
-            rows.append([escape(name), stage, *(number(value, 2) for value in times.values()), jitter])
+            rows.append([escape(name), escape(stage), *(number(value, 2) for value in times.values()), jitter])
     medians = [
         (name, {stage: times["p50"] for stage, times in stream["latency_ms"].items() if stage != "total"})
         for name, stream, _ in streams
@@ -244,6 +243,10 @@ def _costs(several: Sequence[tuple[str, Subject]]) -> str:
         "Energy: of the whole package or board, by RAPL's counters or Jetson's INA3221, where they can be read."
     )
     return table(head, rows) + f'<p class="soft">{note}</p>'
+
+
+def _title(task: str) -> str:
+    return escape(title(task))
 
 
 def number(value: float | None, digits: int) -> str:

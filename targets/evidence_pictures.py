@@ -94,17 +94,16 @@ def stages_svg(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     parts = []
     for at, name in enumerate(names):
         x, colour = LABELS + 110 * at, COLOURS[at % len(COLOURS)]
-        parts.append(
-            f'<rect x="{x}" y="4" width="10" height="10" fill="{colour}"/><text x="{x + 15}" y="14">{name}</text>'
-        )
+        parts.append(f'<rect x="{x}" y="4" width="10" height="10" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 15}" y="14">{escape(name)}</text>')
     for at, (name, stages) in enumerate(rows):
         x, y = float(LABELS), 26 + (ROW + 4) * at
         parts.append(f'<text x="0" y="{y + 14}">{escape(_short(name))}</text>')
         for stage, value in stages.items():
-            width = PLOT * value / longest
+            width, colour = PLOT * value / longest, COLOURS[names.index(stage) % len(COLOURS)]
             parts.append(
                 f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 2}" '
-                f'fill="{COLOURS[names.index(stage) % len(COLOURS)]}"><title>{stage} {value:.2f} ms</title></rect>'
+                f'fill="{colour}"><title>{escape(stage)} {value:.2f} ms</title></rect>'
             )
             x += width
         parts.append(f'<text x="{x + 5:.1f}" y="{y + 14}">{sum(stages.values()):.1f}</text>')

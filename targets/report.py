@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.errors import CodriverError
+from codriver.errors import CodriverError, ConfigError
 from codriver.terminal import put, put_json, say
 from targets.compare import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
 from targets.evidence import check_same_clips, read_evidence, subjects_of, write_text
@@ -25,7 +25,11 @@ def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     found = {str(path): read_evidence(path) for path in files}
     check_same_clips(found)
     evidence = list(found.values())
-    write_text(out, evidence_page(evidence))
+    try:
+        write_text(out, evidence_page(evidence))
+    except (KeyError, TypeError) as error:
+        files_named = ", ".join(found)
+        raise ConfigError(f"{files_named}: a value is missing ({error}); make it anew with targets.validate") from error
     subjects = subjects_of(evidence)
     names, reference = labels(subjects), reference_of(subjects)
     rows = []

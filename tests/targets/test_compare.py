@@ -21,6 +21,7 @@ class Made:
     variant: str = "ort-x86"
     step_ms: float = 10.0
     memory_mb: float = 100.0
+    load: float | None = 1.9
     off: float = 0.001  # of the golden vectors
     full: float | None = None  # full precision's accuracy, as the bundle records it
 
@@ -39,7 +40,12 @@ class Made:
             "budget": {"accuracy_points": {TASK: 2.0}, "latency_ms": 50.0, "memory_mb": 500.0},
             "tasks": {TASK: task},
             "golden": [{"task": TASK, "max_abs": self.off, "tolerance": 0.01, "ok": self.off <= 0.01}],
-            "stream": {"total_ms": times_ms, "latency_ms": {"total": {"p99": self.step_ms}}},
+            "machine": {"cores": 2},
+            "stream": {
+                "total_ms": times_ms,
+                "latency_ms": {"total": {"p99": self.step_ms}},
+                "conditions": {"after": {"load": self.load}},
+            },
             "memory_mb": self.memory_mb,
         }
 
@@ -109,6 +115,12 @@ def test_one_slow_step_in_a_hundred_does_not_show_that_p99_misses() -> None:
     assert {check.name: check.state for check in checks(subject, FULL.json())}["latency p99"] == OPEN
     subject["stream"]["total_ms"] = [10.0] * 970 + [90.0] * 30
     assert {check.name: check.state for check in checks(subject, FULL.json())}["latency p99"] == FAIL
+
+
+def test_a_slow_step_on_a_machine_that_others_keep_busy_shows_nothing() -> None:
+    assert states(Made(FULL.right, step_ms=51.0, load=3.1), FULL)["latency p99"] == OPEN
+    assert states(Made(FULL.right, step_ms=51.0, load=None), FULL)["latency p99"] == FAIL
+    assert states(Made(FULL.right, step_ms=49.0, load=3.1), FULL)["latency p99"] == PASS
 
 
 def test_the_reference_is_the_first_in_full_precision_else_the_first_that_ran() -> None:
