@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from targets.markup import Cell, page, table
 from targets.profile import RATES, Profile
 from targets.roofline import BOUNDS, Floor, Layer, float_rate
 
@@ -13,37 +14,27 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 640, 340, 56, 40  # of a roofline, in pixels
 X_RANGE, DECADES = (0.01, 1e4), 6  # operations per byte; decades of throughput below the highest roof
 COLOURS = {"compute": "#1b7f4d", "memory": "#2463b8", "launch": "#c2571a"}
 SHOWN = 20  # slowest layers
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;font-size:13px}th,td{padding:2px 10px;text-align:right;border-bottom:1px solid #ddd}
-th:first-child,td:first-child{text-align:left}
-.label{background:#fff3d6;padding:.5rem .8rem;border-left:4px solid #d9a400}
-svg text{font:12px system-ui,sans-serif;fill:#444}summary{cursor:pointer;font-weight:600;margin:.6rem 0}
-.over{color:#b00020;font-weight:600}
-"""
 LABEL = """A floor, predicted from the graphs and the targets' profiles. <b>Never a measurement.</b> Each kernel takes
 max(operations / throughput, bytes / bandwidth) + launch, at the device's peaks; all tensors are taken to go through
 memory. Copies to and from the device and codriver's own work are not counted."""
 
 
 def html_page(model: str, results: Sequence[tuple[Profile, Sequence[Floor]]]) -> str:
-    title = f"Latency floors of {escape(model)}"
-    parts = [f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>']
-    parts += [f'<h1>{title}</h1><p class="label">{LABEL}</p>', _summary(results)]
+    parts = [f'<p class="label">{LABEL}</p>', _summary(results)]
     parts += [_target(profile, floors, len(results) == 1) for profile, floors in results]
-    return "\n".join(parts) + "</html>\n"
+    return page(f"Latency floors of {model}", parts)
 
 
 def _summary(results: Iterable[tuple[Profile, Sequence[Floor]]]) -> str:
     head = ("target", "graph", *(f"{bound}-bound ms" for bound in BOUNDS), "floor ms", "budget ms")
-    rows = []
+    rows: list[list[Cell]] = []
     for profile, floors in results:
         total_ms = sum(floor.time_ms for floor in floors)
-        mark = ' class="over"' if total_ms > profile.latency_budget_ms else ""
+        mark = "over" if total_ms > profile.latency_budget_ms else ""
         numbers = [f"{sum(floor.bound_ms(bound) for floor in floors):.3f}" for bound in BOUNDS]
-        cells = [escape(profile.name), escape(floors[0].path), *numbers]
-        rows.append(f"<td>{'</td><td>'.join(cells)}</td><td{mark}>{total_ms:.3f}</td><td>{profile.latency_budget_ms:g}")
-    return _table(head, rows)
+        total: Cell = (mark, f"{total_ms:.3f}")
+        rows.append([escape(profile.name), escape(floors[0].path), *numbers, total, f"{profile.latency_budget_ms:g}"])
+    return table(head, rows)
 
 
 def _target(profile: Profile, floors: Sequence[Floor], is_open: bool) -> str:
@@ -68,13 +59,8 @@ def _layers(layers: Sequence[Layer]) -> str:
         kernel = layer.kernel
         numbers = (kernel.macs / 1e6, kernel.bytes / 1e3, layer.compute_us, layer.memory_us, layer.launch_us)
         cells = [escape(kernel.name), kernel.ops, kernel.precision, *(f"{n:.2f}" for n in numbers), layer.bound]
-        rows.append("<td>" + "</td><td>".join(cells))
-    return _table(head, rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
-    heads = "".join(f"<th>{cell}</th>" for cell in head)
-    return f"<table><tr>{heads}</tr>{''.join(f'<tr>{row}</td></tr>' for row in rows)}</table>"
+        rows.append(cells)
+    return table(head, rows)
 
 
 def roofline_svg(profile: Profile, layers: Sequence[Layer]) -> str:

@@ -1,9 +1,14 @@
-"""Every test clip through the bundle, frame by frame, as a car would: accuracy, and latency on this machine.
+"""Every test clip through the bundle, frame by frame, as a car would; then a timed stream: evidence for this machine.
 
     python -m targets.validate demo.bundle --data DATA --out evidence.json
+    python -m targets.validate fp32.bundle int8.bundle other.bundle --data DATA --out evidence.json --html evidence.html
 
-Exit code 1 if INT8 loses more points of accuracy on a task, against full precision on the same clips, than the target's
-profile allows. Both are shares of the same clips, without an interval: the gate of targets.build has one.
+Accuracy is compared with the first bundle in full precision among those given, clip by clip (McNemar's exact test and
+an interval of the difference); without one, only with the shares that the bundle itself records of full precision on
+the same clips. Exit code 1 if a budget of a target's profile is missed, or if there was nothing to compare with. What
+so few clips or steps can not show is said, and misses nothing.
+
+Each bundle's results are kept beside --out until all are there: after a stop, the same command goes on.
 """
 
 from __future__ import annotations
@@ -11,142 +16,195 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.artefact import provenance, write_json
+from codriver.artefact import git_commit, provenance, sha256
+from codriver.bundle import Bundle, why_not
+from codriver.cpu import cpu_features
+from codriver.engines import UNPROVEN
 from codriver.errors import CodriverError
-from codriver.evaluate import Clip as LabelledClip
-from codriver.evaluate import TaskScore, evaluate
-from codriver.machine import describe_machine, summarise_ms
-from codriver.manifest import Manifest
-from codriver.perceiver import Perceiver
-from codriver.percept import Percept
-from codriver.sources import Clip
+from codriver.machine import describe_machine
+from codriver.manifest import Manifest, VariantSpec
 from codriver.sources.split import ClipRef, read_split, split_digest
-from codriver.tasks import TASK_SETS
-from codriver.terminal import Progress
+from codriver.terminal import put, say
+from targets.compare import against, ran, reference_of
+from targets.evidence import SCHEMA, parts_folder, write_text
+from targets.evidence_page import evidence_page
+from targets.evidence_text import summary
 from targets.list import add_profiles_argument
 from targets.profile import load_profile
+from targets.trial import TAIL_STEPS, Trial, run_apart
 
-SCHEMA = 1
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to validate."""
+
+    profiles: tuple[Path, ...] = ()  # folders of the user's own
+    all_variants: bool = False  # of each bundle; else the one that a device like this one takes
+    steps: int = TAIL_STEPS  # of the timed stream
+    threads: int | None = None
+    parts: Path | None = None  # where results are kept until all are there
 
 
-def validate(bundle: Path, data: Path, profiles: Sequence[Path] = ()) -> dict[str, Any]:
-    """Step through the test split; returns the evidence."""
-    budget = load_profile(Manifest.read(bundle).target, profiles).accuracy_budget_points
+def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str, Any]:
+    """Evidence of all bundles. What cannot run here is in it too, with the reason."""
     refs = read_split(data, "test")
-    latencies_ms: dict[str, list[float]] = {}
+    clips = {"n": len(refs), "sha256": split_digest(refs), "ids_sha256": ids_digest(refs)}
+    subjects = []
+    opened = [
+        (bundle, Bundle.open(bundle).manifest) for bundle in bundles
+    ]  # what is broken is told before hours of work
+    for bundle, manifest in opened:
+        full = manifest.metrics.get("fp32") if manifest.metrics.get("clips_sha256") == clips["sha256"] else None
+        for variant, lacking in choose(manifest, options.all_variants):
+            head = heading(manifest, variant, options.profiles)
+            if lacking:
+                subjects.append(head | {"status": "not run", "why": lacking})
+                continue
+            trial = Trial(bundle, variant.name, data, options.steps, options.threads)
+            found = resumed(trial, head | {"clips": clips}, options.parts)
+            subjects.append(head | {"status": "ran", "full_precision": full} | found)
+    origin = provenance(("onnxruntime", "openvino"), None)
+    return {"schema": SCHEMA, "kind": "evidence", **origin, "clips": clips, "subjects": subjects}
 
-    def watch(percept: Percept) -> None:
-        for stage, value in percept.latency_ms.items():
-            latencies_ms.setdefault(stage, []).append(value)
 
-    with Perceiver.open(bundle) as perceiver, Progress("validate", total=len(refs)) as progress:
-        scores = evaluate(perceiver, labelled(refs, progress), watch=watch)
-        manifest, variant = perceiver.manifest, perceiver.variant
-    same = manifest.metrics.get("clips_sha256") == split_digest(refs)
+def heading(manifest: Manifest, variant: VariantSpec, profiles: Sequence[Path]) -> dict[str, Any]:
+    """What is known of a subject before it runs."""
     return {
-        "schema": SCHEMA,
-        "kind": "evidence",
-        **provenance(("onnxruntime",), None),
+        "key": f"{manifest.id}/{variant.name}",
         "bundle": manifest.id,
         "target": manifest.target,
-        "variant": variant,
+        "variant": variant.name,
+        "engine": variant.engine,
         "machine": describe_machine(),
-        "clips": len(refs),
-        "same_clips_as_full_precision": same,
-        "tasks": {
-            name: task_row(score, manifest.metrics["fp32"][name] if same else None) | {"budget_points": budget[name]}
-            for name, score in scores.items()
-        },
-        "latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in latencies_ms.items()},
+        "budget": budgets(manifest, profiles),
     }
 
 
-def labelled(refs: Sequence[ClipRef], progress: Progress) -> Iterator[LabelledClip]:
-    """Clips as `evaluate` takes them; a frame or a label that cannot be read is an error here, never a gap."""
-    for ref in refs:
-        with Clip(ref.folder, strict=True) as clip:
-            yield ((at.frames, at.t, at.driver) for at in clip), clip.truth
-        progress.step()
+def ids_digest(refs: Sequence[ClipRef]) -> str:
+    return sha256("\n".join(ref.id for ref in refs).encode())
 
 
-def task_row(score: TaskScore, full_precision: Mapping[str, float] | None) -> dict[str, float | None]:
+def budgets(manifest: Manifest, profiles: Sequence[Path]) -> dict[str, Any]:
+    profile = load_profile(manifest.target, profiles)
     return {
-        "int8_accuracy": score.accuracy,
-        "int8_macro_f1": score.macro_f1,
-        "fp32_accuracy": full_precision["accuracy"] if full_precision else None,
-        "fp32_macro_f1": full_precision["macro_f1"] if full_precision else None,
-        "majority": full_precision["majority"] if full_precision else None,
+        "accuracy_points": dict(profile.accuracy_budget_points),
+        "latency_ms": profile.latency_budget_ms,
+        "memory_mb": profile.memory_budget_mb,
     }
 
 
-def failures(evidence: Mapping[str, Any]) -> list[str]:
-    """What speaks against this bundle, one sentence each; none if it may ship."""
+def choose(manifest: Manifest, all_variants: bool) -> list[tuple[VariantSpec, str]]:
+    """The variants to speak of, each with why it does not run here; empty if it does."""
+    features = cpu_features()
     found = []
-    for name, row in evidence["tasks"].items():
-        if row["fp32_accuracy"] is None:
-            found.append(f"{name}: nothing to compare with, these are not the clips that full precision was scored on")
-        elif 100 * (row["fp32_accuracy"] - row["int8_accuracy"]) > row["budget_points"]:
-            loss, allowed = 100 * (row["fp32_accuracy"] - row["int8_accuracy"]), row["budget_points"]
-            found.append(f"{name}: INT8 loses {loss:.1f} points of accuracy, at most {allowed:g} are allowed")
+    for variant in manifest.variants:
+        lacking = why_not(variant, features)
+        reasons = [f"it {lacking}", UNPROVEN.get(variant.engine, "")] if lacking else []
+        found.append((variant, "; ".join(filter(None, reasons))))
+    running = [pair for pair in found if not pair[1]]
+    return found if all_variants or not running else running[:1]
+
+
+def resumed(trial: Trial, question: Mapping[str, Any], parts: Path | None) -> dict[str, Any]:
+    """The trial's results: those that lie in `parts` if they answer the same question, else new ones, put there."""
+    if parts is None:
+        return measured(trial)
+    asked = json.dumps([question, trial.steps, trial.threads, git_commit()], sort_keys=True)
+    path = parts / f"{sha256(asked.encode())[:24]}.json"
+    if path.is_file():
+        say(f"  {question['key']}: measured before, taken from {path}")
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    found = measured(trial)
+    parts.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(found))
     return found
 
 
-def page(evidence: Mapping[str, Any]) -> str:
-    """The evidence for people."""
-    lines = [
-        f"{evidence['clips']} held-out test clips, frame by frame. FP32: torch; INT8: Perceiver, {evidence['variant']}",
-        "",
-        f"{'':20} {'accuracy %':^22}   {'macro-F1 %':^15}   {'majority':>8}",
-        f"{'task':20} {'FP32':>6} {'INT8':>6} {'change':>8}   {'FP32':>7} {'INT8':>7}   {'class %':>8}",
-    ]
-    for name, row in evidence["tasks"].items():
-        fp32, int8 = row["fp32_accuracy"], row["int8_accuracy"]
-        change = "" if fp32 is None else f"{100 * (int8 - fp32):+.1f}"
-        lines.append(
-            f"{TASK_SETS['aide'][name].title:20} {percent(fp32):>6} {percent(int8):>6} {change:>8}   "
-            f"{percent(row['fp32_macro_f1']):>7} {percent(row['int8_macro_f1']):>7}   {percent(row['majority']):>8}"
-        )
-    total = evidence["latency_ms"]["total"]
-    lines += [
-        "",
-        f"step latency  p50 {total['p50']:.1f} ms   p95 {total['p95']:.1f} ms   p99 {total['p99']:.1f} ms   "
-        f"({total['n']} steps, {evidence['machine']['cpu']}, {evidence['machine']['cores']} cores)",
-    ]
-    return "\n".join(lines)
+def measured(trial: Trial) -> dict[str, Any]:
+    return run_apart(trial) | {"measured": provenance((), None)}
 
 
-def percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+def problems(evidence: Mapping[str, Any]) -> list[str]:
+    """What speaks against these bundles, one sentence each; none if all that ran may ship, or might."""
+    subjects = evidence["subjects"]
+    there, reference = ran(subjects), reference_of(subjects)
+    if not there:
+        return [f"{subject['key']} was not run here: {subject['why']}" for subject in subjects]
+    named = [(f"{subject['key']}: " if len(there) > 1 else "", subject) for subject in there]
+    return [f"{name}{text}" for name, subject in named for text in against(subject, reference)]
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    parts = parts_folder(args.out) if args.out else None
+    options = Options(
+        profiles=tuple(args.profiles),
+        all_variants=args.all_variants,
+        steps=args.steps,
+        threads=args.threads,
+        parts=parts,
+    )
+    evidence = validate(args.bundle, args.data, options)
+    if args.out:
+        write_text(args.out, json.dumps(evidence) + "\n")
+    html = args.html or (args.out.with_suffix(".html") if args.out else None)
+    if html:
+        write_text(html, evidence_page([evidence]))
+        say(f"page: {html}")
+    if parts and parts.is_dir():
+        for path in parts.glob("*.json"):
+            path.unlink()
+        parts.rmdir()
+    return evidence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    args = arguments(argv)
+    try:
+        evidence = run(args)
+    except CodriverError as error:
+        say(f"targets.validate: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("targets.validate: stopped; the same command goes on" if args.out else "targets.validate: stopped")
+        return 130
+    put(json.dumps(evidence) if args.json else summary(evidence))
+    found = problems(evidence)
+    for problem in found:
+        say(f"targets.validate: {problem}")
+    return 1 if found else 0
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m targets.validate",
-        description="Accuracy and latency of a bundle on held-out clips.",
+        description="Accuracy, latency, memory and energy of bundles on this machine, against their budgets.",
         epilog="example: python -m targets.validate out/demo.bundle --data out/data --out out/evidence.json",
     )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "bundle", type=Path, nargs="+", help="folders with a manifest.json; one in full precision first"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="labelled clips in AIDE's layout; the test split is used"
+    )
     add_profiles_argument(parser)
     parser.add_argument("--out", type=Path, help="evidence.json to write")
+    parser.add_argument("--html", type=Path, help="page to write; default: beside --out")
+    parser.add_argument("--all-variants", action="store_true", help="of each bundle, not just the one for this machine")
+    parser.add_argument("--steps", type=positive, default=TAIL_STEPS, help=f"of the timed stream ({TAIL_STEPS})")
+    parser.add_argument("--threads", type=positive, help="of one inference; default: physical cores")
     parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
-    args = parser.parse_args(argv)
-    try:
-        evidence = validate(args.bundle, args.data, args.profiles)
-    except CodriverError as error:
-        sys.stderr.write(f"targets.validate: {error}\n")
-        return 2
-    if args.out:
-        write_json(args.out, evidence)
-    sys.stdout.write(json.dumps(evidence) + "\n" if args.json else page(evidence) + "\n")
-    problems = failures(evidence)
-    for problem in problems:
-        sys.stderr.write(f"targets.validate: {problem}\n")
-    return 1 if problems else 0
+    return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,224 @@
+"""What evidence says: each subject against the reference, clip by clip, and against the budgets of its profile.
+
+A subject is one variant of one bundle on one machine. The reference is the first subject in full precision, else the
+first that ran. Everything here follows from the evidence's JSON, so that a page can be made anew from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets import statistics
+
+PASS, FAIL, OPEN, MISSING = "pass", "fail", "not shown", "nothing to compare with"
+VERDICTS = {PASS: "may ship", FAIL: "may not ship", OPEN: "not shown that it may ship"}
+NOT_RUN = "not run here"
+Subject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One budget, and what was found of it."""
+
+    name: str  # "accuracy driver_emotion", "latency", "memory", "golden"
+    state: str  # PASS, FAIL, OPEN or MISSING
+    found: str
+    budget: str
+    text: str  # a sentence for whoever decides
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """One task's answers against the reference's on the same clips. Shares, not percent."""
+
+    difference: float  # of accuracy, this minus reference
+    interval: statistics.Interval
+    gained: int  # clips that only this got right
+    lost: int
+    p: float  # McNemar's exact test
+    p_holm: float  # corrected over the tasks
+    agreement: float  # share of clips with the same class
+    mean_moved: float  # mean and largest absolute difference of a probability
+    max_moved: float
+    n: int
+
+
+def ran(subjects: Sequence[Subject]) -> list[Subject]:
+    return [subject for subject in subjects if subject["status"] == "ran"]
+
+
+def is_full_precision(subject: Subject) -> bool:
+    return bool(subject["variant"].endswith("fp32"))
+
+
+def reference_of(subjects: Sequence[Subject]) -> Subject | None:
+    there = ran(subjects)
+    return next((subject for subject in there if is_full_precision(subject)), there[0] if there else None)
+
+
+def paired(subject: Subject, reference: Subject) -> dict[str, Paired]:
+    """By task that both answer."""
+    common = [task for task in subject["tasks"] if task in reference["tasks"] and subject["tasks"][task]["labels"]]
+    rights = {task: (_right(reference["tasks"][task]), _right(subject["tasks"][task])) for task in common}
+    counts = {
+        task: (int((after & ~before).sum()), int((before & ~after).sum())) for task, (before, after) in rights.items()
+    }
+    p_values = [statistics.mcnemar(*counts[task]) for task in common]
+    corrected = statistics.holm(p_values)
+    return {
+        task: _pair(subject["tasks"][task], reference["tasks"][task], counts[task], (p_values[at], corrected[at]))
+        for at, task in enumerate(common)
+    }
+
+
+def _pair(here: Mapping[str, Any], there: Mapping[str, Any], counts: tuple[int, int], p: tuple[float, float]) -> Paired:
+    (gained, lost), n = counts, len(here["labels"])
+    moved = np.abs(np.array(here["probabilities_e4"]) - np.array(there["probabilities_e4"])) / 1e4  # (n, K)
+    return Paired(
+        difference=(gained - lost) / n,
+        interval=statistics.paired_interval(gained, lost, n),
+        gained=gained,
+        lost=lost,
+        p=p[0],
+        p_holm=p[1],
+        agreement=float(np.mean(np.array(here["predicted"]) == np.array(there["predicted"]))),
+        mean_moved=float(moved.mean()),
+        max_moved=float(moved.max()),
+        n=n,
+    )
+
+
+def _right(task: Mapping[str, Any]) -> NDArray[np.bool_]:
+    return np.array(task["predicted"]) == np.array(task["labels"])
+
+
+def intervals(task: Mapping[str, Any]) -> tuple[statistics.Interval, statistics.Interval]:
+    """Of the accuracy and of the macro-F1."""
+    right, labels = _right(task), np.array(task["labels"], dtype=np.int64)
+    answers = np.array(task["predicted"], dtype=np.int64)
+    accuracy = statistics.wilson(int(right.sum()), len(labels))
+    return accuracy, statistics.f1_interval(labels, answers, len(task["classes"])) if len(labels) else (0.0, 1.0)
+
+
+def checks(subject: Subject, reference: Subject | None) -> list[Check]:
+    """Every budget of the profile, and the golden vectors, for a subject that ran."""
+    found = _accuracy(subject, reference)
+    return [*found, _golden(subject["golden"]), _latency(subject), _memory(subject)]
+
+
+def verdict(found: Sequence[Check]) -> str:
+    """PASS only if every check holds; what is not shown is no pass."""
+    states = {check.state for check in found}
+    return FAIL if FAIL in states else PASS if states <= {PASS} else OPEN
+
+
+def against(subject: Subject, reference: Subject | None) -> list[str]:
+    """What keeps it from being shipped, one sentence each. What so few clips cannot show is not in it."""
+    return [check.text for check in checks(subject, reference) if check.state in (FAIL, MISSING)]
+
+
+def _accuracy(subject: Subject, reference: Subject | None) -> list[Check]:
+    if is_full_precision(subject):
+        return []  # it is what others are compared with
+    if reference is not None and is_full_precision(reference):
+        rows = paired(subject, reference)
+        missing = [task for task in subject["tasks"] if task not in rows]
+        return [*(_paired_check(subject, task, row) for task, row in rows.items()), *map(_uncompared, missing)]
+    return [_share_check(subject, task) for task in subject["tasks"]]
+
+
+def _paired_check(subject: Subject, task: str, row: Paired) -> Check:
+    loss, least, most = (0.0 - 100 * share for share in (row.difference, row.interval[1], row.interval[0]))
+    allowed = subject["budget"]["accuracy_points"][task]
+    text = f"{task} loses {loss:.1f} points of accuracy, {least:.1f} to {most:.1f} with 95 % confidence"
+    if least > allowed:
+        state, text = FAIL, f"{text}: at least {least - allowed:.1f} more than the {allowed:g} allowed"
+    elif most > allowed:
+        state, text = OPEN, f"{text}; {row.n} clips cannot show that it is within the {allowed:g} allowed"
+    else:
+        state, text = PASS, f"{text}; {allowed:g} are allowed"
+    found = f"{0.0 - loss:+.1f} points [{-most:+.1f}, {-least:+.1f}]"
+    return Check(name=f"accuracy {task}", state=state, found=found, budget=f"-{allowed:g} points", text=text)
+
+
+def _share_check(subject: Subject, task: str) -> Check:
+    """Without full precision's answers, clip by clip, there is only the bundle's own record of its share."""
+    full = subject["full_precision"]
+    if full is None or task not in full:
+        return _uncompared(task)
+    loss, allowed = (
+        100 * (full[task]["accuracy"] - subject["tasks"][task]["accuracy"]),
+        subject["budget"]["accuracy_points"][task],
+    )
+    if loss > allowed:
+        text = f"{task}: INT8 loses {loss:.1f} points of accuracy, at most {allowed:g} are allowed"
+        state, text = FAIL, f"{text}; {loss - allowed:.1f} too many"
+    else:
+        text = f"{task} loses {loss:.1f} points on these clips, {allowed:g} are allowed"
+        state, text = OPEN, f"{text}; for an interval, validate a bundle in full precision beside it"
+    return Check(
+        name=f"accuracy {task}",
+        state=state,
+        found=f"{0.0 - loss:+.1f} points",
+        budget=f"-{allowed:g} points",
+        text=text,
+    )
+
+
+def _uncompared(task: str) -> Check:
+    text = f"{task}: nothing to compare with, these are not the clips that full precision was scored on"
+    return Check(name=f"accuracy {task}", state=MISSING, found="-", budget="", text=text)
+
+
+def _golden(rows: Sequence[Mapping[str, Any]] | None) -> Check:
+    if not rows:
+        text = "the bundle has no golden vectors; build it with some"
+        return Check(name="golden", state=OPEN, found="none", budget="", text=text)
+    worst = max(rows, key=lambda row: row["max_abs"] - row["tolerance"])
+    found, budget = f"{worst['max_abs']:.4f}", f"{worst['tolerance']:g}"
+    text = f"golden vectors: the worst probability, of {worst['task']}, is off by {found}, {budget} is allowed"
+    state = PASS if all(row["ok"] for row in rows) else FAIL
+    return Check(name="golden", state=state, found=found, budget=budget, text=text)
+
+
+def _latency(subject: Subject) -> Check:
+    """By the interval of p99: a step that was late by chance neither ships nor stops a bundle.
+
+    Nor does what was late because others were at work on the machine; what holds nevertheless, holds.
+    """
+    budget_ms, times_ms = subject["budget"]["latency_ms"], subject["stream"]["total_ms"]
+    p99_ms = subject["stream"]["latency_ms"]["total"]["p99"]
+    low_ms, high_ms = statistics.quantile_interval(times_ms, 0.99)
+    upper = "no bound" if math.isinf(high_ms) else f"{high_ms:.1f}"
+    text = f"p99 of a step is {p99_ms:.1f} ms, {low_ms:.1f} to {upper} with 95 % confidence"
+    load, cores = subject["stream"]["conditions"]["after"]["load"], subject["machine"]["cores"]
+    if high_ms > budget_ms and load is not None and load > cores + 1:
+        state, text = OPEN, f"{text}, the budget {budget_ms:g} ms; at a load of {load:g} on {cores} cores: try it idle"
+    elif low_ms > budget_ms:
+        state, text = FAIL, f"{text}: at least {low_ms - budget_ms:.1f} ms over the budget of {budget_ms:g} ms"
+    elif high_ms > budget_ms:
+        state, text = OPEN, f"{text}; {len(times_ms)} steps cannot show that it is within the {budget_ms:g} ms allowed"
+    else:
+        state, text = PASS, f"{text}; the budget is {budget_ms:g} ms"
+    return Check(name="latency p99", state=state, found=f"{p99_ms:.1f} ms", budget=f"{budget_ms:g} ms", text=text)
+
+
+def _memory(subject: Subject) -> Check:
+    peak_mb, budget_mb = subject["memory_mb"], subject["budget"]["memory_mb"]
+    over_mb = peak_mb - budget_mb
+    text = (
+        f"the process takes {peak_mb:.0f} MB at its peak, {abs(over_mb):.0f} MB {'over' if over_mb > 0 else 'below'} "
+    )
+    return Check(
+        name="memory",
+        state=FAIL if over_mb > 0 else PASS,
+        found=f"{peak_mb:.0f} MB",
+        budget=f"{budget_mb:g} MB",
+        text=f"{text}the budget of {budget_mb:g} MB",
+    )

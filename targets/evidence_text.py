@@ -1,0 +1,78 @@
+"""Evidence on the terminal: what `make demo` ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codriver.tasks import TASK_SETS
+from codriver.terminal import table
+from targets.compare import OPEN, VERDICTS, Check, checks, is_full_precision, paired, ran, reference_of, verdict
+
+
+def summary(evidence: Mapping[str, Any]) -> str:
+    """One table for each subject, and a line for what was not run."""
+    subjects = evidence["subjects"]
+    there, reference = ran(subjects), reference_of(subjects)
+    lines = [f"{evidence['clips']['n']} held-out test clips, frame by frame, through Perceiver"]
+    for subject in there:
+        found = checks(subject, reference)
+        lines += ["", f"{subject['key']}: {VERDICTS[verdict(found)]}{_open(found)}"]
+        lines += [*accuracy_table(subject, reference), "", *timing(subject)]
+    lines += ["", *(f"{s['key']}: not run here, {s['why']}" for s in subjects if s["status"] != "ran")]
+    return "\n".join(lines).rstrip()
+
+
+def _open(found: Sequence[Check]) -> str:
+    names = [check.name for check in found if check.state == OPEN]
+    return f" (open: {', '.join(names)}; the page says why)" if names else ""
+
+
+def accuracy_table(subject: Mapping[str, Any], reference: Mapping[str, Any] | None) -> list[str]:
+    """Percent, with full precision beside it where its answers or its shares on these clips are known."""
+    full = full_precision(subject, reference)
+    compared = paired(subject, reference) if reference is not None and reference is not subject else {}
+    rows = [("accuracy and macro-F1 in %", "FP32", "here", "change", "p", "FP32 F1", "here F1", "majority class")]
+    for name, row in subject["tasks"].items():
+        fp32 = full.get(name, {})
+        change = "" if "accuracy" not in fp32 else f"{100 * (row['accuracy'] - fp32['accuracy']):+.1f}"
+        p = f"{compared[name].p_holm:.2g}" if name in compared else "-"
+        shares = (fp32.get("accuracy"), row["accuracy"], fp32.get("macro_f1"), row["macro_f1"], fp32.get("majority"))
+        cells = [percent(share) for share in shares]
+        rows.append((title(name), *cells[:2], change, p, *cells[2:]))
+    return table(rows, numbers_from=1)
+
+
+def full_precision(
+    subject: Mapping[str, Any], reference: Mapping[str, Any] | None
+) -> Mapping[str, Mapping[str, float]]:
+    """Task -> accuracy, macro_f1 and, where known, majority; of the reference's run, else as the bundle records."""
+    recorded: Mapping[str, Mapping[str, float]] = subject["full_precision"] or {}
+    if reference is None or not is_full_precision(reference):
+        return recorded
+    return {task: {**recorded.get(task, {}), **_scores(row)} for task, row in reference["tasks"].items()}
+
+
+def _scores(row: Mapping[str, Any]) -> dict[str, float]:
+    return {key: row[key] for key in ("accuracy", "macro_f1")}
+
+
+def timing(subject: Mapping[str, Any]) -> list[str]:
+    stream, machine = subject["stream"], subject["machine"]
+    times = "   ".join(f"{name} {ms:.1f} ms" for name, ms in stream["latency_ms"]["total"].items() if ms is not None)
+    energy = stream["energy"]
+    joules = energy["source"] if energy["joules_per_step"] is None else f"{energy['joules_per_step']:.3f} J a step"
+    return [
+        f"step latency  {times}   ({stream['steps']} steps, {machine['cpu']}, {machine['cores']} cores)",
+        f"cold start {subject['cold_start_ms']:.0f} ms   peak memory {subject['memory_mb']:.0f} MB   "
+        f"{stream['steps_per_s']:.1f} steps/s   energy {joules}",
+    ]
+
+
+def title(task: str) -> str:
+    known = {some.name: some.title for task_set in TASK_SETS.values() for some in task_set.tasks}
+    return known.get(task, task)
+
+
+def percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,73 @@
+"""Evidence of several machines as one page.
+
+    python -m targets.report orin.json desktop.json --out evidence.html
+
+Only of the same test clips: a file about others is refused. Exit code 1 if something on the page may not ship.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from codriver.errors import CodriverError, ConfigError
+from codriver.terminal import put, put_json, say
+from targets.compare import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
+from targets.evidence import check_same_clips, read_evidence, subjects_of, write_text
+from targets.evidence_page import evidence_page, labels
+
+
+def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+    """Write the page; returns each subject's name, its verdict and what speaks against it."""
+    found = {str(path): read_evidence(path) for path in files}
+    check_same_clips(found)
+    evidence = list(found.values())
+    try:
+        write_text(out, evidence_page(evidence))
+    except (KeyError, TypeError) as error:
+        files_named = ", ".join(found)
+        raise ConfigError(f"{files_named}: a value is missing ({error}); make it anew with targets.validate") from error
+    subjects = subjects_of(evidence)
+    names, reference = labels(subjects), reference_of(subjects)
+    rows = []
+    for subject in subjects:
+        if subject["status"] == "ran":
+            said, why = VERDICTS[verdict(checks(subject, reference))], against(subject, reference)
+        else:
+            said, why = NOT_RUN, [subject["why"]]
+        rows.append({"name": names[id(subject)], "verdict": said, "against": why})
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m targets.report",
+        description="Merge evidence of several machines, on the same test clips, into one page.",
+        epilog="example: python -m targets.report orin.json desktop.json --out evidence.html",
+    )
+    parser.add_argument(
+        "evidence", type=Path, nargs="+", help="evidence.json of targets.validate; the first has the reference"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="page to write")
+    parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    args = parser.parse_args(argv)
+    try:
+        rows = report(args.evidence, args.out)
+    except CodriverError as error:
+        say(f"targets.report: {error}")
+        return 2
+    if args.json:
+        put_json({"page": str(args.out), "subjects": rows})
+    else:
+        for row in rows:
+            put(": ".join(filter(None, (row["name"], row["verdict"], "; ".join(row["against"])))))
+        put(f"page: {args.out}")
+    ran = [row for row in rows if row["verdict"] != NOT_RUN]
+    return 1 if not ran or any(row["against"] for row in ran) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""One variant of one bundle on trial, in a process of its own: its cold start and its peak of memory are nobody else's.
+
+In this order: open and the first percept (cold start); every labelled clip, frame by frame, as a car would (accuracy;
+then the peak of memory is read); the golden vectors; a stream of steps back to back (latency, throughput, energy).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codriver.cpu import default_threads
+from codriver.errors import CodriverError
+from codriver.evaluate import Clip as LabelledClip
+from codriver.evaluate import TaskScore, evaluate
+from codriver.golden import Step, check_golden
+from codriver.machine import runtime_version, summarise_ms
+from codriver.perceiver import Perceiver
+from codriver.percept import Percept
+from codriver.sources import Clip
+from codriver.sources.split import ClipRef, read_split
+from codriver.terminal import Progress
+from targets.conditions import EnergyMeter, conditions, peak_memory_mb
+
+RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
+DISTINCT = 4  # frame sets of the stream, so that no cache sees the same one twice in a row
+TAIL_STEPS = 1000  # fewer say nothing of p99.9
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What to run."""
+
+    bundle: Path
+    variant: str
+    data: Path
+    steps: int = TAIL_STEPS  # of the timed stream
+    threads: int | None = None  # None: the physical cores this process may use
+
+
+class TrialError(CodriverError):
+    """The trial's process failed; its message is the one of the error there."""
+
+
+def run_apart(trial: Trial) -> dict[str, Any]:
+    """Run a trial in a new process. A TrialError brings over what it says if it fails."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_serve, args=(trial, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        kind, text = ours.recv()
+    except EOFError:
+        process.join()
+        kind = "error"
+        text = (
+            f"{trial.bundle}, {trial.variant}: its process ended with code {process.exitcode}; look for its last words"
+        )
+    except BaseException:
+        process.terminate()  # or join would wait for the whole trial
+        raise
+    finally:
+        process.join()
+        ours.close()
+    if kind == "error":
+        raise TrialError(text)
+    return dict(json.loads(text))
+
+
+def _serve(trial: Trial, pipe: Connection) -> None:
+    try:
+        pipe.send(("done", json.dumps(run_here(trial))))
+    except CodriverError as error:
+        pipe.send(("error", str(error)))
+    except (KeyboardInterrupt, BrokenPipeError):
+        return  # whoever asked is stopping too
+
+
+def run_here(trial: Trial) -> dict[str, Any]:
+    """The measurements of one trial, JSON-ready."""
+    refs = read_split(trial.data, "test")
+    first = frame_sets(refs[0], 1)[0]
+    start_s = time.perf_counter()
+    with Perceiver.open(trial.bundle, variant=trial.variant, threads=trial.threads) as perceiver:
+        perceiver.step(*first)
+        cold_start_ms = (time.perf_counter() - start_s) * 1e3
+        found = {
+            "engine": perceiver.engine,
+            "engine_version": runtime_version(perceiver.engine),
+            "threads": trial.threads or default_threads(),
+            "cold_start_ms": round(cold_start_ms, 1),
+            **_accuracy(perceiver, refs, trial.variant),
+            "memory_mb": peak_memory_mb(),
+            "golden": _golden(perceiver),
+            "stream": _stream(perceiver, frame_sets(refs[0], DISTINCT), trial),
+        }
+    return found
+
+
+def frame_sets(ref: ClipRef, count: int) -> list[Step]:
+    with Clip(ref.folder, strict=True) as clip:
+        return [(at.frames, at.t, at.driver) for at in islice(clip, count)]
+
+
+def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], name: str) -> dict[str, Any]:
+    times_ms: dict[str, list[float]] = {}
+
+    def watch(percept: Percept) -> None:
+        for stage, value in percept.latency_ms.items():
+            times_ms.setdefault(stage, []).append(value)
+
+    tasks = {task.name for task in perceiver.manifest.tasks}
+    with Progress(f"{name}: clips", total=len(refs)) as progress:
+        scores = evaluate(perceiver, labelled(refs, tasks, progress), watch)
+    return {
+        "tasks": {task: _answers(score) for task, score in scores.items() if score.n},
+        "clips_latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in times_ms.items()},
+    }
+
+
+def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress) -> Iterator[LabelledClip]:
+    """Clips as `evaluate` takes them; a frame or a label that cannot be read is an error here, never a gap."""
+    for ref in refs:
+        with Clip(ref.folder, strict=True) as clip:
+            labels = {task: label for task, label in clip.truth.items() if task in tasks}
+            yield ((at.frames, at.t, at.driver) for at in clip), labels
+        progress.step()
+
+
+def _answers(score: TaskScore) -> dict[str, Any]:
+    """Every clip's label and answer, by index, -1 without a valid answer; probabilities in 1/10000."""
+    return {
+        "classes": list(score.classes),
+        "labels": score.labels.tolist(),
+        "predicted": score.predictions.tolist(),
+        "probabilities_e4": np.rint(score.probabilities * 1e4).astype(int).tolist(),
+        "accuracy": score.accuracy,
+        "macro_f1": score.macro_f1,
+    }
+
+
+def _golden(perceiver: Perceiver) -> list[dict[str, Any]] | None:
+    """None: the bundle has no golden vectors."""
+    if perceiver.manifest.golden is None:
+        return None
+    return [asdict(found) | {"ok": found.ok} for found in check_golden(perceiver)]
+
+
+def _stream(perceiver: Perceiver, sets: Sequence[Step], trial: Trial) -> dict[str, Any]:
+    warm_up = math.ceil(perceiver.manifest.context.span_s * RATE_HZ) + 5  # then every slot is filled
+    before, percepts = conditions(), []
+    perceiver.reset()
+    with Progress(f"{trial.variant}: stream", total=warm_up + trial.steps) as progress:
+        for number in range(warm_up):
+            _step(perceiver, sets, number)
+            progress.step()
+        with EnergyMeter() as meter:
+            start_s = time.perf_counter()
+            for number in range(warm_up, warm_up + trial.steps):
+                percepts.append(_step(perceiver, sets, number))
+                progress.step()
+            took_s = time.perf_counter() - start_s
+    height, width, _ = next(iter(sets[0][0].values())).shape
+    return {
+        "steps": trial.steps,
+        "warm_up_steps": warm_up,
+        "context": percepts[-1].context,
+        "frame_px": [width, height],
+        "steps_per_s": round(trial.steps / took_s, 2),
+        "energy": {
+            "source": meter.source,
+            "joules_per_step": None if meter.joules is None else round(meter.joules / trial.steps, 4),
+            "watts": None if meter.joules is None else round(meter.joules / took_s, 2),
+        },
+        **_times(percepts),
+        "conditions": {"before": before, "after": conditions()},
+    }
+
+
+def _step(perceiver: Perceiver, sets: Sequence[Step], number: int) -> Percept:
+    frames, _, driver = sets[number % len(sets)]
+    return perceiver.step(frames, number / RATE_HZ, driver)
+
+
+def _times(percepts: Sequence[Percept]) -> dict[str, Any]:
+    """Percentiles by stage; of the whole step all times, in order, and its jitter."""
+    stages_ms = {stage: [step.latency_ms[stage] for step in percepts] for stage in percepts[0].latency_ms}
+    total_ms = np.array(stages_ms["total"])
+    return {
+        "latency_ms": {stage: percentiles_ms(values) for stage, values in stages_ms.items()},
+        "jitter_ms": round(float(np.abs(np.diff(total_ms)).mean()), 3) if len(total_ms) > 1 else None,
+        "total_ms": np.round(total_ms, 3).tolist(),
+    }
+
+
+def percentiles_ms(values_ms: Sequence[float]) -> Mapping[str, float | None]:
+    """p50, p90, p99, p99.9 and worst; p99.9 is None if fewer than TAIL_STEPS values would have to show it."""
+    shares = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "worst": 100}
+    found = {name: round(float(np.percentile(values_ms, share)), 3) for name, share in shares.items()}
+    return found | ({"p99.9": None} if len(values_ms) < TAIL_STEPS else {})

@@ -1,0 +1,131 @@
+"""Verdicts from numbers alone: what is missed, what holds, and what so few clips or steps cannot show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from targets.compare import FAIL, MISSING, OPEN, PASS, against, checks, paired, reference_of, verdict
+
+TASK = "driver_emotion"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Evidence of one subject as targets.validate writes it, of one task with two classes."""
+
+    right: np.ndarray  # (n,) bool
+    variant: str = "ort-x86"
+    step_ms: float = 10.0
+    memory_mb: float = 100.0
+    load: float | None = 1.9
+    off: float = 0.001  # of the golden vectors
+    full: float | None = None  # full precision's accuracy, as the bundle records it
+
+    def json(self) -> dict[str, Any]:
+        labels = np.zeros(len(self.right), int)
+        predicted = np.where(self.right, 0, 1)
+        shares = np.where(self.right[:, None], [9000, 1000], [1000, 9000])
+        accuracy = float(self.right.mean())
+        task = {"classes": ["a", "b"], "labels": labels.tolist(), "predicted": predicted.tolist()}
+        task |= {"probabilities_e4": shares.tolist(), "accuracy": accuracy, "macro_f1": accuracy}
+        times_ms = [self.step_ms] * 1000
+        return {
+            "status": "ran",
+            "variant": self.variant,
+            "full_precision": None if self.full is None else {TASK: {"accuracy": self.full, "macro_f1": self.full}},
+            "budget": {"accuracy_points": {TASK: 2.0}, "latency_ms": 50.0, "memory_mb": 500.0},
+            "tasks": {TASK: task},
+            "golden": [{"task": TASK, "max_abs": self.off, "tolerance": 0.01, "ok": self.off <= 0.01}],
+            "machine": {"cores": 2},
+            "stream": {
+                "total_ms": times_ms,
+                "latency_ms": {"total": {"p99": self.step_ms}},
+                "conditions": {"after": {"load": self.load}},
+            },
+            "memory_mb": self.memory_mb,
+        }
+
+
+def rights(n: int, wrong: slice) -> np.ndarray:
+    right = np.ones(n, bool)
+    right[wrong] = False
+    return right
+
+
+def states(subject: Made, reference: Made | None = None) -> dict[str, str]:
+    return {check.name: check.state for check in checks(subject.json(), reference.json() if reference else None)}
+
+
+FULL = Made(rights(2000, slice(0, 400)), variant="fp32")
+
+
+def test_a_bundle_as_good_as_full_precision_may_ship() -> None:
+    same = Made(FULL.right)
+    assert states(same, FULL) == dict.fromkeys(("accuracy driver_emotion", "golden", "latency p99", "memory"), PASS)
+    assert verdict(checks(same.json(), FULL.json())) == PASS
+
+
+def test_a_loss_beyond_doubt_may_not_ship_and_the_sentence_says_by_how_much() -> None:
+    worse = Made(rights(2000, slice(0, 600)))  # 10 points
+    assert states(worse, FULL)["accuracy driver_emotion"] == FAIL
+    (text,) = against(worse.json(), FULL.json())
+    assert "loses 10.0 points" in text and "more than the 2 allowed" in text
+
+
+def test_the_same_loss_on_few_clips_is_neither_shown_nor_refused() -> None:
+    few = Made(rights(60, slice(0, 12)), variant="fp32")
+    worse = Made(rights(60, slice(0, 15)))  # 5 points, 3 clips
+    assert states(worse, few)["accuracy driver_emotion"] == OPEN
+    assert verdict(checks(worse.json(), few.json())) == OPEN
+    assert not against(worse.json(), few.json())
+
+
+def test_clips_that_are_won_and_lost_make_up_the_paired_test() -> None:
+    here = Made(rights(100, slice(0, 10)))
+    there = Made(rights(100, slice(8, 13)), variant="fp32")
+    found = paired(here.json(), there.json())[TASK]
+    assert (found.gained, found.lost, found.n) == (3, 8, 100)
+    assert found.difference == pytest.approx(-0.05) and found.agreement == pytest.approx(0.89)
+    assert found.p == pytest.approx(2 * (1 + 11 + 55 + 165) / 2**11)
+    assert found.max_moved == pytest.approx(0.8) and found.mean_moved == pytest.approx(0.8 * 0.11)
+
+
+def test_without_full_precisions_answers_the_recorded_share_decides() -> None:
+    right = rights(100, slice(0, 20))
+    assert states(Made(right, full=0.81))["accuracy driver_emotion"] == OPEN
+    assert states(Made(right, full=0.83))["accuracy driver_emotion"] == FAIL
+    assert states(Made(right))["accuracy driver_emotion"] == MISSING
+
+
+def test_every_other_budget_is_missed_by_its_own_number() -> None:
+    right = FULL.right
+    assert states(Made(right, step_ms=51.0), FULL)["latency p99"] == FAIL
+    assert states(Made(right, memory_mb=501.0), FULL)["memory"] == FAIL
+    assert states(Made(right, off=0.011), FULL)["golden"] == FAIL
+    assert "1.0 ms over the budget of 50 ms" in against(Made(right, step_ms=51.0).json(), FULL.json())[0]
+
+
+def test_one_slow_step_in_a_hundred_does_not_show_that_p99_misses() -> None:
+    subject = Made(FULL.right).json()
+    subject["stream"]["total_ms"] = [10.0] * 988 + [90.0] * 12
+    assert {check.name: check.state for check in checks(subject, FULL.json())}["latency p99"] == OPEN
+    subject["stream"]["total_ms"] = [10.0] * 970 + [90.0] * 30
+    assert {check.name: check.state for check in checks(subject, FULL.json())}["latency p99"] == FAIL
+
+
+def test_a_slow_step_on_a_machine_that_others_keep_busy_shows_nothing() -> None:
+    assert states(Made(FULL.right, step_ms=51.0, load=3.1), FULL)["latency p99"] == OPEN
+    assert states(Made(FULL.right, step_ms=51.0, load=None), FULL)["latency p99"] == FAIL
+    assert states(Made(FULL.right, step_ms=49.0, load=3.1), FULL)["latency p99"] == PASS
+
+
+def test_the_reference_is_the_first_in_full_precision_else_the_first_that_ran() -> None:
+    int8, full = Made(FULL.right).json(), FULL.json()
+    absent = {"status": "not run", "variant": "tensorrt-fp32"}
+    assert reference_of([absent, int8, full]) is full
+    assert reference_of([absent, int8]) is int8
+    assert reference_of([absent]) is None
