@@ -192,6 +192,7 @@ def test_the_report_names_every_file_with_its_hash(quantized: Path) -> None:
                 assert (file["sha256"], file["bytes"]) == (sha256(data), len(data))
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes_and_other_ranges_give_others(
     quantized: Path, untrained_run: Path, dataset: Path, tmp_path: Path
 ) -> None:

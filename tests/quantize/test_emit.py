@@ -20,7 +20,9 @@ from codriver.tasks import JOINTS  # noqa: E402
 from quantize.emit import onnx_bytes  # noqa: E402
 from quantize.fold import folded, with_joints_in_half  # noqa: E402
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, EncoderGraph, example_step  # noqa: E402
+from quantize.ptq import quantized_encoder  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
+from quantize.scheme import DIALECTS  # noqa: E402
 from tests.aide import edit_annotation  # noqa: E402
 from training.model import SIZES, UVM3TL  # noqa: E402
 
@@ -151,3 +153,19 @@ def test_bad_input_is_one_line_exit_2_and_no_folder(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("quantize.run: ") and message in last
     assert sorted(path.name for path in tmp_path.iterdir() if path.name not in ("run", "data")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.nncf
+@pytest.mark.parametrize("size", ["demo", "edge"])
+def test_an_int8_file_takes_at_most_three_tenths_of_full_precisions_bytes(size: str) -> None:
+    """Ranges are of noise here: they change values and no byte count."""
+    torch.manual_seed(0)
+    model = folded(UVM3TL(SIZES[size]).eval())
+    example = example_step(model.config)
+    step = tuple(torch.rand(t.shape).mul(255).to(t.dtype) for t in example)
+    whole = len(onnx_bytes(EncoderGraph(model).eval(), example, ENCODER_INPUTS, ENCODER_OUTPUTS))
+    half = EncoderGraph(with_joints_in_half(model)).eval()
+    for dialect in ("ort-x86", "tensorrt"):
+        encoder = quantized_encoder(half, [step], DIALECTS[dialect])
+        assert len(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)) <= 0.3 * whole
