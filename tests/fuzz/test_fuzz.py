@@ -102,11 +102,11 @@ def step_is_safe(perceiver: Perceiver, *step: Any) -> None:
     perceiver.reset()
     for number in range(2):
         perceiver.step({"incar": np.full((20, 20, 3), 9, np.uint8)}, -2.0 + number / 5)
-    sequence = perceiver._sequence
+    sequence = perceiver._answers.sequence
     try:
         percept = perceiver.step(*step)
     except FrameError:
-        assert perceiver._sequence == sequence
+        assert perceiver._answers.sequence == sequence
         return
     finally:
         for counts in perceiver.stats().views.values():
