@@ -90,6 +90,34 @@ def read_report(quantized: Path) -> dict[str, Any]:
 
 
 def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release: Release = DEFAULT) -> Manifest:
+    check_emitted(profile, report)
+    origin = provenance(("onnxruntime",), report["seed"])
+    return Manifest(
+        name=name,
+        version=release.version,
+        target=profile.name,
+        task_set=report["task_set"],
+        color=report["color"],
+        created=origin["created"],
+        tools=report["tools"] | origin["tools"],
+        git_commit=origin["git_commit"],
+        seed=report["seed"],
+        tasks=task_specs(report, release),
+        streams=tuple(
+            StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
+            for stream in report["streams"]
+        ),
+        variants=tuple(variant_spec(name, report["dialects"][name]) for name in profile.dialects),
+        context=ContextConfig(**report["context"]),
+        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
+        golden=report["golden"],
+        metrics=measured(report, release),
+        training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
+    )
+
+
+def check_emitted(profile: Profile, report: dict[str, Any]) -> None:
+    """Raise a GateError unless each of the profile's dialects was emitted, for the engine that is to run it."""
     missing = [dialect for dialect in profile.dialects if dialect not in report["dialects"]]
     if missing:
         raise GateError(
@@ -102,56 +130,42 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
                 f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
                 "correct the profile's variants"
             )
-    origin = provenance(("onnxruntime",), report["seed"])
-    dialects = {name: report["dialects"][name] for name in profile.dialects}
-    tasks = kept_tasks(report["task_set"], release.without)
+
+
+def task_specs(report: dict[str, Any], release: Release) -> tuple[TaskSpec, ...]:
     fitted = report.get("confidence", {})  # by task
-    return Manifest(
-        name=name,
-        version=release.version,
-        target=profile.name,
-        task_set=report["task_set"],
-        color=report["color"],
-        created=origin["created"],
-        tools=report["tools"] | origin["tools"],
-        git_commit=origin["git_commit"],
-        seed=report["seed"],
-        tasks=tuple(
-            TaskSpec(
-                name=t.name,
-                labels=t.labels,
-                needs_any=t.needs_any,
-                kind=t.kind,
-                temperature=fitted.get(t.name, {}).get("temperature", 1.0),
-            )
-            for t in tasks
-        ),
-        streams=tuple(
-            StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
-            for stream in report["streams"]
-        ),
-        variants=tuple(
-            VariantSpec(
-                name=name,
-                engine=some["engine"],
-                requires=tuple(some["requires"]),
-                encoder=some["encoder"]["path"],
-                fuser=some["fuser"]["path"],
-            )
-            for name, some in dialects.items()
-        ),
-        context=ContextConfig(**report["context"]),
-        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
-        golden=report["golden"],
-        metrics={
-            "fp32": metrics_without(report["run"]["test"], release.without),
-            "clips": report["run"]["test_clips"],
-            "clips_sha256": report["run"]["data"]["clips_sha256"]["test"],
-            "confidence": metrics_without(fitted, release.without),
-            "subsets": metrics_without(report["run"].get("subsets", []), release.without),
-        },
-        training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
+    return tuple(
+        TaskSpec(
+            name=task.name,
+            labels=task.labels,
+            needs_any=task.needs_any,
+            kind=task.kind,
+            temperature=fitted.get(task.name, {}).get("temperature", 1.0),
+        )
+        for task in kept_tasks(report["task_set"], release.without)
     )
+
+
+def variant_spec(name: str, emitted: dict[str, Any]) -> VariantSpec:
+    return VariantSpec(
+        name=name,
+        engine=emitted["engine"],
+        requires=tuple(emitted["requires"]),
+        encoder=emitted["encoder"]["path"],
+        fuser=emitted["fuser"]["path"],
+    )
+
+
+def measured(report: dict[str, Any], release: Release) -> dict[str, Any]:
+    """What is known of the model's accuracy, without the tasks that are left out."""
+    run = report["run"]
+    return {
+        "fp32": metrics_without(run["test"], release.without),
+        "clips": run["test_clips"],
+        "clips_sha256": run["data"]["clips_sha256"]["test"],
+        "confidence": metrics_without(report.get("confidence", {}), release.without),
+        "subsets": metrics_without(run.get("subsets", []), release.without),
+    }
 
 
 def floor_ms(quantized: Path, profile: Profile) -> float | None:
