@@ -85,15 +85,8 @@ $(BINDINGS): $(READY) tests/fetch_bindings.py
 	@$(RUN) -m tests.fetch_bindings
 	@touch $@
 
-# Whatever trains has a process without OpenVINO: behind the other tests of quantize, training with threads that make
-# batches ahead crashed the interpreter three times of three, alone never (DECISIONS.md).
-TRAIN := tests/training tests/quantize/test_run.py
-TUNE  := tests/quantize/test_qat.py tests/quantize/test_qat_run.py
-
 test: $(READY)              ## all tests
-	@$(RUN) -m pytest $(TRAIN)
-	@$(RUN) -m pytest $(TUNE)
-	@$(RUN) -m pytest $(addprefix --ignore=,$(TRAIN) $(TUNE))
+	@$(RUN) -m pytest
 
 bench: $(READY)             ## latency of the demo bundle, by stage
 	@$(VENV)/bin/codriver bench $(OUT)/demo.bundle

@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from codriver.engines.openvino import shared_core
 from codriver.errors import BackendMissing, EngineError
 from codriver.terminal import Progress
 from quantize.executed.layers import (
@@ -31,14 +32,15 @@ def executed(path: Path, *, threads: int, runs: int) -> Executed:
         import openvino
     except ImportError as error:
         raise BackendMissing("OpenVINO is not installed: pip install 'codriver[openvino]'") from error
+    core = shared_core()
     try:
-        model = openvino.Core().read_model(str(path))
+        model = core.read_model(str(path))
         model.reshape(
             {port: [d.get_length() if d.is_static else 1 for d in port.partial_shape] for port in model.inputs}
         )
         settings = {"PERF_COUNT": True, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
         settings |= {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        compiled = core.compile_model(model, "CPU", settings)
         times = _times_ms(compiled, runs)
         wanted = _macs_of_model(model)
         layers = tuple(_layers(compiled.get_runtime_model(), times, runs, wanted))

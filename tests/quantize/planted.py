@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from codriver.engines.openvino import shared_core
+
 
 def through_concat(encoder: onnx.ModelProto, output: str, codes: Any = np.int8, step: float = 0.05) -> onnx.ModelProto:
     """A copy whose output goes, in 8 bits, through a concatenation of two branches and a convolution that joins them.
@@ -75,9 +77,7 @@ def with_scale(encoder: onnx.ModelProto, factor: float) -> onnx.ModelProto:
 
 def openvino_reading_onnx(model: onnx.ModelProto) -> Any:
     """An engine that does what codriver's refuses to: hand an ONNX file to OpenVINO."""
-    import openvino
-
-    compiled = openvino.compile_model(openvino.Core().read_model(model.SerializeToString()), "CPU")
+    compiled = shared_core().compile_model(shared_core().read_model(model.SerializeToString()), "CPU")
     outputs = [output.name for output in model.graph.output]
 
     class Reader:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from codriver.errors import BackendMissing, ConfigError, EngineError
 from codriver.tasks import GROUPS
 from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
 
+ROOT = Path(__file__).parents[2]
 MANIFEST = tiny_manifest()
 ENCODER = GraphFiles(tiny_encoder(MANIFEST).SerializeToString())
 FUSER = GraphFiles(tiny_fuser(MANIFEST).SerializeToString())
@@ -191,6 +194,32 @@ def test_openvino_takes_no_onnx_because_it_misreads_signed_int8_there() -> None:
     pytest.importorskip("openvino")
     with pytest.raises(EngineError, match="it is no IR"):
         open_engine("openvino", ENCODER, MANIFEST.encoder_signature)
+
+
+@pytest.mark.openvino
+def test_a_signal_after_two_engines_are_closed_in_the_order_they_were_opened_is_handled(tmp_path: Path) -> None:
+    """What Perceiver.close does, then Ctrl-C. In a process of its own: the fault is a segmentation fault."""
+    ir = as_ir(ENCODER)
+    (tmp_path / "graph.xml").write_bytes(ir.model)
+    (tmp_path / "graph.bin").write_bytes(ir.weights)
+    program = """
+import gc, os, signal
+from pathlib import Path
+from codriver.engines import GraphFiles, open_engine
+from tests.tiny import tiny_manifest
+graph = GraphFiles(Path("graph.xml").read_bytes(), Path("graph.bin").read_bytes())
+engines = [open_engine("openvino", graph, tiny_manifest().encoder_signature, threads=1) for _ in range(2)]
+while engines:
+    engines.pop(0).close()
+    gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    path = os.pathsep.join([str(ROOT / "sdk"), str(ROOT)])
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, capture_output=True
+    )
+    assert (ran.returncode, ran.stdout.split()) == (0, [b"handled"]), ran.stderr.decode()
 
 
 @pytest.mark.openvino

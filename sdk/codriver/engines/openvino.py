@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +39,19 @@ class OpenVinoEngine:
         self._request = None  # memory and threads go with the last reference
 
 
+@functools.lru_cache(maxsize=1)
+def shared_core() -> Any:
+    """The process's one Core, which lives as long as the process.
+
+    A Core that has compiled for the CPU gives the thread another signal stack, and puts the earlier one back when it
+    goes. Two that go in the order in which they came leave the stack of one that is gone: the next signal, a Ctrl-C or
+    a SIGTERM, kills the process with a segmentation fault (seen with 2026.4.1; DECISIONS.md).
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def _compiled(graph: GraphFiles, threads: int) -> Any:
     try:
         import openvino
@@ -48,7 +62,7 @@ def _compiled(graph: GraphFiles, threads: int) -> Any:
         raise EngineError("OpenVINO refused the graph: it is no IR (XML and weights); build the bundle for OpenVINO")
     check_ir(graph.model, graph.weights)  # before the runtime sees a byte
     try:
-        core = openvino.Core()
+        core = shared_core()
         compiled = core.compile_model(core.read_model(graph.model, graph.weights), DEVICE, _properties(threads))
     except Exception as error:  # RuntimeError mostly, but not by promise
         raise EngineError(f"OpenVINO {openvino.__version__} refused the graph: {_first_line(error)}") from error
