@@ -10,7 +10,7 @@ from quantize.rules.qdq import quantizers
 from quantize.rules.rule import Asked, Check, Found
 from quantize.rules.view import STANDARD, Graph
 
-MAX_IR_VERSION = 10
+MAX_IR_VERSION = 10  # newest that ONNX Runtime 1.23 and TensorRT 10.3's parser read
 # Operators of ONNX itself that hold integers inside. TensorRT's parser takes Q/DQ around float operators instead.
 FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 KNOWN = ("No Op registered", "Unrecognized attribute: output_dtype")
