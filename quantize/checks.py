@@ -53,12 +53,14 @@ def check_dialects(folder: Path, report: Mapping[str, Any], model: UVM3TL, refs:
     return found
 
 
-def _lint(graph: Path, dialect: str) -> dict[str, int] | None:
+def _lint(graph: Path, dialect: str) -> dict[str, Any] | None:
     """None for a dialect that has no rules."""
     if dialect not in RULES:
         return None
     found = lint(onnx.load(graph), dialect)
-    return {"rules": len(RULES[dialect]), "broken": len(found.broken), "findings": len(found.findings)}
+    first = "".join(f"rule {some.rule}, {some.where}: {some.what}" for some in found.findings[:1])
+    counts = {"rules": len(RULES[dialect]), "broken": len(found.broken), "findings": len(found.findings)}
+    return {**counts, "first": first}
 
 
 def _audit(graph: Path, entry: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ def row(difference: float, low: float, high: float) -> dict[str, float]:
 
 def judged(floor_ms: float | None = 1.0, **results: Any) -> Verdict:
     good = {
-        "lint": {"broken": 0, "findings": []},
+        "lint": {"broken": 0, "findings": 0, "first": ""},
         "audit": {"int8_share": 0.99},
         "parity": {"faults": []},
         "accuracy": {"driver_emotion": row(-0.005, -0.015, 0.005)},
@@ -38,7 +38,7 @@ def test_what_holds_passes_without_a_word() -> None:
 @pytest.mark.parametrize(
     ("results", "message"),
     [
-        ({"lint": {"broken": 1, "findings": [{"node": "Conv_1", "text": "uint8"}]}}, "lint:.*1 rules .*Conv_1, uint8"),
+        ({"lint": {"broken": 1, "findings": 1, "first": "Conv_1: uint8"}}, "lint:.*1 rules .*Conv_1: uint8"),
         ({"audit": {"int8_share": 0.5}}, r"audit:.*50\.0 % of .* at least 90 % are wanted"),
         ({"audit": {"int8_share": None}}, "audit:.*an unknown share"),
         ({"parity": {"faults": ["traffic_context flips 3 %"]}}, "parity:ort-x86-7bit: traffic_context flips 3 %"),
@@ -80,6 +80,19 @@ def test_the_budget_is_the_tasks_own() -> None:
 def test_what_was_not_checked_is_said() -> None:
     verdict = judge({DIALECT: {}}, PROFILE, None)
     assert not verdict.misses and len(verdict.open) == 5 and any("lint:" in text for text in verdict.open)
+
+
+@pytest.mark.parametrize("check", ["lint", "audit", "parity"])
+def test_a_check_that_could_not_be_made_here_is_said_and_refuses_nothing(check: str) -> None:
+    verdict = judged(**{check: None})
+    assert not verdict.misses and verdict.open == [f"{check}:{DIALECT} was not checked"]
+
+
+def test_full_precision_is_not_asked_for_int8() -> None:
+    profile = load_profile("x86-ort-fp32")
+    entry = {"lint": None, "audit": {"int8_share": 0.0}, "parity": {"faults": []}}
+    verdict = judge({dialect: entry for dialect in profile.dialects}, profile, 1.0)
+    assert not verdict.misses and not verdict.open
 
 
 def test_a_name_that_no_check_has_cannot_be_allowed() -> None:
