@@ -80,7 +80,8 @@ def check_names(allowed: Sequence[str], profile: Profile) -> None:
 def judge(results: Mapping[str, Any], profile: Profile, floor_ms: float | None) -> Verdict:
     """All but the golden vectors, which need the bundle.
 
-    results: `dialects` of the report, as quantize/checks.py writes them; None where a check could not be made. floor_ms: of a step; None where no graph could be read.
+    results: `dialects` of the report as quantize/checks.py writes them, None where a check could not be made.
+    floor_ms: of a step; None where no graph could be read.
     """
     verdict = Verdict()
     for dialect in profile.dialects:
