@@ -160,7 +160,7 @@ def _share_check(subject: Subject, task: str) -> Check:
         text = f"{task}: INT8 loses {loss:.1f} points of accuracy, at most {allowed:g} are allowed"
         state, text = FAIL, f"{text}; {loss - allowed:.1f} too many"
     else:
-        text = f"{task} loses {loss:.1f} points on these clips, {allowed:g} are allowed"
+        text = f"{task} changes by {-loss:+.1f} points on these clips, a loss of {allowed:g} is allowed"
         state, text = OPEN, f"{text}; for an interval, validate a bundle in full precision beside it"
     return Check(
         name=f"accuracy {task}",
