@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from training.metrics import reliability
 
@@ -34,6 +33,8 @@ def nll(labels: NDArray[np.int64], probabilities: Floats) -> float:
 
 def fit_temperature(labels: NDArray[np.int64], probabilities: Floats) -> float:
     """The temperature with the least negative log-likelihood. labels: (n,). probabilities: (n, K)."""
+    from scipy.optimize import minimize_scalar  # takes a second, which a --help should not
+
     found = minimize_scalar(
         lambda power: nll(labels, tempered(probabilities, float(np.exp(power)))),
         bounds=tuple(np.log(BOUNDS)),

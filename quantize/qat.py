@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,6 +25,9 @@ from training.engine import Engine, Learner, TrainConfig, groups
 from training.losses import AFDLoss, LossConfig
 from training.model import UVM3TL, Fused
 from training.weighting import Equal
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LOSSES = ("afd", "frozen", "equal")
 

@@ -35,7 +35,6 @@ from quantize.fold import folded, with_joints_in_half
 from quantize.golden import write_golden_clips
 from quantize.graphs import EncoderGraph
 from quantize.layers import keep_float
-from quantize.page import write_page
 from quantize.ptq import RANGES, quantized_encoder
 from quantize.qat import QATConfig
 from quantize.qat_options import add_qat_options, habits_of, qat_config
@@ -115,6 +114,8 @@ def quantize(
         for name, found in check_dialects(folder, report, model, held_out[: options.check]).items():
             report["dialects"][name] |= found
         write_json(folder / MARKER, report)
+        from quantize.page import write_page  # matplotlib takes a second
+
         write_page(folder)
     if options.qat:
         clear(partial_folder(out))

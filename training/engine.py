@@ -12,11 +12,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -26,6 +25,9 @@ from training.data import Clip, labels_of
 from training.loop import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
 from training.losses import AFDLoss
 from training.model import UVM3TL
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SAMPLINGS = ("shuffled", "balanced")

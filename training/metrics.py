@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from codriver.tasks import Task, TaskSet
 from training.data import Clip, labels_of
@@ -91,6 +89,8 @@ def task_scores(truth: NDArray[np.int64], probabilities: NDArray[np.float64], ma
 
 def plain_scores(truth: NDArray[np.int64], answer: NDArray[np.int64], majority: int, ece: float = math.nan) -> Scores:
     """Scores of answers without probabilities; both (n,)."""
+    from sklearn.metrics import accuracy_score, f1_score, recall_score  # takes a second, which a --help should not
+
     occurring = np.unique(truth)
     return Scores(
         accuracy=float(accuracy_score(truth, answer)),
@@ -221,6 +221,8 @@ class McNemar:
 
 def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
     """McNemar's exact test: were the runs equal, each clip they differ on would be a fair coin. Both (n,)."""
+    from scipy.stats import binomtest  # as slow as sklearn
+
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
     return McNemar(only_a=only_a, only_b=only_b, p=float(p))

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gc
 import os
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 
 from codriver.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
     """Joins the processes that torchrun started, or is one process alone. device: auto, cpu or cuda."""
+    from lightning_fabric import Fabric  # takes seconds, which a --help should not
+    from lightning_fabric.strategies import DDPStrategy
+
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch sees no CUDA GPU; say --device cpu or mend the driver")
     if device == "auto":

@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from tqdm import tqdm
 
@@ -37,6 +36,9 @@ from training.metrics import Scores, score, table
 from training.model import SIZES, UVM3TL
 from training.processes import leave, make_fabric
 from training.stopping import Signals, Stopped, noted_signals
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 EXAMPLES = """examples:
   python -m training.train --data out/data --out out/run --size demo --epochs 18
