@@ -122,7 +122,7 @@ def _calibration(report: Mapping[str, Any]) -> str:
     return (
         f"<p>{found['clips']} clips of split {escape(found['split'])}, seed {found['seed']}, {found['used']} used; ids "
         f"<code>sha256 {found['ids_sha256']}</code></p>" + html_table(("Task", "Clips of each class"), rows, left=2)
-    )
+    ) + sections.ranges(found.get("measured_ranges", {}), TASK_SETS[report["task_set"]])
 
 
 def _origin(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> str:

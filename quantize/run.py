@@ -14,7 +14,7 @@ import copy
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,9 @@ from quantize.layers import keep_float
 from quantize.ptq import RANGES, quantized_encoder
 from quantize.qat import QATConfig
 from quantize.qat_options import add_qat_options, habits_of, qat_config
+from quantize.ranges import BEST, CLIPS, best_ranges
 from quantize.scheme import DEFAULT, DIALECTS, Dialect, dialect
+from quantize.sensitivity import validation_clips
 from training.checkpoint import Run, clear, load_run, partial_folder
 from training.data import CONTEXT, labels_of, load_clips
 from training.loop import predict
@@ -63,7 +65,7 @@ class Options:
     clips: int = 64  # to calibrate on
     seed: int = 0
     golden: int = 2  # clips that are recorded as golden vectors
-    ranges: str = RANGES[0]
+    ranges: str = RANGES[0]  # or BEST, which tries them all
     keep_float: tuple[str, ...] = ()  # layers, as quantize.sensitivity names them
     check: int = 8  # validation clips to compare every runtime on
     qat: QATConfig | None = None  # None: calibration alone
@@ -87,7 +89,11 @@ def quantize(
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     origin = _origin(run_folder, run)
     with whole_folder(out, marker=MARKER) as folder:
-        calibrated = encoders_of(model, steps, chosen, options.ranges, options.keep_float)
+        measured = _measured_ranges(model, steps, chosen, data, options) if options.ranges == BEST else {}
+        ranges = {name: some["chosen"] for name, some in measured.items()}
+        calibrated = encoders_of(
+            model, steps, chosen, ranges or dict.fromkeys(dialects, options.ranges), options.keep_float
+        )
         tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
         models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
         held_out = read_split(data, "val")
@@ -107,7 +113,7 @@ def quantize(
             "confidence": known,
             "dialects": emit_all(folder, chosen, calibrated, models),
             "calibration": calibration.record
-            | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges},
+            | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges, "measured_ranges": measured},
             "keep_float": options.keep_float,
         }
         say("linting, auditing and comparing what was written")
@@ -123,14 +129,21 @@ def quantize(
 
 
 def encoders_of(
-    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], ranges: str, floats: Sequence[str] = ()
+    model: UVM3TL,
+    steps: list[Any],
+    chosen: Sequence[Dialect],
+    ranges: Mapping[str, str],
+    floats: Sequence[str] = (),
 ) -> dict[str, nn.Module]:
-    """By dialect, the encoder as it wants it; those that differ in emission alone share one. model: folded."""
+    """By dialect, the encoder as it wants it; those that differ in emission alone share one.
+
+    model: folded. ranges: INT8 dialect -> estimator.
+    """
     made: dict[tuple[str, int], nn.Module] = {}
     for some in chosen:
         key = (some.recipe, some.weight_bits)
         if key not in made:
-            made[key] = encoder_of(model, steps, some, ranges)
+            made[key] = encoder_of(model, steps, some, ranges.get(some.name, RANGES[0]))
             if floats and some.is_int8:
                 keep_float(made[key], floats, steps[0])
     return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
@@ -164,6 +177,14 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> n
     quantized = quantized_encoder(EncoderGraph(with_joints_in_half(model)).eval(), steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
+
+
+def _measured_ranges(
+    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], data: Path, options: Options
+) -> dict[str, Any]:
+    say(f"trying {len(RANGES)} range estimators on {CLIPS} validation clips, for each dialect")
+    clips, _ = validation_clips(data, model.config, CLIPS, options.seed)
+    return best_ranges(model, chosen, clips, lambda some, ranges: encoder_of(model, steps, some, ranges))
 
 
 def _confidence(model: UVM3TL, refs: Sequence[ClipRef]) -> dict[str, Any]:
@@ -234,7 +255,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=[*DIALECTS, "all"],
         help=f"repeat for several; default: {', '.join(DEFAULT)}",
     )
-    parser.add_argument("--ranges", choices=RANGES, default=RANGES[0], help="how activations' ranges are estimated")
+    parser.add_argument(
+        "--ranges",
+        choices=(*RANGES, BEST),
+        default=RANGES[0],
+        help=f"how activations' ranges are estimated ({RANGES[0]}); {BEST}: whichever costs the worst-off task "
+        "least on validation clips, for each dialect: a minute or two each",
+    )
     parser.add_argument("--keep-float", nargs="+", default=(), metavar="LAYER", help="what quantize.sensitivity chose")
     parser.add_argument("--check", type=int, default=8, help="validation clips to compare every runtime on")
     parser.add_argument("--clips", type=int, default=64, help="calibration clips")

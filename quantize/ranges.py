@@ -1,0 +1,60 @@
+"""Which range estimator suits a dialect: all of them are tried on validation clips, and each task has its say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from codriver.terminal import say
+from quantize.graphs import FuserGraph
+from quantize.ptq import RANGES
+from quantize.scheme import Dialect
+from quantize.sensitivity import Bench
+from training.data import Clip
+from training.model import UVM3TL
+
+BEST = "best"
+CLIPS = 64  # validation clips, stratified as calibration's are
+BATCH = 16
+
+Losses = Mapping[str, Mapping[str, float]]  # task -> measure -> what INT8 costs; see sensitivity.losses
+
+
+def best_ranges(
+    model: UVM3TL, chosen: Sequence[Dialect], clips: Sequence[Clip], encoder_of: Callable[[Dialect, str], nn.Module]
+) -> dict[str, dict[str, Any]]:
+    """INT8 dialect -> {"chosen": estimator, "losses": estimator -> Losses}, JSON-ready.
+
+    One estimator serves all tasks, which share the encoder: chosen is the one whose worst-off task loses least, by
+    the mean absolute change of its probabilities. Accuracy is recorded, but too coarse to choose by.
+    encoder_of: makes the calibrated encoder. Dialects that differ in emission alone share a choice.
+    """
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for some in (some for some in chosen if some.is_int8):
+        key = (some.recipe, some.weight_bits)
+        if key in found:
+            continue
+        losses = {ranges: losses_of(encoder_of(some, ranges), model, clips) for ranges in RANGES}
+        found[key] = {"chosen": least(losses), "losses": losses}
+        say(f"  {some.name}: {found[key]['chosen']} costs the worst-off task least ({worst(losses):.4f})")
+    return {some.name: found[some.recipe, some.weight_bits] for some in chosen if some.is_int8}
+
+
+def losses_of(encoder: nn.Module, model: UVM3TL, clips: Sequence[Clip]) -> Losses:
+    bench = Bench(encoder, FuserGraph(model).eval(), model, clips, BATCH)
+    return bench.losses(bench.names)
+
+
+def least(losses: Mapping[str, Losses]) -> str:
+    """The estimator whose worst-off task loses least; the first of equals."""
+    return min(losses, key=lambda ranges: worst_task(losses[ranges]))
+
+
+def worst(losses: Mapping[str, Losses]) -> float:
+    return worst_task(losses[least(losses)])
+
+
+def worst_task(losses: Losses) -> float:
+    return max(loss["mean_abs"] for loss in losses.values())
