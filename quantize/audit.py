@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.errors import CodriverError
-from codriver.terminal import put, put_json, table
+from codriver.terminal import interruptible, put, put_json, table
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.layers import Executed, Layer
 from quantize.lint import printable
@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:

@@ -28,7 +28,7 @@ from codriver.artefact import provenance, sha256, write_json
 from codriver.errors import CodriverError, ConfigError
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import TASK_SETS
-from codriver.terminal import say
+from codriver.terminal import interruptible, say
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.experiment_page import page
 from quantize.finetune import Lessons, finetune, lessons_of
@@ -218,6 +218,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     from quantize.qat_options import habits_of, qat_config
 

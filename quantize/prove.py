@@ -22,7 +22,7 @@ from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.machine import describe_machine
 from codriver.sources.split import SPLITS, read_split, split_digest
 from codriver.tasks import TASK_SETS
-from codriver.terminal import say
+from codriver.terminal import interruptible, say
 from quantize.accuracy import accuracies, accuracy_table
 from quantize.fold import folded
 from quantize.graphs import EncoderGraph, FuserGraph
@@ -139,6 +139,7 @@ def _for_people(proof: Mapping[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.prove",

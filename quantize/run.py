@@ -25,7 +25,7 @@ from codriver.artefact import provenance, sha256, whole_folder, write_json
 from codriver.errors import CodriverError
 from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
-from codriver.terminal import say
+from codriver.terminal import interruptible, say
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.checks import check_dialects
 from quantize.confidence import confidence
@@ -239,6 +239,7 @@ def _subsets(folder: Path, weights_sha256: str) -> list[dict[str, Any]]:
     ]
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.run",

@@ -26,7 +26,7 @@ from codriver.machine import describe_machine
 from codriver.sources.annotation import read_annotation
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
-from codriver.terminal import Progress, put, say, table
+from codriver.terminal import Progress, interruptible, put, say, table
 from quantize.calibration import choose
 from quantize.fake_quant import load_fake_quant
 from quantize.graphs import example_step
@@ -220,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)

@@ -24,7 +24,7 @@ from codriver.engines import Arrays, Engine, GraphFiles, Signature, Tensor, desc
 from codriver.errors import CodriverError, ConfigError
 from codriver.machine import describe_machine
 from codriver.tasks import GROUPS
-from codriver.terminal import Progress
+from codriver.terminal import Progress, interruptible
 from quantize.fake_quant import CONFIG
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model import ModelConfig
@@ -122,6 +122,7 @@ def page(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.speed",

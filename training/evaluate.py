@@ -23,6 +23,7 @@ from codriver.artefact import provenance, sha256, whole_folder, write_json
 from codriver.errors import CodriverError
 from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
+from codriver.terminal import interruptible
 from training.checkpoint import Run, load_run
 from training.data import Clip, footage_kind, labels_of, load_clips
 from training.loop import predict
@@ -233,6 +234,7 @@ def _for_people(report: Mapping[str, Any], task_set: TaskSet, folder: Path) -> s
     )
 
 
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",

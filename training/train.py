@@ -141,6 +141,7 @@ class Recorder:
         with bar, noted_signals() as signals:
             try:
                 engine.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
+                self._stop_if(signals)  # asked for during the last validation
             except Stopped:
                 self._checkpoint()
                 raise
@@ -152,11 +153,14 @@ class Recorder:
         def on_step(total: float, decoupling: float) -> None:
             bar.update()
             bar.set_postfix(loss=f"{total:.2f}", decoupling=f"{decoupling:.2f}")
-            number = self.engine.agreed(signals.number)
-            if number:
-                raise Stopped(number)
+            self._stop_if(signals)
 
         return on_step
+
+    def _stop_if(self, signals: Signals) -> None:
+        number = self.engine.agreed(signals.number)
+        if number:
+            raise Stopped(number)
 
     def _on_epoch(self, record: dict[str, Any]) -> None:
         config, epoch = self.engine.config, record["epoch"]

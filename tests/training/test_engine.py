@@ -29,7 +29,7 @@ from training.losses import AFDLoss, LossConfig  # noqa: E402
 from training.model import SIZES, UVM3TL  # noqa: E402
 from training.processes import make_fabric  # noqa: E402
 from training.stopping import Signals, Stopped  # noqa: E402
-from training.train import main  # noqa: E402
+from training.train import Recorder, main  # noqa: E402
 
 pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[2]
@@ -166,6 +166,27 @@ def test_two_processes_step_like_one_that_accumulates_two_parts(dataset: Path, t
             two[name], parameter.detach(), rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
         )
     assert any(not torch.allclose(moved[name], parameter, atol=1e-3) for name, parameter in one.named_parameters())
+
+
+def test_sigterm_during_the_last_validation_is_not_forgotten(
+    dataset: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    """quantize.run went on with the next dialect for minutes."""
+    command = ["--data", str(dataset), "--size", "tiny", "--epochs", "1", "--batch", "2", "--device", "cpu"]
+    validate = Recorder._validate
+
+    def interrupted(self: Recorder, record: dict[str, Any]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        validate(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "_validate", interrupted)
+        assert main([*command, "--out", str(tmp_path / "run")]) == 143
+    assert "--resume" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert main([*command, "--out", str(tmp_path / "run"), "--resume"]) == 0
+    assert main([*command, "--out", str(tmp_path / "straight")]) == 0
+    straight, resumed = load_run(tmp_path / "straight"), load_run(tmp_path / "run")
+    assert same(straight.model.state_dict(), resumed.model.state_dict())
 
 
 def test_sigterm_leaves_a_checkpoint_and_the_same_command_with_resume_ends_the_run(
