@@ -38,10 +38,10 @@ class QATConfig:
 
     epochs: int = 6
     loss: str = "afd"  # AFD-Loss goes on; frozen: its task weights stay as they are; equal: each task weighs 1
-    learning_rate: float = 0.01  # at the start, as a share of the run's; falls to zero along a cosine
+    learning_rate: float = 0.002  # at the start, as a share of the run's; falls to zero along a cosine
     range_rate: float = 0.1  # of the quantizers' ranges, as a share of the weights' learning rate
     hold_ranges: float = 1 / 3  # share of steps, the last, in which ranges stay as they are
-    teacher: float = 1.0  # weight of the distance to the FP32 answers; 0 none
+    teacher: float = 10.0  # weight of the distance to the FP32 answers; 0 none (DECISIONS.md, "QAT holds on to FP32")
     temperature: float = 2.0  # of that distance: higher looks at all classes, 1 at the likely ones
     ema: float = 0.99  # decay of the average of weights and ranges that is kept; 0 none
     sparse: float = 0.0  # share of epochs, the first, that see a few pairs of slots of each clip
