@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from codriver.door import Request
 from codriver.engines import ENGINES, Engine, open_engine
 from codriver.errors import CodriverError, ConfigError
 from codriver.intake import Intake
-from codriver.manifest import Manifest, VariantSpec
+from codriver.manifest import Manifest, VariantSpec, weights_of
 from codriver.percept import Driver, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
@@ -53,6 +54,7 @@ class Perceiver:
         self._context = Context(self.manifest)
         self._intake = Intake(self.manifest.views, self.policy)
         self._answers = Answers(self.manifest, self.policy.smoothing)
+        self._news: tuple[str, ...] = ()  # that the next percept tells
         self._closed = False
         self._lock = threading.Lock()
 
@@ -131,7 +133,8 @@ class Perceiver:
             check_finite("fuser", logits)
             clock.end("fuse")
             views = self._intake.statuses(taken.request.t, taken)
-            percept = self._answers.percept(taken.request.t, (mask, logits), views, taken.notes)
+            percept = self._answers.percept(taken.request.t, (mask, logits), views, (*self._news, *taken.notes))
+            self._news = ()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
             self._intake.tally.step(missed=percept.missed)
             return percept
@@ -145,9 +148,57 @@ class Perceiver:
         for result in ("input", "overrun"):
             self._intake.tally.count(result, frames)
 
-    def carry_on(self, other: Perceiver) -> None:
-        """Go on with the counts and the numbering of a perceiver that this one replaces."""
+    def carry_on(self, other: Perceiver, news: str = "") -> None:
+        """Go on with the counts and the numbering of a perceiver that this one replaces, and tell of it."""
         self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
+        self._news = (news,) if news else ()
+
+    def swap(self, bundle: str | os.PathLike[str] | Perceiver, **options: Any) -> None:
+        """Go on with another bundle, or another variant of this one, from the next step on.
+
+        bundle: its folder, opened here with `options` as `Perceiver.open` takes them; or a perceiver that was opened
+        elsewhere meanwhile, which is closed by this: its engines work here now.
+        All is checked, loaded and warmed up before anything changes: what raises leaves this perceiver as it was.
+        Counts and numbers go on. What is remembered stays if the encoder is the same; if not, a new context begins.
+        The next percept says which. A ConfigError if the new bundle has other cameras, or wants other colors.
+        """
+        if isinstance(bundle, Perceiver):
+            self._take_over(bundle)
+            return
+        fresh = Perceiver.open(bundle, color=self.color, **({"policy": self._own_policy()} | options))
+        try:
+            self._take_over(fresh)
+        except BaseException:
+            fresh.close()
+            raise
+
+    def _own_policy(self) -> Policy | None:
+        return None if self.policy == self.manifest.policy else self.policy
+
+    def _take_over(self, fresh: Perceiver) -> None:
+        if fresh.manifest.views != self.manifest.views or fresh.color != self.color:
+            here, there = (f"{', '.join(p.manifest.views)} in {p.color}" for p in (self, fresh))
+            raise ConfigError(
+                f"{fresh.manifest.id} looks at {there}, this stream has {here}; open it as another stream"
+            )
+        with self._mine(), fresh._mine():
+            same, old = same_encoder(self, fresh), (self._encoder, self._fuser)
+            what = "the context goes on" if same else "a new context begins"
+            fresh.carry_on(self)
+            fresh._answers.go_on(self._answers if same else None)
+            if not same:
+                self._context = fresh._context
+            if fresh.policy == self.policy:
+                fresh._intake = self._intake
+            else:
+                fresh._intake.go_on(self._intake)
+            self.bundle, self.manifest, self.policy = fresh.bundle, fresh.manifest, fresh.policy
+            self.variant, self.engine = fresh.variant, fresh.engine
+            self._encoder, self._fuser, self._inputs = fresh._encoder, fresh._fuser, fresh._inputs
+            self._intake, self._answers, fresh._closed = fresh._intake, fresh._answers, True
+            self._news = (*self._news, f"now {self.manifest.id}, {self.variant} in {self.engine}: {what}")
+        for engine in old:
+            engine.close()
 
     def invalid(self, t: float | None, reason: str) -> Percept:
         """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
@@ -228,6 +279,23 @@ class Perceiver:
             raise
         self._context.remember(features, slots, request.times_s)
         self._intake.tally.count("processed", request.frames)
+
+
+def same_encoder(one: Perceiver, other: Perceiver) -> bool:
+    """Whether features of the one mean the same to the other: the same bytes, run by the same engine."""
+    if (one.engine, one.manifest.streams, one.manifest.context) != (
+        other.engine,
+        other.manifest.streams,
+        other.manifest.context,
+    ):
+        return False
+    return _encoder_hashes(one) == _encoder_hashes(other) != []
+
+
+def _encoder_hashes(perceiver: Perceiver) -> list[str]:
+    manifest = perceiver.manifest
+    path = next(variant.encoder for variant in manifest.variants if variant.name == perceiver.variant)
+    return [manifest.files[name].sha256 for name in (path, weights_of(path)) if name and name in manifest.files]
 
 
 def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from codriver.errors import CodriverError, EngineError, FrameError
+from codriver.golden import check_golden
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
 from codriver.preprocess import Image
@@ -41,12 +42,23 @@ class _Job:
     flagged_s: float | None = None  # when the watchdog last told of it
 
 
+@dataclass
+class _Swap:
+    fresh: Perceiver
+    done: bool = False
+    error: CodriverError | None = None
+
+
 class PerceiverWorker:
     """Two threads: one steps, one watches it. Both end with close(); `with` does that.
 
     open_perceiver: opens the perceiver to work with, and another one when an engine failed or hung for too long.
     on_percept: called with every percept, one at a time, from the worker's threads. Without it iterate over the worker.
     on_error: called with each FrameError and EngineError; the worker goes on.
+    upgrade: opens a better perceiver, such as one whose engine takes minutes to build. It does so in a third thread
+        while the first one answers, proves itself on the bundle's golden vectors and takes over between two steps; a
+        percept tells. If it cannot be opened or proves wrong, on_error is told and the first one goes on. If its engine
+        fails later, what open_perceiver opens answers again.
     What a callback raises ends the worker: the next submit() says so.
     """
 
@@ -56,6 +68,8 @@ class PerceiverWorker:
         on_percept: Callable[[Percept], object] | None = None,
         on_error: Callable[[CodriverError], object] | None = None,
         config: WorkerConfig = WorkerConfig(),
+        *,
+        upgrade: Callable[[], Perceiver] | None = None,
     ) -> None:
         self.config = config
         self._open, self._on_percept, self._on_error = open_perceiver, on_percept, on_error
@@ -64,6 +78,7 @@ class PerceiverWorker:
         self._telling = threading.Lock()  # one percept at a time, and none of a step after a later one
         self._inbox: _Job | None = None
         self._busy: _Job | None = None
+        self._swap: _Swap | None = None  # what waits to take over
         self._recent: deque[tuple[float, bool]] = deque()  # when a set came in, whether it pushed one out
         self._newest: Percept | None = None
         self._unread = False
@@ -73,6 +88,9 @@ class PerceiverWorker:
             threading.Thread(target=self._run, args=[loop], name=f"codriver {name}", daemon=True)
             for name, loop in (("worker", self._work), ("watchdog", self._watch))
         ]
+        if upgrade is not None:
+            better = threading.Thread(target=self._upgrade, args=[upgrade], name="codriver upgrade", daemon=True)
+            self._threads.append(better)
         for thread in self._threads:
             thread.start()
 
@@ -107,6 +125,53 @@ class PerceiverWorker:
                 percept, self._unread = self._newest, False
             assert percept is not None
             yield percept
+
+    @property
+    def answering(self) -> str:
+        """Variant and engine that answer now, such as "ort-x86 in onnxruntime"."""
+        with self._changed:
+            return f"{self._perceiver.variant} in {self._perceiver.engine}"
+
+    def swap(self, open_perceiver: Callable[[], Perceiver], timeout_s: float = 10.0) -> None:
+        """Go on with another bundle or variant, as by `Perceiver.swap`, from the next step on.
+
+        It is opened here, in the caller's thread, while the worker goes on. Returns when it has taken over; what raises
+        leaves the worker as it was. timeout_s: for the step under way to end. Once it has taken over, open_perceiver is
+        what opens another one if an engine fails.
+        """
+        self._hand_over(open_perceiver(), timeout_s)
+        self._open = open_perceiver
+
+    def _hand_over(self, fresh: Perceiver, timeout_s: float | None) -> None:
+        swap = _Swap(fresh)
+        with self._changed:
+            free = self._changed.wait_for(lambda: self._swap is None or self._closed, timeout_s)
+            if free and not self._closed:
+                self._swap = swap
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: swap.done or self._closed, timeout_s)
+            if self._swap is swap:
+                self._swap = None
+        if not swap.done:
+            fresh.close()
+            why = "it is closed" if self._closed else f"the step under way did not end within {timeout_s:g} s"
+            raise CodriverError(f"the worker did not swap: {why}")
+        if swap.error is not None:
+            fresh.close()
+            raise swap.error
+
+    def _upgrade(self, open_better: Callable[[], Perceiver]) -> None:
+        try:
+            better = open_better()
+            try:
+                prove(better)
+            except BaseException:
+                better.close()
+                raise
+            self._hand_over(better, None)
+        except CodriverError as error:
+            if not self._closed:
+                self._report(error)
 
     def stats(self) -> Stats:
         """As of the perceiver; frames that never got their turn count as `overrun`."""
@@ -143,9 +208,12 @@ class PerceiverWorker:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._inbox is not None or self._closed)
+                self._changed.wait_for(lambda: self._inbox or self._swap or self._closed)
                 if self._closed:
                     return
+                if self._swap is not None:
+                    self._take_over(self._swap)
+                    continue
                 job, self._inbox = self._inbox, None
                 assert job is not None
                 job.began_s = time.monotonic()
@@ -181,6 +249,15 @@ class PerceiverWorker:
         state = "degraded" if percept.state == "ok" else percept.state
         return replace(percept, state=state, reasons=(reason, *percept.reasons))
 
+    def _take_over(self, swap: _Swap) -> None:
+        """Between two steps, with the lock held, so that whoever submits counts where the counts are."""
+        try:
+            self._perceiver.swap(swap.fresh)
+        except CodriverError as error:
+            swap.error = error
+        self._swap, swap.done = None, True
+        self._changed.notify_all()
+
     def _replace(self) -> None:
         """Open another perceiver; counts and the numbering of steps go on. If that fails the old one stays."""
         try:
@@ -190,7 +267,7 @@ class PerceiverWorker:
             return
         with self._changed:
             old = self._perceiver
-            fresh.carry_on(old)
+            fresh.carry_on(old, f"the engine was replaced, now {fresh.variant} in {fresh.engine}: a new context begins")
             self._perceiver = fresh
         old.close()
 
@@ -230,3 +307,11 @@ class PerceiverWorker:
     def _report(self, error: CodriverError) -> None:
         if self._on_error is not None:
             self._on_error(error)
+
+
+def prove(perceiver: Perceiver) -> None:
+    """Raise an EngineError unless the perceiver gives its bundle's golden answers."""
+    wrong = [found for found in check_golden(perceiver) if not found.ok]
+    if wrong:
+        text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance:g} is allowed" for d in wrong)
+        raise EngineError(f"{perceiver.variant} in {perceiver.engine} does not prove itself on golden vectors: {text}")
