@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from codriver.engines import GraphFiles, is_installed
 from codriver.errors import BackendMissing, BundleError, ConfigError
+from codriver.machine import runtime_version
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec, weights_of
 from codriver.manifest_reader import parse_manifest, read_manifest_bytes
 from codriver.plainfile import read_exactly
@@ -115,7 +117,16 @@ def why_not(variant: VariantSpec, features: Collection[str]) -> str:
     parts = [f"requires {', '.join(lacking)}"] if lacking else []
     if not is_installed(variant.engine):
         parts.append(f"needs {variant.engine}, not installed here (pip install 'codriver[{variant.engine}]')")
+    elif variant.versions and not _is_among(runtime_version(variant.engine), variant.versions):
+        wanted, here = " or ".join(variant.versions), runtime_version(variant.engine)
+        parts.append(f"is for {variant.engine} {wanted}, here is {here}: install one of these, or build for this one")
     return " and ".join(parts)
+
+
+def _is_among(version: str | None, wanted: Collection[str]) -> bool:
+    """Whether "10.3.0.26" is one of "10.3", ...; a version that cannot be told is left to the engine."""
+    numbers = re.match(r"\d+\.\d+", version or "")
+    return numbers is None or numbers[0] in wanted
 
 
 def file_spec(data: bytes) -> FileSpec:

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.answers import Answers, check_finite
-from codriver.bundle import Bundle
+from codriver.bundle import Bundle, why_not
 from codriver.clock import Clock
 from codriver.context import Context
 from codriver.cpu import cpu_features
 from codriver.door import Request
 from codriver.engines import ENGINES, Engine, open_engine
+from codriver.engines.race import fastest
 from codriver.errors import CodriverError, ConfigError
 from codriver.intake import Intake
 from codriver.manifest import Manifest, VariantSpec, weights_of
@@ -31,6 +32,7 @@ from codriver.streams import EncoderInputs
 from codriver.trust import Trust
 
 COLORS = ("bgr", "rgb")
+FASTEST = "fastest"
 Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
@@ -47,6 +49,7 @@ class Perceiver:
         self.manifest: Manifest = bundle.manifest
         self.variant = variant.name
         self.engine = variant.engine
+        self.raced_ms: dict[str, float] = {}  # variant -> median time of its encoder, where "fastest" was asked for
         self.color = color
         self.policy = policy or self.manifest.policy
         self._encoder, self._fuser = engines
@@ -75,7 +78,8 @@ class Perceiver:
 
         engine: "auto" takes that of the first variant, in the bundle's order, whose runtime is installed and whose
         requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
-        "fake" answers without any runtime, for tests.
+        "fastest" loads every variant that runs here, lets their encoders take turns on zeros, and keeps the one with
+        the lowest median; `raced_ms` holds all of them. "fake" answers without any runtime, for tests.
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
@@ -86,11 +90,19 @@ class Perceiver:
         policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
         """
         _check_options(engine, threads, color, min_version)
+        if engine == FASTEST and variant is not None:
+            raise ConfigError(f"engine {FASTEST!r} chooses among all variants; leave out variant {variant!r}")
         bundle = Bundle.open(path, trust=trust, min_version=min_version)
         if policy is not None:
             check_policy(policy, bundle.manifest.views)
-        chosen = _choose(bundle, engine, variant)
-        perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, threads), color, policy)
+        raced_ms: dict[str, float] = {}
+        if engine == FASTEST:
+            chosen, engines, raced_ms = _race(bundle, threads)
+        else:
+            chosen = _choose(bundle, engine, variant)
+            engines = _open_engines(bundle, chosen, threads)
+        perceiver = cls(bundle, chosen, engines, color, policy)
+        perceiver.raced_ms = raced_ms
         try:
             perceiver.warm_up()
         except BaseException:
@@ -305,8 +317,8 @@ def _check_options(engine: str, threads: int | None, color: str, min_version: in
         raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
-    if engine not in ("auto", *ENGINES):
-        raise ConfigError(f"engine {engine!r}: expected auto or one of {', '.join(ENGINES)}")
+    if engine not in ("auto", FASTEST, *ENGINES):
+        raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
 
 
 def _choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
@@ -330,3 +342,24 @@ def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> 
         encoder.close()
         raise
     return encoder, fuser
+
+
+def _race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
+    """The variant whose encoder is the fastest here, its engines, and everybody's median in ms."""
+    features = cpu_features()
+    able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
+    if not able:
+        bundle.choose_variant(features)  # raises, and says of each why not
+    opened: dict[str, Engines] = {}
+    winner = ""
+    try:
+        for variant in able:
+            opened[variant.name] = _open_engines(bundle, variant, threads)
+        encoders = {name: engines[0] for name, engines in opened.items()}
+        winner, medians_ms = fastest(encoders, bundle.manifest.encoder_signature)
+    finally:
+        for name, engines in opened.items():
+            if name != winner:
+                for engine in engines:
+                    engine.close()
+    return bundle.variant(winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}
