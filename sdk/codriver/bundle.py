@@ -93,11 +93,14 @@ class Bundle:
         for variant in wanted:
             if not why_not(variant, features):
                 return variant
+        bundle = f"the bundle is for {self.manifest.target}:"
         why = "; ".join(f"{variant.name} {why_not(variant, features)}" for variant in wanted)
         if any(set(variant.requires) <= set(features) for variant in wanted):
-            raise BackendMissing(f"{self.path}: {why}; install the runtime")
+            raise BackendMissing(
+                f"{self.path}: {why}; {bundle} install the runtime, or take one built for this machine"
+            )
         has = ", ".join(sorted(features)) or "no feature that is known"
-        what = f"{self.path}: {why}; this machine has {has}; build the bundle for this target"
+        what = f"{self.path}: {why}; this machine has {has}; {bundle} take one built for this machine"
         raise BundleError(what, code="other-target")
 
     def variant(self, name: str) -> VariantSpec:
