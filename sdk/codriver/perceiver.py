@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.answers import Answers, check_finite
-from codriver.bundle import Bundle, why_not
+from codriver.bundle import Bundle, run_by, why_not
 from codriver.clock import Clock
 from codriver.context import Context
 from codriver.cpu import cpu_features
@@ -327,9 +327,10 @@ def _choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
         return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
     if variant is None:
         return bundle.choose_variant(cpu_features(), engine)
-    chosen = bundle.variant(variant)
-    if engine not in ("auto", chosen.engine):
-        raise ConfigError(f"engine {engine!r}: variant {variant} is for {chosen.engine}; use that, auto or fake")
+    wanted = bundle.variant(variant)
+    chosen = run_by(wanted, engine)
+    if chosen is None:
+        raise ConfigError(f"engine {engine!r}: variant {variant} is for {wanted.engine}; use that, auto or fake")
     return chosen
 
 
