@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codriver.engines import GraphFiles, is_installed
+from codriver.engines import STAND_INS, GraphFiles, is_installed
 from codriver.errors import BackendMissing, BundleError, ConfigError
 from codriver.machine import runtime_version
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec, weights_of
@@ -83,10 +83,10 @@ class Bundle:
     def choose_variant(self, features: Collection[str], engine: str = "auto") -> VariantSpec:
         """The first variant that this machine can run right. features: see `cpu.cpu_features`.
 
-        engine: one of RUNTIMES, to look at its variants alone. An error says of each variant why not: BackendMissing
-        if installing a runtime would help, else BundleError.
+        engine: one of RUNTIMES or STAND_INS, to look at what it can run alone. An error says of each variant why not:
+        BackendMissing if installing a runtime would help, else BundleError.
         """
-        wanted = [variant for variant in self.manifest.variants if engine in ("auto", variant.engine)]
+        wanted = [found for variant in self.manifest.variants if (found := run_by(variant, engine))]
         if not wanted:
             there = ", ".join(dict.fromkeys(variant.engine for variant in self.manifest.variants))
             raise ConfigError(f"engine {engine!r}: the bundle has variants for {there}; use one of these, auto or fake")
@@ -110,6 +110,15 @@ class Bundle:
                 return variant
         names = ", ".join(variant.name for variant in self.manifest.variants)
         raise BundleError(f"{self.path}: no variant {name!r}; it has {names}", code="no-such-variant")
+
+
+def run_by(variant: VariantSpec, engine: str) -> VariantSpec | None:
+    """The variant with the engine that is to run it; None if that cannot. A stand-in asks nothing of the processor."""
+    if engine in ("auto", variant.engine):
+        return variant
+    if variant.engine in STAND_INS.get(engine, ()):
+        return replace(variant, engine=engine, requires=(), versions=())
+    return None
 
 
 def why_not(variant: VariantSpec, features: Collection[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from importlib import metadata, util
+from importlib import util
 
 import numpy as np
 
@@ -40,6 +40,8 @@ def runtime_version(module: str) -> str | None:
     """Version of an installed runtime, None if it is not there. Nothing is imported."""
     if util.find_spec(module) is None:
         return None
+    from importlib import metadata  # as slow to import as all of codriver
+
     for distribution in (module, f"{module}-gpu"):
         try:
             return metadata.version(distribution)

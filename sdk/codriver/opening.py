@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codriver.bundle import Bundle, why_not
+from codriver.bundle import Bundle, run_by, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import ENGINES, Engine, open_engine
 from codriver.engines.race import fastest
@@ -35,9 +35,10 @@ def choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
         return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
     if variant is None:
         return bundle.choose_variant(cpu_features(), engine)
-    chosen = bundle.variant(variant)
-    if engine not in ("auto", chosen.engine):
-        raise ConfigError(f"engine {engine!r}: variant {variant} is for {chosen.engine}; use that, auto or fake")
+    wanted = bundle.variant(variant)
+    chosen = run_by(wanted, engine)
+    if chosen is None:
+        raise ConfigError(f"engine {engine!r}: variant {variant} is for {wanted.engine}; use that, auto or fake")
     return chosen
 
 
