@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,20 +18,17 @@ from codriver.answers import Answers, check_finite
 from codriver.bundle import Bundle
 from codriver.clock import Clock
 from codriver.context import Context
-from codriver.cpu import cpu_features
 from codriver.door import Request
-from codriver.engines import ENGINES, Engine, open_engine
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import CodriverError, EngineError
 from codriver.intake import Intake
 from codriver.manifest import Manifest, VariantSpec
+from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
 from codriver.percept import Driver, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
 from codriver.streams import EncoderInputs
+from codriver.swap import check_fits, same_encoder
 from codriver.trust import Trust
-
-COLORS = ("bgr", "rgb")
-Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
 class Perceiver:
@@ -46,13 +44,16 @@ class Perceiver:
         self.manifest: Manifest = bundle.manifest
         self.variant = variant.name
         self.engine = variant.engine
+        self.raced_ms: dict[str, float] = {}  # variant -> median time of its encoder, where "fastest" was asked for
         self.color = color
+        self.threads: int | None = None  # that one inference uses, as it was asked for
         self.policy = policy or self.manifest.policy
         self._encoder, self._fuser = engines
         self._inputs = EncoderInputs(self.manifest, color)
         self._context = Context(self.manifest)
         self._intake = Intake(self.manifest.views, self.policy)
         self._answers = Answers(self.manifest, self.policy.smoothing)
+        self._news: deque[str] = deque()  # that the next percept tells
         self._closed = False
         self._lock = threading.Lock()
 
@@ -73,7 +74,8 @@ class Perceiver:
 
         engine: "auto" takes that of the first variant, in the bundle's order, whose runtime is installed and whose
         requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
-        "fake" answers without any runtime, for tests.
+        "fastest" loads every variant that runs here, lets their encoders take turns on zeros, and keeps the one with
+        the lowest median; `raced_ms` holds all of them. "fake" answers without any runtime, for tests.
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
@@ -83,12 +85,18 @@ class Perceiver:
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
         """
-        _check_options(engine, threads, color, min_version)
+        check_options(engine, threads, color, min_version, variant)
         bundle = Bundle.open(path, trust=trust, min_version=min_version)
         if policy is not None:
             check_policy(policy, bundle.manifest.views)
-        chosen = _choose(bundle, engine, variant)
-        perceiver = cls(bundle, chosen, _open_engines(bundle, chosen, threads), color, policy)
+        raced_ms: dict[str, float] = {}
+        if engine == FASTEST:
+            chosen, engines, raced_ms = race(bundle, threads)
+        else:
+            chosen = choose(bundle, engine, variant)
+            engines = open_engines(bundle, chosen, threads)
+        perceiver = cls(bundle, chosen, engines, color, policy)
+        perceiver.threads, perceiver.raced_ms = threads, raced_ms
         try:
             perceiver.warm_up()
         except BaseException:
@@ -131,23 +139,93 @@ class Perceiver:
             check_finite("fuser", logits)
             clock.end("fuse")
             views = self._intake.statuses(taken.request.t, taken)
-            percept = self._answers.percept(taken.request.t, (mask, logits), views, taken.notes)
+            news = tuple(self._news)
+            percept = self._answers.percept(taken.request.t, (mask, logits), views, (*news, *taken.notes))
+            for _ in news:  # told now; what another thread added meanwhile is not
+                self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
             self._intake.tally.step(missed=percept.missed)
             return percept
 
     def stats(self) -> Stats:
-        """What became of every frame since open."""
-        return self._intake.tally.snapshot()
+        """What became of every frame since open, and what answers now."""
+        return self._intake.tally.snapshot(self.manifest.id, self.variant, self.engine)
 
     def drop(self, frames: Mapping[str, object]) -> None:
         """Count a set that is not going to be stepped, because a newer one is there. Any thread may."""
         for result in ("input", "overrun"):
             self._intake.tally.count(result, frames)
 
-    def carry_on(self, other: Perceiver) -> None:
-        """Go on with the counts and the numbering of a perceiver that this one replaces."""
+    def tell(self, news: str) -> None:
+        """Have the next percept say this among its reasons. Any thread may."""
+        self._news.append(news)
+
+    def carry_on(self, other: Perceiver, *, same_context: bool = False) -> None:
+        """Go on with the counts, numbers and news of a perceiver that this one replaces."""
         self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
+        self._news = other._news
+        self._intake.tally.swap(same_context=same_context)
+
+    def swap(
+        self,
+        bundle: str | os.PathLike[str] | Perceiver,
+        engine: str = "auto",
+        threads: int | None = None,
+        *,
+        variant: str | None = None,
+        trust: Trust | None = None,
+        min_version: int | None = None,
+        policy: Policy | None = None,
+    ) -> None:
+        """Go on with another bundle, or another variant of this one, from the next step on.
+
+        bundle: its folder, opened here with the options of `Perceiver.open`; threads, trust, min_version and policy
+        that are not given are those of before. Or a perceiver, opened elsewhere meanwhile, which is empty afterwards.
+        All is checked, loaded and warmed up before anything changes: what raises leaves this perceiver as it was.
+        Counts and numbers go on. What is remembered stays if the encoder is the same; if not, a new context begins.
+        The next percept says which. A ConfigError if the new bundle has other cameras or other answers.
+        """
+        if isinstance(bundle, Perceiver):
+            self._take_over(bundle)
+            return
+        own = None if self.policy == self.manifest.policy else self.policy
+        fresh = Perceiver.open(
+            bundle,
+            engine,
+            threads or self.threads,
+            self.color,
+            variant=variant,
+            trust=self.bundle.signed_by if trust is None else trust,
+            min_version=self.bundle.min_version if min_version is None else min_version,
+            policy=policy or own,
+        )
+        with fresh:  # which is empty, if it took over
+            self._take_over(fresh)
+
+    def _take_over(self, fresh: Perceiver) -> None:
+        check_fits(self, fresh)
+        with self._mine(), fresh._mine():
+            same, old = same_encoder(self, fresh), (self._encoder, self._fuser)
+            fresh.carry_on(self, same_context=same)
+            if same:
+                fresh._answers.go_on(self._answers)
+            else:
+                self._context = fresh._context
+            if fresh.policy != self.policy:
+                fresh._intake.go_on(self._intake)
+                self._intake = fresh._intake
+            self.bundle, self.manifest, self.policy = fresh.bundle, fresh.manifest, fresh.policy
+            self.variant, self.engine, self.threads = fresh.variant, fresh.engine, fresh.threads
+            self.raced_ms = fresh.raced_ms
+            self._encoder, self._fuser, self._inputs = fresh._encoder, fresh._fuser, fresh._inputs
+            self._answers, fresh._closed = fresh._answers, True
+            context = "the context goes on" if same else "a new context begins"
+            self.tell(f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
+        for engine in old:
+            try:
+                engine.close()
+            except EngineError as error:  # the new one is at work already
+                self.tell(f"the engine of before did not close: {error}")
 
     def invalid(self, t: float | None, reason: str) -> Percept:
         """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
@@ -228,37 +306,3 @@ class Perceiver:
             raise
         self._context.remember(features, slots, request.times_s)
         self._intake.tally.count("processed", request.frames)
-
-
-def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:
-    if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
-        raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
-    if color not in COLORS:
-        raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
-    if engine not in ("auto", *ENGINES):
-        raise ConfigError(f"engine {engine!r}: expected auto or one of {', '.join(ENGINES)}")
-
-
-def _choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
-    """The variant, with the engine that is to run it."""
-    if engine == "fake":
-        return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
-    if variant is None:
-        return bundle.choose_variant(cpu_features(), engine)
-    chosen = bundle.variant(variant)
-    if engine not in ("auto", chosen.engine):
-        raise ConfigError(f"engine {engine!r}: variant {variant} is for {chosen.engine}; use that, auto or fake")
-    return chosen
-
-
-def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
-    manifest = bundle.manifest
-    encoder = open_engine(variant.engine, bundle.graph(variant.encoder), manifest.encoder_signature, threads=threads)
-    try:
-        fuser = open_engine(variant.engine, bundle.graph(variant.fuser), manifest.fuser_signature, threads=threads)
-    except BaseException:
-        encoder.close()
-        raise
-    return encoder, fuser

@@ -1,0 +1,249 @@
+"""Another bundle, or a better engine, takes over while the stream goes on: nothing is lost, and nothing is silent."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from codriver.bundle_writer import write_bundle
+from codriver.errors import BundleError, CodriverError, ConfigError, EngineError, SignatureError
+from codriver.golden import write_golden
+from codriver.jobs import WorkerConfig
+from codriver.perceiver import Perceiver
+from codriver.percept import Percept
+from codriver.policy import TimingConfig
+from codriver.signing import new_key, sign_bundle
+from codriver.tasks import VIEWS
+from codriver.worker import PerceiverWorker
+from tests.sdk.test_worker import eventually
+from tests.tiny import GOLDEN_STEPS, answers, make_tiny_bundle, tiny_files, tiny_fuser, tiny_manifest, tiny_steps
+
+pytest.importorskip("onnxruntime")
+
+STEPS = tiny_steps(24)
+VARIANT = "ort-x86-7bit"  # runs on any processor
+PATIENT = WorkerConfig(deadline_ms=5_000)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bundle(tmp_path_factory.mktemp("swap") / "one.bundle")
+
+
+@pytest.fixture(scope="module")
+def other_fuser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same encoders, and fusers that answer otherwise: a model whose heads were trained anew."""
+    draft = tiny_manifest(name="other-fuser")
+    files = tiny_files(draft)
+    for variant in draft.variants:
+        files[variant.fuser] = tiny_fuser(draft, seed=7).SerializeToString()
+    out = tmp_path_factory.mktemp("swap") / "other.bundle"
+    write_bundle(out, draft, dict(files))
+    return out
+
+
+def opened(path: Path, variant: str = VARIANT) -> Perceiver:
+    return Perceiver.open(path, variant=variant)
+
+
+def test_with_the_same_encoder_the_answers_are_those_of_never_having_had_another_fuser(
+    bundle: Path, other_fuser: Path
+) -> None:
+    with opened(bundle) as swapped, opened(other_fuser) as straight:
+        for step in STEPS[:12]:
+            swapped.step(*step)
+            straight.step(*step)
+        swapped.swap(other_fuser, variant=VARIANT)
+        first = swapped.step(*STEPS[12])
+        assert first.reasons[0].startswith("now other-fuser") and "the context goes on" in first.reasons[0]
+        found = answers(first) | {"reasons": []}
+        assert found == answers(straight.step(*STEPS[12])) | {"reasons": []}
+        assert first.state == "ok" and first.sequence == 12
+        for step in STEPS[13:]:
+            assert answers(swapped.step(*step)) == answers(straight.step(*step))
+
+
+def test_another_encoder_begins_a_new_context_and_says_so(bundle: Path) -> None:
+    with opened(bundle) as swapped, opened(bundle, "ort-x86") as fresh:
+        for step in STEPS[:12]:
+            swapped.step(*step)
+        swapped.swap(bundle, variant="ort-x86")
+        percepts = [(swapped.step(*step), fresh.step(*step)) for step in STEPS[12:]]
+        assert "ort-x86 in onnxruntime: a new context begins" in percepts[0][0].reasons[0]
+        assert percepts[0][0].state == "init" and swapped.variant == "ort-x86"
+        assert [p.sequence for p, _ in percepts] == list(range(12, 24))
+        assert [p.tasks for p, _ in percepts] == [p.tasks for _, p in percepts]
+        counts = swapped.stats().views["front"]
+        assert (counts.input, counts.processed) == (24, 24)
+
+
+def test_an_open_perceiver_takes_over_and_is_closed_by_it(bundle: Path) -> None:
+    with opened(bundle) as perceiver:
+        fresh = opened(bundle, "ort-x86")
+        perceiver.swap(fresh)
+        perceiver.step(*STEPS[0])
+        with pytest.raises(CodriverError, match="closed"):
+            fresh.step(*STEPS[0])
+
+
+def test_what_cannot_be_opened_or_does_not_fit_leaves_the_old_one_at_work(bundle: Path, tmp_path: Path) -> None:
+    one_camera = make_tiny_bundle(tmp_path / "front.bundle", streams=("front",))
+    broken = make_tiny_bundle(tmp_path / "broken.bundle")
+    path = broken / VARIANT / "encoder.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with opened(bundle) as perceiver, opened(bundle) as untouched:
+        for number, step in enumerate(STEPS):
+            if number == 12:
+                with pytest.raises(ConfigError, match="its cameras are front in bgr, this stream's are incar, front"):
+                    perceiver.swap(one_camera)
+                with pytest.raises(BundleError, match="changed"):
+                    perceiver.swap(broken)
+                with pytest.raises(BundleError, match="version 0, expected 3"):
+                    perceiver.swap(bundle, min_version=3)
+                with pytest.raises(SignatureError):
+                    perceiver.swap(bundle, trust="sha256:" + 64 * "0")
+            assert answers(perceiver.step(*step)) == answers(untouched.step(*step))
+        assert perceiver.stats() == untouched.stats()
+
+
+def test_whom_and_how_old_a_stream_trusts_is_not_forgotten_by_a_swap(tmp_path: Path) -> None:
+    one, unsigned, old = (
+        make_tiny_bundle(tmp_path / f"{name}.bundle", version=version)
+        for name, version in (("one", 3), ("unsigned", 4), ("old", 2))
+    )
+    key, public = tmp_path / "key.pem", tmp_path / "key.pem.pub"
+    new_key(key)
+    sign_bundle(one, key)
+    sign_bundle(old, key)
+    with Perceiver.open(one, threads=1, trust=public, min_version=3) as perceiver:
+        with pytest.raises(SignatureError):
+            perceiver.swap(unsigned)
+        with pytest.raises(BundleError, match="version 2, expected 3"):
+            perceiver.swap(old)
+        perceiver.swap(one, variant="ort-x86")
+        assert perceiver.bundle.signed_by and perceiver.threads == 1
+
+
+def test_a_bundle_that_answers_other_questions_is_another_stream(bundle: Path, tmp_path: Path) -> None:
+    draft = tiny_manifest()
+    fewer = make_tiny_bundle(tmp_path / "fewer.bundle", tasks=draft.tasks[1:])
+    with opened(bundle) as perceiver:
+        with pytest.raises(ConfigError, match="its answers are driver_behavior"):
+            perceiver.swap(fewer)
+        assert perceiver.step(*STEPS[0]).driver_emotion.reason
+
+
+def test_an_upgrade_of_a_bundle_that_was_swapped_out_is_refused(bundle: Path, other_fuser: Path) -> None:
+    built = threading.Event()
+
+    def better() -> Perceiver:
+        assert built.wait(20)
+        return opened(bundle, "ort-x86")
+
+    with PerceiverWorker(lambda: opened(bundle), lambda percept: None, config=PATIENT, upgrade=better) as worker:
+        worker.swap(lambda: opened(other_fuser))
+        built.set()
+        eventually(lambda: worker.upgrade != "building")
+        assert worker.upgrade.startswith("refused: another bundle took over")
+        assert worker.stats().model.startswith("other-fuser") and worker.stats().swaps == 1
+
+
+def test_whatever_a_better_engine_raises_the_first_one_goes_on(bundle: Path) -> None:
+    found: list[Percept] = []
+    with PerceiverWorker(lambda: opened(bundle), found.append, config=PATIENT, upgrade=lambda: 1 / 0) as worker:
+        eventually(lambda: worker.upgrade != "building")
+        worker.submit(*STEPS[0])
+        eventually(lambda: found)
+    assert "it failed with ZeroDivisionError" in found[0].reasons[0]
+
+
+def test_the_users_own_policy_outlives_a_swap_and_the_bundles_does_not(bundle: Path) -> None:
+    slow = Perceiver.open(bundle, variant=VARIANT)
+    own = slow.policy.__class__(**{**slow.policy.__dict__, "timing": TimingConfig(pair_s=0.033)})
+    slow.close()
+    with Perceiver.open(bundle, variant=VARIANT, policy=own) as perceiver:
+        perceiver.swap(bundle, variant="ort-x86")
+        assert perceiver.policy == own
+
+
+def test_a_worker_swaps_between_two_steps_and_counts_every_frame(bundle: Path, other_fuser: Path) -> None:
+    found: list[Percept] = []
+    with PerceiverWorker(lambda: opened(bundle), found.append, config=PATIENT) as worker:
+        for number, step in enumerate(STEPS):
+            if number == 12:
+                worker.swap(lambda: opened(other_fuser))
+            worker.submit(*step)
+            eventually(lambda number=number: len(found) > number)
+        assert worker.stats().variant == VARIANT and worker.stats().swaps == 1
+        counts = worker.stats().views["front"]
+    assert (counts.input, counts.processed) == (24, 24)
+    assert [p.model.partition("-")[0] for p in (found[11], found[12])] == ["tiny", "other"]
+    with pytest.raises(CodriverError, match="did not swap: it is closed"):
+        worker.swap(lambda: opened(bundle))
+
+
+def test_a_better_engine_is_built_while_the_first_one_answers(bundle: Path) -> None:
+    built, found = threading.Event(), list[Percept]()
+
+    def better() -> Perceiver:
+        assert built.wait(20)
+        return opened(bundle, "ort-x86")
+
+    with PerceiverWorker(lambda: opened(bundle), found.append, config=PATIENT, upgrade=better) as worker:
+        for number, step in enumerate(STEPS):
+            if number == 12:
+                assert worker.stats().variant == VARIANT
+                built.set()
+                eventually(lambda: worker.stats().variant == "ort-x86")
+            worker.submit(*step)
+            eventually(lambda number=number: len(found) > number)
+        counts = worker.stats().views["front"]
+    assert (counts.input, counts.processed) == (24, 24)  # golden vectors are not among them
+    assert worker.upgrade == "took over"
+    told = [reason for percept in found for reason in percept.reasons if reason.startswith("now ")]
+    assert len(told) == 1 and "ort-x86 in onnxruntime: a new context begins" in told[0]
+
+
+def test_a_better_engine_that_answers_wrong_never_takes_over(bundle: Path, tmp_path: Path) -> None:
+    wrong = wrong_golden(tmp_path)
+    errors, found = list[CodriverError](), list[Percept]()
+    worker = PerceiverWorker(
+        lambda: opened(bundle), found.append, errors.append, PATIENT, upgrade=lambda: opened(wrong)
+    )
+    with worker:
+        eventually(lambda: errors)
+        assert worker.stats().variant == VARIANT
+        worker.submit(*STEPS[0])
+        eventually(lambda: found)
+    assert "the better engine was refused: ort-x86-7bit in onnxruntime does not prove" in found[0].reasons[0]
+    assert worker.upgrade.startswith("refused: ")
+    assert isinstance(errors[0], EngineError) and "does not prove itself on golden vectors" in str(errors[0])
+    assert worker.stats().views["front"].input == 1
+
+
+def wrong_golden(tmp_path: Path) -> Path:
+    """A bundle whose golden vectors its graphs do not give: what a wrongly built engine looks like."""
+    draft = tiny_manifest(name="wrong", golden="golden/golden.json")
+    even = {task.name: dict.fromkeys(task.labels, 1 / len(task.labels)) for task in draft.tasks}
+    steps = tiny_steps(GOLDEN_STEPS, views=VIEWS)
+    write_golden(tmp_path / "golden", steps, {v.name: even for v in draft.variants}, tolerance=0.01)
+    files = dict(tiny_files(draft)) | {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
+    write_bundle(tmp_path / "wrong.bundle", draft, files)
+    return tmp_path / "wrong.bundle"
+
+
+def test_closing_while_a_better_engine_is_built_does_not_wait_for_it(bundle: Path) -> None:
+    built, closed = threading.Event(), []
+
+    def better() -> Perceiver:
+        assert built.wait(20)
+        closed.append(opened(bundle))
+        return closed[0]
+
+    worker = PerceiverWorker(lambda: opened(bundle), lambda percept: None, config=PATIENT, upgrade=better)
+    worker.close(timeout_s=0.05)
+    built.set()
+    eventually(lambda: closed and closed[0]._closed)
+    eventually(lambda: not any(thread.name == "codriver upgrade" for thread in threading.enumerate()))
