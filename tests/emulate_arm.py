@@ -91,14 +91,16 @@ def run(machine: Machine, *arguments: str, loud: bool = False) -> subprocess.Com
 
 
 def proven(machine: Machine, bundle: Path) -> dict[str, Any]:
-    """What `codriver verify` and `codriver info` say there, and which share of each encoder runs in INT8."""
-    say(f"== 3/4 {bundle.name}: info, verify, audit")
+    """What `codriver doctor`, `info` and `verify` say there, and which share of each encoder runs in INT8."""
+    say(f"== 3/4 {bundle.name}: doctor, info, verify, audit")
     path, started_s = str(bundle.absolute()), time.monotonic()
+    doctor = answer(run(machine, "-m", "codriver", "doctor", path, "--json"))
     info = answer(run(machine, "-m", "codriver", "info", path, "--json"))
     verified = answer(run(machine, "-m", "codriver", "verify", path, "--json"))
     for one in verified.get("golden", []):
         say(f"  {one['task']}: off by {one['max_abs']:.2g} of {one['tolerance']:g} allowed")
-    found = {"info": info["error"] if "manifest" not in info else "ok", "verify": verified, "int8_share": {}}
+    found: dict[str, Any] = {"doctor": "ok" if doctor.get("ok") else doctor.get("error") or doctor["advice"]}
+    found |= {"info": "ok" if "manifest" in info else info["error"], "verify": verified, "int8_share": {}}
     for variant in info.get("manifest", {}).get("variants", []):
         graph = str(bundle.absolute() / variant["encoder"])
         audit = answer(run(machine, "-m", "quantize.audit", graph, "--runtime", "onnxruntime", "--runs", "1", "--json"))
@@ -148,7 +150,7 @@ def faults(result: dict[str, Any]) -> list[str]:
     bundle, tests = result["bundle"], result["tests"]
     if bundle:
         verified = bundle["verify"]
-        found += [f"codriver info: {bundle['info']}"] if bundle["info"] != "ok" else []
+        found += [f"codriver {name}: {bundle[name]}" for name in ("doctor", "info") if bundle[name] != "ok"]
         found += [] if verified.get("ok") else [f"codriver verify: {verified.get('error') or 'golden answers are off'}"]
         found += [f"{name}: not audited" for name, share in bundle["int8_share"].items() if share is None]
     if tests:

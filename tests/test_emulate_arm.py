@@ -71,7 +71,7 @@ def test_on_arm_there_is_nothing_to_emulate(tmp_path: Path, monkeypatch: pytest.
 
 
 def result(**changes: Any) -> dict[str, Any]:
-    bundle = {"info": "ok", "verify": {"ok": True, "golden": []}, "int8_share": {"ort-arm": 0.99}}
+    bundle = {"doctor": "ok", "info": "ok", "verify": {"ok": True, "golden": []}, "int8_share": {"ort-arm": 0.99}}
     return {"bundle": bundle, "tests": {"exit_code": 0, "passed": 3, "failed": [], "skipped": {}}, **changes}
 
 
@@ -82,10 +82,23 @@ def test_all_holds() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"bundle": {"info": "no", "verify": {"ok": True}, "int8_share": {}}}, "codriver info: no"),
-        ({"bundle": {"info": "ok", "verify": {"error": "killed"}, "int8_share": {}}}, "codriver verify: killed"),
-        ({"bundle": {"info": "ok", "verify": {"ok": False}, "int8_share": {}}}, "golden answers are off"),
-        ({"bundle": {"info": "ok", "verify": {"ok": True}, "int8_share": {"v": None}}}, "v: not audited"),
+        (
+            {"bundle": {"doctor": "not well", "info": "ok", "verify": {"ok": True}, "int8_share": {}}},
+            "doctor: not well",
+        ),
+        ({"bundle": {"doctor": "ok", "info": "no", "verify": {"ok": True}, "int8_share": {}}}, "codriver info: no"),
+        (
+            {"bundle": {"doctor": "ok", "info": "ok", "verify": {"error": "killed"}, "int8_share": {}}},
+            "codriver verify: killed",
+        ),
+        (
+            {"bundle": {"doctor": "ok", "info": "ok", "verify": {"ok": False}, "int8_share": {}}},
+            "golden answers are off",
+        ),
+        (
+            {"bundle": {"doctor": "ok", "info": "ok", "verify": {"ok": True}, "int8_share": {"v": None}}},
+            "v: not audited",
+        ),
         ({"tests": {"exit_code": 1, "passed": 3, "failed": ["a::b"]}}, "failed: a::b"),
         ({"tests": {"exit_code": -11, "passed": 0, "failed": []}}, "pytest ended with -11"),
         ({"tests": {"exit_code": 5, "passed": 0, "failed": []}}, "pytest ended with 5"),
