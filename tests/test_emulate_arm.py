@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,12 @@ def test_what_printed_no_json_is_told_by_its_last_line() -> None:
 def test_a_folder_that_is_no_bundle_is_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "--target arm-ort" in capsys.readouterr().err
+
+
+def test_the_pages_options_are_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/arm.md").read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(option in shown for option in re.findall(r"`(--[a-z]+)", page))
+    assert "python -m tests.emulate_arm out/arm.bundle\n" in page
