@@ -25,6 +25,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     signed_by: str | None = None  # fingerprint of the trusted key that signed it; None: nobody was asked for
+    min_version: int | None = None  # that was asked for
 
     @staticmethod
     def open(path: str | os.PathLike[str], *, trust: Trust | None = None, min_version: int | None = None) -> Bundle:
@@ -36,8 +37,8 @@ class Bundle:
         folder = Path(path)
         data = read_manifest_bytes(folder)
         signed_by = None if trust is None else verify_manifest(folder, data, trust)
-        bundle = Bundle(folder, parse_manifest(data), signed_by)
-        bundle._check_version(min_version)
+        bundle = Bundle(folder, parse_manifest(data), signed_by, min_version)
+        bundle._check_version()
         found = set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME}
         for name in sorted(found - set(bundle.manifest.files)):
             what = f"{folder / name}: not listed in {MANIFEST_NAME}; move it out of the bundle"
@@ -69,9 +70,9 @@ class Bundle:
             raise BundleError(what, code="file-changed")
         return data
 
-    def _check_version(self, min_version: int | None) -> None:
-        if min_version is not None and self.manifest.version < min_version:
-            found = f"version {self.manifest.version}, expected {min_version} or newer"
+    def _check_version(self) -> None:
+        if self.min_version is not None and self.manifest.version < self.min_version:
+            found = f"version {self.manifest.version}, expected {self.min_version} or newer"
             raise BundleError(f"{self.path}: {found}; install a newer bundle", code="version-too-old")
 
     def graph(self, name: str) -> GraphFiles:
