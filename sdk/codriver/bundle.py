@@ -11,7 +11,8 @@ from pathlib import Path
 
 from codriver.engines import STAND_INS, GraphFiles, is_installed
 from codriver.errors import BackendMissing, BundleError, ConfigError
-from codriver.machine import runtime_version
+from codriver.jetson import is_jetson
+from codriver.machine import how_to_install, runtime_version
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, VariantSpec, weights_of
 from codriver.manifest_reader import parse_manifest, read_manifest_bytes
 from codriver.plainfile import read_exactly
@@ -126,7 +127,7 @@ def why_not(variant: VariantSpec, features: Collection[str]) -> str:
     lacking = [feature for feature in variant.requires if feature not in features]
     parts = [f"requires {', '.join(lacking)}"] if lacking else []
     if not is_installed(variant.engine):
-        parts.append(f"needs {variant.engine}, not installed here (pip install 'codriver[{variant.engine}]')")
+        parts.append(f"needs {variant.engine}, not installed here ({how_to_install(variant.engine, is_jetson())})")
     elif variant.versions and not _is_among(runtime_version(variant.engine), variant.versions):
         wanted, here = " or ".join(variant.versions), runtime_version(variant.engine)
         parts.append(f"is for {variant.engine} {wanted}, here is {here}: install one of these, or build for this one")
