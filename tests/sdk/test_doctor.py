@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from codriver.advice import bundle_advice, machine_advice
 from codriver.cli import main
 from codriver.commands.doctor import _lines, examine
-from codriver.examine import bundle_advice, bundle_facts, fits, machine_advice, machine_facts
+from codriver.examine import bundle_facts, fits, machine_facts
 from codriver.manifest import VariantSpec
 from tests.tiny import tiny_manifest
 
@@ -235,6 +236,7 @@ def test_a_store_that_cannot_be_written_is_named_where_engines_are_compiled(
 def test_it_loads_no_runtime_and_answers_within_two_seconds(bundle_path: Path) -> None:
     program = """
 import sys
+from codriver.advice import bundle_advice, machine_advice
 from codriver.cli import main
 code = main(["doctor", sys.argv[1], "--json"])
 loaded = {"onnxruntime", "openvino", "tensorrt", "cuda", "pycuda", "cv2", "cryptography"} & set(sys.modules)
