@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from codriver.cpu import default_threads
-from codriver.errors import CodriverError
+from codriver.errors import CodriverError, EngineError
 from codriver.evaluate import Clip as LabelledClip
 from codriver.evaluate import TaskScore, evaluate
 from codriver.golden import Step, check_golden
@@ -52,8 +52,12 @@ class TrialError(CodriverError):
     """The trial's process failed; its message is the one of the error there."""
 
 
+class EngineFailed(TrialError):
+    """The engine did not open, or failed on the way: it says nothing of other variants, nor of the clips."""
+
+
 def run_apart(trial: Trial) -> dict[str, Any]:
-    """Run a trial in a new process. A TrialError brings over what it says if it fails."""
+    """Run a trial in a new process. A TrialError, EngineFailed if the engine did, brings over what it says."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(trial, theirs), daemon=True)
@@ -63,7 +67,7 @@ def run_apart(trial: Trial) -> dict[str, Any]:
         kind, text = ours.recv()
     except EOFError:
         process.join()
-        kind = "error"
+        kind = "engine"  # a runtime that takes its process down is as good as one that refuses
         text = (
             f"{trial.bundle}, {trial.variant}: its process ended with code {process.exitcode}; look for its last words"
         )
@@ -73,14 +77,16 @@ def run_apart(trial: Trial) -> dict[str, Any]:
     finally:
         process.join()
         ours.close()
-    if kind == "error":
-        raise TrialError(text)
+    if kind != "done":
+        raise (EngineFailed if kind == "engine" else TrialError)(text)
     return dict(json.loads(text))
 
 
 def _serve(trial: Trial, pipe: Connection) -> None:
     try:
         pipe.send(("done", json.dumps(run_here(trial))))
+    except EngineError as error:
+        pipe.send(("engine", str(error)))
     except CodriverError as error:
         pipe.send(("error", str(error)))
     except (KeyboardInterrupt, BrokenPipeError):
