@@ -18,12 +18,13 @@ from codriver.errors import (
     SignatureError,
     SourceError,
 )
+from codriver.jobs import WorkerConfig
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
 from codriver.policy import HealthConfig, Policy
 from codriver.stats import Stats
-from codriver.worker import PerceiverWorker, WorkerConfig
+from codriver.worker import PerceiverWorker
 
 __version__ = "0.1.0"
 

@@ -148,10 +148,9 @@ class Answers:
         for smoother in self._smoothers.values():
             smoother.clear()
 
-    def go_on(self, other: Answers | None) -> None:
-        """Go on where another one stopped, if the context does; smoothing begins anew."""
-        if other is not None:
-            self._was_full, self._views = other._was_full, other._views
+    def go_on(self, other: Answers) -> None:
+        """Go on where another one stopped, on the same context; smoothing begins anew."""
+        self._was_full, self._views = other._was_full, other._views
 
     def percept(
         self,

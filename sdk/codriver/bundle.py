@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codriver.engines import GraphFiles, is_installed
+from codriver.engines import STAND_INS, GraphFiles, is_installed
 from codriver.errors import BackendMissing, BundleError, ConfigError
 from codriver.jetson import is_jetson
 from codriver.machine import how_to_install, runtime_version
@@ -26,6 +26,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     signed_by: str | None = None  # fingerprint of the trusted key that signed it; None: nobody was asked for
+    min_version: int | None = None  # that was asked for
 
     @staticmethod
     def open(path: str | os.PathLike[str], *, trust: Trust | None = None, min_version: int | None = None) -> Bundle:
@@ -37,8 +38,8 @@ class Bundle:
         folder = Path(path)
         data = read_manifest_bytes(folder)
         signed_by = None if trust is None else verify_manifest(folder, data, trust)
-        bundle = Bundle(folder, parse_manifest(data), signed_by)
-        bundle._check_version(min_version)
+        bundle = Bundle(folder, parse_manifest(data), signed_by, min_version)
+        bundle._check_version()
         found = set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME}
         for name in sorted(found - set(bundle.manifest.files)):
             what = f"{folder / name}: not listed in {MANIFEST_NAME}; move it out of the bundle"
@@ -70,9 +71,9 @@ class Bundle:
             raise BundleError(what, code="file-changed")
         return data
 
-    def _check_version(self, min_version: int | None) -> None:
-        if min_version is not None and self.manifest.version < min_version:
-            found = f"version {self.manifest.version}, expected {min_version} or newer"
+    def _check_version(self) -> None:
+        if self.min_version is not None and self.manifest.version < self.min_version:
+            found = f"version {self.manifest.version}, expected {self.min_version} or newer"
             raise BundleError(f"{self.path}: {found}; install a newer bundle", code="version-too-old")
 
     def graph(self, name: str) -> GraphFiles:
@@ -83,21 +84,24 @@ class Bundle:
     def choose_variant(self, features: Collection[str], engine: str = "auto") -> VariantSpec:
         """The first variant that this machine can run right. features: see `cpu.cpu_features`.
 
-        engine: one of RUNTIMES, to look at its variants alone. An error says of each variant why not: BackendMissing
-        if installing a runtime would help, else BundleError.
+        engine: one of RUNTIMES or STAND_INS, to look at what it can run alone. An error says of each variant why not:
+        BackendMissing if installing a runtime would help, else BundleError.
         """
-        wanted = [variant for variant in self.manifest.variants if engine in ("auto", variant.engine)]
+        wanted = [found for variant in self.manifest.variants if (found := run_by(variant, engine))]
         if not wanted:
             there = ", ".join(dict.fromkeys(variant.engine for variant in self.manifest.variants))
             raise ConfigError(f"engine {engine!r}: the bundle has variants for {there}; use one of these, auto or fake")
         for variant in wanted:
             if not why_not(variant, features):
                 return variant
+        bundle = f"the bundle is for {self.manifest.target}:"
         why = "; ".join(f"{variant.name} {why_not(variant, features)}" for variant in wanted)
         if any(set(variant.requires) <= set(features) for variant in wanted):
-            raise BackendMissing(f"{self.path}: {why}; install the runtime")
+            raise BackendMissing(
+                f"{self.path}: {why}; {bundle} install the runtime, or take one built for this machine"
+            )
         has = ", ".join(sorted(features)) or "no feature that is known"
-        what = f"{self.path}: {why}; this machine has {has}; build the bundle for this target"
+        what = f"{self.path}: {why}; this machine has {has}; {bundle} take one built for this machine"
         raise BundleError(what, code="other-target")
 
     def variant(self, name: str) -> VariantSpec:
@@ -107,6 +111,15 @@ class Bundle:
                 return variant
         names = ", ".join(variant.name for variant in self.manifest.variants)
         raise BundleError(f"{self.path}: no variant {name!r}; it has {names}", code="no-such-variant")
+
+
+def run_by(variant: VariantSpec, engine: str) -> VariantSpec | None:
+    """The variant with the engine that is to run it; None if that cannot. A stand-in asks nothing of the processor."""
+    if engine in ("auto", variant.engine):
+        return variant
+    if variant.engine in STAND_INS.get(engine, ()):
+        return replace(variant, engine=engine, requires=(), versions=())
+    return None
 
 
 def why_not(variant: VariantSpec, features: Collection[str]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.bundle import Bundle
-from codriver.errors import BundleError
+from codriver.errors import BundleError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.strict import Fields
@@ -108,6 +108,14 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
                 found = _difference(task, answer, result.probabilities, tolerance)
                 worst[task] = _worse(worst.get(task), found)
     return list(worst.values())
+
+
+def prove(perceiver: Perceiver) -> None:
+    """Raise an EngineError unless the perceiver gives its bundle's golden answers."""
+    wrong = [found for found in check_golden(perceiver) if not found.ok]
+    if wrong:
+        text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance:g} is allowed" for d in wrong)
+        raise EngineError(f"{perceiver.variant} in {perceiver.engine} does not prove itself on golden vectors: {text}")
 
 
 def _last_step(perceiver: Perceiver, steps: list[Step]) -> Percept:

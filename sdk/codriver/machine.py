@@ -10,7 +10,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,8 @@ def runtime_version(module: str) -> str | None:
     """Version of an installed runtime, None if it is not there. Nothing is imported."""
     if not _is_there(module):
         return None
+    from importlib import metadata  # as slow to import as all of codriver
+
     for distribution in DISTRIBUTIONS.get(module, (module, f"{module}-gpu")):
         try:
             return metadata.version(distribution)

@@ -5,35 +5,30 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.answers import Answers, check_finite
-from codriver.bundle import Bundle, why_not
+from codriver.bundle import Bundle
 from codriver.clock import Clock
 from codriver.context import Context
-from codriver.cpu import cpu_features
 from codriver.door import Request
-from codriver.engines import ENGINES, Engine, open_engine
-from codriver.engines.race import fastest
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import CodriverError, EngineError
 from codriver.intake import Intake
-from codriver.manifest import Manifest, VariantSpec, weights_of
+from codriver.manifest import Manifest, VariantSpec
+from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
 from codriver.percept import Driver, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
 from codriver.streams import EncoderInputs
+from codriver.swap import check_fits, same_encoder
 from codriver.trust import Trust
-
-COLORS = ("bgr", "rgb")
-FASTEST = "fastest"
-Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
 class Perceiver:
@@ -51,13 +46,14 @@ class Perceiver:
         self.engine = variant.engine
         self.raced_ms: dict[str, float] = {}  # variant -> median time of its encoder, where "fastest" was asked for
         self.color = color
+        self.threads: int | None = None  # that one inference uses, as it was asked for
         self.policy = policy or self.manifest.policy
         self._encoder, self._fuser = engines
         self._inputs = EncoderInputs(self.manifest, color)
         self._context = Context(self.manifest)
         self._intake = Intake(self.manifest.views, self.policy)
         self._answers = Answers(self.manifest, self.policy.smoothing)
-        self._news: tuple[str, ...] = ()  # that the next percept tells
+        self._news: deque[str] = deque()  # that the next percept tells
         self._closed = False
         self._lock = threading.Lock()
 
@@ -89,20 +85,18 @@ class Perceiver:
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
         """
-        _check_options(engine, threads, color, min_version)
-        if engine == FASTEST and variant is not None:
-            raise ConfigError(f"engine {FASTEST!r} chooses among all variants; leave out variant {variant!r}")
+        check_options(engine, threads, color, min_version, variant)
         bundle = Bundle.open(path, trust=trust, min_version=min_version)
         if policy is not None:
             check_policy(policy, bundle.manifest.views)
         raced_ms: dict[str, float] = {}
         if engine == FASTEST:
-            chosen, engines, raced_ms = _race(bundle, threads)
+            chosen, engines, raced_ms = race(bundle, threads)
         else:
-            chosen = _choose(bundle, engine, variant)
-            engines = _open_engines(bundle, chosen, threads)
+            chosen = choose(bundle, engine, variant)
+            engines = open_engines(bundle, chosen, threads)
         perceiver = cls(bundle, chosen, engines, color, policy)
-        perceiver.raced_ms = raced_ms
+        perceiver.threads, perceiver.raced_ms = threads, raced_ms
         try:
             perceiver.warm_up()
         except BaseException:
@@ -145,72 +139,93 @@ class Perceiver:
             check_finite("fuser", logits)
             clock.end("fuse")
             views = self._intake.statuses(taken.request.t, taken)
-            percept = self._answers.percept(taken.request.t, (mask, logits), views, (*self._news, *taken.notes))
-            self._news = ()
+            news = tuple(self._news)
+            percept = self._answers.percept(taken.request.t, (mask, logits), views, (*news, *taken.notes))
+            for _ in news:  # told now; what another thread added meanwhile is not
+                self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
             self._intake.tally.step(missed=percept.missed)
             return percept
 
     def stats(self) -> Stats:
-        """What became of every frame since open."""
-        return self._intake.tally.snapshot()
+        """What became of every frame since open, and what answers now."""
+        return self._intake.tally.snapshot(self.manifest.id, self.variant, self.engine)
 
     def drop(self, frames: Mapping[str, object]) -> None:
         """Count a set that is not going to be stepped, because a newer one is there. Any thread may."""
         for result in ("input", "overrun"):
             self._intake.tally.count(result, frames)
 
-    def carry_on(self, other: Perceiver, news: str = "") -> None:
-        """Go on with the counts and the numbering of a perceiver that this one replaces, and tell of it."""
-        self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
-        self._news = (news,) if news else ()
+    def tell(self, news: str) -> None:
+        """Have the next percept say this among its reasons. Any thread may."""
+        self._news.append(news)
 
-    def swap(self, bundle: str | os.PathLike[str] | Perceiver, **options: Any) -> None:
+    def carry_on(self, other: Perceiver, *, same_context: bool = False) -> None:
+        """Go on with the counts, numbers and news of a perceiver that this one replaces."""
+        self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
+        self._news = other._news
+        self._intake.tally.swap(same_context=same_context)
+
+    def swap(
+        self,
+        bundle: str | os.PathLike[str] | Perceiver,
+        engine: str = "auto",
+        threads: int | None = None,
+        *,
+        variant: str | None = None,
+        trust: Trust | None = None,
+        min_version: int | None = None,
+        policy: Policy | None = None,
+    ) -> None:
         """Go on with another bundle, or another variant of this one, from the next step on.
 
-        bundle: its folder, opened here with `options` as `Perceiver.open` takes them; or a perceiver that was opened
-        elsewhere meanwhile, which is closed by this: its engines work here now.
+        bundle: its folder, opened here with the options of `Perceiver.open`; threads, trust, min_version and policy
+        that are not given are those of before. Or a perceiver, opened elsewhere meanwhile, which is empty afterwards.
         All is checked, loaded and warmed up before anything changes: what raises leaves this perceiver as it was.
         Counts and numbers go on. What is remembered stays if the encoder is the same; if not, a new context begins.
-        The next percept says which. A ConfigError if the new bundle has other cameras, or wants other colors.
+        The next percept says which. A ConfigError if the new bundle has other cameras or other answers.
         """
         if isinstance(bundle, Perceiver):
             self._take_over(bundle)
             return
-        fresh = Perceiver.open(bundle, color=self.color, **({"policy": self._own_policy()} | options))
-        try:
+        own = None if self.policy == self.manifest.policy else self.policy
+        fresh = Perceiver.open(
+            bundle,
+            engine,
+            threads or self.threads,
+            self.color,
+            variant=variant,
+            trust=self.bundle.signed_by if trust is None else trust,
+            min_version=self.bundle.min_version if min_version is None else min_version,
+            policy=policy or own,
+        )
+        with fresh:  # which is empty, if it took over
             self._take_over(fresh)
-        except BaseException:
-            fresh.close()
-            raise
-
-    def _own_policy(self) -> Policy | None:
-        return None if self.policy == self.manifest.policy else self.policy
 
     def _take_over(self, fresh: Perceiver) -> None:
-        if fresh.manifest.views != self.manifest.views or fresh.color != self.color:
-            here, there = (f"{', '.join(p.manifest.views)} in {p.color}" for p in (self, fresh))
-            raise ConfigError(
-                f"{fresh.manifest.id} looks at {there}, this stream has {here}; open it as another stream"
-            )
+        check_fits(self, fresh)
         with self._mine(), fresh._mine():
             same, old = same_encoder(self, fresh), (self._encoder, self._fuser)
-            what = "the context goes on" if same else "a new context begins"
-            fresh.carry_on(self)
-            fresh._answers.go_on(self._answers if same else None)
-            if not same:
-                self._context = fresh._context
-            if fresh.policy == self.policy:
-                fresh._intake = self._intake
+            fresh.carry_on(self, same_context=same)
+            if same:
+                fresh._answers.go_on(self._answers)
             else:
+                self._context = fresh._context
+            if fresh.policy != self.policy:
                 fresh._intake.go_on(self._intake)
+                self._intake = fresh._intake
             self.bundle, self.manifest, self.policy = fresh.bundle, fresh.manifest, fresh.policy
-            self.variant, self.engine = fresh.variant, fresh.engine
+            self.variant, self.engine, self.threads = fresh.variant, fresh.engine, fresh.threads
+            self.raced_ms = fresh.raced_ms
             self._encoder, self._fuser, self._inputs = fresh._encoder, fresh._fuser, fresh._inputs
-            self._intake, self._answers, fresh._closed = fresh._intake, fresh._answers, True
-            self._news = (*self._news, f"now {self.manifest.id}, {self.variant} in {self.engine}: {what}")
+            self._answers, fresh._closed = fresh._answers, True
+            context = "the context goes on" if same else "a new context begins"
+            self.tell(f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
         for engine in old:
-            engine.close()
+            try:
+                engine.close()
+            except EngineError as error:  # the new one is at work already
+                self.tell(f"the engine of before did not close: {error}")
 
     def invalid(self, t: float | None, reason: str) -> Percept:
         """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
@@ -291,75 +306,3 @@ class Perceiver:
             raise
         self._context.remember(features, slots, request.times_s)
         self._intake.tally.count("processed", request.frames)
-
-
-def same_encoder(one: Perceiver, other: Perceiver) -> bool:
-    """Whether features of the one mean the same to the other: the same bytes, run by the same engine."""
-    if (one.engine, one.manifest.streams, one.manifest.context) != (
-        other.engine,
-        other.manifest.streams,
-        other.manifest.context,
-    ):
-        return False
-    return _encoder_hashes(one) == _encoder_hashes(other) != []
-
-
-def _encoder_hashes(perceiver: Perceiver) -> list[str]:
-    manifest = perceiver.manifest
-    path = next(variant.encoder for variant in manifest.variants if variant.name == perceiver.variant)
-    return [manifest.files[name].sha256 for name in (path, weights_of(path)) if name and name in manifest.files]
-
-
-def _check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:
-    if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
-        raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
-    if color not in COLORS:
-        raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
-    if engine not in ("auto", FASTEST, *ENGINES):
-        raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
-
-
-def _choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
-    """The variant, with the engine that is to run it."""
-    if engine == "fake":
-        return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
-    if variant is None:
-        return bundle.choose_variant(cpu_features(), engine)
-    chosen = bundle.variant(variant)
-    if engine not in ("auto", chosen.engine):
-        raise ConfigError(f"engine {engine!r}: variant {variant} is for {chosen.engine}; use that, auto or fake")
-    return chosen
-
-
-def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
-    manifest = bundle.manifest
-    encoder = open_engine(variant.engine, bundle.graph(variant.encoder), manifest.encoder_signature, threads=threads)
-    try:
-        fuser = open_engine(variant.engine, bundle.graph(variant.fuser), manifest.fuser_signature, threads=threads)
-    except BaseException:
-        encoder.close()
-        raise
-    return encoder, fuser
-
-
-def _race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
-    """The variant whose encoder is the fastest here, its engines, and everybody's median in ms."""
-    features = cpu_features()
-    able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
-    if not able:
-        bundle.choose_variant(features)  # raises, and says of each why not
-    opened: dict[str, Engines] = {}
-    winner = ""
-    try:
-        for variant in able:
-            opened[variant.name] = _open_engines(bundle, variant, threads)
-        encoders = {name: engines[0] for name, engines in opened.items()}
-        winner, medians_ms = fastest(encoders, bundle.manifest.encoder_signature)
-    finally:
-        for name, engines in opened.items():
-            if name != winner:
-                for engine in engines:
-                    engine.close()
-    return bundle.variant(winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}

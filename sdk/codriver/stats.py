@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+TOTALS = ("steps", "resets", "misses", "swaps")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewCounts:
@@ -37,9 +39,13 @@ class ViewCounts:
 class Stats:
     """Counts since open; neither reset() nor a jump of time clears them."""
 
+    model: str  # bundle id of what answers now, its variant and its engine
+    variant: str
+    engine: str
     steps: int  # that gave a percept
-    resets: int  # of the context, because time jumped
+    resets: int  # of the context, because time jumped or another encoder took over
     misses: int  # steps that took longer than their deadline
+    swaps: int  # times that another bundle, variant or engine took over
     views: Mapping[str, ViewCounts]
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,7 +54,8 @@ class Stats:
             view: {**asdict(some), "dropped": some.dropped, "refused": some.refused}
             for view, some in self.views.items()
         }
-        return {"steps": self.steps, "resets": self.resets, "misses": self.misses, "views": counts}
+        about = {"model": self.model, "variant": self.variant, "engine": self.engine}
+        return about | {total: getattr(self, total) for total in TOTALS} | {"views": counts}
 
 
 class Tally:
@@ -75,7 +82,14 @@ class Tally:
         with self._lock:
             self._totals["resets"] += 1
 
-    def snapshot(self) -> Stats:
+    def swap(self, *, same_context: bool) -> None:
+        with self._lock:
+            self._totals["swaps"] += 1
+            self._totals["resets"] += not same_context
+
+    def snapshot(self, model: str, variant: str, engine: str) -> Stats:
+        """The counts as they are now, under what answers now."""
         with self._lock:
             views = {view: ViewCounts(**counts) for view, counts in self._views.items()}
-            return Stats(views=views, **{what: self._totals[what] for what in ("steps", "resets", "misses")})
+            totals = {total: self._totals[total] for total in TOTALS}
+        return Stats(views=views, model=model, variant=variant, engine=engine, **totals)

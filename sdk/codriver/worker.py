@@ -9,44 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.golden import check_golden
-from codriver.perceiver import Perceiver
+from codriver.golden import prove
+from codriver.jobs import Frames, Job, Open, Swap, WorkerConfig
 from codriver.percept import Driver, Frame, Percept
-from codriver.preprocess import Image
 from codriver.stats import Stats
-
-Frames = Mapping[str, "Image | Frame"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerConfig:
-    deadline_ms: float = 100.0  # of one step; the percept says whether it took longer
-    grace_ms: float = 50.0  # after the deadline, before the answers are called invalid
-    repeat_s: float = 1.0  # between invalid percepts while the engine hangs
-    replace_after_s: float = 2.0  # an engine that hung for longer is replaced once it returns
-    overload_share: float = 0.2  # more sets dropped than this within `overload_s`: the state is degraded
-    overload_s: float = 1.0
-
-
-@dataclass
-class _Job:
-    frames: Frames
-    t: float | None
-    driver: Driver | None
-    began_s: float = 0.0
-    flagged_s: float | None = None  # when the watchdog last told of it
-
-
-@dataclass
-class _Swap:
-    fresh: Perceiver
-    done: bool = False
-    error: CodriverError | None = None
 
 
 class PerceiverWorker:
@@ -56,41 +27,42 @@ class PerceiverWorker:
     on_percept: called with every percept, one at a time, from the worker's threads. Without it iterate over the worker.
     on_error: called with each FrameError and EngineError; the worker goes on.
     upgrade: opens a better perceiver, such as one whose engine takes minutes to build. It does so in a third thread
-        while the first one answers, proves itself on the bundle's golden vectors and takes over between two steps; a
-        percept tells. If it cannot be opened or proves wrong, on_error is told and the first one goes on. If its engine
-        fails later, what open_perceiver opens answers again.
+        while the first one answers, and the better one proves itself on its bundle's golden vectors before it takes
+        over between two steps. If it cannot be opened or answers wrong the first one goes on, and on_error is told. If
+        its engine fails later, what open_perceiver opens answers again. The next percept tells of each of these.
     What a callback raises ends the worker: the next submit() says so.
     """
 
     def __init__(
         self,
-        open_perceiver: Callable[[], Perceiver],
+        open_perceiver: Open,
         on_percept: Callable[[Percept], object] | None = None,
         on_error: Callable[[CodriverError], object] | None = None,
-        config: WorkerConfig = WorkerConfig(),
+        config: WorkerConfig | None = None,
         *,
-        upgrade: Callable[[], Perceiver] | None = None,
+        upgrade: Open | None = None,
     ) -> None:
-        self.config = config
+        self.config = config or WorkerConfig()
         self._open, self._on_percept, self._on_error = open_perceiver, on_percept, on_error
         self._perceiver = open_perceiver()
         self._changed = threading.Condition()
         self._telling = threading.Lock()  # one percept at a time, and none of a step after a later one
-        self._inbox: _Job | None = None
-        self._busy: _Job | None = None
-        self._swap: _Swap | None = None  # what waits to take over
+        self._inbox: Job | None = None
+        self._busy: Job | None = None
+        self._swap: Swap | None = None  # what waits to take over
         self._recent: deque[tuple[float, bool]] = deque()  # when a set came in, whether it pushed one out
         self._newest: Percept | None = None
         self._unread = False
         self._closed = False
         self._broken: BaseException | None = None  # what a callback raised
+        self.upgrade = "" if upgrade is None else "building"  # then "took over", or "refused: " and why
+        loops: list[tuple[str, Callable[[], None]]] = [("worker", self._work), ("watchdog", self._watch)]
+        if upgrade is not None:
+            loops.append(("upgrade", lambda: self._upgrade(upgrade)))
         self._threads = [
             threading.Thread(target=self._run, args=[loop], name=f"codriver {name}", daemon=True)
-            for name, loop in (("worker", self._work), ("watchdog", self._watch))
+            for name, loop in loops
         ]
-        if upgrade is not None:
-            better = threading.Thread(target=self._upgrade, args=[upgrade], name="codriver upgrade", daemon=True)
-            self._threads.append(better)
         for thread in self._threads:
             thread.start()
 
@@ -106,7 +78,7 @@ class PerceiverWorker:
                 raise CodriverError(f"this worker ended: {self._broken!r}; see to it, and make another one")
             if self._closed:
                 raise CodriverError("this worker is closed; make another one")
-            waiting, self._inbox = self._inbox, _Job(frames, t, driver)
+            waiting, self._inbox = self._inbox, Job(frames, t, driver)
             if waiting is not None:
                 self._perceiver.drop(waiting.frames)
             now_s = time.monotonic()
@@ -126,24 +98,16 @@ class PerceiverWorker:
             assert percept is not None
             yield percept
 
-    @property
-    def answering(self) -> str:
-        """Variant and engine that answer now, such as "ort-x86 in onnxruntime"."""
-        with self._changed:
-            return f"{self._perceiver.variant} in {self._perceiver.engine}"
-
-    def swap(self, open_perceiver: Callable[[], Perceiver], timeout_s: float = 10.0) -> None:
+    def swap(self, open_perceiver: Open, timeout_s: float = 10.0) -> None:
         """Go on with another bundle or variant, as by `Perceiver.swap`, from the next step on.
 
         It is opened here, in the caller's thread, while the worker goes on. Returns when it has taken over; what raises
         leaves the worker as it was. timeout_s: for the step under way to end. Once it has taken over, open_perceiver is
-        what opens another one if an engine fails.
+        what opens another one if an engine fails, and an upgrade that is still being built is refused.
         """
-        self._hand_over(open_perceiver(), timeout_s)
-        self._open = open_perceiver
+        self._hand_over(Swap(open_perceiver(), open_perceiver), timeout_s)
 
-    def _hand_over(self, fresh: Perceiver, timeout_s: float | None) -> None:
-        swap = _Swap(fresh)
+    def _hand_over(self, swap: Swap, timeout_s: float | None) -> None:
         with self._changed:
             free = self._changed.wait_for(lambda: self._swap is None or self._closed, timeout_s)
             if free and not self._closed:
@@ -152,15 +116,17 @@ class PerceiverWorker:
                 self._changed.wait_for(lambda: swap.done or self._closed, timeout_s)
             if self._swap is swap:
                 self._swap = None
-        if not swap.done:
-            fresh.close()
-            why = "it is closed" if self._closed else f"the step under way did not end within {timeout_s:g} s"
-            raise CodriverError(f"the worker did not swap: {why}")
+        if swap.done and swap.error is None:
+            return
+        swap.fresh.close()
         if swap.error is not None:
-            fresh.close()
             raise swap.error
+        why = "it is closed" if self._closed else f"the step under way did not end within {timeout_s:g} s"
+        raise CodriverError(f"the worker did not swap: {why}")
 
-    def _upgrade(self, open_better: Callable[[], Perceiver]) -> None:
+    def _upgrade(self, open_better: Open) -> None:
+        """Once, in a thread of its own. Whatever is wrong with the better one, the first one goes on."""
+        opens = self._open
         try:
             better = open_better()
             try:
@@ -168,10 +134,15 @@ class PerceiverWorker:
             except BaseException:
                 better.close()
                 raise
-            self._hand_over(better, None)
-        except CodriverError as error:
+            self._hand_over(Swap(better, opens, only_after=opens), None)
+            self.upgrade = "took over"
+        except Exception as error:  # of a runtime that is new to this machine: anything
             if not self._closed:
-                self._report(error)
+                known = error if isinstance(error, CodriverError) else EngineError(f"it failed with {error!r}")
+                self.upgrade = f"refused: {known}"
+                with self._changed:
+                    self._perceiver.tell(f"the better engine was refused: {known}")
+                self._report(known)
 
     def stats(self) -> Stats:
         """As of the perceiver; frames that never got their turn count as `overrun`."""
@@ -228,7 +199,7 @@ class PerceiverWorker:
             if failed or took_s > self.config.replace_after_s:
                 self._replace()
 
-    def _step(self, job: _Job) -> tuple[Percept | None, bool]:
+    def _step(self, job: Job) -> tuple[Percept | None, bool]:
         """What to tell of a set, and whether the engine failed on it."""
         try:
             percept = self._perceiver.step(job.frames, job.t, job.driver, deadline_ms=self.config.deadline_ms)
@@ -249,10 +220,15 @@ class PerceiverWorker:
         state = "degraded" if percept.state == "ok" else percept.state
         return replace(percept, state=state, reasons=(reason, *percept.reasons))
 
-    def _take_over(self, swap: _Swap) -> None:
+    def _take_over(self, swap: Swap) -> None:
         """Between two steps, with the lock held, so that whoever submits counts where the counts are."""
         try:
+            if swap.only_after not in (None, self._open):
+                raise CodriverError(
+                    "another bundle took over while it was built; make another worker to build it again"
+                )
             self._perceiver.swap(swap.fresh)
+            self._open = swap.opens
         except CodriverError as error:
             swap.error = error
         self._swap, swap.done = None, True
@@ -267,7 +243,8 @@ class PerceiverWorker:
             return
         with self._changed:
             old = self._perceiver
-            fresh.carry_on(old, f"the engine was replaced, now {fresh.variant} in {fresh.engine}: a new context begins")
+            fresh.carry_on(old)
+            fresh.tell(f"the engine was replaced, now {fresh.variant} in {fresh.engine}: a new context begins")
             self._perceiver = fresh
         old.close()
 
@@ -285,7 +262,7 @@ class PerceiverWorker:
             waited_ms = (now_s - job.began_s) * 1e3
             self._tell(self._perceiver.invalid(job.t, f"the engine has not answered for {waited_ms:.0f} ms"), job)
 
-    def _due_s(self, job: _Job | None) -> float:
+    def _due_s(self, job: Job | None) -> float:
         """When there is something to tell of a job that still runs."""
         if job is None:
             return 0.0
@@ -293,7 +270,7 @@ class PerceiverWorker:
             return job.flagged_s + self.config.repeat_s
         return job.began_s + (self.config.deadline_ms + self.config.grace_ms) / 1e3
 
-    def _tell(self, percept: Percept, of: _Job | None = None) -> None:
+    def _tell(self, percept: Percept, of: Job | None = None) -> None:
         """of: the job that hangs; nothing is told if it came back meanwhile."""
         with self._telling:
             with self._changed:
@@ -307,11 +284,3 @@ class PerceiverWorker:
     def _report(self, error: CodriverError) -> None:
         if self._on_error is not None:
             self._on_error(error)
-
-
-def prove(perceiver: Perceiver) -> None:
-    """Raise an EngineError unless the perceiver gives its bundle's golden answers."""
-    wrong = [found for found in check_golden(perceiver) if not found.ok]
-    if wrong:
-        text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance:g} is allowed" for d in wrong)
-        raise EngineError(f"{perceiver.variant} in {perceiver.engine} does not prove itself on golden vectors: {text}")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codriver.jobs import WorkerConfig
 from codriver.perceiver import Perceiver
 from codriver.policy import HealthConfig
 from codriver.tasks import VIEWS
-from codriver.worker import WorkerConfig
 
 PAGE = (Path(__file__).parents[2] / "docs" / "road.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)

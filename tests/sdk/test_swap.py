@@ -10,11 +10,13 @@ import pytest
 from codriver.bundle_writer import write_bundle
 from codriver.errors import BundleError, CodriverError, ConfigError, EngineError, SignatureError
 from codriver.golden import write_golden
+from codriver.jobs import WorkerConfig
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.policy import TimingConfig
+from codriver.signing import new_key, sign_bundle
 from codriver.tasks import VIEWS
-from codriver.worker import PerceiverWorker, WorkerConfig
+from codriver.worker import PerceiverWorker
 from tests.sdk.test_worker import eventually
 from tests.tiny import GOLDEN_STEPS, answers, make_tiny_bundle, tiny_files, tiny_fuser, tiny_manifest, tiny_steps
 
@@ -94,7 +96,7 @@ def test_what_cannot_be_opened_or_does_not_fit_leaves_the_old_one_at_work(bundle
     with opened(bundle) as perceiver, opened(bundle) as untouched:
         for number, step in enumerate(STEPS):
             if number == 12:
-                with pytest.raises(ConfigError, match="this stream has incar, front, left, right in bgr"):
+                with pytest.raises(ConfigError, match="its cameras are front in bgr, this stream's are incar, front"):
                     perceiver.swap(one_camera)
                 with pytest.raises(BundleError, match="changed"):
                     perceiver.swap(broken)
@@ -104,6 +106,57 @@ def test_what_cannot_be_opened_or_does_not_fit_leaves_the_old_one_at_work(bundle
                     perceiver.swap(bundle, trust="sha256:" + 64 * "0")
             assert answers(perceiver.step(*step)) == answers(untouched.step(*step))
         assert perceiver.stats() == untouched.stats()
+
+
+def test_whom_and_how_old_a_stream_trusts_is_not_forgotten_by_a_swap(tmp_path: Path) -> None:
+    one, unsigned, old = (
+        make_tiny_bundle(tmp_path / f"{name}.bundle", version=version)
+        for name, version in (("one", 3), ("unsigned", 4), ("old", 2))
+    )
+    key, public = tmp_path / "key.pem", tmp_path / "key.pem.pub"
+    new_key(key)
+    sign_bundle(one, key)
+    sign_bundle(old, key)
+    with Perceiver.open(one, threads=1, trust=public, min_version=3) as perceiver:
+        with pytest.raises(SignatureError):
+            perceiver.swap(unsigned)
+        with pytest.raises(BundleError, match="version 2, expected 3"):
+            perceiver.swap(old)
+        perceiver.swap(one, variant="ort-x86")
+        assert perceiver.bundle.signed_by and perceiver.threads == 1
+
+
+def test_a_bundle_that_answers_other_questions_is_another_stream(bundle: Path, tmp_path: Path) -> None:
+    draft = tiny_manifest()
+    fewer = make_tiny_bundle(tmp_path / "fewer.bundle", tasks=draft.tasks[1:])
+    with opened(bundle) as perceiver:
+        with pytest.raises(ConfigError, match="its answers are driver_behavior"):
+            perceiver.swap(fewer)
+        assert perceiver.step(*STEPS[0]).driver_emotion.reason
+
+
+def test_an_upgrade_of_a_bundle_that_was_swapped_out_is_refused(bundle: Path, other_fuser: Path) -> None:
+    built = threading.Event()
+
+    def better() -> Perceiver:
+        assert built.wait(20)
+        return opened(bundle, "ort-x86")
+
+    with PerceiverWorker(lambda: opened(bundle), lambda percept: None, config=PATIENT, upgrade=better) as worker:
+        worker.swap(lambda: opened(other_fuser))
+        built.set()
+        eventually(lambda: worker.upgrade != "building")
+        assert worker.upgrade.startswith("refused: another bundle took over")
+        assert worker.stats().model.startswith("other-fuser") and worker.stats().swaps == 1
+
+
+def test_whatever_a_better_engine_raises_the_first_one_goes_on(bundle: Path) -> None:
+    found: list[Percept] = []
+    with PerceiverWorker(lambda: opened(bundle), found.append, config=PATIENT, upgrade=lambda: 1 / 0) as worker:
+        eventually(lambda: worker.upgrade != "building")
+        worker.submit(*STEPS[0])
+        eventually(lambda: found)
+    assert "it failed with ZeroDivisionError" in found[0].reasons[0]
 
 
 def test_the_users_own_policy_outlives_a_swap_and_the_bundles_does_not(bundle: Path) -> None:
@@ -123,7 +176,7 @@ def test_a_worker_swaps_between_two_steps_and_counts_every_frame(bundle: Path, o
                 worker.swap(lambda: opened(other_fuser))
             worker.submit(*step)
             eventually(lambda number=number: len(found) > number)
-        assert worker.answering == f"{VARIANT} in onnxruntime"
+        assert worker.stats().variant == VARIANT and worker.stats().swaps == 1
         counts = worker.stats().views["front"]
     assert (counts.input, counts.processed) == (24, 24)
     assert [p.model.partition("-")[0] for p in (found[11], found[12])] == ["tiny", "other"]
@@ -141,30 +194,31 @@ def test_a_better_engine_is_built_while_the_first_one_answers(bundle: Path) -> N
     with PerceiverWorker(lambda: opened(bundle), found.append, config=PATIENT, upgrade=better) as worker:
         for number, step in enumerate(STEPS):
             if number == 12:
-                assert worker.answering.startswith(VARIANT)
+                assert worker.stats().variant == VARIANT
                 built.set()
-                eventually(lambda: worker.answering.startswith("ort-x86 "))
+                eventually(lambda: worker.stats().variant == "ort-x86")
             worker.submit(*step)
             eventually(lambda number=number: len(found) > number)
         counts = worker.stats().views["front"]
-    assert (counts.input, counts.processed) == (
-        24,
-        24,
-    )  # the golden vectors that it proved itself on are not among them
+    assert (counts.input, counts.processed) == (24, 24)  # golden vectors are not among them
+    assert worker.upgrade == "took over"
     told = [reason for percept in found for reason in percept.reasons if reason.startswith("now ")]
     assert len(told) == 1 and "ort-x86 in onnxruntime: a new context begins" in told[0]
 
 
 def test_a_better_engine_that_answers_wrong_never_takes_over(bundle: Path, tmp_path: Path) -> None:
     wrong = wrong_golden(tmp_path)
-    errors: list[CodriverError] = []
+    errors, found = list[CodriverError](), list[Percept]()
     worker = PerceiverWorker(
-        lambda: opened(bundle), lambda percept: None, errors.append, PATIENT, upgrade=lambda: opened(wrong)
+        lambda: opened(bundle), found.append, errors.append, PATIENT, upgrade=lambda: opened(wrong)
     )
     with worker:
         eventually(lambda: errors)
-        assert worker.answering.startswith(VARIANT)
+        assert worker.stats().variant == VARIANT
         worker.submit(*STEPS[0])
+        eventually(lambda: found)
+    assert "the better engine was refused: ort-x86-7bit in onnxruntime does not prove" in found[0].reasons[0]
+    assert worker.upgrade.startswith("refused: ")
     assert isinstance(errors[0], EngineError) and "does not prove itself on golden vectors" in str(errors[0])
     assert worker.stats().views["front"].input == 1
 

@@ -10,10 +10,11 @@ import pytest
 
 from codriver.engines import Arrays, Signature
 from codriver.errors import CodriverError, EngineError, FrameError
+from codriver.jobs import WorkerConfig
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.tasks import VIEWS
-from codriver.worker import PerceiverWorker, WorkerConfig
+from codriver.worker import PerceiverWorker
 from tests.faults import Cameras, Idle, perceiver_with
 
 CLEAN = Cameras()

@@ -12,8 +12,9 @@ from typing import Any
 from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
 from codriver.errors import SourceError
 from codriver.machine import summarise_ms
+from codriver.opening import COLORS
 from codriver.outputs import check_output, video_file, whole_file, write_image
-from codriver.perceiver import COLORS, Perceiver
+from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.recorder import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, FrameSet, Source, open_source
