@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from codriver.cpu import default_threads
+from codriver.engines import STAND_INS
 from codriver.errors import CodriverError, EngineError
 from codriver.evaluate import Clip as LabelledClip
 from codriver.evaluate import TaskScore, evaluate
@@ -34,6 +35,7 @@ from targets.conditions import EnergyMeter, conditions, peak_memory_mb
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
 DISTINCT = 4  # frame sets of the stream, so that no cache sees the same one twice in a row
+GPU_ENGINES = ("tensorrt", *STAND_INS)
 TAIL_STEPS = 1000  # fewer say nothing of p99.9
 
 
@@ -171,7 +173,7 @@ def _stream(perceiver: Perceiver, sets: Sequence[Step], trial: Trial) -> dict[st
         for number in range(warm_up):
             _step(perceiver, sets, number)
             progress.step()
-        with EnergyMeter() as meter:
+        with EnergyMeter(gpu=perceiver.engine in GPU_ENGINES) as meter:
             start_s = time.perf_counter()
             for number in range(warm_up, warm_up + trial.steps):
                 percepts.append(_step(perceiver, sets, number))
