@@ -11,8 +11,8 @@ from typing import Any
 from codriver.engines import RUNTIMES
 from codriver.engines.store import CACHE_VARIABLE
 from codriver.engines.trt_build import NEWEST, OLDEST
-from codriver.examine import CUDA, PACKAGES, slug
-from codriver.machine import ROOT, how_to_install
+from codriver.examine import CUDA, slug, way_to
+from codriver.machine import ROOT
 
 PYTHONS = ((3, 10), (3, 13))  # first and last that codriver is tested with
 OLDEST_ORT = (1, 20)
@@ -49,7 +49,7 @@ def _of_python(facts: Mapping[str, Any]) -> list[Advice]:
 def _of_packages(facts: Mapping[str, Any], root: Path) -> list[Advice]:
     packages, found = facts["packages"], []
     if packages["cv2"] is None:
-        found.append(Advice("OpenCV is missing: frames cannot be resized", PACKAGES["cv2"][0], needed=True))
+        found.append(Advice("OpenCV is missing: frames cannot be resized", way_to("cv2", facts), needed=True))
     if not any(packages[runtime] for runtime in RUNTIMES):
         found.append(Advice("there is no runtime, so nothing can run", _install_ort(facts), needed=True))
     ort, trt = packages["onnxruntime"], packages["tensorrt"]
@@ -59,23 +59,21 @@ def _of_packages(facts: Mapping[str, Any], root: Path) -> list[Advice]:
         do = "take the one of JetPack 6.1 or newer" if facts["jetson"] else "pip install 'tensorrt>=10.3,<12'"
         found.append(Advice(f"TensorRT {trt}: codriver is written for 10.3 to 11", do))
     if trt and not any(packages[module] for module in CUDA):
-        found.append(Advice("TensorRT is there, but no way to CUDA's memory and streams", PACKAGES["cuda.bindings"][0]))
+        found.append(
+            Advice("TensorRT is there, but no way to CUDA's memory and streams", way_to("cuda.bindings", facts))
+        )
     if not trt and list((root / "usr/lib").glob("python3*/dist-packages/tensorrt")):
         what = "JetPack's TensorRT is on this machine, but this virtual environment does not see it"
         found.append(Advice(what, "python3 -m venv --system-site-packages, and install codriver there"))
     elif not trt and facts["gpus"]:
-        found.append(Advice("there is an NVIDIA GPU, and no TensorRT to use it with", _install("tensorrt", facts)))
+        found.append(Advice("there is an NVIDIA GPU, and no TensorRT to use it with", way_to("tensorrt", facts)))
     return found
 
 
 def _install_ort(facts: Mapping[str, Any]) -> str:
     if _release(facts["python"]) == (3, 10):
         return f"pip install onnxruntime=={LAST_ORT_FOR_3_10} (the last one for Python 3.10)"
-    return _install("onnxruntime", facts)
-
-
-def _install(runtime: str, facts: Mapping[str, Any]) -> str:
-    return how_to_install(runtime, facts["jetson"] is not None)
+    return way_to("onnxruntime", facts)
 
 
 def _of_clocks(facts: Mapping[str, Any]) -> list[Advice]:
@@ -83,21 +81,21 @@ def _of_clocks(facts: Mapping[str, Any]) -> list[Advice]:
     if cpu["governor"] == "powersave":
         do = "sudo jetson_clocks" if board else "sudo cpupower frequency-set -g performance"
         found.append(Advice("the governor is powersave: clocks rise late, so the slowest steps get slower", do))
+    return found
+
+
+def choice_advice(facts: Mapping[str, Any]) -> list[Advice]:
+    """What this machine is best at, for who has no bundle yet: a bundle says itself what it wants."""
+    board, features, advice = facts["jetson"], facts["cpu"]["features"], []
     modes = board["power_modes"] if board else {}
     fastest = next((number for number, name in modes.items() if name.startswith("MAXN")), None)
     if fastest and not (board["power_mode"] or "").startswith("MAXN"):
         what = f"power mode {board['power_mode']}: this module is faster in {modes[fastest]}"
-        found.append(Advice(what, f"sudo nvpmodel -m {fastest}, if supply and cooling allow it"))
-    return found
-
-
-def dialect_advice(facts: Mapping[str, Any]) -> list[Advice]:
-    """Which INT8 graphs suit this processor, for who has no bundle yet."""
-    features = facts["cpu"]["features"]
-    if "x86" not in features or "vnni" in features:
-        return []
-    what = "this processor has no VNNI: full-range INT8 weights overflow in it, 7-bit ones do not"
-    return [Advice(what, "build for target x86-no-vnni, or another that has the variant ort-x86-7bit")]
+        advice.append(Advice(what, f"sudo nvpmodel -m {fastest}, if supply and cooling allow it"))
+    if "x86" in features and "vnni" not in features:
+        what = "this processor has no VNNI: full-range INT8 weights overflow in it, 7-bit ones do not"
+        advice.append(Advice(what, "build for target x86-no-vnni, or another that has the variant ort-x86-7bit"))
+    return advice
 
 
 def _of_room(facts: Mapping[str, Any]) -> list[Advice]:
@@ -140,7 +138,7 @@ def bundle_advice(found: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Ad
         what = f"{facts['memory_mb']['available']} MB of memory are free, the bundle may take {budget_mb:g}"
         advice.append(Advice(what, "end what else runs here"))
     if found["signed"] and facts["packages"]["cryptography"] is None:
-        advice.append(Advice("the bundle is signed, and nothing here can check it", PACKAGES["cryptography"][0]))
+        advice.append(Advice("the bundle is signed, and nothing here can check it", way_to("cryptography", facts)))
     return advice
 
 
@@ -162,8 +160,8 @@ def _way_out(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         if "is for" in lacks:
             return f"install a version of {engine} that the bundle is for, or build the bundle for this one"
         if facts["packages"][engine] is None:
-            return _install_ort(facts) if engine == "onnxruntime" else _install(engine, facts)
-        return PACKAGES["cuda.bindings"][0]
+            return _install_ort(facts) if engine == "onnxruntime" else way_to(engine, facts)
+        return way_to("cuda.bindings", facts)
     return OTHER_TARGET
 
 

@@ -28,6 +28,7 @@ from codriver.machine import (
     describe_machine,
     governor,
     gpus,
+    how_to_install,
     memory_mb,
     read_text,
     runtime_version,
@@ -41,7 +42,7 @@ PACKAGES = {  # module -> how it is got, and what for
     "onnxruntime": ("", "CPU graphs"),
     "openvino": ("", "CPU graphs, Intel's way"),
     "tensorrt": ("", "NVIDIA GPU"),
-    "cuda.bindings": ("pip install cuda-bindings", "NVIDIA GPU, beside tensorrt"),
+    "cuda.bindings": ("", "NVIDIA GPU, beside tensorrt"),
     "pycuda": ("pip install pycuda", "instead of cuda-bindings"),
     "cv2": ("pip install opencv-python-headless", "resizing and decoding"),
     "cryptography": ("pip install 'codriver[trust]'", "signatures"),
@@ -134,8 +135,20 @@ def _lacks(variant: VariantSpec, facts: Mapping[str, Any]) -> str:
         if not facts["gpus"]:
             parts.append("needs an NVIDIA GPU, none is seen here")
         elif not any(facts["packages"][module] for module in CUDA):
-            parts.append(f"needs cuda-bindings or pycuda ({PACKAGES['cuda.bindings'][0]})")
+            parts.append(f"needs cuda-bindings or pycuda ({way_to('cuda.bindings', facts)})")
     return " and ".join(filter(None, parts))
+
+
+def way_to(module: str, facts: Mapping[str, Any]) -> str:
+    """How one of PACKAGES is got here."""
+    board = facts["jetson"]
+    if module == "cuda.bindings":  # version 13 wants a driver of CUDA 13; JetPack 6 has 12.6
+        return (
+            "pip install 'cuda-bindings>=12.8,<13'"
+            if board and board["jetpack"] == "6"
+            else "pip install cuda-bindings"
+        )
+    return PACKAGES[module][0] or how_to_install(module, board is not None)
 
 
 def fits(target: str, facts: Mapping[str, Any]) -> bool | None:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.advice import Advice, bundle_advice, dialect_advice, machine_advice
+from codriver.advice import Advice, bundle_advice, choice_advice, machine_advice
 from codriver.commands.shared import Commands, add_command
 from codriver.errors import BundleError
-from codriver.examine import PACKAGES, bundle_facts, machine_facts
-from codriver.machine import how_to_install
+from codriver.examine import PACKAGES, bundle_facts, machine_facts, way_to
 from codriver.manifest import MANIFEST_NAME, Manifest
 from codriver.terminal import put, put_json, table
 
@@ -40,7 +39,7 @@ def examine(bundle: Path | None, root: Path = Path("/")) -> dict[str, Any]:
     facts = machine_facts(root)
     advice, found = machine_advice(facts, root), None
     if bundle is None:
-        advice += dialect_advice(facts)
+        advice += choice_advice(facts)
     else:
         if not (bundle / MANIFEST_NAME).is_file():
             raise BundleError(f"{bundle}: there is no {MANIFEST_NAME} in it; give the folder of a bundle")
@@ -124,9 +123,7 @@ def _store_line(store: Mapping[str, Any]) -> str:
 def _package_rows(facts: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for module, version in facts["packages"].items():
-        way, what_for = PACKAGES[module]
-        way = way or how_to_install(module, facts["jetson"] is not None)
-        rows.append([f"  {module}", version or f"not installed: {way}", what_for])
+        rows.append([f"  {module}", version or f"not installed: {way_to(module, facts)}", PACKAGES[module][1]])
     return rows
 
 
