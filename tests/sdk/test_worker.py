@@ -125,8 +125,15 @@ def test_a_worker_can_be_iterated_over_until_it_is_closed() -> None:
 
 
 def test_a_hanging_engine_is_told_of_within_100_ms_of_its_deadline() -> None:
+    """The best of three hangs: a busy machine can only add to what the design takes."""
+    late_s = [lateness_of_a_hang() for _ in range(3)]
+    assert 0 < min(late_s) < 0.1
+
+
+def lateness_of_a_hang() -> float:
+    """Seconds from an engine's deadline, 100 ms, to the percept that says that it hangs."""
     found: list[tuple[float, Percept]] = []
-    config = WorkerConfig(deadline_ms=100, grace_ms=50, repeat_s=0.3)
+    config = WorkerConfig(deadline_ms=100, repeat_s=0.3)
     with PerceiverWorker(gated, lambda p: found.append((time.monotonic(), p)), config=config) as worker:
         submit(worker, 0)
         eventually(lambda: found)
@@ -137,11 +144,11 @@ def test_a_hanging_engine_is_told_of_within_100_ms_of_its_deadline() -> None:
         Gate.opened.set()
         eventually(lambda: len(found) >= 4)
     told_s, percept = found[1]
-    assert 0.1 < told_s - began_s < 0.25  # the deadline, 50 ms of grace, and room for a busy machine
     assert percept.state == "invalid" and percept.missed and "has not answered for 1" in percept.reasons[0]
     assert not any(result.valid for result in percept.tasks.values()) and percept.t == CLEAN.t(1)
     assert percept.views["front"].status == "ok"
     assert found[-1][1].t == CLEAN.t(1) and found[-1][1].missed and found[-1][1].state != "invalid"
+    return told_s - began_s - config.deadline_ms / 1e3
 
 
 def test_an_engine_that_hung_for_long_is_replaced_once_it_returns_and_counts_go_on() -> None:
