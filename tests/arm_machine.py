@@ -61,6 +61,7 @@ PROCESSORS = {
 class Machine:
     """An emulated one: `python` runs as if it were this system's."""
 
+    folder: Path
     python: Path
     qemu: str  # its version
     processor: str
@@ -72,10 +73,8 @@ def prepare(folder: Path, processor: str, wanted: Sequence[str] = ()) -> Machine
 
     Raises MissingError.
     """
-    if platform.system() != "Linux" or platform.machine() == "aarch64":
-        raise MissingError(
-            f"this is {platform.system()} {platform.machine()}; emulation is for Linux on another processor"
-        )
+    if platform.machine() in ("aarch64", "arm64"):
+        raise MissingError("this processor is an ARM itself, there is nothing to emulate; run pytest itself")
     emulator = find(*EMULATORS, package="qemu-user-static")
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +84,12 @@ def prepare(folder: Path, processor: str, wanted: Sequence[str] = ()) -> Machine
     lay_out(folder, emulator, interpreter, processor)
     packages = requirements(wanted)
     install(packages, folder / "env/lib" / interpreter.name / "site-packages", interpreter.name.removeprefix("python"))
-    said = output([emulator, "--version"])
     return Machine(
-        python=folder / "env/bin/python", qemu=said.split("\n")[0], processor=processor, packages=tuple(packages)
+        folder=folder,
+        python=folder / "env/bin/python",
+        qemu=output([emulator, "--version"]).split("\n")[0],
+        processor=processor,
+        packages=tuple(packages),
     )
 
 
