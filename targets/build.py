@@ -140,18 +140,19 @@ def task_specs(report: dict[str, Any], release: Release) -> tuple[TaskSpec, ...]
 def telling_views(task: Task, run: Mapping[str, Any]) -> tuple[str, ...]:
     """Of the views that the task may need, those that tell of it by themselves, where accuracy was measured for each.
 
-    A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an answer from
-    it is a guess, which the runtime then calls invalid. Without a measurement, or if none tells, all count.
+    A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an
+    answer from it is a guess, which the runtime then calls invalid. Not measured, or if none tells, all count.
     """
     alone = {row["views"][0]: row for row in run.get("subsets", []) if len(row["views"]) == 1}
     telling = []
     for view in task.needs_any:
         row = alone.get(view, {})
         accuracy = row.get("accuracy", {}).get(task.name)
-        if (
-            accuracy is None
-            or wilson(round(accuracy * row["clips"]), row["clips"])[0] > run["test"][task.name]["majority"]
-        ):
+        if accuracy is None:
+            telling.append(view)
+            continue
+        least, _ = wilson(round(accuracy * row["clips"]), row["clips"])
+        if least > run["test"][task.name]["majority"]:
             telling.append(view)
     return tuple(telling) or task.needs_any
 
