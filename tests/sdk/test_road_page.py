@@ -50,7 +50,7 @@ def test_the_programs_on_the_page_run(bundle_path: Path) -> None:
         exec(BLOCKS[3].replace("9464", "0", 1), names | left, left)
         left["server"].close()
         assert left["percept"].sequence == 0 and Path("codriver.jsonl").read_text().count("camera ") == 4
-        logging.getLogger("codriver").handlers.clear()
+        logging.getLogger("codriver").handlers.pop().close()
 
 
 def test_the_limits_on_the_page_are_the_defaults() -> None:
