@@ -59,15 +59,16 @@ train: $(READY)             ## full-precision run
 quantize: $(READY)          ## INT8 graphs
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized
 
-build: $(READY)             ## bundle for this processor
+build: $(READY)             ## bundle for this processor, and one in full precision to hold it against
 	@$(RUN) -m targets.build $(OUT)/quantized --target x86-ort --out $(OUT)/demo.bundle
+	@$(RUN) -m targets.build $(OUT)/quantized --target x86-ort-fp32 --out $(OUT)/fp32.bundle
 
 show: $(READY)              ## video and picture of the first test clip
 	@$(VENV)/bin/codriver run $(OUT)/demo.bundle --source $(OUT)/data/$$(sed -n '2s#/,.*##p' $(OUT)/data/testing.csv) \
 		--view $(OUT)/demo.mp4 --sheet $(OUT)/demo.png --out $(OUT)/percepts.jsonl
 
-validate: $(READY)          ## accuracy and latency on the test split
-	@$(RUN) -m targets.validate $(OUT)/demo.bundle --data $(OUT)/data --out $(OUT)/evidence.json
+validate: $(READY)          ## accuracy and latency on the test split, against full precision
+	@$(RUN) -m targets.validate $(OUT)/fp32.bundle $(OUT)/demo.bundle --data $(OUT)/data --out $(OUT)/evidence.json
 
 check: $(READY)             ## format, lint, types, import rules
 	@$(VENV)/bin/ruff format --check .

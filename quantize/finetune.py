@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from codriver.sources.split import read_split, split_digest
 from quantize.calibration import choose
+from quantize.fold import hold_joints_in_half
 from quantize.qat import QATConfig, QATEngine, augmentation, loss_of, train_config
 from quantize.tunable import Tunable
 from training import checkpoint
@@ -105,6 +106,8 @@ def finetune(
     watch = Watch(engine, lessons.val, folder, began, habits, before)
     ended = watch.tune(augmentation(run.meta))
     model.load_state_dict(load_file(str(folder / BEST)))
+    inner: Any = model.encoder.model
+    hold_joints_in_half(inner)
     return Tuned(model.eval(), {**asdict(config), **watch.summary(), "ended": ended})
 
 

@@ -54,12 +54,18 @@ def with_joints_in_half(model: UVM3TL) -> UVM3TL:
     """A copy whose joint layers hold values of float16, as INT8 dialects store them; they compute in float32.
 
     These layers stay in floating point, and would be a third of an INT8 file. What training makes of them afterwards
-    is stored in full again, unless this is called once more.
+    is stored in full again, unless `hold_joints_in_half` follows it.
     """
     model = copy.deepcopy(model)
+    hold_joints_in_half(model)
+    return model
+
+
+@torch.no_grad()
+def hold_joints_in_half(model: UVM3TL) -> None:
+    """The same in place."""
     for part in (model.encoders, model.motions):
         for group in JOINTS:
             for module in part[group].modules():
                 if isinstance(module, nn.Linear):
                     module.weight.copy_(module.weight.half().float())
-    return model

@@ -1,6 +1,7 @@
 """Build a bundle for one target, and let it prove itself before it is kept.
 
 python -m targets.build QUANTIZED --target x86-ort --out demo.bundle
+python -m targets.build QUANTIZED --target x86-ort --target orin-nano-8gb-25w --out bundles
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,25 @@ from codriver.artefact import provenance
 from codriver.bundle import Bundle, why_not
 from codriver.bundle_writer import new_bundle, seal
 from codriver.cpu import cpu_features
-from codriver.errors import BundleError, CodriverError, SourceError
+from codriver.errors import CodriverError, SourceError
 from codriver.golden import check_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.policy import default_policy
 from codriver.signing import sign_bundle
-from codriver.tasks import VIEWS
+from codriver.tasks import VIEWS, Task
+from codriver.terminal import interruptible
 from codriver.window import ContextConfig
 from targets.card import model_card
 from targets.estimate import estimate
 from targets.gate import GateError, Miss, Verdict, check_names, judge
-from targets.leave_out import LeftOverError, check_left_out, file_without, kept_tasks, metrics_without
+from targets.leave_out import LeftOverError, check_left_out, kept_tasks, metrics_without
 from targets.list import add_profiles_argument
+from targets.packing import pack
 from targets.profile import Profile, load_profile
+from targets.rehearse import rehearse
 from targets.sources import open_source
+from targets.statistics import wilson
 
 SCHEMA = 2
 
@@ -57,10 +62,11 @@ def build(
     check_names(release.allow, profile)
     report = read_report(quantized)
     with new_bundle(out) as folder:
-        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, release)
-        for path in packed_files(quantized, profile, report):
+        packed = pack(quantized, profile, report, release.without)
+        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release)
+        for path, data in packed.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(file_without(quantized, path, release.without))
+            (folder / path).write_bytes(data)
         card = model_card(draft.name, profile, report, release.without)
         (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         seal(folder, draft)
@@ -89,8 +95,9 @@ def read_report(quantized: Path) -> dict[str, Any]:
     return dict(report)
 
 
-def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release: Release = DEFAULT) -> Manifest:
-    check_emitted(profile, report)
+def manifest_draft(
+    name: str, profile: Profile, report: dict[str, Any], variants: tuple[VariantSpec, ...], release: Release = DEFAULT
+) -> Manifest:
     origin = provenance(("onnxruntime",), report["seed"])
     return Manifest(
         name=name,
@@ -107,7 +114,7 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
             StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
             for stream in report["streams"]
         ),
-        variants=tuple(variant_spec(name, report["dialects"][name]) for name in profile.dialects),
+        variants=variants,
         context=ContextConfig(**report["context"]),
         policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
         golden=report["golden"],
@@ -116,29 +123,13 @@ def manifest_draft(name: str, profile: Profile, report: dict[str, Any], release:
     )
 
 
-def check_emitted(profile: Profile, report: dict[str, Any]) -> None:
-    """Raise a GateError unless each of the profile's dialects was emitted, for the engine that is to run it."""
-    missing = [dialect for dialect in profile.dialects if dialect not in report["dialects"]]
-    if missing:
-        raise GateError(
-            f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with it"
-        )
-    for variant in profile.variants:
-        emitted = report["dialects"][variant.dialect]["engine"]
-        if emitted != variant.engine:
-            raise GateError(
-                f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
-                "correct the profile's variants"
-            )
-
-
 def task_specs(report: dict[str, Any], release: Release) -> tuple[TaskSpec, ...]:
     fitted = report.get("confidence", {})  # by task
     return tuple(
         TaskSpec(
             name=task.name,
             labels=task.labels,
-            needs_any=task.needs_any,
+            needs_any=telling_views(task, report["run"]),
             kind=task.kind,
             temperature=fitted.get(task.name, {}).get("temperature", 1.0),
         )
@@ -146,14 +137,24 @@ def task_specs(report: dict[str, Any], release: Release) -> tuple[TaskSpec, ...]
     )
 
 
-def variant_spec(name: str, emitted: dict[str, Any]) -> VariantSpec:
-    return VariantSpec(
-        name=name,
-        engine=emitted["engine"],
-        requires=tuple(emitted["requires"]),
-        encoder=emitted["encoder"]["path"],
-        fuser=emitted["fuser"]["path"],
-    )
+def telling_views(task: Task, run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the views that the task may need, those that tell of it by themselves, where accuracy was measured for each.
+
+    A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an
+    answer from it is a guess, which the runtime then calls invalid. Not measured, or if none tells, all count.
+    """
+    alone = {row["views"][0]: row for row in run.get("subsets", []) if len(row["views"]) == 1}
+    telling = []
+    for view in task.needs_any:
+        row = alone.get(view, {})
+        accuracy = row.get("accuracy", {}).get(task.name)
+        if accuracy is None:
+            telling.append(view)
+            continue
+        least, _ = wilson(round(accuracy * row["clips"]), row["clips"])
+        if least > run["test"][task.name]["majority"]:
+            telling.append(view)
+    return tuple(telling) or task.needs_any
 
 
 def measured(report: dict[str, Any], release: Release) -> dict[str, Any]:
@@ -183,64 +184,99 @@ def tell(verdict: Verdict) -> None:
         sys.stderr.write(f"  open: {sentence}\n")
 
 
-def packed_files(quantized: Path, profile: Profile, report: dict[str, Any]) -> list[str]:
-    entries = [report["dialects"][name][part] for name in profile.dialects for part in ("encoder", "fuser")]
-    files = [file for entry in entries for file in (entry, entry.get("weights")) if file]
-    graphs = list(dict.fromkeys(file["path"] for file in files))  # dialects of one runtime share their fuser
-    golden = sorted(path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir())
-    return [*graphs, *golden]
-
-
 def prove(folder: Path) -> list[Miss]:
-    """Run the golden vectors in each variant that this machine can run right; returns those that fail."""
+    """Run the golden vectors in each variant; returns those that fail.
+
+    What this machine cannot run right is rehearsed node by node if it is a graph for TensorRT, or said to be open.
+    """
     misses = []
-    manifest = Bundle.open(folder).manifest
-    features = cpu_features()
-    for variant in manifest.variants:
-        lacking = why_not(variant, features)
-        if lacking:
+    for variant in Bundle.open(folder).manifest.variants:
+        lacking = why_not(variant, cpu_features())
+        if lacking and variant.engine != "tensorrt":
             sys.stderr.write(f"  {variant.name}: not proven here, it {lacking}\n")
             continue
-        with Perceiver.open(folder, variant=variant.name) as perceiver:
-            differences = check_golden(perceiver)
+        if lacking:
+            differences, how = rehearse(folder, variant), "in ONNX Runtime, node by node; not in TensorRT"
+        else:
+            with Perceiver.open(folder, variant=variant.name) as perceiver:
+                differences, how = check_golden(perceiver), f"in {perceiver.engine}"
         wrong = [d for d in differences if not d.ok]
         if wrong:
             text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong)
             misses.append(Miss("golden", variant.name, f"the golden vectors fail: {text}"))
             continue
         worst = max(d.max_abs for d in differences)
-        sys.stderr.write(f"  {variant.name}: golden vectors hold, worst probability difference {worst:.4f}\n")
+        sys.stderr.write(f"  {variant.name}: golden vectors hold {how}, worst probability difference {worst:.4f}\n")
     return misses
 
 
+def build_all(
+    quantized: Path, targets: Sequence[str], out: Path, profiles: Sequence[Path], release: Release
+) -> dict[Path, Manifest | CodriverError]:
+    """One bundle for one target at `out`, or for several in `out`; a bundle that fails does not stop the others."""
+    found: dict[Path, Manifest | CodriverError] = {}
+    places = {out: targets[0]} if len(targets) == 1 else {out / f"{name}.bundle": name for name in targets}
+    for place, target in places.items():
+        if len(targets) > 1:
+            sys.stderr.write(f"{target}\n")
+            place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            found[place] = build(quantized, target, place, profiles, release)
+        except CodriverError as error:
+            sys.stderr.write(f"targets.build: {error}\n")
+            found[place] = error
+    return found
+
+
+EXAMPLES = """examples:
+  python -m targets.build out/quantized --target x86-ort --out out/demo.bundle
+  several at once, each at out/bundles/TARGET.bundle:
+    python -m targets.build out/quantized --target x86-ort --target orin-nano-8gb-25w --out out/bundles
+"""
+
+
+@interruptible
 def main(argv: Sequence[str] | None = None) -> int:
+    args = _arguments(argv)
+    release = Release(version=args.version, without=tuple(args.without), key=args.sign, allow=tuple(args.allow))
+    targets = list(dict.fromkeys(args.target))
+    found = build_all(args.quantized, targets, args.out, args.profiles, release)
+    manifests = {place: some for place, some in found.items() if isinstance(some, Manifest)}
+    if args.json:
+        texts = [manifest.to_json().rstrip() for manifest in manifests.values()]
+        sys.stdout.write((texts[0] if len(targets) == 1 and texts else f"[{','.join(texts)}]") + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _lines(manifests))
+    errors = [some for some in found.values() if isinstance(some, CodriverError)]
+    if not errors:
+        return 0
+    return 1 if all(isinstance(error, GateError | LeftOverError) for error in errors) else 2
+
+
+def _lines(manifests: Mapping[Path, Manifest]) -> list[str]:
+    return [
+        f"bundle: {place}  {manifest.id}  {sum(file.bytes for file in manifest.files.values()) / 1e6:.1f} MB"
+        for place, manifest in manifests.items()
+    ]
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m targets.build",
-        description="Build a bundle for one target and prove it on golden vectors.",
-        epilog="example: python -m targets.build out/quantized --target x86-ort --out out/demo.bundle",
+        description="Build a bundle for each target and prove it on golden vectors.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("quantized", type=Path)
-    parser.add_argument("--target", required=True, help="a name that targets.list prints")
+    parser.add_argument("--target", action="append", required=True, help="a name that targets.list prints; repeatable")
     add_profiles_argument(parser)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the bundle; of several targets, the folder for them")
     parser.add_argument("--version", type=int, default=0, help="of the bundle; devices can refuse lower ones (0)")
     parser.add_argument("--without", action="append", default=[], metavar="TASK", help="leave a task out; repeatable")
     parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `codriver keygen`")
     parser.add_argument("--allow", action="append", default=[], metavar="CHECK", help="pack although this check fails")
-    parser.add_argument("--json", action="store_true", help="print the manifest")
-    args = parser.parse_args(argv)
-    release = Release(version=args.version, without=tuple(args.without), key=args.sign, allow=tuple(args.allow))
-    try:
-        manifest = build(args.quantized, args.target, args.out, args.profiles, release)
-    except (GateError, LeftOverError) as error:
-        sys.stderr.write(f"targets.build: {error}\n")
-        return 1
-    except (BundleError, CodriverError) as error:
-        sys.stderr.write(f"targets.build: {error}\n")
-        return 2
-    size_mb = sum(file.bytes for file in manifest.files.values()) / 1e6
-    sys.stdout.write(manifest.to_json() if args.json else f"bundle: {args.out}  {manifest.id}  {size_mb:.1f} MB\n")
-    return 0
+    parser.add_argument("--json", action="store_true", help="print the manifest; of several targets, a list of them")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from codriver import jetson
+from codriver.machine import clocks_mhz, governor, read_number, read_text
+from targets.nvml import GpuCounters
 
 ROOT = Path("/")
 NOT_OFFERED = "not offered here"
@@ -24,29 +26,20 @@ WHOLE_BOARD = "VDD_IN"  # the rail that feeds the others, on Orin Nano and NX; A
 
 def conditions(root: Path = ROOT) -> dict[str, Any]:
     """Clocks, temperature, power mode and load at this moment."""
+    clocks = clocks_mhz(root)
     return {
-        "cpu_mhz": _clocks_mhz(root),
-        "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "cpu_mhz": list(clocks) if clocks else None,
+        "governor": governor(root),
         "hottest_c": max((value for value in _temperatures_c(root)), default=None),
-        "power_mode": jetson.power_mode(root) or _text(root / "sys/firmware/acpi/platform_profile"),
+        "power_mode": jetson.power_mode(root) or read_text(root / "sys/firmware/acpi/platform_profile"),
         "gpu_driver": jetson.driver_version(root) or None,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # processes that want to run
     }
 
 
-def _clocks_mhz(root: Path) -> list[float] | None:
-    """Lowest and highest of the cores' clocks."""
-    paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
-    found = [number / 1e3 for number in map(_number, paths) if number is not None]
-    if not found:
-        lines = (_text(root / "proc/cpuinfo") or "").splitlines()
-        found = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
-    return [round(min(found)), round(max(found))] if found else None
-
-
 def _temperatures_c(root: Path) -> Iterator[float]:
     for path in (root / "sys/class/thermal").glob("thermal_zone*/temp"):
-        value = _number(path)
+        value = read_number(path)
         if value is not None:
             yield value / 1e3
 
@@ -56,28 +49,34 @@ class EnergyMeter:
 
     with EnergyMeter() as meter: ...
     meter.joules, meter.source
+
+    gpu: a GPU computes meanwhile. Then its energy is added to the processor's, and without a meter for it there is no
+    figure at all: a part would pass for the whole. A Jetson's rails have it in them already.
     """
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = ROOT, *, gpu: bool = False) -> None:
         self.joules: float | None = None
         self._counters = [path for path in (root / "sys/class/powercap").glob("intel-rapl:*") if _is_package(path)]
-        self._counters = [path for path in self._counters if _number(path / "energy_uj") is not None]
+        self._counters = [path for path in self._counters if read_number(path / "energy_uj") is not None]
         self._rails = [] if self._counters else list(_rails(root))
+        self._gpus = GpuCounters() if gpu and not self._rails else None
         self._stop = threading.Event()
         self._sampler: threading.Thread | None = None
 
     @property
     def source(self) -> str:
-        if self._counters:
-            return f"RAPL, {len(self._counters)} package{'s' if len(self._counters) > 1 else ''}"
         if self._rails:
             return f"INA3221, {', '.join(name for name, _, _ in self._rails)} (not tried on hardware yet)"
-        return NOT_OFFERED
+        if self._gpus is not None and not self._gpus:
+            return f"{NOT_OFFERED}: {self._gpus.why}"
+        parts = [f"RAPL, {len(self._counters)} package{'s' * (len(self._counters) > 1)}"] if self._counters else []
+        parts += [f"NVML, {', '.join(self._gpus.names)} (not tried on hardware yet)"] if self._gpus else []
+        return " + ".join(parts) or NOT_OFFERED
 
     def __enter__(self) -> EnergyMeter:
-        if self._counters:
-            self._before_uj = [_number(path / "energy_uj") for path in self._counters]
-        elif self._rails:
+        self._before_uj = [read_number(path / "energy_uj") for path in self._counters]
+        self._gpu_before = self._gpus.joules() if self._gpus else 0.0
+        if self._rails:
             self._sampler = threading.Thread(target=self._sample, daemon=True)
             self._sampler.start()
         return self
@@ -88,13 +87,17 @@ class EnergyMeter:
         if self._sampler:
             self._stop.set()
             self._sampler.join()
-        elif self._counters:
-            self.joules = self._counted()
+        elif self._gpus is None:
+            self.joules = self._counted() if self._counters else None
+        elif self._gpus:
+            processor = self._counted() if self._counters else 0.0
+            gpus = self._gpus.joules() - self._gpu_before
+            self.joules = None if processor is None else processor + gpus
 
     def _counted(self) -> float | None:
         total_uj = 0.0
         for path, before_uj in zip(self._counters, self._before_uj, strict=True):
-            after_uj, range_uj = _number(path / "energy_uj"), _number(path / "max_energy_range_uj")
+            after_uj, range_uj = read_number(path / "energy_uj"), read_number(path / "max_energy_range_uj")
             if before_uj is None or after_uj is None:
                 return None
             total_uj += after_uj - before_uj + (range_uj or 0.0) * (after_uj < before_uj)  # the counter wraps around
@@ -105,50 +108,36 @@ class EnergyMeter:
         joules, last_s = 0.0, time.perf_counter()
         while not self._stop.wait(SAMPLE_S):
             now_s = time.perf_counter()
-            watts = [(_number(v) or 0.0) * (_number(i) or 0.0) / 1e6 for _, v, i in self._rails]  # mV x mA
+            watts = [(read_number(v) or 0.0) * (read_number(i) or 0.0) / 1e6 for _, v, i in self._rails]  # mV x mA
             joules, last_s = joules + sum(watts) * (now_s - last_s), now_s
         self.joules = joules
 
 
 def _is_package(path: Path) -> bool:
     """Domains within a package, intel-rapl:0:1, are counted in it; so is psys, which counts the packages."""
-    return path.name.count(":") == 1 and (_text(path / "name") or "").startswith("package")
+    return path.name.count(":") == 1 and (read_text(path / "name") or "").startswith("package")
 
 
 def _rails(root: Path) -> list[tuple[str, Path, Path]]:
     """(name, millivolt, milliampere) of the rails to sum."""
     found = []
     for chip in sorted((root / "sys/class/hwmon").glob("hwmon*")):
-        if _text(chip / "name") != "ina3221":
+        if read_text(chip / "name") != "ina3221":
             continue
         for label in sorted(chip.glob("in*_label")):
             number = label.name.removeprefix("in").removesuffix("_label")
             volts, amperes = chip / f"in{number}_input", chip / f"curr{number}_input"
             if volts.exists() and amperes.exists():
-                found.append((_text(label) or number, volts, amperes))
+                found.append((read_text(label) or number, volts, amperes))
     whole = [rail for rail in found if rail[0] == WHOLE_BOARD]
     return whole or found
 
 
 def peak_memory_mb() -> float:
     """Of this process since it began its program; getrusage would count what its parent held before."""
-    for line in (_text(ROOT / "proc/self/status") or "").splitlines():
+    for line in (read_text(ROOT / "proc/self/status") or "").splitlines():
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024, 1)
     import resource  # not on Windows
 
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
-
-
-def _number(path: Path) -> float | None:
-    try:
-        return float(_text(path) or "")
-    except ValueError:
-        return None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return None

@@ -153,7 +153,8 @@ def compare_page(result: dict[str, Any], out: Path) -> str:
     lines = [f"profile of this machine: {out}", "  ".join(f"{key} {profile[key]:g}" for key in keys)]
     if result["graphs"]:
         clock = "processor time" if result["threads"] == 1 else "time on the wall"
-        lines += ["", f"best {clock} of many runs, {result['threads']} thread(s), {result['machine']['cpu']}", ""]
+        lines += ["", f"best {clock} of many runs, {result['threads']} thread(s), {result['machine']['cpu']}"]
+        lines += ["every graph in ONNX Runtime, those made for another runtime or processor too", ""]
         rows = [
             (r["path"], f"{r['floor_ms']:.3f}", f"{r['measured_ms']:.3f}", f"{r['floor_ms'] / r['measured_ms']:.2f}")
             for r in result["graphs"]

@@ -45,10 +45,13 @@ class Fusion:
     chains: bool  # pointwise operations after one another are one kernel
     recode: bool  # a float kernel may read and write 8 bits; else Q and DQ beside it are kernels of their own
     int8_needs_q: bool  # an INT8 convolution must also write INT8
+    views: frozenset[str] = frozenset()  # that are launched like a kernel, though nothing moves
 
 
 FUSIONS = {
-    "onnxruntime": Fusion(add=frozenset({"float"}), chains=False, recode=False, int8_needs_q=True),
+    "onnxruntime": Fusion(
+        add=frozenset({"float"}), chains=False, recode=False, int8_needs_q=True, views=VIEWS - {"Identity", "Dropout"}
+    ),
     "openvino": Fusion(add=frozenset({"float", "int8"}), chains=True, recode=True, int8_needs_q=False),
     "tensorrt": Fusion(add=frozenset({"float", "int8"}), chains=True, recode=True, int8_needs_q=False),
 }
@@ -79,6 +82,10 @@ def kernels_of(graph: Graph, engine: str, float_bytes: int = 4) -> list[Kernel]:
     return _Builder(graph, FUSIONS[engine], float_bytes).kernels
 
 
+def _view(node: NodeProto) -> Kernel:
+    return Kernel(node.name or node.output[0], node.op_type, "float", *[0] * 7)
+
+
 class _Builder:
     def __init__(self, graph: Graph, fusion: Fusion, float_bytes: int) -> None:
         self._graph, self._fusion, self._float_bytes = graph, fusion, float_bytes
@@ -91,6 +98,8 @@ class _Builder:
         for at, node in enumerate(self._graph.nodes):
             if at in done or self._is_free(node):
                 ready.update(node.output)
+                if node.op_type in self._fusion.views and node.output[0] not in self._graph.constants:
+                    found.append(_view(node))
                 continue
             group = self._grow(at, ready)
             done.update(group)

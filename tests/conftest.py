@@ -18,6 +18,8 @@ _COMMON = {"deadline": 1000, "database": None, "phases": (Phase.explicit, Phase.
 settings.register_profile("tests", max_examples=500, derandomize=True, suppress_health_check=_SLOW, **_COMMON)
 _MANY = int(os.environ.get("FUZZ_EXAMPLES", "100000"))
 settings.register_profile("fuzz", max_examples=_MANY, suppress_health_check=_SLOW, **_COMMON)
+# For an emulated processor, tests/emulate_arm.py, whose seconds are not those of a real one.
+settings.register_profile("emulated", settings.get_profile("tests"), max_examples=50, deadline=None)
 settings.load_profile("tests")
 
 

@@ -40,6 +40,8 @@ def test_the_base_install_alone_steps_a_bundle_and_brings_nothing_else(tmp_path:
         [python, "-I", "-c", STEP, str(bundle)], check=True, capture_output=True, text=True, cwd=tmp_path
     )
     assert json.loads(run.stdout) == {"found": [], "emotion": True, "road": False}
+    doctor = [python, "-I", "-m", "codriver", "doctor", str(bundle)]
+    assert "<- runs here" in subprocess.run(doctor, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     listed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True, cwd=tmp_path
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,13 +10,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from codriver.errors import ConfigError
+from codriver.errors import CodriverError, ConfigError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of the disk, of a user's share, of a file's size
 
 
 def sha256(data: bytes) -> str:
@@ -83,18 +86,40 @@ def staged_folder(out: Path, refuse: Callable[[Path], None]) -> Iterator[Path]:
     """Yield a folder to fill; when the block ends well, it is on the disk and takes the name and the place of `out`.
 
     refuse: called with `out` before the work and again after it; raises if what is there must not be replaced.
+    A place that cannot be written to, or a disk that is full, is one line for the user: a CodriverError.
     """
     refuse(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    folder = _temporary_folder(out)
     try:
         yield folder
         folder.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
         _sync(folder)
         refuse(out)
         _move(folder, out)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        shutil.rmtree(folder, ignore_errors=True)  # before room is measured
+        raise CodriverError(_no_room(out, error), code="disk-full") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder(out: Path) -> Path:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        if error.errno in FULL:
+            raise CodriverError(_no_room(out, error), code="disk-full") from error
+        raise ConfigError(f"{out} cannot be made ({error.strerror}); give a path that you may write to") from error
+
+
+def _no_room(out: Path, error: OSError) -> str:
+    free = ""
+    with suppress(OSError):
+        free = f", {shutil.disk_usage(out.parent).free / 1e6:.0f} MB are free there without it"
+    return f"{out}: no room to write it ({error.strerror}{free}); free some, or give a path on another disk"
 
 
 def _move(folder: Path, out: Path) -> None:

@@ -8,6 +8,18 @@ from pathlib import Path
 ROOT = Path("/")
 RELEASE = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 JETPACK = {"36": "6", "38": "7.0 or 7.1", "39": "7.2"}  # by the release's first number
+COMPUTE_CAPABILITY = {"tegra234": "8.7", "tegra264": "11.0"}  # Orin, Thor: the GPU is on the chip
+# NVIDIA's part numbers, as the device tree has them -> what targets are named after. 0000 of p3701 is the 32 GB kit.
+MODULES = {
+    "p3767-0000": "orin-nx-16gb",
+    "p3767-0001": "orin-nx-8gb",
+    "p3767-0003": "orin-nano-8gb",
+    "p3767-0004": "orin-nano-4gb",
+    "p3767-0005": "orin-nano-8gb",  # of the developer kit
+    "p3701-0000": "agx-orin-32gb",
+    "p3701-0004": "agx-orin-32gb",
+    "p3701-0005": "agx-orin-64gb",
+}
 
 
 def l4t_release(root: Path = ROOT) -> str | None:
@@ -23,7 +35,23 @@ def jetpack(root: Path = ROOT) -> str | None:
 
 def is_jetson(root: Path = ROOT) -> bool:
     """A container often lacks the release file; the device tree shows through."""
-    return (root / "etc/nv_tegra_release").exists() or "tegra" in _read(root / "proc/device-tree/compatible")
+    return (root / "etc/nv_tegra_release").exists() or "tegra" in _compatible(root)
+
+
+def board(root: Path = ROOT) -> str | None:
+    """The board's name for people: "NVIDIA Jetson Orin Nano Developer Kit"; None on what is no Jetson."""
+    return _read(root / "proc/device-tree/model").strip("\0\n ") or None if is_jetson(root) else None
+
+
+def module(root: Path = ROOT) -> str | None:
+    """What targets for this module begin with, such as "orin-nano-8gb"; None if it is not one that is known."""
+    parts = re.findall(r"p\d{4}-\d{4}", _compatible(root))
+    return next((MODULES[part] for part in parts if part in MODULES), None)
+
+
+def compute_capability(root: Path = ROOT) -> str | None:
+    """Of the chip's own GPU: "8.7" for every Orin."""
+    return next((found for chip, found in COMPUTE_CAPABILITY.items() if chip in _compatible(root)), None)
 
 
 def power_modes(root: Path = ROOT) -> dict[int, str]:
@@ -44,6 +72,10 @@ def power_mode(root: Path = ROOT) -> str | None:
 def driver_version(root: Path = ROOT) -> str | None:
     """Of the kernel driver; on a Jetson it comes with the release."""
     return _read(root / "sys/module/nvidia/version").strip() or l4t_release(root)
+
+
+def _compatible(root: Path) -> str:
+    return _read(root / "proc/device-tree/compatible")
 
 
 def _read(path: Path) -> str:

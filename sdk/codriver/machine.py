@@ -1,16 +1,29 @@
-"""Where a measurement was made, and what a list of times comes to."""
+"""Where a measurement was made, and what a list of times comes to.
+
+`root` is where the system's files lie: tests make their own. What a machine does not tell is None.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Sequence
-from importlib import metadata, util
+from importlib import util
+from pathlib import Path
 
 import numpy as np
 
+from codriver import jetson
 from codriver.cpu import CPUINFO
 
+ROOT = Path("/")
+DISTRIBUTIONS = {  # where a module's version is found, if its package is not named alike
+    "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+    "cuda.bindings": ("cuda-bindings",),
+}
+NVIDIA_SMI_S = 1.5  # it answers in a tenth of that, unless the driver has to wake the GPU up first
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "worst": 100.0}
 
 
@@ -33,19 +46,109 @@ def _cpu_model() -> str:
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware") and value.strip():
             return value.strip()
-    return platform.processor() or platform.machine()
+    return jetson.board() or platform.processor() or platform.machine()
 
 
 def runtime_version(module: str) -> str | None:
     """Version of an installed runtime, None if it is not there. Nothing is imported."""
-    if util.find_spec(module) is None:
+    if not _is_there(module):
         return None
-    for distribution in (module, f"{module}-gpu"):
+    from importlib import metadata  # as slow to import as all of codriver
+
+    for distribution in DISTRIBUTIONS.get(module, (module, f"{module}-gpu")):
         try:
             return metadata.version(distribution)
         except metadata.PackageNotFoundError:
             continue
     return "of unknown version"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except (ImportError, ValueError):  # its parent is missing or broken; or somebody put a stand-in in its place
+        return False
+
+
+def how_to_install(runtime: str, on_jetson: bool) -> str:
+    """The way to one of engines.RUNTIMES. JetPack brings TensorRT; the packages that pip finds are no Jetson's."""
+    if runtime == "tensorrt" and on_jetson:
+        return "sudo apt install python3-libnvinfer, then a virtual environment with --system-site-packages"
+    return f"pip install 'codriver[{runtime}]'"
+
+
+def clocks_mhz(root: Path = ROOT) -> tuple[int, int] | None:
+    """Lowest and highest of the cores' clocks at this moment."""
+    paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
+    found = [number / 1e3 for number in map(read_number, paths) if number is not None]
+    if not found:
+        lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
+        told = [_number(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+        found = [number for number in told if number is not None]
+    return (round(min(found)), round(max(found))) if found else None
+
+
+def governor(root: Path = ROOT) -> str | None:
+    """What sets the first core's clock: performance, schedutil, powersave."""
+    return read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def memory_mb(root: Path = ROOT) -> tuple[int, int] | None:
+    """All of it, and what a new process could have. A Jetson's GPU shares it."""
+    pairs = [line.partition(":") for line in (read_text(root / "proc/meminfo") or "").splitlines()]
+    kilobytes = {key: value.split()[0] for key, _, value in pairs if value.split()}
+    try:
+        return int(kilobytes["MemTotal"]) // 1024, int(kilobytes["MemAvailable"]) // 1024
+    except (KeyError, ValueError):
+        return None
+
+
+def gpus(root: Path = ROOT) -> list[dict[str, str | None]]:
+    """NVIDIA GPUs with name, compute capability, driver and memory, without CUDA being opened."""
+    driver = jetson.driver_version(root)
+    if jetson.is_jetson(root):
+        capability = jetson.compute_capability(root)
+        return [{"name": "of the module", "compute_capability": capability, "driver": driver, "memory": "shared"}]
+    found = _nvidia_smi() if root == ROOT else []
+    if found:
+        return found
+    files = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
+    texts = [read_text(path) or "" for path in files]
+    names = [line.partition(":")[2].strip() for text in texts for line in text.splitlines() if "Model:" in line]
+    return [{"name": name, "compute_capability": None, "driver": driver, "memory": None} for name in names]
+
+
+def _nvidia_smi() -> list[dict[str, str | None]]:
+    """What the driver's own tool lists; nothing where there is none, or none that answers in time."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    keys = ("name", "compute_capability", "driver", "memory")
+    command = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+    return [dict(zip(keys, row, strict=True)) for row in rows if len(row) == len(keys)]
+
+
+def read_number(path: Path) -> float | None:
+    return _number(read_text(path) or "")
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def read_text(path: Path) -> str | None:
+    """None if it is not there, cannot be read, or is empty."""
+    try:
+        return path.read_text(errors="replace").strip() or None
+    except OSError:
+        return None
 
 
 def summarise_ms(values_ms: Sequence[float]) -> dict[str, float]:

@@ -94,6 +94,7 @@ class VariantSpec:
     requires: tuple[str, ...]  # features of the processor, see cpu.py; () runs anywhere
     encoder: str  # paths in the bundle; the weights of an .xml lie beside it, see `weights_of`
     fuser: str
+    versions: tuple[str, ...] = ()  # of the runtime that may run it, as "10.3"; () any
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -108,7 +109,7 @@ class VariantSpec:
             "requires": list(self.requires),
             "encoder": self.encoder,
             "fuser": self.fuser,
-        }
+        } | ({"versions": list(self.versions)} if self.versions else {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,6 +177,7 @@ def _variant(fields: Fields) -> VariantSpec:
         requires=fields.texts("requires"),
         encoder=fields.path("encoder"),
         fuser=fields.path("fuser"),
+        versions=fields.texts("versions") if "versions" in fields.names() else (),
     )
     fields.end()
     return variant

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codriver.bundle import Bundle
+from codriver.bundle import Bundle, run_by, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import ENGINES, Engine, open_engine
+from codriver.engines.race import fastest
 from codriver.errors import ConfigError
 from codriver.manifest import VariantSpec
 
 COLORS = ("bgr", "rgb")
+FASTEST = "fastest"
 Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
-def check_options(engine: str, threads: int | None, color: str, min_version: int | None) -> None:
+def check_options(engine: str, threads: int | None, color: str, min_version: int | None, variant: str | None) -> None:
+    if engine == FASTEST and variant is not None:
+        raise ConfigError(f"engine {FASTEST!r} chooses among all variants; leave out variant {variant!r}")
     if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
         raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
     if color not in COLORS:
         raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
-    if engine not in ("auto", *ENGINES):
-        raise ConfigError(f"engine {engine!r}: expected auto or one of {', '.join(ENGINES)}")
+    if engine not in ("auto", FASTEST, *ENGINES):
+        raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
 
 
 def choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
@@ -31,9 +35,10 @@ def choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
         return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
     if variant is None:
         return bundle.choose_variant(cpu_features(), engine)
-    chosen = bundle.variant(variant)
-    if engine not in ("auto", chosen.engine):
-        raise ConfigError(f"engine {engine!r}: variant {variant} is for {chosen.engine}; use that, auto or fake")
+    wanted = bundle.variant(variant)
+    chosen = run_by(wanted, engine)
+    if chosen is None:
+        raise ConfigError(f"engine {engine!r}: variant {variant} is for {wanted.engine}; use that, auto or fake")
     return chosen
 
 
@@ -46,3 +51,24 @@ def open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> E
         encoder.close()
         raise
     return encoder, fuser
+
+
+def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
+    """The variant whose encoder is the fastest here, its engines, and everybody's median in ms."""
+    features = cpu_features()
+    able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
+    if not able:
+        bundle.choose_variant(features)  # raises, and says of each why not
+    opened: dict[str, Engines] = {}
+    winner = ""
+    try:
+        for variant in able:
+            opened[variant.name] = open_engines(bundle, variant, threads)
+        encoders = {name: engines[0] for name, engines in opened.items()}
+        winner, medians_ms = fastest(encoders, bundle.manifest.encoder_signature)
+    finally:
+        for name, engines in opened.items():
+            if name != winner:
+                for engine in engines:
+                    engine.close()
+    return bundle.variant(winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}

@@ -22,7 +22,7 @@ from codriver.door import Request
 from codriver.errors import CodriverError, EngineError
 from codriver.intake import Intake
 from codriver.manifest import Manifest, VariantSpec
-from codriver.opening import Engines, check_options, choose, open_engines
+from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
 from codriver.percept import Driver, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
@@ -44,6 +44,7 @@ class Perceiver:
         self.manifest: Manifest = bundle.manifest
         self.variant = variant.name
         self.engine = variant.engine
+        self.raced_ms: dict[str, float] = {}  # variant -> median time of its encoder, where "fastest" was asked for
         self.color = color
         self.threads: int | None = None  # that one inference uses, as it was asked for
         self.policy = policy or self.manifest.policy
@@ -73,7 +74,8 @@ class Perceiver:
 
         engine: "auto" takes that of the first variant, in the bundle's order, whose runtime is installed and whose
         requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
-        "fake" answers without any runtime, for tests.
+        "fastest" loads every variant that runs here, lets their encoders take turns on zeros, and keeps the one with
+        the lowest median; `raced_ms` holds all of them. "fake" answers without any runtime, for tests.
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
@@ -83,13 +85,18 @@ class Perceiver:
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
         """
-        check_options(engine, threads, color, min_version)
+        check_options(engine, threads, color, min_version, variant)
         bundle = Bundle.open(path, trust=trust, min_version=min_version)
         if policy is not None:
             check_policy(policy, bundle.manifest.views)
-        chosen = choose(bundle, engine, variant)
-        perceiver = cls(bundle, chosen, open_engines(bundle, chosen, threads), color, policy)
-        perceiver.threads = threads
+        raced_ms: dict[str, float] = {}
+        if engine == FASTEST:
+            chosen, engines, raced_ms = race(bundle, threads)
+        else:
+            chosen = choose(bundle, engine, variant)
+            engines = open_engines(bundle, chosen, threads)
+        perceiver = cls(bundle, chosen, engines, color, policy)
+        perceiver.threads, perceiver.raced_ms = threads, raced_ms
         try:
             perceiver.warm_up()
         except BaseException:
@@ -209,6 +216,7 @@ class Perceiver:
                 self._intake = fresh._intake
             self.bundle, self.manifest, self.policy = fresh.bundle, fresh.manifest, fresh.policy
             self.variant, self.engine, self.threads = fresh.variant, fresh.engine, fresh.threads
+            self.raced_ms = fresh.raced_ms
             self._encoder, self._fuser, self._inputs = fresh._encoder, fresh._fuser, fresh._inputs
             self._answers, fresh._closed = fresh._answers, True
             context = "the context goes on" if same else "a new context begins"
@@ -248,6 +256,20 @@ class Perceiver:
             for _ in range(runs):
                 self._encoder.infer(self.manifest.encoder_signature.zeros())
                 self._fuser.infer(self.manifest.fuser_signature.zeros())
+
+    def floor_ms(self, frames: Mapping[str, NDArray[np.uint8]], driver: Driver | None = None) -> dict[str, float]:
+        """What a step cannot do without, timed by itself: "resize", "encoder" and "fuser". No state changes."""
+        with self._mine():
+            clock = Clock()
+            self._inputs.resize(frames, driver)
+            clock.end("resize")
+            self._encoder.infer(self._inputs.arrays)
+            clock.end("encoder")
+            self._fuser.infer(self._context.inputs)
+            clock.end("fuser")
+            parts = clock.latency_ms()
+            del parts["total"]
+            return parts
 
     def close(self) -> None:
         """Let go of the graphs. Closing twice is fine."""

@@ -63,6 +63,7 @@ def test_both_the_fine_tuned_graphs_and_those_before_are_left(
     assert all((out / path).is_file() for path in graphs)
     assert entry["ptq"]["fuser"] == full["fuser"] and "qat" not in full
     assert len(entry["qat"]["records"]) == 2 and len(entry["qat"]["loss_state"]["history"]) == 4
+    assert entry["encoder"]["bytes"] < 1.01 * entry["ptq"]["encoder"]["bytes"]  # what stays in floating point is halved
     changed = entry["encoder"]["sha256"] != entry["ptq"]["encoder"]["sha256"]
     assert changed == (entry["qat"]["kept_epoch"] > 0)
     assert load_fake_quant(out, DIALECT)[2].config == load_fake_quant(out / DIALECT, "ptq")[2].config

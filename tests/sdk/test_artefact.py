@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from codriver import artefact
 from codriver.artefact import git_commit, provenance, sha256, whole_folder, write_json
-from codriver.errors import ConfigError
+from codriver.errors import CodriverError, ConfigError
 
 MARKER = "meta.json"
 
@@ -191,3 +192,26 @@ def test_json_is_written_for_people_and_in_utf_8(tmp_path: Path) -> None:
 
 def test_sha256_is_the_hexadecimal_one() -> None:
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_full_disk_is_one_line_that_says_how_much_is_free_and_leaves_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / "run", data="old")
+    before, (soft, hard) = content(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(CodriverError, match=r"run: no room to write it .* MB are free.*another disk") as caught:
+            fill(tmp_path / "run", data="x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == "disk-full" and content(tmp_path) == before
+
+
+def test_a_place_that_cannot_be_written_to_is_named_before_the_work_begins() -> None:
+    with pytest.raises(ConfigError, match=r"/proc/none/run cannot be made .*; give a path that you may write to"):
+        with whole_folder(Path("/proc/none/run"), marker=MARKER):
+            raise AssertionError("the work began")
+
+
+def test_another_error_of_the_system_passes_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "run", marker=MARKER):
+        (tmp_path / "none").read_text()

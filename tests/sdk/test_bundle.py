@@ -182,6 +182,22 @@ def test_when_nothing_suits_every_variant_says_why_not(bundle_path: Path, monkey
         bundle.choose_variant({"x86"})
 
 
+def test_a_bundle_for_another_device_says_which_and_what_to_take(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    bundle = for_engines(bundle_path, "onnxruntime", "tensorrt")
+    target = bundle.manifest.target
+    with pytest.raises(BackendMissing, match=f"is for {target}: install the runtime, or take one built for this mach"):
+        bundle.choose_variant({"arm"})
+    arm = tuple(replace(variant, requires=("arm", "dotprod")) for variant in bundle.manifest.variants)
+    with pytest.raises(
+        BundleError, match=f"this machine has x86; the bundle is for {target}: take one built"
+    ) as caught:
+        replace(bundle, manifest=replace(bundle.manifest, variants=arm)).choose_variant({"x86"})
+    assert caught.value.code == "other-target"
+
+
 @pytest.mark.parametrize(("engine", "variant"), [("onnxruntime", None), ("onnxruntime", "ort-x86"), ("fake", None)])
 def test_a_perceiver_says_which_engine_runs_it(bundle_path: Path, engine: str, variant: str | None) -> None:
     with Perceiver.open(bundle_path, engine, 1, variant=variant) as perceiver:

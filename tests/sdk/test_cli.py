@@ -20,7 +20,7 @@ from tests.clips import TRUTH, FakeCamera, make_clip, make_video
 from tests.tiny import make_tiny_bundle, tiny_manifest
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "bench", "info", "verify")
+COMMANDS = ("run", "bench", "info", "doctor", "verify")
 
 
 @pytest.fixture

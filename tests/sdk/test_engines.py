@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codriver.bundle import Bundle
 from codriver.engines import (
+    STAND_INS,
     Arrays,
     Engine,
     GraphFiles,
@@ -23,8 +25,10 @@ from codriver.engines import (
     describe,
     is_installed,
     open_engine,
+    ort,
 )
 from codriver.errors import BackendMissing, ConfigError, EngineError
+from codriver.perceiver import Perceiver
 from codriver.tasks import GROUPS
 from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
 
@@ -255,6 +259,50 @@ def test_a_missing_runtime_is_a_backend_missing_with_the_pip_command(
 
 def test_an_unknown_engine_is_a_config_error_that_lists_the_known() -> None:
     with pytest.raises(
-        ConfigError, match="'tpu' is not known; this codriver has onnxruntime, openvino, tensorrt, fake"
+        ConfigError, match="'tpu' is not known; this codriver has onnxruntime, openvino, tensorrt, onnxruntime-cuda"
     ):
         open_engine("tpu", ENCODER, MANIFEST.encoder_signature)
+
+
+@pytest.mark.parametrize("name", list(STAND_INS))
+def test_a_provider_that_this_onnx_runtime_lacks_is_named_with_the_way_to_get_it(name: str) -> None:
+    with pytest.raises(
+        BackendMissing, match=f"without {ort.PROVIDERS[name][0]}.* it has .*CPU.*install onnxruntime-gpu"
+    ):
+        open_engine(name, ENCODER, MANIFEST.encoder_signature)
+
+
+def test_a_provider_that_leaves_work_to_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Azure's provider is in every wheel and takes none of our nodes: ONNX Runtime would run all on the CPU."""
+    monkeypatch.setitem(ort.PROVIDERS, "onnxruntime-cuda", ("AzureExecutionProvider",))
+    with pytest.raises(
+        EngineError,
+        match=r"assigned to the default CPU EP.*no part of it may run on the CPU here: see whether nvidia-smi",
+    ):
+        open_engine("onnxruntime-cuda", ENCODER, MANIFEST.encoder_signature)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")  # ONNX Runtime's own, before it goes on without
+def test_a_provider_that_is_listed_and_does_not_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(EngineError, match="CPU"):
+        open_engine("onnxruntime-cuda", ENCODER, MANIFEST.encoder_signature)
+
+
+def test_tensorrt_of_onnx_runtime_is_asked_for_int8_where_the_graph_has_it_and_keeps_no_plan() -> None:
+    plain, coded = ort._provider_options("TensorrtExecutionProvider", b""), b"DequantizeLinear QuantizeLinear"
+    assert (plain["trt_int8_enable"], plain["trt_engine_cache_enable"]) == ("0", "0")
+    assert ort._provider_options("TensorrtExecutionProvider", coded)["trt_int8_enable"] == "1"
+
+
+def test_a_stand_in_runs_the_variants_of_its_runtimes_only_where_it_is_named(bundle_path: Path) -> None:
+    bundle = Bundle.open(bundle_path)
+    assert bundle.choose_variant({"x86", "vnni"}).engine == "onnxruntime"
+    found = bundle.choose_variant(set(), "onnxruntime-cuda")
+    assert (found.name, found.engine, found.requires) == ("ort-x86", "onnxruntime-cuda", ())
+    with pytest.raises(ConfigError, match="'onnxruntime-tensorrt': the bundle has variants for onnxruntime"):
+        bundle.choose_variant(set(), "onnxruntime-tensorrt")
+    with pytest.raises(ConfigError, match="variant ort-x86 is for onnxruntime"):
+        Perceiver.open(bundle_path, "onnxruntime-tensorrt", variant="ort-x86")
+    with pytest.raises(BackendMissing, match="without CUDAExecutionProvider"):
+        Perceiver.open(bundle_path, "onnxruntime-cuda", variant="ort-x86")

@@ -435,7 +435,7 @@ def test_a_closed_perceiver_says_so_and_may_be_closed_again(bundle_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "tpu"}, "engine 'tpu': expected auto or one of"),
+        ({"engine": "tpu"}, "engine 'tpu': expected auto, fastest or one of"),
         ({"threads": 0}, "threads 0: expected a whole number from 1"),
         ({"threads": 1.5}, "threads 1.5"),
         ({"threads": True}, "threads True"),

@@ -145,8 +145,17 @@ def test_products_of_every_kind_are_counted() -> None:
     gemm = draft.add("Gemm", draft.add("Reshape", grouped, shape), draft.weights(7, 192), transB=1)
     flat = draft.add("Flatten", grown)
     out = draft.add("Concat", flat, gemm, axis=1)
-    macs = {k.ops: k.macs for k in draft.kernels("onnxruntime", X, out)}
+    macs = {k.ops: k.macs for k in draft.kernels("tensorrt", X, out)}
     assert macs == {"ConvTranspose": 384 * 5 * 4, "Conv": 384, "Gemm": 2 * 7 * 192, "Concat": 0}
+
+
+@pytest.mark.parametrize(("engine", "launches"), [("onnxruntime", 2), ("tensorrt", 1)])
+def test_a_view_moves_nothing_and_onnx_runtime_launches_it_all_the_same(engine: str, launches: int) -> None:
+    draft = Draft()
+    flat = draft.add("Reshape", "x", draft.constant(np.array([2, -1], np.int64)))
+    kernels = draft.kernels(engine, X, draft.add("Softmax", flat))
+    assert len(kernels) == launches and kernels[-1].bytes == 2 * 384 * 4
+    assert launches == 1 or (kernels[0].ops, kernels[0].bytes, kernels[0].elementwise) == ("Reshape", 0, 0)
 
 
 def test_a_shape_that_the_graph_computes_is_followed() -> None:

@@ -11,6 +11,7 @@ from codriver.cpu import default_threads
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from codriver.tasks import TASK_SETS, Task
+from codriver.terminal import say
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -42,7 +43,7 @@ def add_bundle(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """How a bundle's graphs are run, and which bundles may be."""
     parser.add_argument("--threads", type=positive, metavar="N", help="default: physical cores")
-    parser.add_argument("--engine", default="auto", help="auto, a runtime, or fake: answers without one")
+    parser.add_argument("--engine", default="auto", help="auto, fastest, a runtime, or fake: answers without one")
     parser.add_argument("--variant", metavar="NAME", help="default: the first that suits this machine")
     parser.add_argument("--key", metavar="PUB", help="refuse all but bundles signed by this key: PEM or fingerprint")
     parser.add_argument("--min-version", type=int, metavar="N", help="refuse an older bundle")
@@ -50,7 +51,11 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
     trusted = {"trust": args.key, "min_version": args.min_version}
-    return Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant, **trusted)
+    perceiver = Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant, **trusted)
+    if perceiver.raced_ms:
+        times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in perceiver.raced_ms.items())
+        say(f"fastest: {perceiver.variant} (encoder, median: {times})")
+    return perceiver
 
 
 def threads_of(args: argparse.Namespace) -> int:

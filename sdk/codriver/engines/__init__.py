@@ -15,8 +15,11 @@ from codriver.errors import ConfigError, EngineError
 Arrays = dict[str, NDArray[Any]]
 
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")  # what a variant may be for; the module to import is named alike
-ENGINES = (*RUNTIMES, "fake")
-UNPROVEN = {"tensorrt": "not run on hardware yet"}  # what a user is told of an engine, until somebody has
+# ONNX Runtime's GPU providers, to compare with: no bundle is made for them, so they run the variants of these runtimes,
+# and only where somebody names them.
+STAND_INS = {"onnxruntime-cuda": ("tensorrt", "onnxruntime"), "onnxruntime-tensorrt": ("tensorrt",)}
+ENGINES = (*RUNTIMES, *STAND_INS, "fake")
+UNPROVEN = dict.fromkeys(("tensorrt", *STAND_INS), "not run on hardware yet")  # told to users, until somebody has
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Engine(Protocol):
 
 def is_installed(runtime: str) -> bool:
     """Whether the runtime could be imported; nothing is."""
-    return util.find_spec(runtime) is not None
+    return util.find_spec(runtime.partition("-")[0]) is not None
 
 
 def open_engine(name: str, graph: GraphFiles, signature: Signature, *, threads: int | None = None) -> Engine:
@@ -68,10 +71,10 @@ def open_engine(name: str, graph: GraphFiles, signature: Signature, *, threads: 
 
     name: one of ENGINES. threads: that one inference uses; None: the physical cores this process may use.
     """
-    if name == "onnxruntime":
+    if name == "onnxruntime" or name in STAND_INS:
         from codriver.engines.ort import OrtEngine
 
-        return OrtEngine(graph, signature, threads=threads)
+        return OrtEngine(graph, signature, threads=threads, name=name)
     if name == "openvino":
         from codriver.engines.openvino import OpenVinoEngine
 

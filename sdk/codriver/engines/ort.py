@@ -1,4 +1,8 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the CPU, and, where somebody asks for it by name, on an NVIDIA GPU through one of its providers.
+
+The GPU providers are there to compare with, not to ship: they compile anew at each start, and ONNX Runtime's TensorRT
+is weakly typed, so it may take FP16 for what our graph wants in FP32. Not run on hardware yet.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,25 @@ from codriver.engines import Arrays, GraphFiles, Signature, Tensor, check_tensor
 from codriver.errors import BackendMissing, EngineError
 from codriver.onnx_check import check_graph
 
-PROVIDER = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
+PROVIDERS = {  # by engine; what the first one leaves, the next one takes
+    "onnxruntime": (CPU,),
+    "onnxruntime-cuda": ("CUDAExecutionProvider",),
+    "onnxruntime-tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+}
 DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # others keep ONNX Runtime's name
 
 
 class OrtEngine:
-    """One session. Safe to call from several threads; a Perceiver never does."""
+    """One session. Safe to call from several threads; a Perceiver never does.
 
-    def __init__(self, graph: GraphFiles, signature: Signature, *, threads: int | None = None) -> None:
-        self._session = _session(graph.model, threads or default_threads())
+    name: one of PROVIDERS. threads: on the CPU; nothing to a GPU.
+    """
+
+    def __init__(
+        self, graph: GraphFiles, signature: Signature, *, threads: int | None = None, name: str = "onnxruntime"
+    ) -> None:
+        self._session = _session(graph.model, threads or default_threads(), PROVIDERS[name])
         check_tensors("the graph's inputs", _tensors(self._session.get_inputs()), signature.inputs)
         check_tensors("the graph's outputs", _tensors(self._session.get_outputs()), signature.outputs)
         self._inputs = signature.inputs
@@ -37,23 +51,62 @@ class OrtEngine:
         self._session = None  # memory and threads go with the last reference
 
 
-def _session(graph: bytes, threads: int) -> Any:
+def _session(graph: bytes, threads: int, wanted: tuple[str, ...]) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise BackendMissing("ONNX Runtime is not installed: pip install 'codriver[onnxruntime]'") from error
     onnxruntime.disable_telemetry_events()  # for a program that imported it before codriver; see codriver.quiet
     check_graph(graph)  # before the runtime sees a byte
+    _check_there(onnxruntime, wanted)
     try:
-        session = onnxruntime.InferenceSession(graph, _options(onnxruntime, threads), providers=[PROVIDER])
+        # enable_fallback=0: else it goes on with other providers where one fails, and prints that (also while running)
+        session = onnxruntime.InferenceSession(
+            graph,
+            _options(onnxruntime, threads, wanted),
+            providers=[(name, _provider_options(name, graph)) for name in wanted],
+            enable_fallback=0,
+        )
     except Exception as error:
-        raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refused the graph: {error}") from error
-    if session.get_providers() != [PROVIDER]:
-        raise EngineError(f"ONNX Runtime took {session.get_providers()}, expected {PROVIDER}; reinstall it")
+        hint = "" if CPU in wanted else f"; no part of it may run on the CPU here: {_WAY_OUT}"
+        raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refused the graph: {error}{hint}") from error
+    took = [name for name in session.get_providers() if name != CPU or CPU in wanted]  # it always adds the CPU
+    if took != list(wanted):
+        raise EngineError(f"ONNX Runtime took {', '.join(took) or CPU}, expected {', '.join(wanted)}; {_WAY_OUT}")
     return session
 
 
-def _options(onnxruntime: Any, threads: int) -> Any:
+_WAY_OUT = (
+    "see whether nvidia-smi lists a GPU, and whether the CUDA, cuDNN and TensorRT that this onnxruntime-gpu was built "
+    "for can be loaded; or take engine onnxruntime for the CPU"
+)
+
+
+def _check_there(onnxruntime: Any, wanted: tuple[str, ...]) -> None:
+    """It would warn and go on without what it was not built with."""
+    there = onnxruntime.get_available_providers()
+    lacking = [name for name in wanted if name not in there]
+    if lacking:
+        raise BackendMissing(
+            f"this ONNX Runtime {onnxruntime.__version__} was built without {', '.join(lacking)}, it has "
+            f"{', '.join(there)}; pip uninstall onnxruntime, then pip install onnxruntime-gpu (not for Jetsons: "
+            "engine tensorrt there), or take engine onnxruntime for the CPU"
+        )
+
+
+def _provider_options(name: str, graph: bytes) -> dict[str, str]:
+    """TensorRT may use what the graph asks for. Its cache stays off: a plan from a file is code that nobody vouched
+    for (reference/int8.md 2.4)."""
+    if name != "TensorrtExecutionProvider":
+        return {}
+    return {
+        "trt_int8_enable": str(int(b"QuantizeLinear" in graph)),  # without Q/DQ it would ask for a calibration table
+        "trt_fp16_enable": "1",
+        "trt_engine_cache_enable": "0",
+    }
+
+
+def _options(onnxruntime: Any, threads: int, wanted: tuple[str, ...]) -> Any:
     """Low jitter before throughput (reference/int8.md 3.1)."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -65,6 +118,8 @@ def _options(onnxruntime: Any, threads: int) -> Any:
     # Measured, both together with two threads on two busy cores: spinning 105 ms (91 ms of processor time),
     # stopped after each run 74 (53), never spinning 30 (33). With one thread there is no difference.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if CPU not in wanted:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # a part on the CPU is refused
     return options
 
 

@@ -90,7 +90,7 @@ class EngineStore:
 
     def _prepare(self) -> None:
         folder, key_file = self._given
-        self._folder = folder or _default(CACHE_VARIABLE, "XDG_CACHE_HOME", ".cache", "engines")
+        self._folder = folder or store_folder()
         key_file = key_file or _default(STATE_VARIABLE, "XDG_STATE_HOME", ".local/state", "engines.key")
         if os.name != "posix":
             raise OSError("only POSIX systems have the file locks it takes")
@@ -159,6 +159,11 @@ def _header(facts: Facts) -> bytes:
 
 def _name(facts: Facts) -> str:
     return hashlib.sha256(_header(facts)).hexdigest()
+
+
+def store_folder() -> Path:
+    """Where entries lie unless a program names another folder. An OSError if the user has no home."""
+    return _default(CACHE_VARIABLE, "XDG_CACHE_HOME", ".cache", "engines")
 
 
 def _default(ours: str, xdg: str, below_home: str, name: str) -> Path:

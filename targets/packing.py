@@ -1,0 +1,141 @@
+"""What goes into a bundle: each variant's graphs as its target wants them, golden vectors, profile and build plan.
+
+A target with FP16 outside INT8 gets its types written into the graphs (half.py), and a twin without INT8: which of the
+two is faster is for the device to say (`engine="fastest"`), INT8 does not always win there (reference/int8.md 2.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from codriver.engines.trt_build import BuildOptions
+from codriver.manifest import VariantSpec
+from codriver.target import PROFILE_NAME
+from targets.gate import GateError
+from targets.half import to_half
+from targets.leave_out import file_without, metrics_without
+from targets.profile import Profile
+
+FULL = "fp32"  # the dialect that a twin is made of
+TWIN = "tensorrt-fp16"
+PLAN = "build_plan.json"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Variants, best first, and every file of the bundle but card and manifest."""
+
+    variants: tuple[VariantSpec, ...]
+    files: Mapping[str, bytes]
+
+
+def pack(quantized: Path, profile: Profile, report: Mapping[str, Any], without: Collection[str] = ()) -> Packed:
+    """Everything that the quantized folder gives for this target. without: tasks to leave out."""
+    check_emitted(profile, report)
+    read: Callable[[str], bytes] = lambda path: file_without(quantized, path, without)  # noqa: E731
+    if in_half(profile):
+        variants, graphs = _in_half(profile, report, read)
+    else:
+        variants = tuple(_variant(profile, name, report["dialects"][name]) for name in profile.dialects)
+        graphs = {path: read(path) for variant in variants for path in variant.paths}
+    golden = {path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir()}
+    files = graphs | {path: read(path) for path in sorted(golden)}
+    if in_half(profile) and report["golden"]:
+        files[report["golden"]] = _with_twin(files[report["golden"]])
+    files[PROFILE_NAME] = _json(metrics_without(asdict(profile), without))
+    if profile.tensorrt:
+        files[PLAN] = _json(build_plan(profile, variants, graphs))
+    return Packed(variants, files)
+
+
+def check_emitted(profile: Profile, report: Mapping[str, Any]) -> None:
+    """Raise a GateError unless each dialect that is needed was emitted, for the engine that is to run it."""
+    wanted = [*profile.dialects, *([FULL] if in_half(profile) else [])]
+    missing = [dialect for dialect in wanted if dialect not in report["dialects"]]
+    if missing:
+        options = " ".join(f"--dialect {name}" for name in wanted)
+        raise GateError(
+            f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with {options}"
+        )
+    for variant in profile.variants:
+        emitted = report["dialects"][variant.dialect]["engine"]
+        if emitted != variant.engine:
+            raise GateError(
+                f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
+                "correct the profile's variants"
+            )
+
+
+def in_half(profile: Profile) -> bool:
+    """Whether what is not INT8 becomes FP16 by explicit types: TensorRT's strongly typed networks ask for that."""
+    return profile.other_precision == "fp16" and "tensorrt" in profile.dialects
+
+
+def _variant(profile: Profile, name: str, entry: Mapping[str, Any]) -> VariantSpec:
+    return VariantSpec(
+        name=name,
+        engine=entry["engine"],
+        requires=tuple(entry["requires"]),
+        encoder=entry["encoder"]["path"],
+        fuser=entry["fuser"]["path"],
+        versions=profile.tensorrt if entry["engine"] == "tensorrt" else (),
+    )
+
+
+def _in_half(
+    profile: Profile, report: Mapping[str, Any], read: Callable[[str], bytes]
+) -> tuple[tuple[VariantSpec, ...], dict[str, bytes]]:
+    int8 = _variant(profile, "tensorrt", report["dialects"]["tensorrt"])
+    twin = replace(int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx")
+    graphs = {
+        int8.encoder: half_of(read(int8.encoder)),
+        twin.encoder: half_of(read(report["dialects"][FULL]["encoder"]["path"])),
+        int8.fuser: half_of(read(int8.fuser)),
+    }
+    return (int8, twin), graphs
+
+
+def half_of(model: bytes) -> bytes:
+    return to_half(onnx.load_from_string(model)).SerializeToString(deterministic=True)
+
+
+def _with_twin(golden: bytes) -> bytes:
+    """The twin is to answer as full precision does."""
+    content = json.loads(golden)
+    for clip in content["clips"]:
+        clip["expected"][TWIN] = clip["expected"][FULL]
+    return _json(content)
+
+
+def build_plan(profile: Profile, variants: Collection[VariantSpec], graphs: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the device will build, from what, and what makes a plan stale."""
+    return {
+        "schema": 1,
+        "kind": "build plan",
+        "target": profile.name,
+        "built": "on the device, at first open, into its engine store; a plan from elsewhere is never loaded",
+        "tensorrt": list(profile.tensorrt),
+        "jetpack": list(profile.jetpack),
+        "compute_capability": profile.compute_capability,
+        "power_mode": profile.nvpmodel or None,
+        "network": "strongly typed: INT8 where the graph has Q/DQ, FP16 where its tensors are float16",
+        "options": asdict(BuildOptions()),
+        "stale_with": ["graph", "TensorRT", "GPU", "driver", "power mode", "options"],
+        "engines": [
+            {"variant": v.name, "part": part, "path": path, "sha256": hashlib.sha256(graphs[path]).hexdigest()}
+            for v in variants
+            for part, path in (("encoder", v.encoder), ("fuser", v.fuser))
+        ],
+        "race": [variant.name for variant in variants] if len(variants) > 1 else [],
+    }
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()

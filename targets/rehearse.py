@@ -1,0 +1,48 @@
+"""Golden vectors of a variant whose runtime is not here, through ONNX Runtime node by node: the graph's own arithmetic.
+
+It proves what the graph says, FP16 casts and Q/DQ included, not what TensorRT will make of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from codriver.bundle import Bundle
+from codriver.engines import Arrays, GraphFiles, Signature
+from codriver.golden import GoldenDifference, check_golden
+from codriver.manifest import VariantSpec
+from codriver.perceiver import Perceiver
+
+
+class NodeByNode:
+    """ONNX Runtime without optimisation: INT8 fused by it saturates on processors without VNNI, which is no fault of
+    the graph's."""
+
+    def __init__(self, graph: GraphFiles, signature: Signature) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._session: Any = onnxruntime.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+        self._outputs = list(signature.outputs)
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
+
+    def close(self) -> None:
+        self._session = None
+
+
+def rehearse(folder: Path, variant: VariantSpec) -> list[GoldenDifference]:
+    """Per task, how far the graphs are off the variant's golden answers."""
+    bundle = Bundle.open(folder)
+    manifest = bundle.manifest
+    engines = (
+        NodeByNode(bundle.graph(variant.encoder), manifest.encoder_signature),
+        NodeByNode(bundle.graph(variant.fuser), manifest.fuser_signature),
+    )
+    with Perceiver(bundle, replace(variant, engine="onnxruntime"), engines, manifest.color) as perceiver:
+        return check_golden(perceiver)
