@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
 from collections.abc import Collection, Mapping
@@ -75,6 +74,8 @@ def _checked(view: str, frame: object) -> Frame:
 
 
 def _hint(view: object, views: tuple[str, ...]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(str(view).lower(), views, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else "; leave it out"
 

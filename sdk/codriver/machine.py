@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
@@ -120,6 +118,9 @@ def gpus(root: Path = ROOT) -> list[dict[str, str | None]]:
 
 def _nvidia_smi() -> list[dict[str, str | None]]:
     """What the driver's own tool lists; nothing where there is none, or none that answers in time."""
+    import shutil  # here, because every program that imports codriver would wait 6 ms for them
+    import subprocess
+
     if shutil.which("nvidia-smi") is None:
         return []
     keys = ("name", "compute_capability", "driver", "memory")

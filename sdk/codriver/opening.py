@@ -7,7 +7,6 @@ from dataclasses import replace
 from codriver.bundle import Bundle, run_by, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import ENGINES, Engine, open_engine
-from codriver.engines.race import fastest
 from codriver.errors import ConfigError
 from codriver.manifest import VariantSpec
 
@@ -55,6 +54,8 @@ def open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> E
 
 def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
     """The variant whose encoder is the fastest here, its engines, and everybody's median in ms."""
+    from codriver.engines.race import fastest  # brings the statistics module, which takes 5 ms to import
+
     features = cpu_features()
     able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
     if not able:

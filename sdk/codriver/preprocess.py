@@ -169,5 +169,8 @@ def _joints(incar: Image, driver: Driver) -> dict[str, NDArray[Any]]:
 
 def bad_joints(keypoints: NDArray[np.float32]) -> dict[str, float]:
     """Stream of joints -> share of its points that are not finite. keypoints: (136, 3)."""
-    bad = np.asarray(~np.isfinite(keypoints).all(axis=1))  # (136,)
+    finite = np.isfinite(keypoints)
+    if finite.all():
+        return dict.fromkeys(POINTS_OF, 0.0)
+    bad = np.asarray(~finite.all(axis=1))  # (136,)
     return {stream: float(bad[list(points)].mean()) for stream, points in POINTS_OF.items()}

@@ -6,6 +6,7 @@ by counting frames, so a camera at 10, 15 or 30 Hz and a dropped frame are the s
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Feature = NDArray[np.float32]
+EPSILON_S = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ def pick_slots(times_s: NDArray[np.float64], now_s: float, config: ContextConfig
         return np.full(config.slots, -1, dtype=np.int64)
     distance = np.abs(targets[:, None] - times_s[None, :])  # (T, N)
     nearest = distance.argmin(axis=1)
-    near_enough = distance[np.arange(config.slots), nearest] <= config.tolerance_s + 1e-6
+    near_enough = distance[np.arange(config.slots), nearest] <= config.tolerance_s + EPSILON_S
     return np.where(near_enough, nearest, -1)
 
 
@@ -89,8 +91,9 @@ class Memory:
 
     def near(self, t_s: float) -> Feature | None:
         """The feature nearest to `t_s`, None if none is within the tolerance."""
-        index = _picked(tuple(self._times_s), t_s, self.config)[-1]
-        return self._features[index] if index >= 0 else None
+        distances_s = [abs(t_s - time_s) for time_s in self._times_s]  # few: this memory reaches one slot back
+        least_s = min(distances_s, default=math.inf)
+        return self._features[distances_s.index(least_s)] if least_s <= self.config.tolerance_s + EPSILON_S else None
 
     @property
     def newest_s(self) -> float | None:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.golden import prove
 from codriver.jobs import Frames, Job, Open, Swap, WorkerConfig
 from codriver.percept import Driver, Frame, Percept
 from codriver.stats import Stats
@@ -126,6 +125,8 @@ class PerceiverWorker:
 
     def _upgrade(self, open_better: Open) -> None:
         """Once, in a thread of its own. Whatever is wrong with the better one, the first one goes on."""
+        from codriver.golden import prove  # which nobody else needs on the road
+
         opens = self._open
         try:
             better = open_better()

@@ -139,7 +139,8 @@ def _overhead(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[s
     medians = {name: float(np.median([parts[name] for parts in parts_ms])) for name in parts_ms[0]}
     total, ratio = float(np.median(totals_ms)), float(np.median(totals_ms)) / sum(medians.values())
     rounded = {name: round(value, 3) for name, value in medians.items()}
-    return {"step_ms": round(total, 3), "parts_ms": rounded, "ratio": round(ratio, 3), "at_most": OVERHEAD}
+    verdict = {"ratio": round(ratio, 3), "at_most": OVERHEAD, "ok": ratio <= OVERHEAD}
+    return {"step_ms": round(total, 3), "parts_ms": rounded, **verdict}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -158,6 +159,6 @@ def _lines(result: dict[str, Any]) -> list[str]:
     rate = f"{result['steps_per_s']:.1f} steps per second"
     overhead = result["overhead"]
     parts = " + ".join(f"{name} {ms:.2f}" for name, ms in overhead["parts_ms"].items())
-    verdict = "ok" if overhead["ratio"] <= overhead["at_most"] else "over"
+    verdict = "ok" if overhead["ok"] else "over"
     ratio = f"{overhead['ratio']:.2f} times {parts} ms, in turns; at most {overhead['at_most']:g}: {verdict}"
     return [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate, f"a step takes {ratio}"]
