@@ -3,8 +3,9 @@
     journal = Journal()  # to the logger "codriver"; log_file(path) is a handler for it
     journal(perceiver.step(frames))
 
-A fault that lasts, or comes and goes at every step, does not fill the disk: beyond three a minute, lines that are alike
-are counted instead, and the next one says how many there were.
+A fault that lasts, or comes and goes at every step, does not fill the disk: of lines that are alike three are written
+at once and then one a minute, which says how many were not. How things stand in the end is always told, a minute later
+at most, and close() tells the counts that are left.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import json
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
 from codriver.percept import Percept
+from codriver.swap import NEWS
 
 LEVELS = {"init": logging.INFO, "ok": logging.INFO, "degraded": logging.WARNING, "invalid": logging.ERROR}
 Key = tuple[str, ...]
@@ -28,7 +29,7 @@ Event = tuple[Key, int, str, dict[str, Any]]  # what it is like, level, sentence
 class Journal:
     """Call it with every percept; as `on_percept` of a PerceiverWorker, or beside a sink of your own.
 
-    logger: where lines go. At most `burst` lines that are alike within `repeat_s`. clock: seconds.
+    logger: where lines go. Of lines that are alike `burst` at once, then one every `repeat_s`. clock: seconds.
     """
 
     def __init__(
@@ -40,46 +41,64 @@ class Journal:
     ) -> None:
         self._logger = logger or logging.getLogger("codriver")
         self._repeat_s, self._burst, self._clock = repeat_s, burst, clock
-        self._state, self._model = "", ""
-        self._views: dict[str, str] = {}
-        self._told_s: dict[Key, deque[float]] = {}  # few: states, cameras times statuses, and three more
+        self._seen: dict[str, str] = {}  # "state", "model" or a camera -> how it was in the last percept
+        self._told: dict[str, str] = {}  # the same, as the log has it: what came too often is told later
+        self._free_s: dict[Key, float] = {}  # when all of a key's lines are free again; few keys
         self._silent: dict[Key, int] = {}
 
     def __call__(self, percept: Percept) -> None:
-        for key, level, sentence, fields in self._events(percept):
-            self._tell(key, level, sentence, fields | {"t": percept.t, "sequence": percept.sequence})
+        common = {"t": percept.t, "sequence": percept.sequence}
+        for subject, now, event in _standings(percept):
+            changed = self._seen.get(subject) != now
+            self._seen[subject] = now
+            if (changed or self._told.get(subject) != now) and self._tell(event, common, counts=changed):
+                self._told[subject] = now
+        for event in _happenings(percept):
+            self._tell(event, common)
 
-    def _events(self, percept: Percept) -> Iterator[Event]:
-        fields: dict[str, Any]
-        if percept.model != self._model:
-            self._model = percept.model
-            yield ("model",), logging.INFO, f"answering: {percept.model}", {"model": percept.model}
-        for reason in percept.reasons:
-            if reason.startswith("now "):  # of a swap: see Perceiver.swap
-                yield ("swap",), logging.INFO, reason, {}
-        for view, status in percept.views.items():
-            if status.status != self._views.get(view):
-                self._views[view] = status.status
-                level = logging.INFO if status.status in ("ok", "never") else logging.WARNING
-                fields = {"view": view, "status": status.status, "reason": status.reason}
-                yield ("view", view, status.status), level, f"camera {view}: {status.status}", fields
-        if percept.state != self._state:
-            self._state = percept.state
-            fields = {"state": percept.state, "reasons": list(percept.reasons[:4])}
-            yield ("state", percept.state), LEVELS[percept.state], f"state: {percept.state}", fields
-        if percept.missed:
-            fields = {"latency_ms": percept.latency_ms.get("total")}
-            yield ("missed",), logging.WARNING, "a step missed its deadline", fields
+    def close(self) -> None:
+        """Tell how many lines were not written since the last of their kind."""
+        for key, count in self._silent.items():
+            event = {"event": key[0], "of": list(key[1:]), "suppressed": count}
+            self._logger.log(logging.INFO, f"{count} more like: {' '.join(key)}", extra={"codriver": event})
+        self._silent.clear()
 
-    def _tell(self, key: Key, level: int, sentence: str, fields: dict[str, Any]) -> None:
+    def _tell(self, event: Event, common: dict[str, Any], *, counts: bool = True) -> bool:
+        """Whether it was written. counts: if it was not, whether it is one more that was not."""
+        key, level, sentence, fields = event
         now_s = self._clock()
-        told_s = self._told_s.setdefault(key, deque(maxlen=self._burst))
-        if len(told_s) == self._burst and now_s - told_s[0] < self._repeat_s:
-            self._silent[key] = self._silent.get(key, 0) + 1
-            return
-        told_s.append(now_s)
-        event = {"event": key[0], **fields, "suppressed": self._silent.pop(key, 0)}
-        self._logger.log(level, sentence, extra={"codriver": event})
+        free_s = max(self._free_s.get(key, now_s), now_s)
+        if free_s - now_s > (self._burst - 1) * self._repeat_s:
+            self._silent[key] = self._silent.get(key, 0) + counts
+            return False
+        self._free_s[key] = free_s + self._repeat_s
+        told = {"event": key[0], **fields, **common, "suppressed": self._silent.pop(key, 0)}
+        self._logger.log(level, sentence, extra={"codriver": told})
+        return True
+
+
+def _standings(percept: Percept) -> Iterator[tuple[str, str, Event]]:
+    """What lasts: subject, how it is, and what to say when that is new."""
+    fields: dict[str, Any] = {"model": percept.model}
+    yield "model", percept.model, (("model",), logging.INFO, f"answering: {percept.model}", fields)
+    for view, status in percept.views.items():
+        level = logging.INFO if status.status in ("ok", "never") else logging.WARNING
+        fields = {"view": view, "status": status.status, "reason": status.reason}
+        yield view, status.status, (("view", view, status.status), level, f"camera {view}: {status.status}", fields)
+    fields = {"state": percept.state, "reasons": list(percept.reasons[:4])}
+    event = ("state", percept.state), LEVELS[percept.state], f"state: {percept.state}", fields
+    yield "state", percept.state, event
+
+
+def _happenings(percept: Percept) -> Iterator[Event]:
+    """What is of one step alone."""
+    for reason in percept.reasons:
+        for beginning in NEWS:
+            if reason.startswith(beginning):
+                yield ("engine", beginning.strip()), NEWS[beginning], reason, {}
+    if percept.missed:
+        fields = {"latency_ms": percept.latency_ms.get("total")}
+        yield ("missed",), logging.WARNING, "a step missed its deadline", fields
 
 
 class JsonLines(logging.Formatter):

@@ -44,4 +44,6 @@ def _journal(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
     logger = logging.Logger("codriver")  # of this run alone, whatever the program around it logs
     logger.addHandler(handler)
     stack.callback(handler.close)
-    return Journal(logger)
+    journal = Journal(logger)
+    stack.callback(journal.close)
+    return journal
