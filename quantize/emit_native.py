@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import onnx
 import torch
@@ -38,15 +39,15 @@ class NativeFakeQuantize(nn.Module):
         return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, self.low, self.high)
 
 
-def with_native_quantizers(encoder: nn.Module) -> nn.Module:
-    """A copy in which every quantizer of NNCF is torch's. One that sits in several places stays one."""
+def with_native_quantizers(encoder: nn.Module, make: Callable[[Any], nn.Module] = NativeFakeQuantize) -> nn.Module:
+    """A copy with `make` of every quantizer of NNCF in its place. One that sits in several places stays one."""
     from nncf.torch.function_hook.wrapper import get_hook_storage
 
     encoder = copy.deepcopy(encoder)
     storage = get_hook_storage(encoder)
-    native: dict[nn.Module, NativeFakeQuantize] = {}
+    native: dict[nn.Module, nn.Module] = {}
     for name, quantizer in quantizers(encoder).items():
-        storage.set_submodule(name, native.setdefault(quantizer, NativeFakeQuantize(quantizer)))
+        storage.set_submodule(name, native.setdefault(quantizer, make(quantizer)))
     return encoder
 
 

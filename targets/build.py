@@ -24,7 +24,7 @@ from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.policy import default_policy
 from codriver.signing import sign_bundle
-from codriver.tasks import VIEWS
+from codriver.tasks import VIEWS, Task
 from codriver.terminal import interruptible
 from codriver.window import ContextConfig
 from targets.card import model_card
@@ -36,6 +36,7 @@ from targets.packing import pack
 from targets.profile import Profile, load_profile
 from targets.rehearse import rehearse
 from targets.sources import open_source
+from targets.statistics import wilson
 
 SCHEMA = 2
 
@@ -128,12 +129,32 @@ def task_specs(report: dict[str, Any], release: Release) -> tuple[TaskSpec, ...]
         TaskSpec(
             name=task.name,
             labels=task.labels,
-            needs_any=task.needs_any,
+            needs_any=telling_views(task, report["run"]),
             kind=task.kind,
             temperature=fitted.get(task.name, {}).get("temperature", 1.0),
         )
         for task in kept_tasks(report["task_set"], release.without)
     )
+
+
+def telling_views(task: Task, run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the views that the task may need, those that tell of it by themselves, where accuracy was measured for each.
+
+    A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an
+    answer from it is a guess, which the runtime then calls invalid. Not measured, or if none tells, all count.
+    """
+    alone = {row["views"][0]: row for row in run.get("subsets", []) if len(row["views"]) == 1}
+    telling = []
+    for view in task.needs_any:
+        row = alone.get(view, {})
+        accuracy = row.get("accuracy", {}).get(task.name)
+        if accuracy is None:
+            telling.append(view)
+            continue
+        least, _ = wilson(round(accuracy * row["clips"]), row["clips"])
+        if least > run["test"][task.name]["majority"]:
+            telling.append(view)
+    return tuple(telling) or task.needs_any
 
 
 def measured(report: dict[str, Any], release: Release) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from codriver import jetson
 from codriver.machine import clocks_mhz, governor, read_number, read_text
+from targets.nvml import GpuCounters
 
 ROOT = Path("/")
 NOT_OFFERED = "not offered here"
@@ -48,28 +49,34 @@ class EnergyMeter:
 
     with EnergyMeter() as meter: ...
     meter.joules, meter.source
+
+    gpu: a GPU computes meanwhile. Then its energy is added to the processor's, and without a meter for it there is no
+    figure at all: a part would pass for the whole. A Jetson's rails have it in them already.
     """
 
-    def __init__(self, root: Path = ROOT) -> None:
+    def __init__(self, root: Path = ROOT, *, gpu: bool = False) -> None:
         self.joules: float | None = None
         self._counters = [path for path in (root / "sys/class/powercap").glob("intel-rapl:*") if _is_package(path)]
         self._counters = [path for path in self._counters if read_number(path / "energy_uj") is not None]
         self._rails = [] if self._counters else list(_rails(root))
+        self._gpus = GpuCounters() if gpu and not self._rails else None
         self._stop = threading.Event()
         self._sampler: threading.Thread | None = None
 
     @property
     def source(self) -> str:
-        if self._counters:
-            return f"RAPL, {len(self._counters)} package{'s' if len(self._counters) > 1 else ''}"
         if self._rails:
             return f"INA3221, {', '.join(name for name, _, _ in self._rails)} (not tried on hardware yet)"
-        return NOT_OFFERED
+        if self._gpus is not None and not self._gpus:
+            return f"{NOT_OFFERED}: {self._gpus.why}"
+        parts = [f"RAPL, {len(self._counters)} package{'s' * (len(self._counters) > 1)}"] if self._counters else []
+        parts += [f"NVML, {', '.join(self._gpus.names)} (not tried on hardware yet)"] if self._gpus else []
+        return " + ".join(parts) or NOT_OFFERED
 
     def __enter__(self) -> EnergyMeter:
-        if self._counters:
-            self._before_uj = [read_number(path / "energy_uj") for path in self._counters]
-        elif self._rails:
+        self._before_uj = [read_number(path / "energy_uj") for path in self._counters]
+        self._gpu_before = self._gpus.joules() if self._gpus else 0.0
+        if self._rails:
             self._sampler = threading.Thread(target=self._sample, daemon=True)
             self._sampler.start()
         return self
@@ -80,8 +87,12 @@ class EnergyMeter:
         if self._sampler:
             self._stop.set()
             self._sampler.join()
-        elif self._counters:
-            self.joules = self._counted()
+        elif self._gpus is None:
+            self.joules = self._counted() if self._counters else None
+        elif self._gpus:
+            processor = self._counted() if self._counters else 0.0
+            gpus = self._gpus.joules() - self._gpu_before
+            self.joules = None if processor is None else processor + gpus
 
     def _counted(self) -> float | None:
         total_uj = 0.0

@@ -88,7 +88,9 @@ def _about(evidence: Sequence[Evidence], reference: Subject | None, names: Mappi
 
 def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: bool) -> str:
     """In one box: may it ship, and each budget that it misses, by how much."""
-    head = f"<b>{escape(name)}</b> <span class=soft>{escape(subject['bundle'])}</span>"
+    judge = subject.get("judged_by", subject["target"])
+    by = f", judged by the budgets of {judge}" if judge != subject["target"] else ""
+    head = f"<b>{escape(name)}</b> <span class=soft>{escape(subject['bundle'] + by)}</span>"
     if subject["status"] != "ran":
         why = f"<ul><li>{escape(subject['why'])}</li></ul>"
         return f'<div class="verdict none">{head}: <b>{NOT_RUN}</b>{why}</div>'

@@ -17,6 +17,7 @@ import onnx
 
 from codriver.engines.trt_build import BuildOptions
 from codriver.manifest import VariantSpec
+from codriver.target import PROFILE_NAME
 from targets.gate import GateError
 from targets.half import to_half
 from targets.leave_out import file_without, metrics_without
@@ -24,7 +25,7 @@ from targets.profile import Profile
 
 FULL = "fp32"  # the dialect that a twin is made of
 TWIN = "tensorrt-fp16"
-PROFILE, PLAN = "profile.json", "build_plan.json"
+PLAN = "build_plan.json"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def pack(quantized: Path, profile: Profile, report: Mapping[str, Any], without: 
     files = graphs | {path: read(path) for path in sorted(golden)}
     if in_half(profile) and report["golden"]:
         files[report["golden"]] = _with_twin(files[report["golden"]])
-    files[PROFILE] = _json(metrics_without(asdict(profile), without))
+    files[PROFILE_NAME] = _json(metrics_without(asdict(profile), without))
     if profile.tensorrt:
         files[PLAN] = _json(build_plan(profile, variants, graphs))
     return Packed(variants, files)

@@ -38,7 +38,9 @@ def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
             said, why = VERDICTS[verdict(checks(subject, reference))], against(subject, reference)
         else:
             said, why = NOT_RUN, [subject["why"]]
-        rows.append({"name": names[id(subject)], "verdict": said, "against": why})
+        rows.append(
+            {"name": names[id(subject)], "verdict": said, "against": why, "failed": subject.get("failed", False)}
+        )
     return rows
 
 
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             put(": ".join(filter(None, (row["name"], row["verdict"], "; ".join(row["against"])))))
         put(f"page: {args.out}")
     ran = [row for row in rows if row["verdict"] != NOT_RUN]
-    return 1 if not ran or any(row["against"] for row in ran) else 0
+    return 1 if not ran or any(row["against"] for row in ran) or any(row["failed"] for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from codriver.cpu import default_threads
-from codriver.errors import CodriverError
+from codriver.engines import STAND_INS
+from codriver.errors import CodriverError, EngineError
 from codriver.evaluate import Clip as LabelledClip
 from codriver.evaluate import TaskScore, evaluate
 from codriver.golden import Step, check_golden
@@ -34,6 +35,7 @@ from targets.conditions import EnergyMeter, conditions, peak_memory_mb
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
 DISTINCT = 4  # frame sets of the stream, so that no cache sees the same one twice in a row
+GPU_ENGINES = ("tensorrt", *STAND_INS)
 TAIL_STEPS = 1000  # fewer say nothing of p99.9
 
 
@@ -52,8 +54,12 @@ class TrialError(CodriverError):
     """The trial's process failed; its message is the one of the error there."""
 
 
+class EngineFailed(TrialError):
+    """The engine did not open, or failed on the way: it says nothing of other variants, nor of the clips."""
+
+
 def run_apart(trial: Trial) -> dict[str, Any]:
-    """Run a trial in a new process. A TrialError brings over what it says if it fails."""
+    """Run a trial in a new process. A TrialError, EngineFailed if the engine did, brings over what it says."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(trial, theirs), daemon=True)
@@ -63,7 +69,7 @@ def run_apart(trial: Trial) -> dict[str, Any]:
         kind, text = ours.recv()
     except EOFError:
         process.join()
-        kind = "error"
+        kind = "engine"  # a runtime that takes its process down is as good as one that refuses
         text = (
             f"{trial.bundle}, {trial.variant}: its process ended with code {process.exitcode}; look for its last words"
         )
@@ -73,14 +79,16 @@ def run_apart(trial: Trial) -> dict[str, Any]:
     finally:
         process.join()
         ours.close()
-    if kind == "error":
-        raise TrialError(text)
+    if kind != "done":
+        raise (EngineFailed if kind == "engine" else TrialError)(text)
     return dict(json.loads(text))
 
 
 def _serve(trial: Trial, pipe: Connection) -> None:
     try:
         pipe.send(("done", json.dumps(run_here(trial))))
+    except EngineError as error:
+        pipe.send(("engine", str(error)))
     except CodriverError as error:
         pipe.send(("error", str(error)))
     except (KeyboardInterrupt, BrokenPipeError):
@@ -165,7 +173,7 @@ def _stream(perceiver: Perceiver, sets: Sequence[Step], trial: Trial) -> dict[st
         for number in range(warm_up):
             _step(perceiver, sets, number)
             progress.step()
-        with EnergyMeter() as meter:
+        with EnergyMeter(gpu=perceiver.engine in GPU_ENGINES) as meter:
             start_s = time.perf_counter()
             for number in range(warm_up, warm_up + trial.steps):
                 percepts.append(_step(perceiver, sets, number))

@@ -6,7 +6,11 @@
 Accuracy is compared with the first bundle in full precision among those given, clip by clip (McNemar's exact test and
 an interval of the difference); without one, only with the shares that the bundle itself records of full precision on
 the same clips. Exit code 1 if a budget of a target's profile is missed, or if there was nothing to compare with. What
-so few clips or steps can not show is said, and misses nothing.
+so few clips or steps can not show is said, and misses nothing. A variant that this machine lacks something for is on
+the page with the reason; so is one whose engine should run here and fails, while the others go on: exit code 1.
+
+--target NAME judges all bundles by the budgets of one profile, say your product's, instead of by those that each was
+built for. It has to be a profile of this device: another one's latency is measured there.
 
 Each bundle's results are kept beside --out until all are there: after a stop, the same command goes on.
 """
@@ -25,7 +29,8 @@ from codriver.artefact import git_commit, provenance, sha256
 from codriver.bundle import Bundle, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import UNPROVEN
-from codriver.errors import CodriverError
+from codriver.errors import CodriverError, ConfigError
+from codriver.examine import fits, machine_facts
 from codriver.machine import describe_machine
 from codriver.manifest import Manifest, VariantSpec
 from codriver.sources.split import ClipRef, read_split, split_digest
@@ -36,7 +41,7 @@ from targets.evidence_page import evidence_page
 from targets.evidence_text import summary
 from targets.list import add_profiles_argument
 from targets.profile import load_profile
-from targets.trial import TAIL_STEPS, Trial, run_apart
+from targets.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,7 @@ class Options:
     """How to validate."""
 
     profiles: tuple[Path, ...] = ()  # folders of the user's own
+    target: str | None = None  # whose budgets to judge by; None: those that each bundle was built for
     all_variants: bool = False  # of each bundle; else the one that a device like this one takes
     steps: int = TAIL_STEPS  # of the timed stream
     threads: int | None = None
@@ -52,6 +58,8 @@ class Options:
 
 def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str, Any]:
     """Evidence of all bundles. What cannot run here is in it too, with the reason."""
+    if options.target:
+        check_device(options.target)
     refs = read_split(data, "test")
     clips = {"n": len(refs), "sha256": split_digest(refs), "ids_sha256": ids_digest(refs)}
     subjects = []
@@ -61,27 +69,43 @@ def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str,
     for bundle, manifest in opened:
         full = manifest.metrics.get("fp32") if manifest.metrics.get("clips_sha256") == clips["sha256"] else None
         for variant, lacking in choose(manifest, options.all_variants):
-            head = heading(manifest, variant, options.profiles)
+            head = heading(manifest, variant, options)
             if lacking:
                 subjects.append(head | {"status": "not run", "why": lacking})
                 continue
             trial = Trial(bundle, variant.name, data, options.steps, options.threads)
-            found = resumed(trial, head | {"clips": clips}, options.parts)
+            try:
+                found = resumed(trial, head | {"clips": clips}, options.parts)
+            except EngineFailed as error:
+                say(f"  {head['key']} failed: {error}")
+                subjects.append(head | {"status": "not run", "why": str(error), "failed": True})
+                continue
             subjects.append(head | {"status": "ran", "full_precision": full} | found)
     origin = provenance(("onnxruntime", "openvino"), None)
     return {"schema": SCHEMA, "kind": "evidence", **origin, "clips": clips, "subjects": subjects}
 
 
-def heading(manifest: Manifest, variant: VariantSpec, profiles: Sequence[Path]) -> dict[str, Any]:
+def check_device(target: str) -> None:
+    """Raise a ConfigError if this machine can tell that it is not the target's device."""
+    facts = machine_facts()
+    if fits(target, facts) is False:
+        here = f"{facts['architecture']}, {facts['jetson']['board'] if facts['jetson'] else facts['cpu']['model']}"
+        raise ConfigError(
+            f"--target {target} is another device than this one ({here}); validate there, or name a target for this one"
+        )
+
+
+def heading(manifest: Manifest, variant: VariantSpec, options: Options) -> dict[str, Any]:
     """What is known of a subject before it runs."""
     return {
         "key": f"{manifest.id}/{variant.name}",
         "bundle": manifest.id,
         "target": manifest.target,
+        "judged_by": options.target or manifest.target,
         "variant": variant.name,
         "engine": variant.engine,
         "machine": describe_machine(),
-        "budget": budgets(manifest, profiles),
+        "budget": budgets(options.target or manifest.target, options.profiles),
     }
 
 
@@ -89,8 +113,8 @@ def ids_digest(refs: Sequence[ClipRef]) -> str:
     return sha256("\n".join(ref.id for ref in refs).encode())
 
 
-def budgets(manifest: Manifest, profiles: Sequence[Path]) -> dict[str, Any]:
-    profile = load_profile(manifest.target, profiles)
+def budgets(target: str, profiles: Sequence[Path]) -> dict[str, Any]:
+    profile = load_profile(target, profiles)
     return {
         "accuracy_points": dict(profile.accuracy_budget_points),
         "latency_ms": profile.latency_budget_ms,
@@ -136,13 +160,15 @@ def problems(evidence: Mapping[str, Any]) -> list[str]:
     if not there:
         return [f"{subject['key']} was not run here: {subject['why']}" for subject in subjects]
     named = [(f"{subject['key']}: " if len(there) > 1 else "", subject) for subject in there]
-    return [f"{name}{text}" for name, subject in named for text in against(subject, reference)]
+    broken = [f"{subject['key']} failed: {subject['why']}" for subject in subjects if subject.get("failed")]
+    return [*broken, *(f"{name}{text}" for name, subject in named for text in against(subject, reference))]
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     parts = parts_folder(args.out) if args.out else None
     options = Options(
         profiles=tuple(args.profiles),
+        target=args.target,
         all_variants=args.all_variants,
         steps=args.steps,
         threads=args.threads,
@@ -190,6 +216,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--data", type=Path, required=True, help="labelled clips in AIDE's layout; the test split is used"
+    )
+    parser.add_argument(
+        "--target", metavar="NAME", help="judge all by this profile's budgets; default: the one each was built for"
     )
     add_profiles_argument(parser)
     parser.add_argument("--out", type=Path, help="evidence.json to write")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from codriver.context import Context
 from codriver.door import Request
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
-from codriver.preprocess import stream_inputs
+from codriver.percept import Driver
+from codriver.preprocess import Image, stream_inputs
 from codriver.tasks import VIEW_OF
 from codriver.window import Feature
 
@@ -40,6 +41,10 @@ class EncoderInputs:
             self.arrays[f"{group}_before"][row] = 0 if before is None else before
             moved[stream.name] = before is not None
         return moved
+
+    def resize(self, frames: Mapping[str, Image], driver: Driver | None) -> None:
+        """Only what no step can do without: cut out and resized, kept nowhere. For `codriver bench`."""
+        stream_inputs(frames, driver, self._size_px)
 
     def by_stream(self, outputs: Arrays, what: str, wanted: Collection[str]) -> dict[str, Feature]:
         """Rows of `<group>_<what>`, by the streams that are wanted."""

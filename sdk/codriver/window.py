@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,12 @@ def pick_slots(times_s: NDArray[np.float64], now_s: float, config: ContextConfig
     return np.where(near_enough, nearest, -1)
 
 
+@lru_cache(maxsize=32)
+def _picked(times_s: tuple[float, ...], now_s: float, config: ContextConfig) -> tuple[int, ...]:
+    """As pick_slots. A step asks for every stream, and those of one camera, mostly of all, have the same times."""
+    return tuple(pick_slots(np.array(times_s, dtype=np.float64), now_s, config).tolist())
+
+
 @dataclass
 class Memory:
     """What one stream remembers: encoded features with their capture times, no older than the context."""
@@ -73,7 +80,7 @@ class Memory:
 
     def fill(self, now_s: float, out: Feature) -> NDArray[np.bool_]:
         """Write the context into `out` (T, *feature), zeros where none is near; return the filled slots."""
-        picked = pick_slots(np.array(self._times_s, dtype=np.float64), now_s, self.config)
+        picked = _picked(tuple(self._times_s), now_s, self.config)
         empty = np.zeros(out.shape[1:], dtype=out.dtype)
         found = [self._features[index] if index >= 0 else None for index in picked]
         chosen = [empty if feature is None else feature for feature in found]
@@ -82,7 +89,7 @@ class Memory:
 
     def near(self, t_s: float) -> Feature | None:
         """The feature nearest to `t_s`, None if none is within the tolerance."""
-        index = pick_slots(np.array(self._times_s, dtype=np.float64), t_s, self.config)[-1]
+        index = _picked(tuple(self._times_s), t_s, self.config)[-1]
         return self._features[index] if index >= 0 else None
 
     @property

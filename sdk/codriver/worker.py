@@ -260,7 +260,8 @@ class PerceiverWorker:
                     continue
                 job.flagged_s = now_s
             waited_ms = (now_s - job.began_s) * 1e3
-            self._tell(self._perceiver.invalid(job.t, f"the engine has not answered for {waited_ms:.0f} ms"), job)
+            percept = self._perceiver.invalid(job.t, f"the engine has not answered for {waited_ms:.0f} ms")
+            self._tell(replace(percept, latency_ms={"total": waited_ms}), job)
 
     def _due_s(self, job: Job | None) -> float:
         """When there is something to tell of a job that still runs."""

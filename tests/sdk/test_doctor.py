@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from codriver.advice import bundle_advice, choice_advice, machine_advice
 from codriver.cli import main
 from codriver.commands.doctor import _lines, examine
-from codriver.examine import bundle_advice, bundle_facts, fits, machine_advice, machine_facts
+from codriver.examine import bundle_facts, fits, machine_facts
 from codriver.manifest import VariantSpec
 from tests.tiny import tiny_manifest
 
@@ -89,12 +90,12 @@ def test_an_orin_nano_is_told_with_its_module_release_mode_and_gpu(nano: Path) -
 
 
 def test_a_slow_power_mode_is_named_with_the_command_that_changes_it(nano: Path) -> None:
-    advice = said(machine_advice(machine_facts(nano), nano))
+    advice = said(choice_advice(machine_facts(nano)))
     assert "power mode 15W: this module is faster in MAXN_SUPER -> sudo nvpmodel -m 2" in advice
 
 
 def test_the_fastest_mode_needs_no_advice(agx: Path) -> None:
-    assert "nvpmodel" not in said(machine_advice(on_device(agx), agx))
+    assert "nvpmodel" not in said(choice_advice(on_device(agx)))
 
 
 def test_a_governor_that_saves_power_is_named(nano: Path) -> None:
@@ -111,7 +112,7 @@ def test_jetpacks_tensorrt_outside_the_virtual_environment_is_found(nano: Path) 
 
 def test_tensorrt_without_a_way_to_cuda_is_named(nano: Path) -> None:
     advice = said(machine_advice(on_device(nano, tensorrt="10.3.0"), nano))
-    assert "no way to CUDA's memory and streams -> pip install cuda-bindings" in advice
+    assert "no way to CUDA's memory and streams -> pip install 'cuda-bindings>=12.8,<13'" in advice
 
 
 @pytest.mark.parametrize(
@@ -235,6 +236,7 @@ def test_a_store_that_cannot_be_written_is_named_where_engines_are_compiled(
 def test_it_loads_no_runtime_and_answers_within_two_seconds(bundle_path: Path) -> None:
     program = """
 import sys
+from codriver.advice import bundle_advice, choice_advice, machine_advice
 from codriver.cli import main
 code = main(["doctor", sys.argv[1], "--json"])
 loaded = {"onnxruntime", "openvino", "tensorrt", "cuda", "pycuda", "cv2", "cryptography"} & set(sys.modules)

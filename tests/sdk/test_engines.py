@@ -275,7 +275,10 @@ def test_a_provider_that_this_onnx_runtime_lacks_is_named_with_the_way_to_get_it
 def test_a_provider_that_leaves_work_to_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Azure's provider is in every wheel and takes none of our nodes: ONNX Runtime would run all on the CPU."""
     monkeypatch.setitem(ort.PROVIDERS, "onnxruntime-cuda", ("AzureExecutionProvider",))
-    with pytest.raises(EngineError, match=r"assigned to the default CPU EP.*engine onnxruntime is for that"):
+    with pytest.raises(
+        EngineError,
+        match=r"assigned to the default CPU EP.*no part of it may run on the CPU here: see whether nvidia-smi",
+    ):
         open_engine("onnxruntime-cuda", ENCODER, MANIFEST.encoder_signature)
 
 

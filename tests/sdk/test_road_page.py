@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from codriver.jobs import WorkerConfig
 from codriver.perceiver import Perceiver
 from codriver.policy import HealthConfig
 from codriver.tasks import VIEWS
+from codriver.worker import PerceiverWorker
 
 PAGE = (Path(__file__).parents[2] / "docs" / "road.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -21,14 +23,15 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def in_a_folder_with_the_bundle(bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "demo.bundle").symlink_to(bundle_path)
+    for name in ("demo", "new"):
+        (tmp_path / f"{name}.bundle").symlink_to(bundle_path)
     monkeypatch.chdir(tmp_path)
     yield
 
 
 @pytest.mark.usefixtures("in_a_folder_with_the_bundle")
 def test_the_programs_on_the_page_run(bundle_path: Path) -> None:
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 4
     a, b = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3), np.uint8)
     names: dict[str, Any] = {"a": a, "b": b}
     with Perceiver.open(bundle_path, threads=1) as perceiver:
@@ -39,6 +42,15 @@ def test_the_programs_on_the_page_run(bundle_path: Path) -> None:
     with names["perceiver"] as perceiver:
         assert perceiver.policy.health_of("incar") == HealthConfig(black_below=2.0, flat_std=1.0)
         assert perceiver.policy.timing.pair_s == 0.033 and perceiver.policy.smoothing.on
+    names |= {"PerceiverWorker": PerceiverWorker, "frames": {"incar": a, "front": b}}
+    with Perceiver.open(bundle_path, threads=1) as perceiver:
+        exec(BLOCKS[2], names | {"perceiver": perceiver})  # its worker ends with the test
+        pytest.importorskip("prometheus_client")
+        left = {"perceiver": perceiver}
+        exec(BLOCKS[3].replace("9464", "0", 1), names | left, left)
+        left["server"].close()
+        assert left["percept"].sequence == 0 and Path("codriver.jsonl").read_text().count("camera ") == 4
+        logging.getLogger("codriver").handlers.pop().close()
 
 
 def test_the_limits_on_the_page_are_the_defaults() -> None:

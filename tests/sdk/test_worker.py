@@ -19,6 +19,7 @@ from tests.faults import Cameras, Idle, perceiver_with
 
 CLEAN = Cameras()
 PATIENT = WorkerConfig(deadline_ms=5_000)
+QUICK = WorkerConfig(deadline_ms=100, repeat_s=0.3)  # and the grace that everybody has
 
 
 class Gate(Idle):
@@ -126,22 +127,42 @@ def test_a_worker_can_be_iterated_over_until_it_is_closed() -> None:
 
 def test_a_hanging_engine_is_told_of_within_100_ms_of_its_deadline() -> None:
     found: list[tuple[float, Percept]] = []
-    config = WorkerConfig(deadline_ms=100, grace_ms=50, repeat_s=0.3)
-    with PerceiverWorker(gated, lambda p: found.append((time.monotonic(), p)), config=config) as worker:
+    with PerceiverWorker(gated, lambda p: found.append((time.monotonic(), p)), config=QUICK) as worker:
+        flagged_ms, told_ms = zip(*(hang(worker, found, number) for number in range(5)), strict=True)
+    # Never early. The best of five says what the design takes; the others also say how busy the machine was.
+    assert min(flagged_ms) >= QUICK.deadline_ms + QUICK.grace_ms
+    assert min(flagged_ms) <= min(told_ms) <= QUICK.deadline_ms + 100
+
+
+def hang(worker: PerceiverWorker, found: list[tuple[float, Percept]], number: int) -> tuple[float, float]:
+    """Milliseconds from handing in a set, on which the engine hangs, to the flag by the worker's clock and by ours."""
+    before = len(found)
+    Gate.opened.clear()
+    began_s = time.monotonic()
+    submit(worker, number)
+    eventually(lambda: len(found) > before)
+    told_s, percept = found[before]
+    Gate.opened.set()
+    eventually(lambda: found[-1][1].state != "invalid")
+    assert percept.state == "invalid" and percept.missed
+    return percept.latency_ms["total"], (told_s - began_s) * 1e3
+
+
+def test_a_hang_is_told_again_while_it_lasts_and_the_late_answer_after_it() -> None:
+    found: list[Percept] = []
+    with PerceiverWorker(gated, found.append, config=QUICK) as worker:
         submit(worker, 0)
         eventually(lambda: found)
         Gate.opened.clear()
-        began_s = time.monotonic()
         submit(worker, 1)
-        eventually(lambda: len(found) == 3)  # told again while it lasts
+        eventually(lambda: len(found) == 3)
         Gate.opened.set()
-        eventually(lambda: len(found) >= 4)
-    told_s, percept = found[1]
-    assert 0.1 < told_s - began_s < 0.25  # the deadline, 50 ms of grace, and room for a busy machine
-    assert percept.state == "invalid" and percept.missed and "has not answered for 1" in percept.reasons[0]
+        eventually(lambda: found[-1].state != "invalid")
+    percept = found[1]
+    assert percept.state == "invalid" and percept.missed and "the engine has not answered for" in percept.reasons[0]
     assert not any(result.valid for result in percept.tasks.values()) and percept.t == CLEAN.t(1)
     assert percept.views["front"].status == "ok"
-    assert found[-1][1].t == CLEAN.t(1) and found[-1][1].missed and found[-1][1].state != "invalid"
+    assert found[-1].t == CLEAN.t(1) and found[-1].missed
 
 
 def test_an_engine_that_hung_for_long_is_replaced_once_it_returns_and_counts_go_on() -> None:

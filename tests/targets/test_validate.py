@@ -9,17 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from codriver.manifest import VariantSpec
+from codriver.bundle_writer import seal
+from codriver.manifest import Manifest, VariantSpec
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
 from targets.profile import FOLDER
 from targets.report import main as report
-from targets.trial import Trial, TrialError, percentiles_ms, run_apart
+from targets.trial import EngineFailed, Trial, TrialError, percentiles_ms, run_apart
 from targets.validate import main as validate
 from tests.aide import write_dataset
 from tests.tiny import make_tiny_bundle
@@ -180,6 +182,71 @@ def test_a_loss_beyond_the_budget_is_exit_code_one(tmp_path: Path, data: Path, p
 def test_a_trial_that_fails_brings_its_message_over(tmp_path: Path, data: Path) -> None:
     with pytest.raises(TrialError, match="no variant 'other'; it has fp32"):
         run_apart(Trial(bundle(tmp_path, data, "patient-fp32", "fp32"), "other", data))
+
+
+def test_an_engine_that_fails_is_on_the_page_and_the_others_go_on(
+    tmp_path: Path, data: Path, profiles: str, capsys: Any
+) -> None:
+    broken = bundle(tmp_path, data, "patient", "ort-x86-7bit")
+    encoder = broken / "ort-x86-7bit" / "encoder.onnx"
+    encoder.write_bytes((broken / "ort-x86-7bit" / "fuser.onnx").read_bytes())  # sealed anew: the files are as listed
+    seal(broken, replace(Manifest.read(broken), files={}))
+    sound = bundle(tmp_path, data, "patient-fp32", "fp32")
+    out = tmp_path / "evidence.json"
+    options = ["--profiles", profiles, "--data", str(data), "--steps", "2", "--out", str(out)]
+    assert validate([str(broken), str(sound), *options]) == 1
+    assert re.search(
+        r"targets.validate: \S+/ort-x86-7bit failed: the graph's inputs do not fit", capsys.readouterr().err
+    )
+    failed, ran = json.loads(out.read_text())["subjects"]
+    assert (failed["status"], failed["failed"], ran["status"]) == ("not run", True, "ran")
+    assert "not run here" in out.with_suffix(".html").read_text()
+    assert report([str(out), "--out", str(tmp_path / "page.html")]) == 1
+
+
+def test_a_process_that_dies_is_an_engine_that_failed(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(bundle(tmp_path, data, "patient-fp32", "fp32"), "fp32", data)
+    monkeypatch.syspath_prepend(dying_runtime(tmp_path))  # a spawned process is given this one's path
+    with pytest.raises(EngineFailed, match="ended with code 7"):
+        run_apart(trial)
+
+
+def dying_runtime(folder: Path) -> Path:
+    """A folder with an onnxruntime that takes its process down when it is imported."""
+    module = folder / "runtime" / "onnxruntime.py"
+    module.parent.mkdir()
+    module.write_text("import os\nos._exit(7)\n")
+    return module.parent
+
+
+def test_a_target_of_this_device_judges_bundles_that_were_built_for_another(
+    tmp_path: Path, data: Path, profiles: str
+) -> None:
+    strict = (FOLDER / "x86-ort.toml").read_text().replace("memory_budget_mb = 1000", "memory_budget_mb = 1")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "my-product.toml").write_text(strict)
+    out = tmp_path / "evidence.json"
+    options = ["--profiles", profiles, "--profiles", str(tmp_path / "mine"), "--data", str(data), "--steps", "2"]
+    patient = str(bundle(tmp_path, data, "patient-fp32", "fp32"))
+    assert validate([patient, *options, "--target", "my-product", "--out", str(out)]) == 1
+    (subject,) = json.loads(out.read_text())["subjects"]
+    assert (subject["target"], subject["judged_by"]) == ("patient-fp32", "my-product")
+    assert subject["budget"]["memory_mb"] == 1 and "judged by the budgets of my-product" in page_of(out)
+
+
+def page_of(out: Path) -> str:
+    return out.with_suffix(".html").read_text()
+
+
+@pytest.mark.parametrize(("target", "says"), [("orin-nx-16gb-25w", "is another device"), ("x86-otr", "did you mean")])
+def test_a_target_of_another_device_or_of_none_is_wrong_use(
+    tmp_path: Path, data: Path, profiles: str, capsys: Any, target: str, says: str
+) -> None:
+    patient = str(bundle(tmp_path, data, "patient-fp32", "fp32"))
+    assert validate([patient, "--profiles", profiles, "--data", str(data), "--target", target]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_p999_asks_for_a_thousand_steps() -> None:

@@ -24,6 +24,8 @@ EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
 Step = tuple[dict[str, Image], float, Driver]
 RATE_HZ = 15.0  # of the made-up cameras
+OVERHEAD_STEPS = 100
+OVERHEAD = 1.25  # a step takes at most this times its engines and its resizing
 DISTINCT = 4  # frames per view, so that no cache sees the same one twice in a row
 
 
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
             percepts = [_step(perceiver, steps, progress) for _ in range(args.steps)]
             took_s = time.perf_counter() - started_s
         result = _setting(args, perceiver, views) | {"warm_up_steps": warm_up} | _measured(percepts, took_s)
+        result["overhead"] = _overhead(perceiver, steps, min(args.steps, OVERHEAD_STEPS))
     if args.json:
         put_json(result)
     else:
@@ -126,6 +129,19 @@ def _measured(percepts: list[Percept], took_s: float) -> dict[str, Any]:
     }
 
 
+def _overhead(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[str, Any]:
+    """The median step against the medians of its parts, which are timed in turns with it."""
+    totals_ms, parts_ms = [], []
+    for _ in range(count):
+        frames, t, driver = next(steps)
+        totals_ms.append(perceiver.step(frames, t, driver).latency_ms["total"])
+        parts_ms.append(perceiver.floor_ms(frames, driver))
+    medians = {name: float(np.median([parts[name] for parts in parts_ms])) for name in parts_ms[0]}
+    total, ratio = float(np.median(totals_ms)), float(np.median(totals_ms)) / sum(medians.values())
+    rounded = {name: round(value, 3) for name, value in medians.items()}
+    return {"step_ms": round(total, 3), "parts_ms": rounded, "ratio": round(ratio, 3), "at_most": OVERHEAD}
+
+
 def _lines(result: dict[str, Any]) -> list[str]:
     machine, context = result["machine"], f"context {result['context']:.0%} full"
     system = f"{machine['system']}, Python {machine['python']}"
@@ -140,4 +156,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     head = ["ms", *PERCENTILES]
     rows = [[stage, *(f"{ms:.2f}" for ms in times.values())] for stage, times in result["latency_ms"].items()]
     rate = f"{result['steps_per_s']:.1f} steps per second"
-    return [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate]
+    overhead = result["overhead"]
+    parts = " + ".join(f"{name} {ms:.2f}" for name, ms in overhead["parts_ms"].items())
+    verdict = "ok" if overhead["ratio"] <= overhead["at_most"] else "over"
+    ratio = f"{overhead['ratio']:.2f} times {parts} ms, in turns; at most {overhead['at_most']:g}: {verdict}"
+    return [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate, f"a step takes {ratio}"]

@@ -7,18 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codriver.advice import Advice, bundle_advice, choice_advice, machine_advice
 from codriver.commands.shared import Commands, add_command
 from codriver.errors import BundleError
-from codriver.examine import (
-    PACKAGES,
-    Advice,
-    bundle_advice,
-    bundle_facts,
-    dialect_advice,
-    machine_advice,
-    machine_facts,
-)
-from codriver.machine import how_to_install
+from codriver.examine import PACKAGES, bundle_facts, machine_facts, way_to
 from codriver.manifest import MANIFEST_NAME, Manifest
 from codriver.terminal import put, put_json, table
 
@@ -47,7 +39,7 @@ def examine(bundle: Path | None, root: Path = Path("/")) -> dict[str, Any]:
     facts = machine_facts(root)
     advice, found = machine_advice(facts, root), None
     if bundle is None:
-        advice += dialect_advice(facts)
+        advice += choice_advice(facts)
     else:
         if not (bundle / MANIFEST_NAME).is_file():
             raise BundleError(f"{bundle}: there is no {MANIFEST_NAME} in it; give the folder of a bundle")
@@ -131,9 +123,7 @@ def _store_line(store: Mapping[str, Any]) -> str:
 def _package_rows(facts: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for module, version in facts["packages"].items():
-        way, what_for = PACKAGES[module]
-        way = way or how_to_install(module, facts["jetson"] is not None)
-        rows.append([f"  {module}", version or f"not installed: {way}", what_for])
+        rows.append([f"  {module}", version or f"not installed: {way_to(module, facts)}", PACKAGES[module][1]])
     return rows
 
 
@@ -146,9 +136,16 @@ def _bundle_lines(found: Mapping[str, Any]) -> list[str]:
     rows = [[f"  {v['name']}", *_variant_cells(v, found["variant"])] for v in found["variants"]]
     return [
         f"bundle {found['id']}, version {found['version']}, {', '.join(parts)}",
-        f"  built for {found['target']}, {fit}",
+        f"  built for {found['target']}, {fit}{_budgets(found['profile'])}",
         *table(rows),
     ]
+
+
+def _budgets(profile: Mapping[str, Any] | None) -> str:
+    if profile is None:
+        return ""
+    mode = f" in power mode {profile['nvpmodel']}" if profile["nvpmodel"] else ""
+    return f"; a step may take {profile['latency_budget_ms']:g} ms{mode}, all of it {profile['memory_budget_mb']:g} MB"
 
 
 def _variant_cells(variant: Mapping[str, Any], chosen: str | None) -> tuple[str, str]:

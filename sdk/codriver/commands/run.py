@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
+from codriver.commands.watching import add_watching, watchers
 from codriver.errors import SourceError
 from codriver.machine import summarise_ms
 from codriver.opening import COLORS
@@ -27,7 +28,7 @@ EXAMPLE = """examples:
   codriver run demo.bundle --source front=a.mp4,incar=b.mp4 | jq .tasks.driver_behavior.label
   codriver run demo.bundle --source incar=0,front=1        until Ctrl-C"""
 NOT_SEEN = ("masked", "late", "early", "duplicate", "out_of_order", "rejected", "failed")  # of ViewCounts
-Sink = Callable[[FrameSet, Percept], None]
+Sink = Callable[[FrameSet, Percept], object]
 
 
 def add(commands: Commands) -> None:
@@ -43,6 +44,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--record-width", type=positive, metavar="PX", help="scale wider pictures down to this")
     parser.add_argument("--record-mb", type=positive, default=1000, metavar="N", help="of DIR; the oldest goes (1000)")
+    add_watching(parser)
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N steps")
     parser.add_argument("--color", choices=COLORS, default="bgr", help="rgb: red and blue are swapped")
     parser.add_argument("--strict", action="store_true", help="stop at a frame of a clip that cannot be read")
@@ -112,6 +114,8 @@ def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack
         recorder = stack.enter_context(Recorder(args.record, perceiver, config))
         views = perceiver.manifest.views
         yield lambda at, percept: recorder.add({v: f for v, f in at.frames.items() if v in views}, at.driver, percept)
+    watching = list(watchers(args, perceiver, stack))
+    yield lambda at, percept: [watch(percept) for watch in watching]
     if args.view:
         length_s = 10.0 if source.length is None else source.length / source.rate_hz
         history_s = min(max(length_s, 3.0), 10.0)

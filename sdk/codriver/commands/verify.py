@@ -1,30 +1,38 @@
-"""`codriver verify`: are these the files that were built, by whom, and do they answer here as they did there?"""
+"""`codriver verify`: are these the files that were built, by whom, do they answer as they did there, and in time?"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from codriver.bundle import Bundle
 from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver
 from codriver.errors import BackendMissing, BundleError, ConfigError, EngineError
 from codriver.golden import GoldenDifference, check_golden
+from codriver.jetson import power_mode
+from codriver.latency import STEPS, measure_latency
 from codriver.manifest import MANIFEST_NAME
+from codriver.target import read_target
 from codriver.terminal import put, put_json, table
 
 EXAMPLE = """example:
   codriver verify demo.bundle --key team.key.pub && systemctl start perception
-exit code 1 if a file differs or an answer is off; the first thing to run on a device"""
+exit code 1 if a file differs, an answer is off or steps take longer than the budget that the bundle carries;
+the first thing to run on a device, while nothing else does"""
 
 
 def add(commands: Commands) -> None:
     parser = add_command(commands, "verify", "check a bundle's files and its answers here", EXAMPLE, run)
     add_bundle(parser)
+    parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"of the timed stream ({STEPS}); 0: none")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.steps < 0:
+        raise ConfigError(f"--steps {args.steps}: expected 0, which measures no latency, or more")
     if not (args.bundle / MANIFEST_NAME).is_file():
         raise BundleError(f"{args.bundle}: there is no {MANIFEST_NAME} in it; give the folder of a bundle")
     result = _verify(args)
@@ -38,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> dict[str, Any]:
     """Wrong use and a missing runtime raise; everything that speaks against the bundle is a result."""
     result: dict[str, Any] = {"ok": False, "bundle": str(args.bundle), "files": 0, "variant": None}
-    result |= {"version": None, "signed_by": None, "golden": [], "code": "", "error": ""}
+    result |= {"version": None, "signed_by": None, "golden": [], "target": None, "latency": None}
+    result |= {"power_mode": power_mode(), "code": "", "error": ""}
     try:
         bundle = Bundle.open(args.bundle, trust=args.key, min_version=args.min_version)
         manifest = bundle.manifest
@@ -47,11 +56,17 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
         with open_perceiver(args) as perceiver:
             result["variant"] = perceiver.variant
             differences = check_golden(perceiver)
+            target = read_target(perceiver.bundle)
+            latency = (
+                measure_latency(perceiver, target.latency_budget_ms, args.steps) if target and args.steps else None
+            )
     except (BackendMissing, ConfigError):
         raise
     except (BundleError, EngineError) as error:
         return result | {"code": error.code, "error": str(error)}
-    return result | {"ok": all(d.ok for d in differences), "golden": [_to_json(d) for d in differences]}
+    result |= {"golden": [_to_json(d) for d in differences], "target": asdict(target) if target else None}
+    result |= {"latency": latency.to_json() if latency else None}
+    return result | {"ok": all(d.ok for d in differences) and (latency is None or latency.ok)}
 
 
 def _to_json(difference: GoldenDifference) -> dict[str, Any]:
@@ -84,6 +99,29 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
                 for g in result["golden"]
             ]
         )
+        lines += _latency_lines(result)
     if result["error"]:
         lines.append(f"  {result['error']}")
     return [*lines, "verified" if result["ok"] else "NOT verified"]
+
+
+def _latency_lines(result: Mapping[str, Any]) -> list[str]:
+    latency, target = result["latency"], result["target"]
+    if target is None:
+        return ["  latency not judged: the bundle carries no profile with a budget"]
+    if latency is None:
+        return ["  latency not measured"]
+    said = "ok" if latency["ok"] else "TOO SLOW"
+    if latency["ok"] and latency["p99"] > latency["budget_ms"]:
+        said = f"{latency['late']} late, which may be chance: python -m targets.validate tells"
+    lines = [
+        f"  latency of {latency['steps']} steps back to back: p50 {latency['p50']:.1f} ms, "
+        f"p99 {latency['p99']:.1f} ms, worst {latency['worst']:.1f} ms; "
+        f"p99 may be {latency['budget_ms']:g} ms: {said}"
+    ]
+    wanted, mode = target["nvpmodel"], result["power_mode"]
+    if wanted and wanted != mode:
+        lines.append(
+            f"  that budget is for power mode {wanted}, this is {mode or 'not told'}; `codriver doctor` has advice"
+        )
+    return lines

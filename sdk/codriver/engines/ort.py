@@ -68,7 +68,7 @@ def _session(graph: bytes, threads: int, wanted: tuple[str, ...]) -> Any:
             enable_fallback=0,
         )
     except Exception as error:
-        hint = "" if CPU in wanted else "; nothing of it may run on the CPU here, engine onnxruntime is for that"
+        hint = "" if CPU in wanted else f"; no part of it may run on the CPU here: {_WAY_OUT}"
         raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refused the graph: {error}{hint}") from error
     took = [name for name in session.get_providers() if name != CPU or CPU in wanted]  # it always adds the CPU
     if took != list(wanted):

@@ -1,0 +1,49 @@
+"""`codriver run --log` and `--metrics`: what somebody else watches the run by."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from codriver.errors import ConfigError
+from codriver.perceiver import Perceiver
+from codriver.percept import Percept
+from codriver.terminal import say
+
+
+def add_watching(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", type=Path, metavar="FILE", help="faults and changes as JSON lines; no answers")
+    parser.add_argument("--metrics", type=int, metavar="PORT", help="counts for Prometheus on 127.0.0.1:PORT")
+
+
+def watchers(args: argparse.Namespace, perceiver: Perceiver, stack: ExitStack) -> Iterator[Callable[[Percept], None]]:
+    """Each wants every percept; the stack closes the file and the endpoint."""
+    if args.log:
+        yield _journal(args.log, stack)
+    if args.metrics is not None:
+        from codriver.metrics import Metrics
+
+        metrics = Metrics(perceiver.stats)
+        server = metrics.serve(args.metrics)
+        stack.callback(server.close)
+        say(f"metrics: http://127.0.0.1:{server.port}/metrics")
+        yield metrics
+
+
+def _journal(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
+    import logging
+
+    from codriver.journal import Journal, log_file
+
+    try:
+        handler = log_file(path)
+    except OSError as error:
+        raise ConfigError(f"--log {path}: cannot be written ({error.strerror}); give another path") from error
+    logger = logging.Logger("codriver")  # of this run alone, whatever the program around it logs
+    logger.addHandler(handler)
+    stack.callback(handler.close)
+    journal = Journal(logger)
+    stack.callback(journal.close)
+    return journal

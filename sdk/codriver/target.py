@@ -1,0 +1,48 @@
+"""profile.json: what the workshop knew of the device that a bundle is for, and asks of it there.
+
+The workshop writes more into it than is read here. It is one of the bundle's files, so its hash is checked as theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from codriver.bundle import Bundle
+from codriver.errors import BundleError
+from codriver.strict import Fields
+
+PROFILE_NAME = "profile.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A device in one power mode, and its budgets."""
+
+    name: str  # as python -m targets.list names it
+    title: str  # for people
+    latency_budget_ms: float  # of a step, p99
+    memory_budget_mb: float  # of the process at its peak
+    nvpmodel: str  # name of the power mode that the budgets are for; "" on what has none
+    compute_capability: str  # of the GPU, "8.7"; "" of a processor
+
+
+def read_target(bundle: Bundle) -> Target | None:
+    """None of a bundle from before profiles were packed; a BundleError if the file is not what it should be."""
+    return parse_target(bundle.read(PROFILE_NAME)) if PROFILE_NAME in bundle.manifest.files else None
+
+
+def parse_target(data: bytes) -> Target:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{PROFILE_NAME}: not JSON ({error}); build the bundle anew") from error
+    fields = Fields(PROFILE_NAME, content)
+    return Target(
+        name=fields.text("name"),
+        title=fields.text("title"),
+        latency_budget_ms=fields.number("latency_budget_ms"),
+        memory_budget_mb=fields.number("memory_budget_mb"),
+        nvpmodel=fields.text("nvpmodel"),
+        compute_capability=fields.text("compute_capability"),
+    )

@@ -1,0 +1,48 @@
+"""What docs/device.md says can be typed, and what it says of the doctor is what the doctor says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from codriver.cli import main
+from codriver.latency import BY_CHANCE, STEPS, chance_of
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "device.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+LINES = [line.split("#")[0].split() for block in BLOCKS for line in block.splitlines()]
+OURS = [line for line in LINES if line and line[0] == "codriver"]
+
+
+def test_the_page_shows_doctor_verify_and_bench() -> None:
+    assert {line[1] for line in OURS} == {"doctor", "verify", "bench"}
+
+
+@pytest.mark.parametrize("line", OURS, ids=" ".join)
+def test_every_command_knows_its_options(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([line[1], "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and [word for word in line if word.startswith("--") and word not in text] == []
+
+
+def test_what_the_doctor_is_quoted_with_is_in_its_source() -> None:
+    source = (ROOT / "sdk" / "codriver" / "advice.py").read_text(encoding="utf-8")
+    quoted = [row.split("|")[1].strip() for row in PAGE.splitlines() if row.startswith("| ") and "nvpmodel -m" in row]
+    quoted += re.findall(
+        r"^\| (JetPack's TensorRT[^|]*|TensorRT is there[^|]*|compiled engines[^|]*) \|", PAGE, re.MULTILINE
+    )
+    assert len(quoted) == 4
+    assert [text for text in quoted if text.partition(" 25W")[0] not in source] == []
+
+
+def test_as_many_late_steps_are_forgiven_as_the_page_says() -> None:
+    assert STEPS == 200 and chance_of(6, STEPS) >= BY_CHANCE > chance_of(7, STEPS)
+
+
+def test_every_file_that_it_names_exists() -> None:
+    assert all((ROOT / name).is_file() for name in re.findall(r"tests/[\w/]+\.py", PAGE))
+    assert (ROOT / "tests" / "emulate_arm.py").is_file()
