@@ -14,10 +14,10 @@ BASE     := $(VENV)/base
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo install data train quantize build validate show bindings check format test bench soak fuzz clean
+.PHONY: help demo install data train quantize build validate show bindings check format test bench soak fuzz emulate-arm clean
 
 help:                       ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 14 min)
 	@echo "== 1/7 install: a virtual environment in $(VENV), about a minute the first time"
@@ -97,6 +97,11 @@ soak: $(READY)              ## a million steps with faults among them: memory, d
 
 fuzz: $(READY)              ## 100,000 new examples of everything that comes in; FUZZ_EXAMPLES=1000 for fewer
 	@$(RUN) -m pytest tests/fuzz --hypothesis-profile fuzz
+
+emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
+	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm
+	@$(RUN) -m targets.build $(OUT)/quantized-arm --target arm-ort --out $(OUT)/arm.bundle
+	@$(RUN) -m tests.emulate_arm $(OUT)/arm.bundle --out $(OUT)/arm.json
 
 clean:                      ## remove what the steps made; the virtual environment stays
 	rm -rf $(OUT) build dist

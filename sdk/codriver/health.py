@@ -93,7 +93,7 @@ class ViewHealth:
         saturated = flat and look.mean > limits.saturated_above
         same = look.checksum == self._checksum
         self._checksum, self._repeats = look.checksum, self._repeats + 1 if same else 0
-        blurred = np.count_nonzero(look.detail < limits.covered_below) / look.detail.size >= limits.covered_share
+        blurred = np.count_nonzero(look.detail < limits.covered_below) >= limits.covered_share * look.detail.size
         conditions = {  # in the order in which they are reported
             "black": black,
             "saturated": saturated,

@@ -64,7 +64,9 @@ def quantized(folder: Path) -> Path:
             "data": data,
             "test": dict.fromkeys(AIDE.names, score),
             "test_clips": 1,
-            "subsets": [{"views": ["incar"], "answered": [*AIDE.names], "accuracy": dict.fromkeys(AIDE.names, 0.5)}],
+            "subsets": [
+                {"views": ["incar"], "clips": 60, "answered": [*AIDE.names], "accuracy": dict.fromkeys(AIDE.names, 0.5)}
+            ],
         },
     }
     (folder / "report.json").write_text(json.dumps(report))
