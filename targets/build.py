@@ -19,7 +19,7 @@ from codriver.bundle import Bundle, why_not
 from codriver.bundle_writer import new_bundle, seal
 from codriver.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
-from codriver.golden import check_golden
+from codriver.golden import check_golden, said_wrong
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.policy import default_policy
@@ -200,9 +200,8 @@ def prove(folder: Path) -> list[Miss]:
         else:
             with Perceiver.open(folder, variant=variant.name) as perceiver:
                 differences, how = check_golden(perceiver), f"in {perceiver.engine}"
-        wrong = [d for d in differences if not d.ok]
-        if wrong:
-            text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance} is allowed" for d in wrong)
+        text = said_wrong(differences)
+        if text:
             misses.append(Miss("golden", variant.name, f"the golden vectors fail: {text}"))
             continue
         worst = max(d.max_abs for d in differences)
@@ -244,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifests = {place: some for place, some in found.items() if isinstance(some, Manifest)}
     if args.json:
         texts = [manifest.to_json().rstrip() for manifest in manifests.values()]
-        sys.stdout.write((texts[0] if len(targets) == 1 and texts else f"[{','.join(texts)}]") + "\n")
+        sys.stdout.write((f"[{','.join(texts)}]" if len(targets) > 1 else "".join(texts)) + "\n" * bool(texts))
     else:
         sys.stdout.writelines(f"{line}\n" for line in _lines(manifests))
     errors = [some for some in found.values() if isinstance(some, CodriverError)]

@@ -24,7 +24,7 @@ from targets.leave_out import file_without, metrics_without
 from targets.profile import Profile
 
 FULL = "fp32"  # the dialect that a twin is made of
-TWIN = "tensorrt-fp16"
+INT8, TWIN = "tensorrt", "tensorrt-fp16"
 PLAN = "build_plan.json"
 
 
@@ -40,11 +40,16 @@ def pack(quantized: Path, profile: Profile, report: Mapping[str, Any], without: 
     """Everything that the quantized folder gives for this target. without: tasks to leave out."""
     check_emitted(profile, report)
     read: Callable[[str], bytes] = lambda path: file_without(quantized, path, without)  # noqa: E731
-    if in_half(profile):
-        variants, graphs = _in_half(profile, report, read)
-    else:
-        variants = tuple(_variant(profile, name, report["dialects"][name]) for name in profile.dialects)
-        graphs = {path: read(path) for variant in variants for path in variant.paths}
+    variants: list[VariantSpec] = []
+    graphs: dict[str, bytes] = {}
+    for name in profile.dialects:
+        if name == INT8 and in_half(profile):
+            pair, sources = _in_half(profile, report)
+            variants += pair
+            graphs |= {path: half_of(read(source)) for path, source in sources.items()}
+        else:
+            variants.append(_variant(profile, name, report["dialects"][name]))
+            graphs |= {path: read(path) for path in variants[-1].paths}
     golden = {path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir()}
     files = graphs | {path: read(path) for path in sorted(golden)}
     if in_half(profile) and report["golden"]:
@@ -52,7 +57,7 @@ def pack(quantized: Path, profile: Profile, report: Mapping[str, Any], without: 
     files[PROFILE_NAME] = _json(metrics_without(asdict(profile), without))
     if profile.tensorrt:
         files[PLAN] = _json(build_plan(profile, variants, graphs))
-    return Packed(variants, files)
+    return Packed(tuple(variants), files)
 
 
 def check_emitted(profile: Profile, report: Mapping[str, Any]) -> None:
@@ -75,7 +80,7 @@ def check_emitted(profile: Profile, report: Mapping[str, Any]) -> None:
 
 def in_half(profile: Profile) -> bool:
     """Whether what is not INT8 becomes FP16 by explicit types: TensorRT's strongly typed networks ask for that."""
-    return profile.other_precision == "fp16" and "tensorrt" in profile.dialects
+    return profile.other_precision == "fp16" and INT8 in profile.dialects
 
 
 def _variant(profile: Profile, name: str, entry: Mapping[str, Any]) -> VariantSpec:
@@ -89,17 +94,19 @@ def _variant(profile: Profile, name: str, entry: Mapping[str, Any]) -> VariantSp
     )
 
 
-def _in_half(
-    profile: Profile, report: Mapping[str, Any], read: Callable[[str], bytes]
-) -> tuple[tuple[VariantSpec, ...], dict[str, bytes]]:
-    int8 = _variant(profile, "tensorrt", report["dialects"]["tensorrt"])
-    twin = replace(int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx")
-    graphs = {
-        int8.encoder: half_of(read(int8.encoder)),
-        twin.encoder: half_of(read(report["dialects"][FULL]["encoder"]["path"])),
-        int8.fuser: half_of(read(int8.fuser)),
-    }
-    return (int8, twin), graphs
+def _in_half(profile: Profile, report: Mapping[str, Any]) -> tuple[tuple[VariantSpec, ...], dict[str, str]]:
+    """TensorRT's variant and its twin, and where each of their files comes from.
+
+    The twin has full precision's own fuser: a fine-tuned one learned with INT8's features. Else they share it.
+    """
+    entry, full = report["dialects"][INT8], report["dialects"][FULL]
+    int8 = replace(_variant(profile, INT8, entry), fuser=f"{INT8}/fuser.onnx")
+    shared = full["fuser"]["path"] == entry["fuser"]["path"]
+    twin = replace(
+        int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx", fuser=int8.fuser if shared else f"{TWIN}/fuser.onnx"
+    )
+    of_twin = {twin.encoder: full["encoder"]["path"], twin.fuser: full["fuser"]["path"]}
+    return (int8, twin), of_twin | {int8.encoder: entry["encoder"]["path"], int8.fuser: entry["fuser"]["path"]}
 
 
 def half_of(model: bytes) -> bytes:

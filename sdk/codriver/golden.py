@@ -110,11 +110,16 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
     return list(worst.values())
 
 
+def said_wrong(differences: Iterable[GoldenDifference]) -> str:
+    """Which tasks are too far off, for a message; empty if none is."""
+    wrong = [found for found in differences if not found.ok]
+    return "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance:g} is allowed" for d in wrong)
+
+
 def prove(perceiver: Perceiver) -> None:
     """Raise an EngineError unless the perceiver gives its bundle's golden answers."""
-    wrong = [found for found in check_golden(perceiver) if not found.ok]
-    if wrong:
-        text = "; ".join(f"{d.task} is off by {d.max_abs:.4f}, at most {d.tolerance:g} is allowed" for d in wrong)
+    text = said_wrong(check_golden(perceiver))
+    if text:
         raise EngineError(f"{perceiver.variant} in {perceiver.engine} does not prove itself on golden vectors: {text}")
 
 

@@ -22,6 +22,7 @@ class Latency:
     """What a stream took, from frames to percept."""
 
     steps: int
+    frame_px: tuple[int, int]  # width, height of the golden frames; resizing larger ones takes longer
     p50: float  # milliseconds, as all of these
     p95: float
     p99: float
@@ -52,7 +53,8 @@ def measure_latency(perceiver: Perceiver, budget_ms: float, steps: int = STEPS) 
             progress.step()
     measured_ms = times_ms[warm_up:]
     late = sum(value > budget_ms for value in measured_ms)
-    return Latency(steps=steps, budget_ms=budget_ms, late=late, **summarise_ms(measured_ms))
+    height, width = next(iter(frames[0][0].values())).shape[:2]
+    return Latency(steps=steps, frame_px=(width, height), budget_ms=budget_ms, late=late, **summarise_ms(measured_ms))
 
 
 def _step_ms(perceiver: Perceiver, step: Step, number: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from codriver.bundle import Bundle
 from codriver.errors import BackendMissing
@@ -23,6 +24,9 @@ from codriver.perceiver import Perceiver
 from quantize.lint import main as lint
 from quantize.run import main as quantize
 from targets.build import main as build
+from targets.build import read_report
+from targets.packing import pack
+from targets.profile import load_profile
 from targets.rehearse import rehearse
 from tests.untrained import write_untrained_run
 
@@ -92,6 +96,23 @@ def test_golden_vectors_of_a_runtime_that_is_not_here_are_rehearsed_and_a_wrong_
     assert all(found.ok for variant in (int8, twin) for found in rehearse(folder, variant))
     mixed = replace(int8, encoder=twin.encoder)  # full precision's features where INT8's answers are expected
     assert max(found.max_abs for found in rehearse(folder, mixed)) > 1e-6
+
+
+def test_a_fine_tuned_fuser_is_int8s_alone_and_the_twin_keeps_full_precisions(folder: Path, tmp_path: Path) -> None:
+    """QAT tunes the fuser to INT8's features; the twin has none of those."""
+    tuned = Path(shutil.copytree(folder, tmp_path / "tuned"))
+    report = json.loads((tuned / "report.json").read_text())
+    model = onnx.load(tuned / report["dialects"]["fp32"]["fuser"]["path"])
+    weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 2)
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * 1.5, weights.name))
+    onnx.save(model, tuned / "tensorrt" / "fuser.onnx")
+    report["dialects"]["tensorrt"]["fuser"]["path"] = "tensorrt/fuser.onnx"
+    profile = load_profile("rtx-4090")
+    before, after = pack(folder, profile, read_report(folder)), pack(tuned, profile, report)
+    shared, own = before.files["tensorrt/fuser.onnx"], after.files["tensorrt-fp16/fuser.onnx"]
+    assert own == shared != after.files["tensorrt/fuser.onnx"]
+    assert [variant.fuser for variant in before.variants] == ["tensorrt/fuser.onnx"] * 2
+    assert [variant.fuser for variant in after.variants] == ["tensorrt/fuser.onnx", "tensorrt-fp16/fuser.onnx"]
 
 
 def test_on_this_machine_a_gpus_bundle_says_what_to_install(bundles: Path) -> None:

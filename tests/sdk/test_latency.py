@@ -74,7 +74,7 @@ def test_fewer_than_no_steps_is_wrong_use(bundle_path, capsys) -> None:
 
 def test_few_late_steps_may_be_chance_and_many_are_not() -> None:
     times = {"p50": 1.0, "p95": 1.0, "p99": 1.0, "worst": 9.0}
-    judged = [Latency(steps=200, budget_ms=5, late=late, **times).ok for late in (0, 2, 6, 7, 200)]
+    judged = [Latency(steps=200, frame_px=(320, 180), budget_ms=5, late=late, **times).ok for late in (0, 2, 6, 7, 200)]
     assert judged == [True, True, True, False, False]
     assert chance_of(0, 200) == 1 and chance_of(1, 200) == pytest.approx(1 - 0.99**200)
 

@@ -114,8 +114,9 @@ def _latency_lines(result: Mapping[str, Any]) -> list[str]:
     said = "ok" if latency["ok"] else "TOO SLOW"
     if latency["ok"] and latency["p99"] > latency["budget_ms"]:
         said = f"{latency['late']} late, which may be chance: python -m targets.validate tells"
+    width, height = latency["frame_px"]
     lines = [
-        f"  latency of {latency['steps']} steps back to back: p50 {latency['p50']:.1f} ms, "
+        f"  latency of {latency['steps']} steps on frames of {width}x{height}: p50 {latency['p50']:.1f} ms, "
         f"p99 {latency['p99']:.1f} ms, worst {latency['worst']:.1f} ms; "
         f"p99 may be {latency['budget_ms']:g} ms: {said}"
     ]
