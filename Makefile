@@ -19,23 +19,24 @@ MAKEFLAGS += --no-print-directory
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 14 min)
+demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 13 min)
 	@echo "== 1/7 install: a virtual environment in $(VENV), about a minute the first time"
 	@$(MAKE) $(BASE)
-	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout; the install goes on meanwhile"
+	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout; the install goes on meanwhile; about 3 min"
 	@$(MAKE) --jobs 2 install data
-	@echo "== 3/7 train: UV-M3TL, size demo, full precision, $(EPOCHS) epochs"
+	@echo "== 3/7 train: UV-M3TL, size demo, full precision, $(EPOCHS) epochs; about 5 min"
 	@$(MAKE) train
-	@echo "== 4/7 quantize: INT8 with NNCF, calibrated on training clips"
+	@echo "== 4/7 quantize: INT8 with NNCF, calibrated on training clips; about 2 min"
 	@$(MAKE) quantize
 	@echo "== 5/7 build: the bundle for this processor, proven on its golden vectors"
 	@$(MAKE) build
 	@echo "== 6/7 run: one test clip through Perceiver.step, as a video and a picture"
 	@$(MAKE) show
-	@echo "== 7/7 validate: every test clip through the bundle, frame by frame"
+	@echo "== 7/7 validate: every test clip through both bundles, frame by frame; about 2 min"
 	@$(MAKE) validate
 	@echo "video    $(OUT)/demo.mp4"
 	@echo "picture  $(OUT)/demo.png"
+	@echo "page     $(OUT)/evidence.html: may it ship?   $(OUT)/quantized/report.html: what INT8 is"
 	@echo "answers  $(OUT)/percepts.jsonl, a line per step"
 	@echo "bundle   $(OUT)/demo.bundle: copy it to a device, pip install codriver there, codriver verify demo.bundle"
 
