@@ -32,8 +32,8 @@ def golden_steps(ref: ClipRef) -> list[Step]:
     """The last steps of a clip: frames, times, and the driver in pixels of the frames kept."""
     annotation = read_annotation(ref.annotation)
     numbers = frame_numbers(ref.folder)
-    times_s = np.array(numbers) / RATE_HZ
-    picked = [i for i in pick_slots(times_s, float(times_s[-1]), CONTEXT) if i >= 0][-STEPS:]
+    times_s = [number / RATE_HZ for number in numbers]
+    picked = [i for i in pick_slots(times_s, times_s[-1], CONTEXT) if i >= 0][-STEPS:]
     if len(picked) < STEPS:
         raise SourceError(f"{ref.folder} fills {len(picked)} slots, golden vectors need {STEPS}; use a longer clip")
     steps: list[Step] = []

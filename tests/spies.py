@@ -28,21 +28,21 @@ class Spy:
             raise EngineError("device lost")
         self.inputs.append({name: values.copy() for name, values in inputs.items()})
         outputs = self.engine.infer(inputs)
-        self._given += [(name, weakref.ref(values)) for name, values in outputs.items()]
+        self.given += [(name, weakref.ref(values)) for name, values in outputs.items()]
         if self.spoil:
             outputs[self.spoil][:] = np.nan
         return outputs
 
-    def held(self, output: str) -> int:
-        """How many of the arrays that it gave under this name somebody still holds."""
-        return sum(name == output and kept() is not None for name, kept in self._given)
+    def held(self) -> list[str]:
+        """Names of the arrays that it gave and somebody still holds."""
+        return [name for name, kept in self.given if kept() is not None]
 
     def forget(self) -> None:
         """Be as new."""
         self.inputs: list[Arrays] = []
         self.spoil: str | None = None  # name of an output to fill with NaN
         self.fails = False
-        self._given: list[tuple[str, weakref.ref[Any]]] = []
+        self.given: list[tuple[str, weakref.ref[Any]]] = []
 
     def close(self) -> None:
         self.engine.close()

@@ -36,8 +36,8 @@ class Sampling:
         """For each slot, oldest first, the index into `numbers` (ascending), or -1 where no frame belongs. (T,)"""
         if self.name == "aide16":
             return _pick_aides(numbers)
-        times_s = np.array(numbers) / RATE_HZ
-        return pick_slots(times_s, float(times_s[-1]), CONTEXT)
+        times_s = [number / RATE_HZ for number in numbers]
+        return np.array(pick_slots(times_s, times_s[-1], CONTEXT))
 
 
 def _pick_aides(numbers: Sequence[int]) -> NDArray[np.int64]:

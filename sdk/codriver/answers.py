@@ -15,24 +15,24 @@ from codriver.manifest import Manifest, TaskSpec
 from codriver.percept import UNKNOWN, Percept, TaskResult, ViewStatus
 from codriver.policy import SmoothingConfig
 from codriver.smoothing import Smoother
-from codriver.window import ContextConfig
+from codriver.window import ContextConfig, Rows
 
 
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(K,) -> (K,) probabilities, in double precision: they sum to one, and no logit overflows."""
-    values = logits.tolist()  # a handful: plain numbers take a fifth of the time of NumPy's calls
-    largest = max(values)
-    powers = [math.exp(value - largest) for value in values]
+def softmax(logits: Sequence[float]) -> list[float]:
+    """K probabilities, in double precision: they sum to one, and no logit overflows.
+
+    Of a handful of plain numbers: NumPy's calls would take five times as long.
+    """
+    largest = max(logits)
+    powers = [math.exp(value - largest) for value in logits]
     total = math.fsum(powers)
-    return np.array([power / total for power in powers])
+    return [power / total for power in powers]
 
 
-def task_results(
-    manifest: Manifest, logits: Arrays, rows: Mapping[str, NDArray[np.bool_]], starting: bool
-) -> dict[str, TaskResult]:
+def task_results(manifest: Manifest, logits: Arrays, rows: Rows, starting: bool) -> dict[str, TaskResult]:
     """Every task's answer, or why there is none.
 
-    logits: (1, K) by task. rows: view -> (T,) which slots it fills. starting: see is_starting.
+    logits: (1, K) by task. rows: of each view. starting: see is_starting.
     """
     context, results = manifest.context, {}
     early = _gathering(context, filled_slots(rows.values())) if starting else ""
@@ -43,14 +43,14 @@ def task_results(
     return results
 
 
-def filled_slots(rows: Iterable[NDArray[np.bool_]]) -> int:
-    """Slots that any of the views fills. rows: (T,) each."""
-    return sum(map(any, zip(*(row.tolist() for row in rows), strict=True)))
+def filled_slots(rows: Iterable[Sequence[bool]]) -> int:
+    """Slots that any of the views fills."""
+    return sum(map(any, zip(*rows, strict=True)))
 
 
-def _missing_view(context: ContextConfig, task: TaskSpec, rows: Sequence[NDArray[np.bool_]]) -> str:
+def _missing_view(context: ContextConfig, task: TaskSpec, rows: Sequence[Sequence[bool]]) -> str:
     held = 1 + int(task.hold_s / context.slot_s + 1e-9)  # slots, the newest among them
-    if any(row[-held:].any() for row in rows):
+    if any(any(row[-held:]) for row in rows):
         return ""
     views = " or ".join(task.needs_any)
     return f"no frame to trust from {views}, or none {context.slot_s:g} s before it"
@@ -73,15 +73,16 @@ def _invalid(reason: str) -> TaskResult:
 
 
 def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
-    probabilities = softmax(logits.astype(np.float64) / task.temperature)  # (K,)
-    index = int(probabilities.argmax())
-    likeliest, probability = task.labels[index], float(probabilities[index])
+    probabilities = softmax([logit / task.temperature for logit in logits.tolist()])
+    probability = max(probabilities)
+    index = probabilities.index(probability)
+    likeliest = task.labels[index]
     known = probability >= task.unknown_below
     return TaskResult(
         label=likeliest if known else UNKNOWN,
         index=index if known else None,
         probability=probability,
-        probabilities=dict(zip(task.labels, probabilities.tolist(), strict=True)),
+        probabilities=dict(zip(task.labels, probabilities, strict=True)),
         valid=True,
         reason="" if known else f"{likeliest} is likeliest at {probability:.2f}, below {task.unknown_below:g}",
     )
@@ -159,13 +160,13 @@ class Answers:
     def percept(
         self,
         t: float,
-        outputs: tuple[NDArray[np.bool_], Arrays],
+        outputs: tuple[Rows, Arrays],
         views: Mapping[str, ViewStatus],
         notes: Sequence[str],
     ) -> Percept:
-        """outputs: mask (S, T) of the slots that each stream fills, and logits (1, K) by task."""
-        manifest, (mask, logits) = self._manifest, outputs
-        rows = {s.name: mask[place] for place, s in enumerate(manifest.streams) if s.name in manifest.views}
+        """outputs: the slots that each stream fills, and logits (1, K) by task."""
+        manifest, (filled_by, logits) = self._manifest, outputs
+        rows = {view: filled_by[view] for view in manifest.views}
         filled = filled_slots(rows.values())
         self._was_full |= not is_gathering(manifest.context, filled)
         starting = not self._was_full and is_starting(views)

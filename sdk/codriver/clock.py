@@ -11,8 +11,9 @@ class Clock:
         self._stages_ms: dict[str, float] = {}
 
     def end(self, stage: str) -> None:
+        """A stage may come more than once: its times add up."""
         now_s = time.perf_counter()
-        self._stages_ms[stage] = (now_s - self._last_s) * 1e3
+        self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + (now_s - self._last_s) * 1e3
         self._last_s = now_s
 
     def over(self, deadline_ms: float | None) -> bool:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
 from codriver.tasks import VIEW_OF
-from codriver.window import Feature, Memory
+from codriver.window import Feature, Memory, Rows
 
 
 class Context:
@@ -22,8 +19,9 @@ class Context:
         self.inputs: Arrays = manifest.fuser_signature.zeros()  # (1, T, *slot) per stream, mask (1, S, T)
         self._config = config
         self._before = replace(config, slots=2)  # reaches one slot back
-        self._features = {s.name: Memory(self._before) for s in manifest.streams}
-        self._slots = {s.name: Memory(config) for s in manifest.streams}
+        feature_of = _feature_shapes(manifest)
+        self._features = {s.name: Memory(self._before, feature_of[s.name]) for s in manifest.streams}
+        self._slots = {s.name: Memory(config, self.inputs[s.slot_name].shape[2:]) for s in manifest.streams}
         self._buffers = {s.name: self.inputs[s.slot_name][0] for s in manifest.streams}
 
     def before(self, stream: str, t: float) -> Feature | None:
@@ -52,18 +50,23 @@ class Context:
                 self._slots[name].forget_from(t)
                 self._features[name].forget_from(t)
 
-    def recall(self, t: float) -> NDArray[np.bool_]:
-        """Fill `inputs` with the context that ends at `t`; return which slots each stream fills: (S, T)."""
+    def recall(self, t: float) -> Rows:
+        """Fill `inputs` with the context that ends at `t`; return which of the T slots each stream fills."""
         for memory in self._features.values():  # of a stream that stays away too
             memory.forget_before(t - self._before.span_s)
-        filled = []
+        filled = {}
         for name, memory in self._slots.items():
             memory.forget_before(t - self._config.span_s)
-            filled.append(memory.fill(t, self._buffers[name]))
-        mask = np.stack(filled)  # (S, T)
-        self.inputs["mask"][0] = mask
-        return mask
+            filled[name] = memory.fill(t, self._buffers[name])
+        self.inputs["mask"][0] = list(filled.values())  # (S, T)
+        return filled
 
     def clear(self) -> None:
         for memory in (*self._features.values(), *self._slots.values()):
             memory.clear()
+
+
+def _feature_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """Stream -> shape of its feature, without the batch."""
+    tensors = manifest.encoder_signature.outputs
+    return {s.name: tensors[f"{group}_feature"].shape[1:] for group, ss in manifest.groups.items() for s in ss}

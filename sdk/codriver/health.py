@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,21 +39,20 @@ def look_at(image: Image) -> Look:
     stride = max(1, min(image.shape[:2]) // LINES)
     sample = np.ascontiguousarray(image[::stride, ::stride, 1])
     mean, std = cv2.meanStdDev(sample)
-    return Look(
-        zlib.crc32(sample.data), float(mean[0, 0]), float(std[0, 0]), _detail(cv2.Laplacian(sample, cv2.CV_32F))
-    )
+    return Look(zlib.crc32(sample.data), float(mean[0, 0]), float(std[0, 0]), _detail(cv2, sample))
 
 
-def _detail(edges: NDArray[np.float32]) -> NDArray[np.float32]:
+def _detail(cv2: Any, sample: Image) -> NDArray[np.float32]:
     """Mean square of the Laplacian by block, (4, 4): its variance, as its mean is zero but for the rim.
 
-    A picture of under four pixels a side has no blocks, and counts as full of detail.
+    sample: (H, W) uint8. A picture of under four pixels a side has no blocks, and counts as full of detail.
     """
-    height, width = (side // BLOCKS for side in edges.shape)
+    height, width = (side - side % BLOCKS for side in sample.shape)
     if not (height and width):
         return np.full((BLOCKS, BLOCKS), np.inf, np.float32)
-    blocks = edges[: height * BLOCKS, : width * BLOCKS].reshape(BLOCKS, height, BLOCKS, width)
-    return np.asarray(np.einsum("aibj,aibj->ab", blocks, blocks) / (height * width), np.float32)
+    edges = cv2.Laplacian(sample, cv2.CV_16S)[:height, :width]
+    squares = cv2.multiply(edges, edges, dtype=cv2.CV_32F)
+    return np.asarray(cv2.resize(squares, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA))  # each block's mean
 
 
 class ViewHealth:
@@ -73,9 +73,8 @@ class ViewHealth:
 
     def look(self, image: Image, t: float) -> None:
         """Take in the view's newest frame, of capture time `t`."""
-        look = look_at(image)
-        self._note_conditions(look, t)
-        faults = self._faults(t)
+        self._note_conditions(look_at(image), t)
+        faults = self._faults(t) if self._since_s else []
         if self.newest_s is not None and t - self.newest_s >= self.config.lost_s - EPSILON_S:
             self.fault, self.began_s, self._good = "lost", t, 0
         self.newest_s = t
@@ -100,11 +99,7 @@ class ViewHealth:
             "frozen": same and not black and not saturated,  # such pictures repeat by themselves
             "covered": blurred and not black and not saturated,
         }
-        for name, holds in conditions.items():
-            if not holds:
-                self._since_s.pop(name, None)
-            else:
-                self._since_s.setdefault(name, t)
+        self._since_s = {name: self._since_s.get(name, t) for name, holds in conditions.items() if holds}
 
     def _faults(self, t: float) -> list[str]:
         """The conditions that have held for long enough, the most telling first."""

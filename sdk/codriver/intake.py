@@ -1,4 +1,4 @@
-"""What becomes of each frame before it is looked at: refused, masked or taken; and how each camera is."""
+"""What becomes of each frame before it is encoded: refused, masked or taken; and how each camera is."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from codriver.stats import Tally
 class Taken:
     """One step's frames, sorted out."""
 
-    request: Request  # what is left to encode
-    unfit: Mapping[str, float]  # masked views: since which capture time they do not show the world
+    request: Request  # what fits in time
     refused: Mapping[str, str]  # views whose frame's time does not fit, and why
     notes: tuple[str, ...]  # of time and driver, for people
     jumped: bool  # time jumped: all that is remembered belongs to another recording
@@ -47,16 +46,19 @@ class Intake:
         for view, refusal in refused.items():
             self.tally.count(refusal.kind, [view])
         paired = request.without(refused)
-        unfit = self._health.look(paired.frames, paired.times_s)
-        self.tally.count("masked", unfit)
         jump = [f"time jumped by {jumped_s:+.1f} s: a new context begins"] if jumped_s else []
         return Taken(
-            request=paired.without(unfit),
-            unfit=unfit,
+            request=paired,
             refused={view: refusal.reason for view, refusal in refused.items()},
             notes=(*jump, *skews(paired.times_s, request.t, self._timing), *_driver_notes(request.driver)),
             jumped=bool(jumped_s),
         )
+
+    def look(self, request: Request) -> dict[str, float]:
+        """Judge the cameras by these frames; return the views to mask, and since which capture time."""
+        unfit = self._health.look(request.frames, request.times_s)
+        self.tally.count("masked", unfit)
+        return unfit
 
     def _checked(self, frames: object, t: object, driver: object) -> Request:
         given = tuple(frames) if isinstance(frames, Mapping) else ()

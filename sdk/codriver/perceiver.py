@@ -127,20 +127,22 @@ class Perceiver:
             taken = self._intake.take(frames, t, driver)
             if taken.jumped:
                 self._forget()
-            for view, since_s in taken.unfit.items():
-                self._context.forget_from(view, since_s)
             clock.end("health")
-            moved = self._inputs.fill(taken.request, self._context)
+            found = self._inputs.resize(taken.request.frames, taken.request.driver)
             clock.end("preprocess")
-            self._remember(taken.request, moved)
+            fit = self._without_unfit(taken.request)  # after resizing, which leaves the pixels in a cache
+            clock.end("health")
+            moved = self._inputs.fill(found, fit.times_s, self._context)
+            clock.end("preprocess")
+            self._remember(fit, moved)
             clock.end("encode")
-            mask = self._context.recall(taken.request.t)  # (S, T)
+            filled = self._context.recall(taken.request.t)
             logits = self._fuser.infer(self._context.inputs)
             check_finite("fuser", logits)
             clock.end("fuse")
             views = self._intake.statuses(taken.request.t, taken)
             news = tuple(self._news)
-            percept = self._answers.percept(taken.request.t, (mask, logits), views, (*news, *taken.notes))
+            percept = self._answers.percept(taken.request.t, (filled, logits), views, (*news, *taken.notes))
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
@@ -304,6 +306,13 @@ class Perceiver:
     def _forget(self) -> None:
         self._context.clear()
         self._answers.clear()
+
+    def _without_unfit(self, request: Request) -> Request:
+        """What is left after a look at each frame. What a camera saw since it no longer shows the world is forgotten."""
+        unfit = self._intake.look(request)
+        for view, since_s in unfit.items():
+            self._context.forget_from(view, since_s)
+        return request.without(unfit)
 
     def _remember(self, request: Request, moved: Mapping[str, bool]) -> None:
         """Encode the newest frames and keep their features. moved: see EncoderInputs.fill."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from codriver.context import Context
-from codriver.door import Request
 from codriver.engines import Arrays
 from codriver.manifest import Manifest
 from codriver.percept import Driver
@@ -23,28 +22,27 @@ class EncoderInputs:
         self._size_px = {s.name: s.size for s in manifest.streams if s.kind == "image"}
         self._rows = [(g, row, s) for g, members in manifest.groups.items() for row, s in enumerate(members)]
 
-    def fill(self, request: Request, context: Context) -> dict[str, bool]:
-        """Write the newest frames, and zeros where a stream is absent.
+    def resize(self, frames: Mapping[str, Image], driver: Driver | None) -> Arrays:
+        """Stream -> what the encoder takes, of every stream that can be had from these frames."""
+        return stream_inputs(frames, driver, self._size_px)
+
+    def fill(self, found: Arrays, times_s: Mapping[str, float], context: Context) -> dict[str, bool]:
+        """Write what `resize` found in the frames of these views and times, and zeros where a stream is absent.
 
         Returns the streams that are present: name -> whether its feature one slot earlier is there too.
         """
-        found = stream_inputs(request.frames, request.driver, self._size_px)
         moved = {}
         for group, row, stream in self._rows:
-            values = found.get(stream.name)
-            if values is None:
+            view, values = VIEW_OF[stream.name], found.get(stream.name)
+            if values is None or view not in times_s:
                 self.arrays[group][row] = 0
                 self.arrays[f"{group}_before"][row] = 0
                 continue
             self.arrays[group][row] = values[..., ::-1] if self._swap and stream.kind == "image" else values
-            before = context.before(stream.name, request.times_s[VIEW_OF[stream.name]])
+            before = context.before(stream.name, times_s[view])
             self.arrays[f"{group}_before"][row] = 0 if before is None else before
             moved[stream.name] = before is not None
         return moved
-
-    def resize(self, frames: Mapping[str, Image], driver: Driver | None) -> None:
-        """Only what no step can do without: cut out and resized, kept nowhere. For `codriver bench`."""
-        stream_inputs(frames, driver, self._size_px)
 
     def by_stream(self, outputs: Arrays, what: str, wanted: Collection[str]) -> dict[str, Feature]:
         """Rows of `<group>_<what>`, by the streams that are wanted."""

@@ -7,15 +7,19 @@ by counting frames, so a camera at 10, 15 or 30 Hz and a dropped frame are the s
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Feature = NDArray[np.float32]
+Rows = Mapping[str, Sequence[bool]]  # stream or view -> which of the T slots it fills, oldest first
 EPSILON_S = 1e-6
+NOTHING = 0  # the row of zeros in a memory's store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,69 +35,86 @@ class ContextConfig:
         return (self.slots - 1) * self.slot_s + self.tolerance_s
 
 
-def pick_slots(times_s: NDArray[np.float64], now_s: float, config: ContextConfig) -> NDArray[np.int64]:
+def pick_slots(times_s: Sequence[float], now_s: float, config: ContextConfig) -> list[int]:
     """For each slot, oldest first, the index into `times_s` of the nearest time, or -1 where none is near.
 
-    times_s: (N,) capture times in seconds, ascending. Returns (slots,).
-    Fed with 45 frames at 15 Hz this picks 0, 2, 5, 8, ... 44: AIDE's own sampling.
+    times_s: capture times in seconds, ascending. Fed with 45 frames at 15 Hz this picks 0, 2, 5, 8, ... 44: AIDE's own
+    sampling. Of two times equally near the older one is taken.
     """
-    targets = now_s - config.slot_s * np.arange(config.slots - 1, -1, -1)  # (T,)
-    if len(times_s) == 0:
-        return np.full(config.slots, -1, dtype=np.int64)
-    distance = np.abs(targets[:, None] - times_s[None, :])  # (T, N)
-    nearest = distance.argmin(axis=1)
-    near_enough = distance[np.arange(config.slots), nearest] <= config.tolerance_s + EPSILON_S
-    return np.where(near_enough, nearest, -1)
+    picked = []
+    for back in range(config.slots - 1, -1, -1):
+        target_s = now_s - config.slot_s * back
+        after = bisect_left(times_s, target_s)
+        near = range(max(0, after - 1), min(after + 1, len(times_s)))  # the times on either side
+        index = min(near, key=lambda i: abs(target_s - times_s[i]), default=-1)
+        far = index >= 0 and abs(target_s - times_s[index]) > config.tolerance_s + EPSILON_S
+        picked.append(-1 if far else index)
+    return picked
 
 
 @lru_cache(maxsize=32)
-def _picked(times_s: tuple[float, ...], now_s: float, config: ContextConfig) -> tuple[int, ...]:
+def _picked(times_s: tuple[float, ...], now_s: float, config: ContextConfig) -> list[int]:
     """As pick_slots. A step asks for every stream, and those of one camera, mostly of all, have the same times."""
-    return tuple(pick_slots(np.array(times_s, dtype=np.float64), now_s, config).tolist())
+    return pick_slots(times_s, now_s, config)
 
 
-@dataclass
 class Memory:
-    """What one stream remembers: encoded features with their capture times, no older than the context."""
+    """What one stream remembers: encoded features with their capture times, no older than the context.
 
-    config: ContextConfig
-    _times_s: deque[float] = field(default_factory=deque)
-    _features: deque[Feature | None] = field(default_factory=deque)
+    Features lie in one array that is made here, (rows, *feature): a ring, whose first row stays zero.
+    """
+
+    def __init__(self, config: ContextConfig, shape: tuple[int, ...]) -> None:
+        self.config = config
+        self._times_s: deque[float] = deque()
+        self._rows: deque[int] = deque()  # of `_store`; NOTHING where a time has no feature
+        self._places = math.ceil(config.span_s * config.max_rate_hz) + 3  # times that can be remembered, and a new one
+        self._store = np.zeros((1 + self._places, *shape), np.float32)
+        self._pushed = 0
 
     def push(self, feature: Feature | None, t_s: float) -> None:
-        """Remember a feature of time `t_s`, which lies after every time remembered so far; None: there is none."""
-        spacing_s = 1.0 / self.config.max_rate_hz - 1e-6
+        """Remember a copy of a feature of time `t_s`, which lies after every time remembered so far; None: there is
+        none."""
+        spacing_s = 1.0 / self.config.max_rate_hz - EPSILON_S
         if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
-            self._times_s.pop()  # it was there as the newest only
-            self._features.pop()
-        self._times_s.append(t_s)
-        self._features.append(feature)
+            self._forget_newest()  # it was there as the newest only
         self.forget_before(t_s - self.config.span_s)
+        row = 1 + self._pushed % self._places
+        self._pushed += 1
+        self._times_s.append(t_s)
+        self._rows.append(NOTHING if feature is None else row)
+        if feature is not None:
+            self._store[row] = feature
 
     def forget_before(self, t_s: float) -> None:
-        while self._times_s and self._times_s[0] < t_s - 1e-6:
+        while self._times_s and self._times_s[0] < t_s - EPSILON_S:
             self._times_s.popleft()
-            self._features.popleft()
+            self._rows.popleft()
 
     def forget_from(self, t_s: float) -> None:
-        while self._times_s and self._times_s[-1] >= t_s - 1e-6:
-            self._times_s.pop()
-            self._features.pop()
+        while self._times_s and self._times_s[-1] >= t_s - EPSILON_S:
+            self._forget_newest()
 
-    def fill(self, now_s: float, out: Feature) -> NDArray[np.bool_]:
+    def _forget_newest(self) -> None:
+        self._times_s.pop()
+        self._rows.pop()
+        self._pushed -= 1  # its place is the next one's, so that the ring holds whatever can be remembered
+
+    def fill(self, now_s: float, out: Feature) -> list[bool]:
         """Write the context into `out` (T, *feature), zeros where none is near; return the filled slots."""
         picked = _picked(tuple(self._times_s), now_s, self.config)
-        empty = np.zeros(out.shape[1:], dtype=out.dtype)
-        found = [self._features[index] if index >= 0 else None for index in picked]
-        chosen = [empty if feature is None else feature for feature in found]
-        np.concatenate(chosen, out=out.reshape(-1, *out.shape[2:]))  # one call copies them all
-        return np.array([feature is not None for feature in found])
+        rows = [self._rows[index] if index >= 0 else NOTHING for index in picked]
+        self._store.take(rows, axis=0, out=out, mode="clip")  # the other modes copy through a buffer
+        return [row != NOTHING for row in rows]
 
     def near(self, t_s: float) -> Feature | None:
-        """The feature nearest to `t_s`, None if none is within the tolerance."""
+        """The feature nearest to `t_s`, None if none is within the tolerance. It is this memory's own: copy it."""
         distances_s = [abs(t_s - time_s) for time_s in self._times_s]  # few: this memory reaches one slot back
         least_s = min(distances_s, default=math.inf)
-        return self._features[distances_s.index(least_s)] if least_s <= self.config.tolerance_s + EPSILON_S else None
+        if least_s > self.config.tolerance_s + EPSILON_S:
+            return None
+        row = self._rows[distances_s.index(least_s)]
+        return None if row == NOTHING else self._store[row]
 
     @property
     def newest_s(self) -> float | None:
@@ -104,4 +125,4 @@ class Memory:
 
     def clear(self) -> None:
         self._times_s.clear()
-        self._features.clear()
+        self._rows.clear()
