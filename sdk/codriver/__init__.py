@@ -7,24 +7,29 @@ with Perceiver.open("demo.bundle") as perceiver:
     print(percept.driver_behavior.label, percept.state)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from codriver import quiet as quiet  # first: before any runtime is imported
-from codriver.errors import (
-    BackendMissing,
-    BundleError,
-    CodriverError,
-    ConfigError,
-    EngineError,
-    FrameError,
-    SignatureError,
-    SourceError,
-)
-from codriver.jobs import WorkerConfig
-from codriver.manifest import Manifest
-from codriver.perceiver import Perceiver
-from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
-from codriver.policy import HealthConfig, Policy
-from codriver.stats import Stats
-from codriver.worker import PerceiverWorker
+
+if TYPE_CHECKING:
+    from codriver.errors import (
+        BackendMissing,
+        BundleError,
+        CodriverError,
+        ConfigError,
+        EngineError,
+        FrameError,
+        SignatureError,
+        SourceError,
+    )
+    from codriver.jobs import WorkerConfig
+    from codriver.manifest import Manifest
+    from codriver.perceiver import Perceiver
+    from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
+    from codriver.policy import HealthConfig, Policy
+    from codriver.stats import Stats
+    from codriver.worker import PerceiverWorker
 
 __version__ = "0.1.0"
 
@@ -51,3 +56,27 @@ __all__ = [
     "WorkerConfig",
     "__version__",
 ]
+
+_NAMES_BY_MODULE = {
+    "errors": "BackendMissing BundleError CodriverError ConfigError EngineError FrameError SignatureError SourceError",
+    "jobs": "WorkerConfig",
+    "manifest": "Manifest",
+    "perceiver": "Perceiver",
+    "percept": "Driver Frame Percept TaskResult ViewStatus",
+    "policy": "HealthConfig Policy",
+    "stats": "Stats",
+    "worker": "PerceiverWorker",
+}
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562): who needs the errors alone does not wait for NumPy."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"codriver.{_MODULE_OF[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -308,7 +308,7 @@ class Perceiver:
         self._answers.clear()
 
     def _without_unfit(self, request: Request) -> Request:
-        """What is left after a look at each frame. What a camera saw since it no longer shows the world is forgotten."""
+        """What is left after a look at each frame; what a camera saw since it ceased to show the world is forgotten."""
         unfit = self._intake.look(request)
         for view, since_s in unfit.items():
             self._context.forget_from(view, since_s)

@@ -61,16 +61,17 @@ def _picked(times_s: tuple[float, ...], now_s: float, config: ContextConfig) -> 
 class Memory:
     """What one stream remembers: encoded features with their capture times, no older than the context.
 
-    Features lie in one array that is made here, (rows, *feature): a ring, whose first row stays zero.
+    Features lie in one array that is made here, (rows, *feature), whose first row stays zero. Rows are used again as
+    soon as they are free, so that the array takes no more of the machine's memory than the camera's rate asks for.
     """
 
     def __init__(self, config: ContextConfig, shape: tuple[int, ...]) -> None:
         self.config = config
         self._times_s: deque[float] = deque()
         self._rows: deque[int] = deque()  # of `_store`; NOTHING where a time has no feature
-        self._places = math.ceil(config.span_s * config.max_rate_hz) + 3  # times that can be remembered, and a new one
-        self._store = np.zeros((1 + self._places, *shape), np.float32)
-        self._pushed = 0
+        most = math.ceil(config.span_s * config.max_rate_hz) + 3  # times that can be remembered, and a new one
+        self._store = np.zeros((1 + most, *shape), np.float32)
+        self._free = list(range(most, NOTHING, -1))
 
     def push(self, feature: Feature | None, t_s: float) -> None:
         """Remember a copy of a feature of time `t_s`, which lies after every time remembered so far; None: there is
@@ -79,17 +80,16 @@ class Memory:
         if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
             self._forget_newest()  # it was there as the newest only
         self.forget_before(t_s - self.config.span_s)
-        row = 1 + self._pushed % self._places
-        self._pushed += 1
-        self._times_s.append(t_s)
-        self._rows.append(NOTHING if feature is None else row)
+        row = NOTHING if feature is None else self._free.pop()
         if feature is not None:
             self._store[row] = feature
+        self._times_s.append(t_s)
+        self._rows.append(row)
 
     def forget_before(self, t_s: float) -> None:
         while self._times_s and self._times_s[0] < t_s - EPSILON_S:
             self._times_s.popleft()
-            self._rows.popleft()
+            self._release(self._rows.popleft())
 
     def forget_from(self, t_s: float) -> None:
         while self._times_s and self._times_s[-1] >= t_s - EPSILON_S:
@@ -97,8 +97,11 @@ class Memory:
 
     def _forget_newest(self) -> None:
         self._times_s.pop()
-        self._rows.pop()
-        self._pushed -= 1  # its place is the next one's, so that the ring holds whatever can be remembered
+        self._release(self._rows.pop())
+
+    def _release(self, row: int) -> None:
+        if row != NOTHING:
+            self._free.append(row)
 
     def fill(self, now_s: float, out: Feature) -> list[bool]:
         """Write the context into `out` (T, *feature), zeros where none is near; return the filled slots."""
@@ -124,5 +127,5 @@ class Memory:
         return len(self._times_s)
 
     def clear(self) -> None:
-        self._times_s.clear()
-        self._rows.clear()
+        while self._times_s:
+            self._forget_newest()

@@ -82,7 +82,7 @@ def test_clear_forgets_everything() -> None:
 
 
 def as_a_list_would(kept: list[tuple[float, float]], now_s: float) -> list[float]:
-    """What each slot holds, 0 where none is near: by the definition, without a ring."""
+    """What each slot holds, 0 where none is near: by the definition, without an array."""
     picked = []
     for back in reversed(range(CONFIG.slots)):
         at_s = now_s - CONFIG.slot_s * back
@@ -92,7 +92,7 @@ def as_a_list_would(kept: list[tuple[float, float]], now_s: float) -> list[float
 
 
 @pytest.mark.parametrize("rate_hz", [7.5, 30.0, 240.0])
-def test_a_ring_holds_what_a_list_would_after_any_pushes_gaps_and_forgetting(rate_hz: float) -> None:
+def test_a_memory_holds_what_a_list_would_after_any_pushes_gaps_and_forgetting(rate_hz: float) -> None:
     random = np.random.default_rng(int(rate_hz))
     memory, kept, now_s = Memory(CONFIG, (1,)), list[tuple[float, float]](), 0.0
     out = np.zeros((16, 1), np.float32)
@@ -112,3 +112,11 @@ def test_a_ring_holds_what_a_list_would_after_any_pushes_gaps_and_forgetting(rat
         filled = memory.fill(now_s, out)
         assert out[:, 0].tolist() == as_a_list_would(kept, now_s)
         assert filled == [picked > 0 for picked in out[:, 0].tolist()]
+
+
+@pytest.mark.parametrize("rate_hz", [10, 30])
+def test_a_memory_touches_no_more_rows_than_the_camera_fills(rate_hz: int) -> None:
+    memory = Memory(CONFIG, (1,))
+    for number in range(2000):
+        memory.push(np.ones(1, np.float32), number / rate_hz)
+    assert np.count_nonzero(memory._store) <= CONFIG.span_s * rate_hz + 1

@@ -1,0 +1,60 @@
+"""What it costs to have codriver: milliseconds to import it in a new process, and bytes of its wheel.
+
+    python -m tests.measure_import --times 20
+
+NumPy's own import is in "Perceiver" too; it is timed beside it, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WAYS = {
+    "numpy": "import numpy",
+    "codriver": "import codriver",
+    "Perceiver": "from codriver import Perceiver",
+}
+IMPORT_MS = 150.0
+WHEEL_BYTES = 300_000
+
+
+def import_ms(statement: str) -> float:
+    """Of one statement in a new process, the interpreter's own start left out."""
+    code = f"import time; t = time.perf_counter(); {statement}; print((time.perf_counter() - t) * 1e3)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT / "sdk")
+    return float(done.stdout)
+
+
+def wheel_bytes() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT)]
+        subprocess.run(build, check=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        return wheel.stat().st_size
+
+
+def main() -> int:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("--times", type=int, default=20, help="processes per statement")
+    options = parser.parse_args()
+    turns = [{name: import_ms(statement) for name, statement in WAYS.items()} for _ in range(options.times)]
+    medians = {name: statistics.median(turn[name] for turn in turns) for name in WAYS}
+    for name, statement in WAYS.items():
+        spread = sorted(turn[name] for turn in turns)
+        sys.stdout.write(f"{statement:32} {medians[name]:6.1f} ms [{spread[0]:.1f}, {spread[-1]:.1f}]\n")
+    size = wheel_bytes()
+    sys.stdout.write(f"wheel {size} bytes, at most {WHEEL_BYTES}\n")
+    ok = max(medians["codriver"], medians["Perceiver"]) <= IMPORT_MS and size <= WHEEL_BYTES
+    sys.stdout.write(f"at most {IMPORT_MS:g} ms, NumPy included: {'ok' if ok else 'over'}\n")
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
