@@ -97,7 +97,7 @@ soak: $(READY)              ## a million steps with faults among them: memory, d
 	@$(RUN) -m tests.soak --steps 1000000 --out tests/results/soak.json
 
 fuzz: $(READY)              ## 100,000 new examples of everything that comes in; FUZZ_EXAMPLES=1000 for fewer
-	@$(RUN) -m pytest tests/fuzz --hypothesis-profile fuzz
+	@$(RUN) -m pytest tests/fuzz --hypothesis-profile fuzz --hypothesis-show-statistics
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm
