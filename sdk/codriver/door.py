@@ -26,6 +26,8 @@ class Request:
     driver: Driver | None  # boxes of four numbers, keypoints (136, 3) float32
 
     def without(self, views: Collection[str]) -> Request:
+        if not views:
+            return self
         kept = {view: frame for view, frame in self.frames.items() if view not in views}
         return replace(self, frames=kept, times_s={view: self.times_s[view] for view in kept})
 

@@ -41,14 +41,13 @@ def pick_slots(times_s: Sequence[float], now_s: float, config: ContextConfig) ->
     times_s: capture times in seconds, ascending. Fed with 45 frames at 15 Hz this picks 0, 2, 5, 8, ... 44: AIDE's own
     sampling. Of two times equally near the older one is taken.
     """
-    picked = []
+    picked, within_s = [], config.tolerance_s + EPSILON_S
     for back in range(config.slots - 1, -1, -1):
         target_s = now_s - config.slot_s * back
-        after = bisect_left(times_s, target_s)
-        near = range(max(0, after - 1), min(after + 1, len(times_s)))  # the times on either side
-        index = min(near, key=lambda i: abs(target_s - times_s[i]), default=-1)
-        far = index >= 0 and abs(target_s - times_s[index]) > config.tolerance_s + EPSILON_S
-        picked.append(-1 if far else index)
+        index = bisect_left(times_s, target_s)  # the first time that is not before it
+        if index == len(times_s) or (index and target_s - times_s[index - 1] <= times_s[index] - target_s):
+            index -= 1
+        picked.append(index if index >= 0 and abs(target_s - times_s[index]) <= within_s else -1)
     return picked
 
 
