@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from codriver.jobs import WorkerConfig
     from codriver.manifest import Manifest
     from codriver.perceiver import Perceiver
-    from codriver.percept import Driver, Frame, Percept, TaskResult, ViewStatus
+    from codriver.percept import Driver, Event, Frame, Percept, TaskResult, ViewStatus
     from codriver.policy import HealthConfig, Policy
     from codriver.stats import Stats
     from codriver.worker import PerceiverWorker
@@ -40,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Driver",
     "EngineError",
+    "Event",
     "Frame",
     "FrameError",
     "HealthConfig",
@@ -62,7 +63,7 @@ _NAMES_BY_MODULE = {
     "jobs": "WorkerConfig",
     "manifest": "Manifest",
     "perceiver": "Perceiver",
-    "percept": "Driver Frame Percept TaskResult ViewStatus",
+    "percept": "Driver Event Frame Percept TaskResult ViewStatus",
     "policy": "HealthConfig Policy",
     "stats": "Stats",
     "worker": "PerceiverWorker",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codriver.engines import Arrays
 from codriver.errors import EngineError
 from codriver.manifest import Manifest, TaskSpec
-from codriver.percept import UNKNOWN, Percept, TaskResult, ViewStatus
+from codriver.percept import UNKNOWN, Event, Percept, TaskResult, ViewStatus
 from codriver.policy import SmoothingConfig
 from codriver.smoothing import Smoother
 from codriver.window import ContextConfig, Rows
@@ -163,6 +163,7 @@ class Answers:
         outputs: tuple[Rows, Arrays],
         views: Mapping[str, ViewStatus],
         notes: Sequence[str],
+        events: tuple[Event, ...] = (),
     ) -> Percept:
         """outputs: the slots that each stream fills, and logits (1, K) by task."""
         manifest, (filled_by, logits) = self._manifest, outputs
@@ -177,21 +178,23 @@ class Answers:
             t=t,
             sequence=self.sequence - 1,
             state=state_of(tasks, views, starting),
-            reasons=reasons_of(views, tasks, notes),
+            reasons=(*(event.text for event in events), *reasons_of(views, tasks, notes)),
             tasks=tasks,
             views=views,
             context=filled / manifest.context.slots,
             model=manifest.id,
+            events=events,
         )
 
-    def invalid(self, t: float, reason: str) -> Percept:
+    def invalid(self, t: float, event: Event) -> Percept:
         """A percept without answers, for a step that does not end; cameras as they were last. It takes no number."""
         return Percept(
             t=t,
             sequence=self.sequence,
             state="invalid",
-            reasons=(reason,),
-            tasks={task.name: _invalid(reason) for task in self._manifest.tasks},
+            reasons=(event.text,),
+            events=(event,),
+            tasks={task.name: _invalid(event.text) for task in self._manifest.tasks},
             views=dict(self._views),
             context=0.0,
             missed=True,

@@ -19,11 +19,11 @@ from logging.handlers import RotatingFileHandler
 from typing import Any
 
 from codriver.percept import Percept
-from codriver.swap import NEWS
 
 LEVELS = {"init": logging.INFO, "ok": logging.INFO, "degraded": logging.WARNING, "invalid": logging.ERROR}
+LEVELS_OF_EVENTS = {"swapped": logging.INFO, "failed": logging.ERROR, "hangs": logging.ERROR}  # others: WARNING
 Key = tuple[str, ...]
-Event = tuple[Key, int, str, dict[str, Any]]  # what it is like, level, sentence, fields
+Line = tuple[Key, int, str, dict[str, Any]]  # what it is like, level, sentence, fields
 
 
 class Journal:
@@ -63,7 +63,7 @@ class Journal:
             self._logger.log(logging.INFO, f"{count} more like: {' '.join(key)}", extra={"codriver": event})
         self._silent.clear()
 
-    def _tell(self, event: Event, common: dict[str, Any], *, counts: bool = True) -> bool:
+    def _tell(self, event: Line, common: dict[str, Any], *, counts: bool = True) -> bool:
         """Whether it was written. counts: if it was not, whether it is one more that was not."""
         key, level, sentence, fields = event
         now_s = self._clock()
@@ -77,7 +77,7 @@ class Journal:
         return True
 
 
-def _standings(percept: Percept) -> Iterator[tuple[str, str, Event]]:
+def _standings(percept: Percept) -> Iterator[tuple[str, str, Line]]:
     """What lasts: subject, how it is, and what to say when that is new."""
     fields: dict[str, Any] = {"model": percept.model}
     yield "model", percept.model, (("model",), logging.INFO, f"answering: {percept.model}", fields)
@@ -90,12 +90,11 @@ def _standings(percept: Percept) -> Iterator[tuple[str, str, Event]]:
     yield "state", percept.state, event
 
 
-def _happenings(percept: Percept) -> Iterator[Event]:
+def _happenings(percept: Percept) -> Iterator[Line]:
     """What is of one step alone."""
-    for reason in percept.reasons:
-        for beginning in NEWS:
-            if reason.startswith(beginning):
-                yield ("engine", beginning.strip()), NEWS[beginning], reason, {}
+    for event in percept.events:
+        level = LEVELS_OF_EVENTS.get(event.kind, logging.WARNING)
+        yield ("engine", event.kind), level, event.text, {"kind": event.kind}
     if percept.missed:
         fields = {"latency_ms": percept.latency_ms.get("total")}
         yield ("missed",), logging.WARNING, "a step missed its deadline", fields

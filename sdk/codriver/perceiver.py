@@ -23,7 +23,7 @@ from codriver.errors import CodriverError, EngineError
 from codriver.intake import Intake
 from codriver.manifest import Manifest, VariantSpec
 from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
-from codriver.percept import Driver, Frame, Percept
+from codriver.percept import Driver, Event, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
 from codriver.streams import EncoderInputs
@@ -53,7 +53,7 @@ class Perceiver:
         self._context = Context(self.manifest)
         self._intake = Intake(self.manifest.views, self.policy)
         self._answers = Answers(self.manifest, self.policy.smoothing)
-        self._news: deque[str] = deque()  # that the next percept tells
+        self._news: deque[Event] = deque()  # that the next percept tells
         self._closed = False
         self._lock = threading.Lock()
 
@@ -142,7 +142,7 @@ class Perceiver:
             clock.end("fuse")
             views = self._intake.statuses(taken.request.t, taken)
             news = tuple(self._news)
-            percept = self._answers.percept(taken.request.t, (filled, logits), views, (*news, *taken.notes))
+            percept = self._answers.percept(taken.request.t, (filled, logits), views, taken.notes, news)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
@@ -158,9 +158,9 @@ class Perceiver:
         for result in ("input", "overrun"):
             self._intake.tally.count(result, frames)
 
-    def tell(self, news: str) -> None:
-        """Have the next percept say this among its reasons. Any thread may."""
-        self._news.append(news)
+    def tell(self, kind: str, text: str) -> None:
+        """Have the next percept say this among its events and reasons. kind: of EVENTS. Any thread may."""
+        self._news.append(Event(kind, text))
 
     def carry_on(self, other: Perceiver, *, same_context: bool = False) -> None:
         """Go on with the counts, numbers and news of a perceiver that this one replaces."""
@@ -222,16 +222,16 @@ class Perceiver:
             self._encoder, self._fuser, self._inputs = fresh._encoder, fresh._fuser, fresh._inputs
             self._answers, fresh._closed = fresh._answers, True
             context = "the context goes on" if same else "a new context begins"
-            self.tell(f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
+            self.tell("swapped", f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
         for engine in old:
             try:
                 engine.close()
             except EngineError as error:  # the new one is at work already
-                self.tell(f"the engine of before did not close: {error}")
+                self.tell("not_closed", f"the engine of before did not close: {error}")
 
-    def invalid(self, t: float | None, reason: str) -> Percept:
+    def invalid(self, t: float | None, event: Event) -> Percept:
         """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
-        return self._answers.invalid(time.monotonic() if t is None else t, reason)
+        return self._answers.invalid(time.monotonic() if t is None else t, event)
 
     def reset(self) -> None:
         """Forget all frames and times, as before a new recording. `sequence` and `stats()` go on."""

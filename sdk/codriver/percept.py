@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 SCHEMA = 2  # of to_dict(); raised when a field changes its meaning
 
 STATES = ("init", "ok", "degraded", "invalid")
+EVENTS = (
+    "swapped",  # another bundle, variant or engine answers from this step on, because somebody asked for it
+    "replaced",  # so does a new engine of the same bundle, because the old one failed or hung
+    "failed",  # the engine failed on this step
+    "hangs",  # the engine has not answered by its deadline, and still does not
+    "refused",  # a better engine was to take over, and did not prove itself
+    "not_closed",  # the engine of before did not let go of everything
+)
 UNKNOWN = "unknown"  # label of a valid answer that no class is likely enough for
 
 
@@ -76,6 +84,13 @@ class ViewStatus:
         return {"status": self.status, "age_s": self.age_s, "reason": self.reason}
 
 
+class Event(NamedTuple):
+    """What happened to the engine at this step; `text` is among the percept's reasons too."""
+
+    kind: str  # one of EVENTS
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Percept:
     """Everything known after one step. Tasks are attributes too: `percept.driver_emotion.label`."""
@@ -90,6 +105,7 @@ class Percept:
     model: str  # bundle id
     latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, preprocess, encode, fuse, total
     missed: bool = False  # the step took longer than its deadline
+    events: tuple[Event, ...] = ()
 
     def __getattr__(self, name: str) -> TaskResult:
         tasks: Mapping[str, TaskResult] = self.__dict__.get("tasks", {})  # not there yet while being copied
@@ -106,6 +122,7 @@ class Percept:
             "schema": SCHEMA,
             "t": self.t,
             "sequence": self.sequence,
+            "events": [event._asdict() for event in self.events],
             "state": self.state,
             "reasons": list(self.reasons),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},

@@ -49,6 +49,7 @@ PERCEPT_SCHEMA = _schema(
         "t": {"type": "number"},
         "sequence": {"type": "integer"},
         "state": {"type": "string"},
+        "events": {"type": "array", "description": "kind, text: what happened to the engine"},
         "tasks": {"type": "object", "description": "name -> label, index, probability, probabilities, valid, reason"},
         "views": {"type": "object", "description": "name -> status, age_s, reason"},
         "context": {"type": "number"},

@@ -7,16 +7,6 @@ from typing import TYPE_CHECKING
 from codriver.errors import ConfigError
 from codriver.manifest import Manifest, weights_of
 
-# How reasons of a percept begin that tell of another engine, or that the one at work fails: with logging's levels.
-NEWS = {
-    "now ": 20,
-    "the engine was replaced": 30,
-    "the engine failed": 40,
-    "the engine has not answered": 40,
-    "the engine of before": 30,
-    "the better engine was refused": 30,
-}
-
 if TYPE_CHECKING:
     from codriver.perceiver import Perceiver
 

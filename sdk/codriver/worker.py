@@ -15,7 +15,7 @@ from typing import Any
 
 from codriver.errors import CodriverError, EngineError, FrameError
 from codriver.jobs import Frames, Job, Open, Swap, WorkerConfig
-from codriver.percept import Driver, Frame, Percept
+from codriver.percept import Driver, Event, Frame, Percept
 from codriver.stats import Stats
 
 
@@ -142,7 +142,7 @@ class PerceiverWorker:
                 known = error if isinstance(error, CodriverError) else EngineError(f"it failed with {error!r}")
                 self.upgrade = f"refused: {known}"
                 with self._changed:
-                    self._perceiver.tell(f"the better engine was refused: {known}")
+                    self._perceiver.tell("refused", f"the better engine was refused: {known}")
                 self._report(known)
 
     def stats(self) -> Stats:
@@ -209,7 +209,7 @@ class PerceiverWorker:
             return None, False
         except EngineError as error:
             self._report(error)
-            return self._perceiver.invalid(job.t, f"the engine failed: {error}"), True
+            return self._perceiver.invalid(job.t, Event("failed", f"the engine failed: {error}")), True
         return self._with_overload(percept), False
 
     def _with_overload(self, percept: Percept) -> Percept:
@@ -245,7 +245,8 @@ class PerceiverWorker:
         with self._changed:
             old = self._perceiver
             fresh.carry_on(old)
-            fresh.tell(f"the engine was replaced, now {fresh.variant} in {fresh.engine}: a new context begins")
+            now = f"{fresh.variant} in {fresh.engine}"
+            fresh.tell("replaced", f"the engine was replaced, now {now}: a new context begins")
             self._perceiver = fresh
         old.close()
 
@@ -261,7 +262,8 @@ class PerceiverWorker:
                     continue
                 job.flagged_s = now_s
             waited_ms = (now_s - job.began_s) * 1e3
-            percept = self._perceiver.invalid(job.t, f"the engine has not answered for {waited_ms:.0f} ms")
+            event = Event("hangs", f"the engine has not answered for {waited_ms:.0f} ms")
+            percept = self._perceiver.invalid(job.t, event)
             self._tell(replace(percept, latency_ms={"total": waited_ms}), job)
 
     def _due_s(self, job: Job | None) -> float:

@@ -115,6 +115,20 @@ def test_another_variant_is_told_by_its_first_difference(bundle: Path, recorded:
     assert "first difference in step 8" in said and "recorded with" in said and said.endswith("NOT the same\n")
 
 
+def test_a_recording_that_spans_a_swap_is_the_same_up_to_it_and_the_difference_names_it(
+    bundle: Path, tmp_path: Path
+) -> None:
+    with opened(bundle) as perceiver, Recorder(tmp_path / "r", perceiver) as recorder:
+        for number, (frames, t, driver) in enumerate(tiny_steps(20)):
+            if number == 12:
+                perceiver.swap(bundle, variant="ort-x86")
+            recorder.add(frames, driver, perceiver.step(frames, t, driver))
+    with opened(bundle) as perceiver:
+        result = replay(Recording(tmp_path / "r"), perceiver)
+    assert result.first is not None and result.first["step"] == 12
+    assert result.first["where"].startswith("events: recorded [{'kind': 'swapped', 'text': 'now tiny")
+
+
 def test_a_recording_that_was_cut_short_is_read_up_to_the_cut(recorded: Any, tmp_path: Path) -> None:
     folder, _, percepts = recorded
     data, picker = only_file(folder).read_bytes(), random.Random(0)

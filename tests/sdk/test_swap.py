@@ -57,9 +57,11 @@ def test_with_the_same_encoder_the_answers_are_those_of_never_having_had_another
             straight.step(*step)
         swapped.swap(other_fuser, variant=VARIANT)
         first = swapped.step(*STEPS[12])
-        assert first.reasons[0].startswith("now other-fuser") and "the context goes on" in first.reasons[0]
-        found = answers(first) | {"reasons": []}
-        assert found == answers(straight.step(*STEPS[12])) | {"reasons": []}
+        (event,) = first.events
+        assert event.kind == "swapped" and event.text == first.reasons[0]
+        assert event.text.startswith("now other-fuser") and "the context goes on" in event.text
+        found = answers(first) | {"reasons": [], "events": []}
+        assert found == answers(straight.step(*STEPS[12])) | {"reasons": [], "events": []}
         assert first.state == "ok" and first.sequence == 12
         for step in STEPS[13:]:
             assert answers(swapped.step(*step)) == answers(straight.step(*step))

@@ -17,7 +17,7 @@ from codriver.errors import EngineError
 from codriver.jobs import WorkerConfig
 from codriver.journal import Journal, JsonLines, log_file
 from codriver.perceiver import Perceiver
-from codriver.percept import ViewStatus
+from codriver.percept import EVENTS, ViewStatus
 from codriver.tasks import AIDE
 from codriver.worker import PerceiverWorker
 from tests.faults import Cameras, FaultInjector, Idle, perceiver_with
@@ -89,14 +89,13 @@ def test_how_a_camera_ended_is_told_even_if_it_came_and_went_too_often_before() 
     assert len(told) == 7  # three of each at once, and how it ended
 
 
-@pytest.mark.parametrize(
-    "reason", ["now tiny-1, ort-x86 in onnxruntime: a new context begins", "the better engine was refused: it is wrong"]
-)
-def test_another_engine_and_one_that_is_refused_are_told(reason: str) -> None:
+@pytest.mark.parametrize("kind", EVENTS)
+def test_whatever_happens_to_the_engine_is_told_once(kind: str) -> None:
     lines, perceiver = Lines(), perceiver_with()
-    perceiver.tell(reason)
+    perceiver.tell(kind, "as it was said")
     drive(perceiver, lines, 0, 3)
-    assert [line["message"] for line in lines.all() if line["event"] == "engine"] == [reason]
+    told = [line for line in lines.all() if line["event"] == "engine"]
+    assert [(line["kind"], line["message"]) for line in told] == [(kind, "as it was said")]
 
 
 def test_an_engine_that_fails_and_is_replaced_is_told_through_a_worker() -> None:

@@ -12,7 +12,7 @@ from codriver.engines import Arrays, Signature
 from codriver.errors import CodriverError, EngineError, FrameError
 from codriver.jobs import WorkerConfig
 from codriver.perceiver import Perceiver
-from codriver.percept import Percept
+from codriver.percept import Event, Percept
 from codriver.tasks import VIEWS
 from codriver.worker import PerceiverWorker
 from tests.faults import Cameras, Idle, perceiver_with
@@ -159,6 +159,7 @@ def test_a_hang_is_told_again_while_it_lasts_and_the_late_answer_after_it() -> N
         Gate.opened.set()
         eventually(lambda: found[-1].state != "invalid")
     percept = found[1]
+    assert [event.kind for event in percept.events] == ["hangs"] and not found[-1].events
     assert percept.state == "invalid" and percept.missed and "the engine has not answered for" in percept.reasons[0]
     assert not any(result.valid for result in percept.tasks.values()) and percept.t == CLEAN.t(1)
     assert percept.views["front"].status == "ok"
@@ -186,9 +187,11 @@ def test_a_failing_engine_makes_an_invalid_percept_and_is_replaced() -> None:
         submit(worker, 0)
         eventually(lambda: Gate.made == 4)
         assert found[0].state == "invalid" and found[0].reasons == ("the engine failed: device lost",)
+        assert found[0].events == (Event("failed", "the engine failed: device lost"),)
         Gate.fails = False
         submit(worker, 1)
         eventually(lambda: len(found) == 2)
+        assert [event.kind for event in found[1].events] == ["replaced"]
         assert found[1].state == "init" and [type(error) for error in errors] == [EngineError]
         counts = worker.stats().views["front"]
     assert (counts.input, counts.processed, counts.failed) == (2, 1, 1)
