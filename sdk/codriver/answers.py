@@ -167,7 +167,7 @@ class Answers:
     ) -> Percept:
         """outputs: the slots that each stream fills, and logits (1, K) by task."""
         manifest, (filled_by, logits) = self._manifest, outputs
-        rows = {view: filled_by[view] for view in manifest.views}
+        rows = {view: filled_by[view] for view in self._views}
         filled = filled_slots(rows.values())
         self._was_full |= not is_gathering(manifest.context, filled)
         starting = not self._was_full and is_starting(views)

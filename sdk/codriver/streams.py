@@ -21,6 +21,7 @@ class EncoderInputs:
         self._swap = color != manifest.color
         self._size_px = {s.name: s.size for s in manifest.streams if s.kind == "image"}
         self._rows = [(g, row, s) for g, members in manifest.groups.items() for row, s in enumerate(members)]
+        self._places = [(s, self.arrays[g][row], self.arrays[f"{g}_before"][row]) for g, row, s in self._rows]
 
     def resize(self, frames: Mapping[str, Image], driver: Driver | None) -> Arrays:
         """Stream -> what the encoder takes, of every stream that can be had from these frames."""
@@ -32,15 +33,15 @@ class EncoderInputs:
         Returns the streams that are present: name -> whether its feature one slot earlier is there too.
         """
         moved = {}
-        for group, row, stream in self._rows:
+        for stream, frame_row, before_row in self._places:
             view, values = VIEW_OF[stream.name], found.get(stream.name)
             if values is None or view not in times_s:
-                self.arrays[group][row] = 0
-                self.arrays[f"{group}_before"][row] = 0
+                frame_row[...] = 0
+                before_row[...] = 0
                 continue
-            self.arrays[group][row] = values[..., ::-1] if self._swap and stream.kind == "image" else values
+            frame_row[...] = values[..., ::-1] if self._swap and stream.kind == "image" else values
             before = context.before(stream.name, times_s[view])
-            self.arrays[f"{group}_before"][row] = 0 if before is None else before
+            before_row[...] = 0 if before is None else before
             moved[stream.name] = before is not None
         return moved
 
