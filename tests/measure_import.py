@@ -8,6 +8,7 @@ NumPy's own import is in "Perceiver" too; it is timed beside it, in turns.
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import subprocess
 import sys
@@ -33,7 +34,11 @@ def import_ms(statement: str) -> float:
 
 def wheel_bytes() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT)]
+        source = Path(folder) / "source"  # a copy: setuptools leaves what it built beside its sources
+        shutil.copytree(ROOT / "sdk", source / "sdk", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(source)]
         subprocess.run(build, check=True)
         (wheel,) = Path(folder).glob("*.whl")
         return wheel.stat().st_size
