@@ -73,6 +73,8 @@ _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for nam
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562): who needs the errors alone does not wait for NumPy."""
+    if name in _NAMES_BY_MODULE:  # `codriver.errors` after `import codriver` alone
+        return import_module(f"codriver.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"codriver.{_MODULE_OF[name]}"), name)

@@ -35,6 +35,10 @@ def test_all_is_what_is_visible_and_every_name_is_there() -> None:
         assert getattr(codriver, name) is getattr(codriver, name)
 
 
+def test_modules_of_public_names_are_attributes_without_being_imported_first() -> None:
+    assert run_python("import codriver; print(codriver.errors.FrameError is codriver.FrameError)") == "True\n"
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'codriver' has no attribute 'Perciever'"):
         codriver.Perciever  # noqa: B018
