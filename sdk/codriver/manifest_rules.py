@@ -99,7 +99,9 @@ def _check_policy(manifest: Manifest) -> None:
     try:
         check_policy(manifest.policy, manifest.views)
     except ConfigError as error:
-        raise BundleError(f"{MANIFEST_NAME}: {error}; fetch or build the bundle anew") from error
+        raise BundleError(
+            f"{MANIFEST_NAME}: {error}; fetch or build the bundle anew", code="manifest-invalid"
+        ) from error
 
 
 def _check_task(task: TaskSpec, manifest: Manifest) -> None:
