@@ -152,12 +152,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=tuple(SPLITS), default="test")
     parser.add_argument("--dialect", action="append", default=[], help="repeat for several; all if not given")
     parser.add_argument("--clips", type=int, help="only the first so many clips")
+    parser.add_argument("--wholes", type=int, default=ProofConfig.wholes, help="clips that are also run as wholes (32)")
     parser.add_argument("--cache", type=Path, help="cache of decoded clips (training.data cache)")
     parser.add_argument("--json", action="store_true", help="print the proof")
     args = parser.parse_args(argv)
-    if args.clips is not None and args.clips < 1:
-        parser.error(f"--clips {args.clips}: expected at least 1")
-    config = ProofConfig(split=args.split, clips=args.clips, cache=args.cache)
+    for option, count in (("--clips", args.clips), ("--wholes", args.wholes)):
+        if count is not None and count < 1:
+            parser.error(f"{option} {count}: expected at least 1")
+    config = ProofConfig(split=args.split, clips=args.clips, wholes=args.wholes, cache=args.cache)
     try:
         proof = prove(args.quantized, args.run, args.data, args.dialect, config)
     except CodriverError as error:

@@ -171,8 +171,12 @@ def _image(data: bytes) -> Image:
 
 
 def difference(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Where two percepts first part, as `tasks.driver_behavior.label: recorded ..., now ...`; empty if nowhere."""
-    then, today = ({key: one[key] for key in one if key not in NOT_COMPARED} for one in (recorded, now))
+    """Where two percepts first part, as `tasks.driver_behavior.label: recorded ..., now ...`; empty if nowhere.
+
+    A field that percepts did not have when they were recorded is no difference.
+    """
+    compared = [key for key in recorded if key not in NOT_COMPARED]
+    then, today = ({key: one.get(key) for key in compared} for one in (recorded, now))
     return _first(then, today, "")
 
 

@@ -52,9 +52,9 @@ def pick_slots(times_s: Sequence[float], now_s: float, config: ContextConfig) ->
 
 
 @lru_cache(maxsize=32)
-def _picked(times_s: tuple[float, ...], now_s: float, config: ContextConfig) -> list[int]:
+def _picked(times_s: tuple[float, ...], now_s: float, config: ContextConfig) -> tuple[int, ...]:
     """As pick_slots. A step asks for every stream, and those of one camera, mostly of all, have the same times."""
-    return pick_slots(times_s, now_s, config)
+    return tuple(pick_slots(times_s, now_s, config))
 
 
 class Memory:

@@ -270,6 +270,7 @@ def test_a_difference_is_told_by_its_path() -> None:
     other["tasks"]["a"]["probabilities"]["x"] = 0.25
     assert difference(one, other) == "tasks.a.probabilities.x: recorded 0.5, now 0.25"
     assert difference(one, {"t": 1}) == f"tasks: recorded {one['tasks']!r}, now None"
+    assert difference({"t": 1}, {"t": 1, "events": []}) == ""  # recorded before percepts had events
 
 
 def test_the_pages_commands_and_lines_work_in_their_order(
