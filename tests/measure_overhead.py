@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
 from codriver.bundle import Bundle
-from codriver.health import Health
+from codriver.health import Health, look_at
 from codriver.manifest import Manifest, StreamSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
@@ -72,7 +72,8 @@ def checks_ms(sets: list[dict[str, np.ndarray]], steps: int) -> float:
     health = Health(Policy(), sets[0])
     started_s = time.process_time()
     for n in range(steps):
-        health.look(sets[n % 2], dict.fromkeys(sets[0], n / 15))
+        looks = {view: look_at(image) for view, image in sets[n % 2].items()}
+        health.judge(looks, dict.fromkeys(sets[0], n / 15))
     return (time.process_time() - started_s) * 1e3 / steps
 
 

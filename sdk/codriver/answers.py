@@ -36,9 +36,11 @@ def task_results(manifest: Manifest, logits: Arrays, rows: Rows, starting: bool)
     """
     context, results = manifest.context, {}
     early = _gathering(context, filled_slots(rows.values())) if starting else ""
+    seen = {task.needs_any: [rows[view] for view in task.needs_any] for task in manifest.tasks}
+    gathering = {views: _gathering(context, filled_slots(some)) for views, some in seen.items()}  # tasks share views
     for task in manifest.tasks:
-        seen = [rows[view] for view in task.needs_any]
-        reason = early or _missing_view(context, task, seen) or _gathering(context, filled_slots(seen))
+        views = task.needs_any
+        reason = early or _missing_view(context, task, seen[views]) or gathering[views]
         results[task.name] = _invalid(reason) if reason else _valid(task, logits[task.name][0])
     return results
 
@@ -50,7 +52,7 @@ def filled_slots(rows: Iterable[Sequence[bool]]) -> int:
 
 def _missing_view(context: ContextConfig, task: TaskSpec, rows: Sequence[Sequence[bool]]) -> str:
     held = 1 + int(task.hold_s / context.slot_s + 1e-9)  # slots, the newest among them
-    if any(any(row[-held:]) for row in rows):
+    if any(True in row[-held:] for row in rows):
         return ""
     views = " or ".join(task.needs_any)
     return f"no frame to trust from {views}, or none {context.slot_s:g} s before it"

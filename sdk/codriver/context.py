@@ -17,16 +17,17 @@ class Context:
     def __init__(self, manifest: Manifest) -> None:
         config = manifest.context
         self.inputs: Arrays = manifest.fuser_signature.zeros()  # (1, T, *slot) per stream, mask (1, S, T)
-        self._config = config
-        self._before = replace(config, slots=2)  # reaches one slot back
+        self._filled: Rows = {}  # what the mask says
+        before = replace(config, slots=2)  # reaches one slot back
+        self._slot_s, self._span_s, self._span_before_s = config.slot_s, config.span_s, before.span_s
         feature_of = _feature_shapes(manifest)
-        self._features = {s.name: Memory(self._before, feature_of[s.name]) for s in manifest.streams}
+        self._features = {s.name: Memory(before, feature_of[s.name]) for s in manifest.streams}
         self._slots = {s.name: Memory(config, self.inputs[s.slot_name].shape[2:]) for s in manifest.streams}
         self._buffers = {s.name: self.inputs[s.slot_name][0] for s in manifest.streams}
 
     def before(self, stream: str, t: float) -> Feature | None:
         """The stream's feature one slot before `t`, None if none is near enough."""
-        return self._features[stream].near(t - self._config.slot_s)
+        return self._features[stream].near(t - self._slot_s)
 
     def remember(
         self, features: Mapping[str, Feature], slots: Mapping[str, Feature], times_s: Mapping[str, float]
@@ -52,13 +53,16 @@ class Context:
 
     def recall(self, t: float) -> Rows:
         """Fill `inputs` with the context that ends at `t`; return which of the T slots each stream fills."""
+        oldest_s = t - self._span_before_s
         for memory in self._features.values():  # of a stream that stays away too
-            memory.forget_before(t - self._before.span_s)
-        filled = {}
+            memory.forget_before(oldest_s)
+        oldest_s, filled = t - self._span_s, {}
         for name, memory in self._slots.items():
-            memory.forget_before(t - self._config.span_s)
+            memory.forget_before(oldest_s)
             filled[name] = memory.fill(t, self._buffers[name])
-        self.inputs["mask"][0] = list(filled.values())  # (S, T)
+        if filled != self._filled:
+            self.inputs["mask"][0] = list(filled.values())  # (S, T)
+            self._filled = filled
         return filled
 
     def clear(self) -> None:

@@ -39,40 +39,45 @@ def check_step(
 
     Times of single frames are finite here, but may still not belong to the set's: see pairing.py.
     """
-    checked = check_frames(views, frames)
-    own_s = {view: frame.t for view, frame in checked.items() if frame.t is not None}
+    images, own_s = check_frames(views, frames)
     if t is None and own_s:
         t = set_time(list(own_s.values()), last_t, timing)
     at = check_time(last_t, t, timing)
     return Request(
-        frames={view: frame.image for view, frame in checked.items()},
-        times_s={view: own_s.get(view, at) for view in checked},
+        frames=images,
+        times_s={view: own_s.get(view, at) for view in images},
         t=at,
         driver=check_driver(driver),
     )
 
 
-def check_frames(views: tuple[str, ...], frames: object) -> dict[str, Frame]:
-    """View -> frame, all of them known and uint8 (H, W, 3). views: the names that the bundle knows."""
+def check_frames(views: tuple[str, ...], frames: object) -> tuple[dict[str, Image], dict[str, float]]:
+    """View -> image, all of them known and uint8 (H, W, 3), and view -> capture time of those that have their own.
+
+    views: the names that the bundle knows.
+    """
     known = ", ".join(views)
     if not isinstance(frames, Mapping):
         raise FrameError(f"frames: got {type(frames).__name__}, expected a dict of arrays by view: {known}")
-    for view in frames:
+    images, own_s = {}, {}
+    for view, frame in frames.items():
         if view not in views:
             raise FrameError(f"frames: view {view!r} is not one of {known}{_hint(view, views)}")
-        if frames[view] is None:
+        if frame is None:
             raise FrameError(f"view {view!r}: got None; leave a view without a frame out of the dict", view)
-    return {view: _checked(view, frames[view]) for view in frames}
+        if isinstance(frame, Frame):
+            if frame.t is not None:
+                own_s[view] = _own_seconds(view, frame.t)
+            frame = frame.image
+        images[view] = check_frame(view, frame)
+    return images, own_s
 
 
-def _checked(view: str, frame: object) -> Frame:
-    if not isinstance(frame, Frame):
-        return Frame(check_frame(view, frame))
+def _own_seconds(view: str, t: object) -> float:
     try:
-        own_s = None if frame.t is None else _seconds(frame.t)
+        return _seconds(t)
     except FrameError as error:
         raise FrameError(f"view {view!r}: {error}", view) from error
-    return Frame(check_frame(view, frame.image), own_s)
 
 
 def _hint(view: object, views: tuple[str, ...]) -> str:

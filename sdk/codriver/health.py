@@ -5,13 +5,12 @@ Every frame is sub-sampled to about 90 lines (8 times for 720p); a check costs a
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codriver.percept import ViewStatus
 from codriver.policy import HealthConfig, Policy
@@ -26,10 +25,10 @@ EPSILON_S = 1e-6
 class Look:
     """What one frame looks like."""
 
-    checksum: int
+    pixels: bytes  # those that were read
     mean: float  # level, 0..255
     std: float
-    detail: NDArray[np.float32]  # (4, 4) variance of the Laplacian in each block, level²
+    detail: Sequence[float]  # 4 x 4 blocks: variance of the Laplacian in each, level²
 
 
 def look_at(image: Image) -> Look:
@@ -39,20 +38,22 @@ def look_at(image: Image) -> Look:
     stride = max(1, min(image.shape[:2]) // LINES)
     sample = np.ascontiguousarray(image[::stride, ::stride, 1])
     mean, std = cv2.meanStdDev(sample)
-    return Look(zlib.crc32(sample.data), float(mean[0, 0]), float(std[0, 0]), _detail(cv2, sample))
+    return Look(sample.tobytes(), float(mean[0, 0]), float(std[0, 0]), _detail(cv2, sample))
 
 
-def _detail(cv2: Any, sample: Image) -> NDArray[np.float32]:
-    """Mean square of the Laplacian by block, (4, 4): its variance, as its mean is zero but for the rim.
+def _detail(cv2: Any, sample: Image) -> list[float]:
+    """Mean square of the Laplacian in each of 4 x 4 blocks: its variance, as its mean is zero but for the rim.
 
     sample: (H, W) uint8. A picture of under four pixels a side has no blocks, and counts as full of detail.
     """
     height, width = (side - side % BLOCKS for side in sample.shape)
     if not (height and width):
-        return np.full((BLOCKS, BLOCKS), np.inf, np.float32)
-    edges = cv2.Laplacian(sample, cv2.CV_16S)[:height, :width]
-    squares = cv2.multiply(edges, edges, dtype=cv2.CV_32F)
-    return np.asarray(cv2.resize(squares, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA))  # each block's mean
+        return [math.inf] * BLOCKS**2
+    levels = sample.astype(np.float32)  # exact, and OpenCV's filter is faster on it than on bytes
+    edges = cv2.Laplacian(levels, cv2.CV_32F)[:height, :width]
+    blocks = cv2.resize(edges * edges, (BLOCKS, BLOCKS), interpolation=cv2.INTER_AREA)  # each block's mean
+    detail: list[float] = blocks.ravel().tolist()
+    return detail
 
 
 class ViewHealth:
@@ -69,11 +70,11 @@ class ViewHealth:
         self._since_s: dict[str, float] = {}  # condition -> when it began to hold without a break
         self._repeats = 0  # frames since the picture last changed
         self._good = 0  # frames since the fault
-        self._checksum: int | None = None
+        self._pixels: bytes | None = None
 
-    def look(self, image: Image, t: float) -> None:
-        """Take in the view's newest frame, of capture time `t`."""
-        self._note_conditions(look_at(image), t)
+    def judge(self, look: Look, t: float) -> None:
+        """Take in what the view's newest frame looks like. t: its capture time."""
+        self._note_conditions(look, t)
         faults = self._faults(t) if self._since_s else []
         if self.newest_s is not None and t - self.newest_s >= self.config.lost_s - EPSILON_S:
             self.fault, self.began_s, self._good = "lost", t, 0
@@ -90,9 +91,10 @@ class ViewHealth:
         flat = look.std < limits.flat_std
         black = flat and look.mean < limits.black_below
         saturated = flat and look.mean > limits.saturated_above
-        same = look.checksum == self._checksum
-        self._checksum, self._repeats = look.checksum, self._repeats + 1 if same else 0
-        blurred = np.count_nonzero(look.detail < limits.covered_below) >= limits.covered_share * look.detail.size
+        same = look.pixels == self._pixels
+        self._pixels, self._repeats = look.pixels, self._repeats + 1 if same else 0
+        without_detail = sum(variance < limits.covered_below for variance in look.detail)
+        blurred = without_detail >= limits.covered_share * len(look.detail)
         conditions = {  # in the order in which they are reported
             "black": black,
             "saturated": saturated,
@@ -149,12 +151,12 @@ class Health:
         self.views = {view: ViewHealth(policy.health_of(view)) for view in views}
         self._masked = policy.masked
 
-    def look(self, frames: Mapping[str, Image], times_s: Mapping[str, float]) -> dict[str, float]:
+    def judge(self, looks: Mapping[str, Look], times_s: Mapping[str, float]) -> dict[str, float]:
         """Take in one set of frames; return the views not to be used, and since which capture time not."""
         unfit = {}
-        for view, image in frames.items():
+        for view, look in looks.items():
             health = self.views[view]
-            health.look(image, times_s[view])
+            health.judge(look, times_s[view])
             if health.fault in self._masked:
                 unfit[view] = health.began_s
         return unfit

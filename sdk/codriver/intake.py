@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from codriver.door import Request, check_step
-from codriver.health import Health
+from codriver.health import Health, Look
 from codriver.pairing import jump_s, refusals, skews
 from codriver.percept import Driver, ViewStatus
 from codriver.policy import Policy
 from codriver.preprocess import MAX_BAD_JOINTS, bad_joints
 from codriver.stats import Tally
+from codriver.tasks import JOINTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Taken:
 
     request: Request  # what fits in time
     refused: Mapping[str, str]  # views whose frame's time does not fit, and why
-    notes: tuple[str, ...]  # of time and driver, for people
+    notes: tuple[str, ...]  # of time, for people
     jumped: bool  # time jumped: all that is remembered belongs to another recording
 
 
@@ -50,13 +51,13 @@ class Intake:
         return Taken(
             request=paired,
             refused={view: refusal.reason for view, refusal in refused.items()},
-            notes=(*jump, *skews(paired.times_s, request.t, self._timing), *_driver_notes(request.driver)),
+            notes=(*jump, *skews(paired.times_s, request.t, self._timing)),
             jumped=bool(jumped_s),
         )
 
-    def look(self, request: Request) -> dict[str, float]:
-        """Judge the cameras by these frames; return the views to mask, and since which capture time."""
-        unfit = self._health.look(request.frames, request.times_s)
+    def judge(self, request: Request, looks: Mapping[str, Look]) -> dict[str, float]:
+        """Judge the cameras by what their frames look like; return those to mask, and since which capture time."""
+        unfit = self._health.judge(looks, request.times_s)
         self.tally.count("masked", unfit)
         return unfit
 
@@ -83,8 +84,9 @@ class Intake:
         self._last_t = None
 
 
-def _driver_notes(driver: Driver | None) -> list[str]:
-    if driver is None or driver.keypoints is None:
+def driver_notes(driver: Driver | None, found: Collection[str]) -> list[str]:
+    """What to say of keypoints that are left out. found: the streams that could be had."""
+    if driver is None or driver.keypoints is None or all(stream in found for stream in JOINTS):
         return []
     shares = bad_joints(driver.keypoints)
     return [

@@ -19,8 +19,10 @@ from codriver.bundle import Bundle
 from codriver.clock import Clock
 from codriver.context import Context
 from codriver.door import Request
+from codriver.engines import Arrays
 from codriver.errors import CodriverError, EngineError
-from codriver.intake import Intake
+from codriver.health import Look, look_at
+from codriver.intake import Intake, driver_notes
 from codriver.manifest import Manifest, VariantSpec
 from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
 from codriver.percept import Driver, Event, Frame, Percept
@@ -128,9 +130,8 @@ class Perceiver:
             if taken.jumped:
                 self._forget()
             clock.end("health")
-            found = self._inputs.resize(taken.request.frames, taken.request.driver)
-            clock.end("preprocess")
-            fit = self._without_unfit(taken.request)  # after resizing, which leaves the pixels in a cache
+            found, looks = self._see(taken.request, clock)
+            fit = self._without_unfit(taken.request, looks)
             clock.end("health")
             moved = self._inputs.fill(found, fit.times_s, self._context)
             clock.end("preprocess")
@@ -142,7 +143,8 @@ class Perceiver:
             clock.end("fuse")
             views = self._intake.statuses(taken.request.t, taken)
             news = tuple(self._news)
-            percept = self._answers.percept(taken.request.t, (filled, logits), views, taken.notes, news)
+            notes = (*taken.notes, *driver_notes(taken.request.driver, found))
+            percept = self._answers.percept(taken.request.t, (filled, logits), views, notes, news)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
@@ -307,9 +309,20 @@ class Perceiver:
         self._context.clear()
         self._answers.clear()
 
-    def _without_unfit(self, request: Request) -> Request:
-        """What is left after a look at each frame; what a camera saw since it ceased to show the world is forgotten."""
-        unfit = self._intake.look(request)
+    def _see(self, request: Request, clock: Clock) -> tuple[Arrays, dict[str, Look]]:
+        """What the encoder takes of each frame, and what each looks like: told at once, while its pixels lie in a
+        cache."""
+        found, looks = {}, {}
+        for view, image in request.frames.items():
+            found.update(self._inputs.resize({view: image}, request.driver))
+            clock.end("preprocess")
+            looks[view] = look_at(image)
+            clock.end("health")
+        return found, looks
+
+    def _without_unfit(self, request: Request, looks: Mapping[str, Look]) -> Request:
+        """What is left without the unfit; what a camera saw since it ceased to show the world is forgotten."""
+        unfit = self._intake.judge(request, looks)
         for view, since_s in unfit.items():
             self._context.forget_from(view, since_s)
         return request.without(unfit)
@@ -320,12 +333,11 @@ class Perceiver:
             return
         try:
             outputs = self._encoder.infer(self._inputs.arrays)
-            features = self._inputs.by_stream(outputs, "feature", moved)
-            slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
-            check_finite("encoder", features)
-            check_finite("encoder", slots)
+            check_finite("encoder", outputs)
         except BaseException:
             self._intake.tally.count("failed", request.frames)
             raise
+        features = self._inputs.by_stream(outputs, "feature", moved)
+        slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
         self._context.remember(features, slots, request.times_s)
         self._intake.tally.count("processed", request.frames)

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -66,6 +66,8 @@ class Memory:
 
     def __init__(self, config: ContextConfig, shape: tuple[int, ...]) -> None:
         self.config = config
+        self._one_slot = replace(config, slots=1)
+        self._span_s, self._spacing_s = config.span_s, 1.0 / config.max_rate_hz - EPSILON_S
         self._times_s: deque[float] = deque()
         self._rows: deque[int] = deque()  # of `_store`; NOTHING where a time has no feature
         most = math.ceil(config.span_s * config.max_rate_hz) + 3  # times that can be remembered, and a new one
@@ -75,10 +77,9 @@ class Memory:
     def push(self, feature: Feature | None, t_s: float) -> None:
         """Remember a copy of a feature of time `t_s`, which lies after every time remembered so far; None: there is
         none."""
-        spacing_s = 1.0 / self.config.max_rate_hz - EPSILON_S
-        if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < spacing_s:
+        if len(self._times_s) >= 2 and self._times_s[-1] - self._times_s[-2] < self._spacing_s:
             self._forget_newest()  # it was there as the newest only
-        self.forget_before(t_s - self.config.span_s)
+        self.forget_before(t_s - self._span_s)
         row = NOTHING if feature is None else self._free.pop()
         if feature is not None:
             self._store[row] = feature
@@ -111,11 +112,8 @@ class Memory:
 
     def near(self, t_s: float) -> Feature | None:
         """The feature nearest to `t_s`, None if none is within the tolerance. It is this memory's own: copy it."""
-        distances_s = [abs(t_s - time_s) for time_s in self._times_s]  # few: this memory reaches one slot back
-        least_s = min(distances_s, default=math.inf)
-        if least_s > self.config.tolerance_s + EPSILON_S:
-            return None
-        row = self._rows[distances_s.index(least_s)]
+        index = _picked(tuple(self._times_s), t_s, self._one_slot)[0]
+        row = self._rows[index] if index >= 0 else NOTHING
         return None if row == NOTHING else self._store[row]
 
     @property

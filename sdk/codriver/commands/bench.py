@@ -24,7 +24,7 @@ EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
 Step = tuple[dict[str, Image], float, Driver]
 RATE_HZ = 15.0  # of the made-up cameras
-OVERHEAD_STEPS = 100
+OVERHEAD_STEPS = 200
 OVERHEAD = 1.25  # a step takes at most this times its engines and its resizing
 DISTINCT = 4  # frames per view, so that no cache sees the same one twice in a row
 
