@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from codriver.door import Request, check_step
@@ -69,6 +70,16 @@ class Intake:
         except BaseException:
             self.tally.count("rejected", given)
             raise
+
+    @contextmanager
+    def encoding(self, request: Request) -> Iterator[None]:
+        """Count these frames as processed if they are encoded meanwhile, as failed if not."""
+        result = "failed"
+        try:
+            yield
+            result = "processed"
+        finally:
+            self.tally.count(result, request.frames)
 
     def statuses(self, t: float, taken: Taken) -> dict[str, ViewStatus]:
         """How each camera is after a step of time `t`."""

@@ -14,21 +14,20 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.answers import Answers, check_finite
+from codriver.answers import Answers
 from codriver.bundle import Bundle
 from codriver.clock import Clock
 from codriver.context import Context
 from codriver.door import Request
-from codriver.engines import Arrays
-from codriver.errors import CodriverError, EngineError
-from codriver.health import Look, look_at
+from codriver.errors import CodriverError
+from codriver.graphs import Graphs
+from codriver.health import Look
 from codriver.intake import Intake, driver_notes
 from codriver.manifest import Manifest, VariantSpec
 from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
 from codriver.percept import Driver, Event, Frame, Percept
 from codriver.policy import Policy, check_policy
 from codriver.stats import Stats
-from codriver.streams import EncoderInputs
 from codriver.swap import check_fits, same_encoder
 from codriver.trust import Trust
 
@@ -50,8 +49,7 @@ class Perceiver:
         self.color = color
         self.threads: int | None = None  # that one inference uses, as it was asked for
         self.policy = policy or self.manifest.policy
-        self._encoder, self._fuser = engines
-        self._inputs = EncoderInputs(self.manifest, color)
+        self._graphs = Graphs(self.manifest, engines, color)
         self._context = Context(self.manifest)
         self._intake = Intake(self.manifest.views, self.policy)
         self._answers = Answers(self.manifest, self.policy.smoothing)
@@ -130,21 +128,18 @@ class Perceiver:
             if taken.jumped:
                 self._forget()
             clock.end("health")
-            found, looks = self._see(taken.request, clock)
-            fit = self._without_unfit(taken.request, looks)
+            request = taken.request
+            found, looks = self._graphs.see(request.frames, request.driver, clock)
+            fit = self._without_unfit(request, looks)
             clock.end("health")
-            moved = self._inputs.fill(found, fit.times_s, self._context)
-            clock.end("preprocess")
-            self._remember(fit, moved)
-            clock.end("encode")
-            filled = self._context.recall(taken.request.t)
-            logits = self._fuser.infer(self._context.inputs)
-            check_finite("fuser", logits)
+            with self._intake.encoding(fit):
+                self._graphs.encode(found, fit.times_s, self._context, clock)
+            outputs = self._graphs.fuse(self._context, request.t)
             clock.end("fuse")
-            views = self._intake.statuses(taken.request.t, taken)
+            views = self._intake.statuses(request.t, taken)
             news = tuple(self._news)
-            notes = (*taken.notes, *driver_notes(taken.request.driver, found))
-            percept = self._answers.percept(taken.request.t, (filled, logits), views, notes, news)
+            notes = (*taken.notes, *driver_notes(request.driver, found))
+            percept = self._answers.percept(request.t, outputs, views, notes, news)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
@@ -209,7 +204,7 @@ class Perceiver:
     def _take_over(self, fresh: Perceiver) -> None:
         check_fits(self, fresh)
         with self._mine(), fresh._mine():
-            same, old = same_encoder(self, fresh), (self._encoder, self._fuser)
+            same, old = same_encoder(self, fresh), self._graphs
             fresh.carry_on(self, same_context=same)
             if same:
                 fresh._answers.go_on(self._answers)
@@ -221,15 +216,11 @@ class Perceiver:
             self.bundle, self.manifest, self.policy = fresh.bundle, fresh.manifest, fresh.policy
             self.variant, self.engine, self.threads = fresh.variant, fresh.engine, fresh.threads
             self.raced_ms = fresh.raced_ms
-            self._encoder, self._fuser, self._inputs = fresh._encoder, fresh._fuser, fresh._inputs
-            self._answers, fresh._closed = fresh._answers, True
+            self._graphs, self._answers, fresh._closed = fresh._graphs, fresh._answers, True
             context = "the context goes on" if same else "a new context begins"
             self.tell("swapped", f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
-        for engine in old:
-            try:
-                engine.close()
-            except EngineError as error:  # the new one is at work already
-                self.tell("not_closed", f"the engine of before did not close: {error}")
+        for error in old.close():  # the new ones are at work already
+            self.tell("not_closed", f"the engine of before did not close: {error}")
 
     def invalid(self, t: float | None, event: Event) -> Percept:
         """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
@@ -257,23 +248,12 @@ class Perceiver:
     def warm_up(self, runs: int = 2) -> None:
         """Run both graphs on zeros, so that the first step is as fast as the rest. No state changes."""
         with self._mine():
-            for _ in range(runs):
-                self._encoder.infer(self.manifest.encoder_signature.zeros())
-                self._fuser.infer(self.manifest.fuser_signature.zeros())
+            self._graphs.warm_up(runs)
 
     def floor_ms(self, frames: Mapping[str, NDArray[np.uint8]], driver: Driver | None = None) -> dict[str, float]:
         """What a step cannot do without, timed by itself: "resize", "encoder" and "fuser". No state changes."""
         with self._mine():
-            clock = Clock()
-            self._inputs.resize(frames, driver)
-            clock.end("resize")
-            self._encoder.infer(self._inputs.arrays)
-            clock.end("encoder")
-            self._fuser.infer(self._context.inputs)
-            clock.end("fuser")
-            parts = clock.latency_ms()
-            del parts["total"]
-            return parts
+            return self._graphs.floor_ms(frames, driver, self._context)
 
     def close(self) -> None:
         """Let go of the graphs. Closing twice is fine."""
@@ -281,8 +261,9 @@ class Perceiver:
             return
         with self._mine():
             self._closed = True
-            self._encoder.close()
-            self._fuser.close()
+            errors = self._graphs.close()
+        if errors:
+            raise errors[0]
 
     def __enter__(self) -> Perceiver:
         return self
@@ -309,35 +290,9 @@ class Perceiver:
         self._context.clear()
         self._answers.clear()
 
-    def _see(self, request: Request, clock: Clock) -> tuple[Arrays, dict[str, Look]]:
-        """What the encoder takes of each frame, and what each looks like: told at once, while its pixels lie in a
-        cache."""
-        found, looks = {}, {}
-        for view, image in request.frames.items():
-            found.update(self._inputs.resize({view: image}, request.driver))
-            clock.end("preprocess")
-            looks[view] = look_at(image)
-            clock.end("health")
-        return found, looks
-
     def _without_unfit(self, request: Request, looks: Mapping[str, Look]) -> Request:
         """What is left without the unfit; what a camera saw since it ceased to show the world is forgotten."""
         unfit = self._intake.judge(request, looks)
         for view, since_s in unfit.items():
             self._context.forget_from(view, since_s)
         return request.without(unfit)
-
-    def _remember(self, request: Request, moved: Mapping[str, bool]) -> None:
-        """Encode the newest frames and keep their features. moved: see EncoderInputs.fill."""
-        if not request.frames:
-            return
-        try:
-            outputs = self._encoder.infer(self._inputs.arrays)
-            check_finite("encoder", outputs)
-        except BaseException:
-            self._intake.tally.count("failed", request.frames)
-            raise
-        features = self._inputs.by_stream(outputs, "feature", moved)
-        slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
-        self._context.remember(features, slots, request.times_s)
-        self._intake.tally.count("processed", request.frames)
