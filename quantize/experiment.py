@@ -45,8 +45,8 @@ from training.evaluate import Predictions
 from training.loop import predict
 from training.metrics import BootstrapConfig, interval, resample
 from training.model import UVM3TL
+from training.recorder import Habits
 from training.stopping import Stopped
-from training.train import Habits
 
 SCHEMA = 1
 CALIBRATION_SLOTS = (3, 7, 11, 15)

@@ -28,7 +28,7 @@ from training.loop import predict
 from training.metrics import Scores, score
 from training.model import UVM3TL
 from training.processes import make_fabric
-from training.train import Habits, Recorder
+from training.recorder import Habits, Recorder
 
 
 @dataclass(frozen=True, kw_only=True)

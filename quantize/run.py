@@ -45,8 +45,8 @@ from training.checkpoint import Run, clear, load_run, partial_folder
 from training.data import CONTEXT, labels_of, load_clips
 from training.loop import predict
 from training.model import POINTS_OF, UVM3TL
+from training.recorder import Habits
 from training.stopping import Stopped
-from training.train import Habits
 
 EXAMPLES = """examples:
   python -m quantize.run out/run --data out/data --out out/quantized
@@ -82,38 +82,21 @@ def quantize(
     options = options or Options()
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)
-    model = folded(run.model)
-    say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
-    say("NNCF compiles its quantizers at its first call on a machine: about a minute")
-    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
-    steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
-    origin = _origin(run_folder, run)
+    model, origin = folded(run.model), _origin(run_folder, run)
     with whole_folder(out, marker=MARKER) as folder:
-        measured = _measured_ranges(model, steps, chosen, data, options) if options.ranges == BEST else {}
-        ranges = {name: some["chosen"] for name, some in measured.items()}
-        calibrated = encoders_of(
-            model, steps, chosen, ranges or dict.fromkeys(dialects, options.ranges), options.keep_float
-        )
+        calibrated, calibration = _calibrated(model, data, chosen, options)
         tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
         models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
         held_out = read_split(data, "val")
-        say(f"fitting temperatures on {len(held_out)} validation clips")
-        known = _confidence(model, held_out)
-        say("writing golden vectors from validation clips")
-        temperatures = {task: some["temperature"] for task, some in known.items()}
-        graphs = {name: (some.encoder, some.fuser) for name, some in models.items()}
-        write_golden_clips(folder / "golden", held_out[: options.golden], model, graphs, temperatures)
         report = {
             "schema": SCHEMA,
             "kind": "quantized",
             **provenance(("torch", "nncf", "onnx", "openvino"), options.seed),
             **_contract(model),
             "run": origin,
-            "golden": "golden/golden.json",
-            "confidence": known,
+            **_proven(folder, model, models, held_out, options.golden),
             "dialects": emit_all(folder, chosen, calibrated, models),
-            "calibration": calibration.record
-            | {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges, "measured_ranges": measured},
+            "calibration": calibration,
             "keep_float": options.keep_float,
         }
         say("linting, auditing and comparing what was written")
@@ -126,6 +109,33 @@ def quantize(
     if options.qat:
         clear(partial_folder(out))
     return report
+
+
+def _calibrated(
+    model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: Options
+) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+    """By dialect, the calibrated encoder; and for the report, what it was calibrated on. model: folded."""
+    say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
+    say("NNCF compiles its quantizers at its first call on a machine: about a minute")
+    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
+    steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
+    measured = _measured_ranges(model, steps, chosen, data, options) if options.ranges == BEST else {}
+    ranges = {some.name: measured.get(some.name, {}).get("chosen", options.ranges) for some in chosen}
+    used = {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges, "measured_ranges": measured}
+    return encoders_of(model, steps, chosen, ranges, options.keep_float), calibration.record | used
+
+
+def _proven(
+    folder: Path, model: UVM3TL, models: Mapping[str, Model], held_out: Sequence[ClipRef], golden: int
+) -> dict[str, Any]:
+    """For the report, what validation clips say: temperatures, and the golden vectors written into the folder."""
+    say(f"fitting temperatures on {len(held_out)} validation clips")
+    known = _confidence(model, held_out)
+    say("writing golden vectors from validation clips")
+    temperatures = {task: some["temperature"] for task, some in known.items()}
+    graphs = {name: (some.encoder, some.fuser) for name, some in models.items()}
+    write_golden_clips(folder / "golden", held_out[:golden], model, graphs, temperatures)
+    return {"golden": "golden/golden.json", "confidence": known}
 
 
 def encoders_of(

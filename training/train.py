@@ -9,9 +9,9 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,7 @@ from codriver.sources.split import ClipRef, read_split, split_digest
 from codriver.tasks import TASK_SETS
 from training import checkpoint
 from training.augment import AugmentConfig
-from training.checkpoint import BEST, CURVES, LAST, MARKER, METRICS, save_run
-from training.curves import draw_curves
+from training.checkpoint import BEST, LAST, MARKER, save_run
 from training.data import Clip, class_counts, footage_kind, load_clips, open_clips
 from training.decoupling import TERMS
 from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig
@@ -35,7 +34,8 @@ from training.losses import WEIGHTINGS, AFDLoss, LossConfig
 from training.metrics import Scores, score, table
 from training.model import SIZES, UVM3TL
 from training.processes import leave, make_fabric
-from training.stopping import Signals, Stopped, noted_signals
+from training.recorder import Habits, Recorder
+from training.stopping import Stopped
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -52,19 +52,6 @@ EXAMPLES = """examples:
 
 After SIGTERM or Ctrl-C the current step ends, a checkpoint is written, and the exit status is 143 or 130.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Habits:
-    """How to train, as far as it does not shape the weights."""
-
-    device: str = "auto"  # cpu, cuda, or auto: cuda if there is one
-    cache: Path | None = None  # folder of `training.data cache`; without, all clips are decoded into memory
-    workers: int = 1  # threads that make batches while the model computes
-    checkpoint_every: int = 1  # epochs
-    resume: bool = False
-    overwrite: bool = False  # start anew over an unfinished run
-    tensorboard: bool = False
 
 
 def train(
@@ -87,112 +74,50 @@ def train(
     began = _identity(config, loss_config, augment, refs)
     if habits.resume and (out / MARKER).is_file() and not (partial / LAST).is_file():
         return _finished(out, began)
-    saved = checkpoint.load_checkpoint(partial) if habits.resume and (partial / LAST).is_file() else None
-    processes = {"processes": {"count": fabric.world_size}}
-    if saved:
-        checkpoint.check_same(saved["began"], began | processes, partial)
+    began |= {"processes": {"count": fabric.world_size}}
+    saved = _saved(partial, began) if habits.resume else None
 
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
-        clips = {
-            s: _load(refs[s], model, s, fabric, habits.cache) for s in refs if fabric.is_global_zero or s == "train"
-        }
+        here = refs if fabric.is_global_zero else ("train",)
+        clips = {split: _load(refs[split], model, split, fabric, habits.cache) for split in here}
         counts = class_counts(clips["train"], model.task_set)
-        loss = AFDLoss(model.task_set, loss_config, counts)
-        engine = Engine(fabric, model, loss, clips["train"], config)
+        engine = Engine(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config)
         if saved:
             engine.load_state(saved)
         fabric.barrier()  # all have looked at the partial folder before it changes
         if fabric.is_global_zero:
             checkpoint.prepare(partial, engine.progress.records, keep=saved is not None)
-        recorder = Recorder(engine, clips.get("val", []), partial, began | processes, habits)
-        recorder.fit(augment, habits.workers)
+        Recorder(engine, clips.get("val", []), partial, began, habits).fit(augment, habits.workers)
         if folder is None:
             return {}
-        kept = engine.kept
-        if config.keep == "best":
-            kept.load_state_dict(load_file(str(partial / BEST)))
-        scores = score(predict(kept, clips["test"], progress=_bar("test")), clips["test"], kept.task_set, counts)
         shutil.copytree(partial, folder, dirs_exist_ok=True)
-        tested = {"test": {task: asdict(result) for task, result in scores.items()}, "test_clips": len(clips["test"])}
-        learned = {"data": _describe(data, refs), "class_counts": counts}
-        save_run(folder, kept, {**_describe_training(engine, began | processes), **learned, **tested})
+        about = _describe_training(engine, began) | {"data": _describe(data, refs), "class_counts": counts}
+        scores = _tested(folder, engine, clips["test"], about)
     checkpoint.clear(partial)
     return scores
 
 
-class Recorder:
-    """What happens around the steps: progress, validation, records, curves, checkpoints, and stopping."""
+def _saved(partial: Path, began: dict[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint to go on from, if there is one; a ConfigError if it began otherwise."""
+    if not (partial / LAST).is_file():
+        return None
+    saved = checkpoint.load_checkpoint(partial)
+    checkpoint.check_same(saved["began"], began, partial)
+    return saved
 
-    def __init__(
-        self, engine: Engine, val: Sequence[Clip], partial: Path, began: dict[str, Any], habits: Habits
-    ) -> None:
-        self.engine, self.val, self.partial, self.began, self.habits = engine, val, partial, began, habits
-        self.first = engine.fabric.is_global_zero
-        self.board = _tensorboard(partial) if habits.tensorboard and self.first else None
 
-    def fit(self, augment: AugmentConfig, workers: int) -> None:
-        """Train to the end, or to a signal, and leave a checkpoint either way."""
-        engine = self.engine
-        done = engine.steps // engine.config.epochs * engine.progress.epoch + engine.progress.batch
-        bar = tqdm(total=engine.steps, initial=done, desc="train", unit="step", disable=None if self.first else True)
-        with bar, noted_signals() as signals:
-            try:
-                engine.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
-                self._stop_if(signals)  # asked for during the last validation
-            except Stopped:
-                self._checkpoint()
-                raise
-            finally:
-                if self.board:
-                    self.board.close()
-
-    def _on_step(self, bar: Any, signals: Signals) -> Callable[[float, float], None]:
-        def on_step(total: float, decoupling: float) -> None:
-            bar.update()
-            bar.set_postfix(loss=f"{total:.2f}", decoupling=f"{decoupling:.2f}")
-            self._stop_if(signals)
-
-        return on_step
-
-    def _stop_if(self, signals: Signals) -> None:
-        number = self.engine.agreed(signals.number)
-        if number:
-            raise Stopped(number)
-
-    def _on_epoch(self, record: dict[str, Any]) -> None:
-        config, epoch = self.engine.config, record["epoch"]
-        last = epoch == config.epochs
-        if self.first and (last or epoch % config.validate_every == 0):
-            self._validate(record)
-        if self.first:
-            with (self.partial / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            if "val" in record:
-                draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
-            if self.board:
-                _to_board(self.board, record, self.engine.model.task_set.names)
-        if last or epoch % self.habits.checkpoint_every == 0:
-            self._checkpoint()
-
-    def _validate(self, record: dict[str, Any]) -> None:
-        """Score the validation split in full precision, and keep the weights if they are the best so far."""
-        model, progress = self.engine.kept, self.engine.progress
-        scores = score(predict(model, self.val), self.val, model.task_set)
-        record["val"] = {task: asdict(result) for task, result in scores.items()}
-        mean = sum(result.accuracy for result in scores.values()) / len(scores)
-        if mean > progress.best:
-            progress.best, progress.best_epoch = mean, record["epoch"]
-            checkpoint.save_weights(self.partial / BEST, model)
-        accuracies = "  ".join(f"{task} {100 * result.accuracy:.0f}" for task, result in scores.items())
-        tqdm.write(f"epoch {record['epoch']}/{self.engine.config.epochs}  val accuracy %: {accuracies}", sys.stderr)
-
-    def _checkpoint(self) -> None:
-        state = self.engine.state()
-        if self.first:
-            checkpoint.save_checkpoint(self.partial, {"began": self.began, **state})
+def _tested(folder: Path, engine: Engine, clips: Sequence[Clip], about: dict[str, Any]) -> dict[str, Scores]:
+    """Score the weights that are kept, and save them. folder: holds those of the best epoch. about: for the record."""
+    kept, counts = engine.kept, about["class_counts"]
+    if engine.config.keep == "best":
+        kept.load_state_dict(load_file(str(folder / BEST)))
+    scores = score(predict(kept, clips, progress=_bar("test")), clips, kept.task_set, counts)
+    tested = {"test": {task: asdict(result) for task, result in scores.items()}, "test_clips": len(clips)}
+    save_run(folder, kept, about | tested)
+    return scores
 
 
 def _identity(
@@ -228,22 +153,6 @@ def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, ca
 
 def _bar(name: str):  # type: ignore[no-untyped-def]
     return lambda items: tqdm(items, desc=name, leave=False, disable=None)
-
-
-def _tensorboard(partial: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(partial / "tensorboard")
-
-
-def _to_board(board: Any, record: dict[str, Any], names: Sequence[str]) -> None:
-    for k, name in enumerate(names):
-        board.add_scalar(f"loss/{name}", record["task_losses"][k], record["epoch"])
-        board.add_scalar(f"weight/{name}", record["task_weights"][k], record["epoch"])
-        if "val" in record:
-            board.add_scalar(f"val_accuracy/{name}", record["val"][name]["accuracy"], record["epoch"])
-    for name in ("learning_rate", "decoupling", "clips_per_s"):
-        board.add_scalar(name, record[name], record["epoch"])
 
 
 def _describe_training(engine: Engine, began: dict[str, Any]) -> dict[str, Any]:

@@ -38,8 +38,8 @@ from training.losses import LossConfig  # noqa: E402
 from training.metrics import Scores  # noqa: E402
 from training.model import SIZES, UVM3TL  # noqa: E402
 from training.processes import make_fabric  # noqa: E402
+from training.recorder import Habits  # noqa: E402
 from training.stopping import Stopped  # noqa: E402
-from training.train import Habits  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)

@@ -28,8 +28,9 @@ from training.loop import balance, epoch_order, epoch_parts, made_ahead, varied_
 from training.losses import AFDLoss, LossConfig  # noqa: E402
 from training.model import SIZES, UVM3TL  # noqa: E402
 from training.processes import make_fabric  # noqa: E402
+from training.recorder import Recorder  # noqa: E402
 from training.stopping import Signals, Stopped  # noqa: E402
-from training.train import Recorder, main  # noqa: E402
+from training.train import main  # noqa: E402
 
 pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[2]

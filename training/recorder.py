@@ -1,0 +1,123 @@
+"""What happens around the steps of a training: progress, validation, records, curves, checkpoints, and stopping."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from training import checkpoint
+from training.augment import AugmentConfig
+from training.checkpoint import BEST, CURVES, METRICS
+from training.curves import draw_curves
+from training.data import Clip
+from training.engine import Engine
+from training.loop import predict
+from training.metrics import score
+from training.stopping import Signals, Stopped, noted_signals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habits:
+    """How to train, as far as it does not shape the weights."""
+
+    device: str = "auto"  # cpu, cuda, or auto: cuda if there is one
+    cache: Path | None = None  # folder of `training.data cache`; without, all clips are decoded into memory
+    workers: int = 1  # threads that make batches while the model computes
+    checkpoint_every: int = 1  # epochs
+    resume: bool = False
+    overwrite: bool = False  # start anew over an unfinished run
+    tensorboard: bool = False
+
+
+class Recorder:
+    """At work beside an engine, in each of its processes; the first alone writes."""
+
+    def __init__(
+        self, engine: Engine, val: Sequence[Clip], partial: Path, began: dict[str, Any], habits: Habits
+    ) -> None:
+        self.engine, self.val, self.partial, self.began, self.habits = engine, val, partial, began, habits
+        self.first = engine.fabric.is_global_zero
+        self.board = _tensorboard(partial) if habits.tensorboard and self.first else None
+
+    def fit(self, augment: AugmentConfig, workers: int) -> None:
+        """Train to the end, or to a signal, and leave a checkpoint either way."""
+        engine = self.engine
+        done = engine.steps // engine.config.epochs * engine.progress.epoch + engine.progress.batch
+        bar = tqdm(total=engine.steps, initial=done, desc="train", unit="step", disable=None if self.first else True)
+        with bar, noted_signals() as signals:
+            try:
+                engine.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
+                self._stop_if(signals)  # asked for during the last validation
+            except Stopped:
+                self._checkpoint()
+                raise
+            finally:
+                if self.board:
+                    self.board.close()
+
+    def _on_step(self, bar: Any, signals: Signals) -> Callable[[float, float], None]:
+        def on_step(total: float, decoupling: float) -> None:
+            bar.update()
+            bar.set_postfix(loss=f"{total:.2f}", decoupling=f"{decoupling:.2f}")
+            self._stop_if(signals)
+
+        return on_step
+
+    def _stop_if(self, signals: Signals) -> None:
+        number = self.engine.agreed(signals.number)
+        if number:
+            raise Stopped(number)
+
+    def _on_epoch(self, record: dict[str, Any]) -> None:
+        config, epoch = self.engine.config, record["epoch"]
+        last = epoch == config.epochs
+        if self.first and (last or epoch % config.validate_every == 0):
+            self._validate(record)
+        if self.first:
+            with (self.partial / METRICS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            if "val" in record:
+                draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
+            if self.board:
+                _to_board(self.board, record, self.engine.model.task_set.names)
+        if last or epoch % self.habits.checkpoint_every == 0:
+            self._checkpoint()
+
+    def _validate(self, record: dict[str, Any]) -> None:
+        """Score the validation split in full precision, and keep the weights if they are the best so far."""
+        model, progress = self.engine.kept, self.engine.progress
+        scores = score(predict(model, self.val), self.val, model.task_set)
+        record["val"] = {task: asdict(result) for task, result in scores.items()}
+        mean = sum(result.accuracy for result in scores.values()) / len(scores)
+        if mean > progress.best:
+            progress.best, progress.best_epoch = mean, record["epoch"]
+            checkpoint.save_weights(self.partial / BEST, model)
+        accuracies = "  ".join(f"{task} {100 * result.accuracy:.0f}" for task, result in scores.items())
+        tqdm.write(f"epoch {record['epoch']}/{self.engine.config.epochs}  val accuracy %: {accuracies}", sys.stderr)
+
+    def _checkpoint(self) -> None:
+        state = self.engine.state()
+        if self.first:
+            checkpoint.save_checkpoint(self.partial, {"began": self.began, **state})
+
+
+def _tensorboard(partial: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(partial / "tensorboard")
+
+
+def _to_board(board: Any, record: dict[str, Any], names: Sequence[str]) -> None:
+    for k, name in enumerate(names):
+        board.add_scalar(f"loss/{name}", record["task_losses"][k], record["epoch"])
+        board.add_scalar(f"weight/{name}", record["task_weights"][k], record["epoch"])
+        if "val" in record:
+            board.add_scalar(f"val_accuracy/{name}", record["val"][name]["accuracy"], record["epoch"])
+    for name in ("learning_rate", "decoupling", "clips_per_s"):
+        board.add_scalar(name, record[name], record["epoch"])
