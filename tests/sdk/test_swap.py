@@ -17,6 +17,7 @@ from codriver.policy import TimingConfig
 from codriver.signing import new_key, sign_bundle
 from codriver.tasks import VIEWS
 from codriver.worker import PerceiverWorker
+from tests.faults import Idle, perceiver_with
 from tests.sdk.test_worker import eventually
 from tests.tiny import GOLDEN_STEPS, answers, make_tiny_bundle, tiny_files, tiny_fuser, tiny_manifest, tiny_steps
 
@@ -249,3 +250,32 @@ def test_closing_while_a_better_engine_is_built_does_not_wait_for_it(bundle: Pat
     built.set()
     eventually(lambda: closed and closed[0]._closed)
     eventually(lambda: not any(thread.name == "codriver upgrade" for thread in threading.enumerate()))
+
+
+class Stuck(Idle):
+    """An engine that does not let go."""
+
+    tried = 0  # of all of them
+
+    def close(self) -> None:
+        type(self).tried += 1
+        raise EngineError("the device is gone")
+
+
+def test_an_engine_that_does_not_close_is_told_and_the_new_one_answers() -> None:
+    now, fresh = perceiver_with(Stuck), perceiver_with()
+    now.swap(fresh)
+    told = now.step({}, 0.0)
+    assert [event.kind for event in told.events] == ["swapped", "not_closed", "not_closed"]
+    assert told.events[1].text == "the engine of before did not close: the device is gone"
+    assert now.step({}, 0.1).events == ()
+    now.close()
+
+
+def test_the_fuser_is_closed_even_if_the_encoder_does_not_close() -> None:
+    perceiver, Stuck.tried = perceiver_with(Stuck), 0
+    with pytest.raises(EngineError, match="the device is gone"):
+        perceiver.close()
+    assert Stuck.tried == 2
+    perceiver.close()  # closed as far as can be: nothing is tried again
+    assert Stuck.tried == 2
