@@ -29,6 +29,8 @@ def accuracy_figure(accuracy: Mapping[str, Any], task_set: TaskSet) -> Figure:
             axes.plot([100 * low, 100 * high], [place, place], color=shade, linewidth=2.2, solid_capstyle="round")
             axes.plot([100 * value], [place], "o", color=shade, markersize=6)
         axes.axvline(100 * rows[0]["accuracy"], color=SOFT, linewidth=0.9, linestyle=":")
+        if axes.get_xlim()[1] > 100:  # no axis beyond what there is, but room for half a dot
+            axes.set_xlim(right=100 + 0.03 * (100 - axes.get_xlim()[0]))
         axes.set_title(task.title, fontsize=10, color=INK, loc="left")
         axes.set_xlabel("accuracy, %", fontsize=8, color=SOFT)
         axes.set_yticks(range(len(names)), names, fontsize=8)
