@@ -26,7 +26,7 @@ from targets.compare import (
 )
 from targets.evidence import Evidence, subjects_of
 from targets.evidence_facts import conditions_table, machine_line
-from targets.evidence_text import full_precision, percent, title
+from targets.evidence_text import full_precision, percent, title, turns
 from targets.markup import Cell, page, table
 
 STYLE = """
@@ -105,16 +105,36 @@ def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: 
 
 def _overview(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequence[Check]]) -> str:
     tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
-    head = ["", "verdict", *(f"{_title(task)} %" for task in tasks), "p50 ms", "p99 ms", "steps/s", "MB", "J/step"]
+    head = [
+        "",
+        "verdict",
+        *(f"{_title(task)} %" for task in tasks),
+        "p50 ms",
+        "p99 ms",
+        "in turns",
+        "steps/s",
+        "MB",
+        "J/step",
+    ]
     rows: list[list[Cell]] = []
     for name, subject in several:
         said, total = verdict(found[id(subject)]), subject["stream"]["latency_ms"]["total"]
         shares = [percent(subject["tasks"][task]["accuracy"]) if task in subject["tasks"] else "-" for task in tasks]
         joules = subject["stream"]["energy"]["joules_per_step"]
-        costs = [f"{total['p50']:.1f}", f"{total['p99']:.1f}", f"{subject['stream']['steps_per_s']:.1f}"]
+        costs = [
+            f"{total['p50']:.1f}",
+            f"{total['p99']:.1f}",
+            turns(subject),
+            f"{subject['stream']['steps_per_s']:.1f}",
+        ]
         costs += [f"{subject['memory_mb']:.0f}", number(joules, 3)]
         rows.append([escape(name), (CLASSES[said], VERDICTS[said]), *shares, *costs])
-    return table(head, rows)
+    compared = {subject["in_turns"]["against"] for _, subject in several if "in_turns" in subject}
+    note = (
+        f"In turns: what a step takes against one of {escape(', '.join(sorted(compared)))}, median of the ratios "
+        "turn by turn and its 95 % interval. The milliseconds beside it were taken one bundle after the other."
+    )
+    return table(head, rows) + (f'<p class="soft">{note}</p>' if compared else "")
 
 
 def _budgets(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequence[Check]]) -> str:

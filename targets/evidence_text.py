@@ -60,13 +60,30 @@ def _scores(row: Mapping[str, Any]) -> dict[str, float]:
 def timing(subject: Mapping[str, Any]) -> list[str]:
     stream, machine = subject["stream"], subject["machine"]
     times = "   ".join(f"{name} {ms:.1f} ms" for name, ms in stream["latency_ms"]["total"].items() if ms is not None)
+    against = subject.get("in_turns", {}).get("against")
     energy = stream["energy"]
     joules = energy["source"] if energy["joules_per_step"] is None else f"{energy['joules_per_step']:.3f} J a step"
     return [
         f"step latency  {times}   ({stream['steps']} steps, {machine['cpu']}, {machine['cores']} cores)",
+        *(
+            [f"in turns, a step takes {turns(subject)} times one of {against}"]
+            if against not in (None, subject["key"])
+            else []
+        ),
         f"cold start {subject['cold_start_ms']:.0f} ms   peak memory {subject['memory_mb']:.0f} MB   "
         f"{stream['steps_per_s']:.1f} steps/s   energy {joules}",
     ]
+
+
+def turns(subject: Mapping[str, Any]) -> str:
+    """What a step takes against the reference's, timed in turns: ratio and interval; "-" where it was not."""
+    found = subject.get("in_turns")
+    if not found:
+        return "-"
+    if found["against"] == subject["key"]:
+        return "1"
+    low, high = ("?" if bound is None else f"{bound:.2f}" for bound in found["interval"])
+    return f"{found['ratio']:.2f} [{low}, {high}]"
 
 
 def title(task: str) -> str:

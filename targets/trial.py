@@ -166,17 +166,17 @@ def _golden(perceiver: Perceiver) -> list[dict[str, Any]] | None:
 
 
 def _stream(perceiver: Perceiver, sets: Sequence[Step], trial: Trial) -> dict[str, Any]:
-    warm_up = math.ceil(perceiver.manifest.context.span_s * RATE_HZ) + 5  # then every slot is filled
+    warm_up = warm_up_steps(perceiver)
     before, percepts = conditions(), []
     perceiver.reset()
     with Progress(f"{trial.variant}: stream", total=warm_up + trial.steps) as progress:
         for number in range(warm_up):
-            _step(perceiver, sets, number)
+            step_of(perceiver, sets[number % len(sets)], number)
             progress.step()
         with EnergyMeter(gpu=perceiver.engine in GPU_ENGINES) as meter:
             start_s = time.perf_counter()
             for number in range(warm_up, warm_up + trial.steps):
-                percepts.append(_step(perceiver, sets, number))
+                percepts.append(step_of(perceiver, sets[number % len(sets)], number))
                 progress.step()
             took_s = time.perf_counter() - start_s
     height, width, _ = next(iter(sets[0][0].values())).shape
@@ -196,8 +196,14 @@ def _stream(perceiver: Perceiver, sets: Sequence[Step], trial: Trial) -> dict[st
     }
 
 
-def _step(perceiver: Perceiver, sets: Sequence[Step], number: int) -> Percept:
-    frames, _, driver = sets[number % len(sets)]
+def warm_up_steps(perceiver: Perceiver) -> int:
+    """After so many steps of the stream every slot is filled."""
+    return math.ceil(perceiver.manifest.context.span_s * RATE_HZ) + 5
+
+
+def step_of(perceiver: Perceiver, frame_set: Step, number: int) -> Percept:
+    """The stream's step `number`, whatever time its frames were taken at."""
+    frames, _, driver = frame_set
     return perceiver.step(frames, number / RATE_HZ, driver)
 
 

@@ -12,6 +12,9 @@ the page with the reason; so is one whose engine should run here and fails, whil
 --target NAME judges all bundles by the budgets of one profile, say your product's, instead of by those that each was
 built for. It has to be a profile of this device: another one's latency is measured there.
 
+Where several ran, their steps are also timed in turns, which a busy spell of the machine does not tilt: read which is
+faster from that, not from latencies taken one after the other.
+
 Each bundle's results are kept beside --out until all are there: after a stop, the same command goes on.
 """
 
@@ -29,7 +32,7 @@ from codriver.artefact import git_commit, provenance, sha256
 from codriver.bundle import Bundle, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import UNPROVEN
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import CodriverError, ConfigError, EngineError
 from codriver.examine import fits, machine_facts
 from codriver.machine import describe_machine
 from codriver.manifest import Manifest, VariantSpec
@@ -42,6 +45,7 @@ from targets.evidence_text import summary
 from targets.list import add_profiles_argument
 from targets.profile import load_profile
 from targets.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
+from targets.turns import in_turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,7 @@ def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str,
         check_device(options.target)
     refs = read_split(data, "test")
     clips = {"n": len(refs), "sha256": split_digest(refs), "ids_sha256": ids_digest(refs)}
-    subjects = []
+    subjects, trials = [], {}
     opened = [
         (bundle, Bundle.open(bundle).manifest) for bundle in bundles
     ]  # what is broken is told before hours of work
@@ -81,8 +85,24 @@ def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str,
                 subjects.append(head | {"status": "not run", "why": str(error), "failed": True})
                 continue
             subjects.append(head | {"status": "ran", "full_precision": full} | found)
+            trials[head["key"]] = trial
+    _add_turns(subjects, trials)
     origin = provenance(("onnxruntime", "openvino"), None)
     return {"schema": SCHEMA, "kind": "evidence", **origin, "clips": clips, "subjects": subjects}
+
+
+def _add_turns(subjects: Sequence[dict[str, Any]], trials: Mapping[str, Trial]) -> None:
+    """Give each subject that ran what its step takes against full precision's, or the first's: `in_turns`."""
+    if len(trials) < 2:
+        return
+    reference = reference_of(subjects) or ran(subjects)[0]
+    try:
+        found = in_turns(trials, reference["key"])
+    except EngineError as error:
+        say(f"  in turns, an engine failed that had run alone: {error}")
+        return
+    for subject in ran(subjects):
+        subject["in_turns"] = found[subject["key"]]
 
 
 def check_device(target: str) -> None:

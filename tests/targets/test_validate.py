@@ -19,6 +19,7 @@ from codriver.bundle_writer import seal
 from codriver.manifest import Manifest, VariantSpec
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
+from targets.evidence_text import summary
 from targets.profile import FOLDER
 from targets.report import main as report
 from targets.trial import EngineFailed, Trial, TrialError, percentiles_ms, run_apart
@@ -99,6 +100,18 @@ def test_every_clip_and_every_measure_is_in_the_evidence(made: dict[str, Any]) -
         assert subject["cold_start_ms"] > 0 and subject["memory_mb"] > 20
         assert all(row["ok"] for row in subject["golden"])
     assert made["evidence"]["clips"]["n"] == CLIPS
+
+
+def test_steps_are_compared_with_full_precision_in_turns(made: dict[str, Any]) -> None:
+    int8, full, absent = made["evidence"]["subjects"]
+    assert full["in_turns"] == {"against": full["key"], "ratio": 1.0, "interval": [1.0, 1.0], "steps": STEPS}
+    low, high = int8["in_turns"]["interval"]
+    assert int8["in_turns"]["against"] == full["key"] and 0 < low <= int8["in_turns"]["ratio"] <= high
+    assert "in_turns" not in absent
+    said = f"{int8['in_turns']['ratio']:.2f} [{low:.2f}, {high:.2f}]"
+    assert said in made["page"] and f"in turns, a step takes {said} times one of {full['key']}" in summary(
+        made["evidence"]
+    )
 
 
 def test_without_a_loss_the_command_ends_well_though_little_is_shown(made: dict[str, Any]) -> None:
