@@ -94,7 +94,7 @@ def quantize(
             **provenance(("torch", "nncf", "onnx", "openvino"), options.seed),
             **_contract(model),
             "run": origin,
-            **_proven(folder, model, models, held_out, options.golden),
+            **_held_out_facts(folder, model, models, held_out, options.golden),
             "dialects": emit_all(folder, chosen, calibrated, models),
             "calibration": calibration,
             "keep_float": options.keep_float,
@@ -125,7 +125,7 @@ def _calibrated(
     return encoders_of(model, steps, chosen, ranges, options.keep_float), calibration.record | used
 
 
-def _proven(
+def _held_out_facts(
     folder: Path, model: UVM3TL, models: Mapping[str, Model], held_out: Sequence[ClipRef], golden: int
 ) -> dict[str, Any]:
     """For the report, what validation clips say: temperatures, and the golden vectors written into the folder."""

@@ -10,7 +10,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -59,10 +59,16 @@ class EngineFailed(TrialError):
 
 
 def run_apart(trial: Trial) -> dict[str, Any]:
-    """Run a trial in a new process. A TrialError, EngineFailed if the engine did, brings over what it says."""
+    """Run a trial in a new process: see `apart`."""
+    return apart(run_here, trial, f"{trial.bundle}, {trial.variant}")
+
+
+def apart(work: Callable[[Any], dict[str, Any]], subject: object, name: str) -> dict[str, Any]:
+    """What `work` makes of `subject`, in a new process. A TrialError, EngineFailed if an engine did, brings over
+    what it says. name: of the subject, for people."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(trial, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(work, subject, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -70,9 +76,7 @@ def run_apart(trial: Trial) -> dict[str, Any]:
     except EOFError:
         process.join()
         kind = "engine"  # a runtime that takes its process down is as good as one that refuses
-        text = (
-            f"{trial.bundle}, {trial.variant}: its process ended with code {process.exitcode}; look for its last words"
-        )
+        text = f"{name}: its process ended with code {process.exitcode}; look for its last words"
     except BaseException:
         process.terminate()  # or join would wait for the whole trial
         raise
@@ -84,9 +88,9 @@ def run_apart(trial: Trial) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def _serve(trial: Trial, pipe: Connection) -> None:
+def _serve(work: Callable[[Any], dict[str, Any]], subject: object, pipe: Connection) -> None:
     try:
-        pipe.send(("done", json.dumps(run_here(trial))))
+        pipe.send(("done", json.dumps(work(subject))))
     except EngineError as error:
         pipe.send(("engine", str(error)))
     except CodriverError as error:

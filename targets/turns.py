@@ -12,7 +12,7 @@ from codriver.perceiver import Perceiver
 from codriver.sources.split import read_split
 from codriver.terminal import Progress
 from targets.statistics import quantile_interval
-from targets.trial import DISTINCT, Trial, frame_sets, step_of, warm_up_steps
+from targets.trial import DISTINCT, Trial, apart, frame_sets, step_of, warm_up_steps
 
 STEPS = 300  # of each, at most
 
@@ -20,10 +20,17 @@ STEPS = 300  # of each, at most
 def in_turns(trials: Mapping[str, Trial], reference: str) -> dict[str, dict[str, Any]]:
     """Key -> what a step takes against one of `reference`'s: median of the ratios, turn by turn, and its 95 % interval.
 
-    One process opens all of them, so neither memory nor a cold start can be read here. No frame comes twice in a row.
+    One new process opens all of them, so neither memory nor a cold start can be read here. An EngineFailed if it dies,
+    as two runtimes in one process may make it, or if an engine fails.
     """
+    return apart(turns_here, (dict(trials), reference), "all variants in turns")
+
+
+def turns_here(question: tuple[Mapping[str, Trial], str]) -> dict[str, dict[str, Any]]:
+    """The same, in this process. Each variant sees a new picture at every step, and none that the one before it saw."""
+    trials, reference = question
     trial = trials[reference]
-    sets = frame_sets(read_split(trial.data, "test")[0], DISTINCT)
+    sets = frame_sets(read_split(trial.data, "test")[0], DISTINCT + len(trials))
     steps = min(STEPS, trial.steps)
     times_ms: dict[str, list[float]] = {key: [] for key in trials}
     with ExitStack() as stack:
@@ -35,7 +42,7 @@ def in_turns(trials: Mapping[str, Trial], reference: str) -> dict[str, dict[str,
         with Progress("in turns", total=warm_up + steps) as progress:
             for number in range(warm_up + steps):
                 for place, (key, perceiver) in enumerate(opened.items()):
-                    frames = sets[(number * len(opened) + place) % len(sets)]
+                    frames = sets[(number - place) % len(sets)]
                     times_ms[key].append(step_of(perceiver, frames, number).latency_ms["total"])
                 progress.step()
     measured = {key: np.array(values[warm_up:]) for key, values in times_ms.items()}

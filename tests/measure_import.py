@@ -3,7 +3,7 @@
     python -m tests.measure_import --times 20
 
 NumPy's own import is in "Perceiver" too; it is timed beside it, in turns. Interpreters differ: one that was compiled
-without `--enable-optimizations`, as pyenv does unless told, takes a quarter longer than a distribution's.
+without `--enable-optimizations`, as pyenv does unless told, takes longer than a distribution's (docs/results.md).
 """
 
 from __future__ import annotations

@@ -17,8 +17,11 @@ import pytest
 
 from codriver.bundle_writer import seal
 from codriver.manifest import Manifest, VariantSpec
+from codriver.perceiver import Perceiver
+from codriver.percept import Percept
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
+from targets import turns
 from targets.evidence_text import summary
 from targets.profile import FOLDER
 from targets.report import main as report
@@ -112,6 +115,25 @@ def test_steps_are_compared_with_full_precision_in_turns(made: dict[str, Any]) -
     assert said in made["page"] and f"in turns, a step takes {said} times one of {full['key']}" in summary(
         made["evidence"]
     )
+
+
+def test_in_turns_the_slower_one_has_the_greater_ratio_and_no_camera_seems_frozen(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four variants, as many as a stream's distinct pictures. The second one's steps are said to take twice as long."""
+    made_here = bundle(tmp_path, data, "patient", "ort-x86-7bit")
+    trials = {key: Trial(made_here, "ort-x86-7bit", data, steps=STEPS) for key in "abcd"}
+    seen, real = [], turns.step_of
+
+    def doubled(perceiver: Perceiver, frames: Any, number: int) -> Percept:
+        percept = real(perceiver, frames, number)
+        seen.append(percept)
+        return replace(percept, latency_ms={"total": 2.0 if len(seen) % 4 == 2 else 1.0})
+
+    monkeypatch.setattr(turns, "step_of", doubled)
+    found = turns.turns_here((trials, "a"))
+    assert [found[key]["ratio"] for key in "abcd"] == [1.0, 2.0, 1.0, 1.0]
+    assert {status.status for percept in seen for status in percept.views.values()} == {"ok"}
 
 
 def test_without_a_loss_the_command_ends_well_though_little_is_shown(made: dict[str, Any]) -> None:
