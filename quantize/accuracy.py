@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.console import table
 from codriver.tasks import TaskSet
-from codriver.terminal import table
 from quantize.ways import FP32
 from training.compare import paired_difference
 from training.evaluate import Predictions

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from codriver.console import interruptible, put, put_json, table
 from codriver.errors import CodriverError
-from codriver.terminal import interruptible, put, put_json, table
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.layers import Executed, Layer
 from quantize.lint import printable

@@ -25,10 +25,10 @@ from torch import nn
 from tqdm import tqdm
 
 from codriver.artefact import provenance, sha256, write_json
+from codriver.console import interruptible, say
 from codriver.errors import CodriverError, ConfigError
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import TASK_SETS
-from codriver.terminal import interruptible, say
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.experiment_page import page
 from quantize.finetune import Lessons, finetune, lessons_of

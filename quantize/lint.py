@@ -17,8 +17,8 @@ from typing import Any
 
 import onnx
 
+from codriver.console import put, put_json, table
 from codriver.errors import CodriverError
-from codriver.terminal import put, put_json, table
 from quantize.rules.dialects import RULES
 from quantize.rules.mend import Mended, mended
 from quantize.rules.read import MAX_BYTES, GraphError, read_model

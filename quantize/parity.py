@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.console import table
 from codriver.tasks import TaskSet
-from codriver.terminal import table
 from quantize.stepping import Trace
 
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from codriver.artefact import provenance, sha256, write_json
+from codriver.console import interruptible, say
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.machine import describe_machine
 from codriver.sources.split import SPLITS, read_split, split_digest
 from codriver.tasks import TASK_SETS
-from codriver.terminal import interruptible, say
 from quantize.accuracy import accuracies, accuracy_table
 from quantize.fold import folded
 from quantize.graphs import EncoderGraph, FuserGraph

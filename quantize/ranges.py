@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from codriver.terminal import say
+from codriver.console import say
 from quantize.graphs import FuserGraph
 from quantize.ptq import RANGES
 from quantize.scheme import Dialect

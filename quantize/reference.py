@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from codriver.engines import Arrays
+from codriver.arrays import Arrays
 from codriver.tasks import GROUPS
 from quantize.stepping import stepped
 from training.data import Clip

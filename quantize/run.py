@@ -22,10 +22,10 @@ from typing import Any
 from torch import nn
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
+from codriver.console import interruptible, say
 from codriver.errors import CodriverError
 from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
-from codriver.terminal import interruptible, say
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.checks import check_dialects
 from quantize.confidence import confidence

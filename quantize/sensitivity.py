@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.artefact import provenance, write_json
+from codriver.console import Progress, interruptible, put, say, table
 from codriver.errors import CodriverError, ConfigError
 from codriver.machine import describe_machine
 from codriver.sources.annotation import read_annotation
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
-from codriver.terminal import Progress, interruptible, put, say, table
 from quantize.calibration import choose
 from quantize.fake_quant import load_fake_quant
 from quantize.graphs import example_step

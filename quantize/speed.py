@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Arrays
 from codriver.artefact import provenance
+from codriver.console import Progress, interruptible
 from codriver.cpu import cpu_features
-from codriver.engines import Arrays, Engine, GraphFiles, Signature, Tensor, describe, open_engine
+from codriver.engines import Engine, GraphFiles, Signature, Tensor, describe, open_engine
 from codriver.errors import CodriverError, ConfigError
 from codriver.machine import describe_machine
 from codriver.tasks import GROUPS
-from codriver.terminal import Progress, interruptible
 from quantize.fake_quant import CONFIG
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model import ModelConfig

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from codriver.engines import Arrays
+from codriver.arrays import Arrays
 from codriver.tasks import GROUP_OF, GROUPS, STREAMS
 from training.data import Clip
 from training.model import ModelConfig

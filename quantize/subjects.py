@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.console import Progress
 from codriver.tasks import TaskSet
-from codriver.terminal import Progress
 from quantize.fake_quant import load_fake_quant
 from quantize.parity import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, Check
 from quantize.reference import TorchGraphs

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from codriver.console import interruptible, put, put_json, table
 from codriver.errors import BackendMissing, CodriverError, EngineError
-from codriver.terminal import interruptible, put, put_json, table
 from quantize.emit_native import with_native_quantizers
 from quantize.fake_quant import load_fake_quant
 from quantize.graphs import ENCODER_OUTPUTS

@@ -17,12 +17,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from codriver.arrays import Arrays
+from codriver.config import ContextConfig
 from codriver.cpu import cpu_features
-from codriver.engines import Arrays, Engine, GraphFiles, Signature, open_engine
+from codriver.engines import Engine, GraphFiles, Signature, open_engine
 from codriver.errors import BackendMissing
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, weights_of
 from codriver.tasks import GROUPS, TASK_SETS
-from codriver.window import ContextConfig
 from quantize.stepping import Graphs
 
 FP32, FAKE_QUANT, INTEGER = "fp32", "fake-quant", "integer"

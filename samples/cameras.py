@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 
 from codriver import CodriverError, Perceiver
+from codriver.arrays import Image
 from codriver.outputs import Video, video_file
-from codriver.preprocess import Image
 from codriver.sources import Source, open_source
 from codriver.view import LiveView
 

@@ -17,16 +17,15 @@ from typing import Any
 from codriver.artefact import provenance
 from codriver.bundle import Bundle, why_not
 from codriver.bundle_writer import new_bundle, seal
+from codriver.config import ContextConfig, default_policy
+from codriver.console import interruptible
 from codriver.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
 from codriver.golden import check_golden, said_wrong
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
-from codriver.policy import default_policy
 from codriver.signing import sign_bundle
 from codriver.tasks import VIEWS, Task
-from codriver.terminal import interruptible
-from codriver.window import ContextConfig
 from targets.card import model_card
 from targets.estimate import estimate
 from targets.gate import GateError, Miss, Verdict, check_names, judge

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codriver.console import table
 from codriver.tasks import TASK_SETS
-from codriver.terminal import table
 from targets.compare import OPEN, VERDICTS, Check, checks, is_full_precision, paired, ran, reference_of, verdict
 
 

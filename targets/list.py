@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from codriver.console import put, put_json, say, table
 from codriver.errors import CodriverError
-from codriver.terminal import put, put_json, say, table
 from targets.profile import Profile, load_profile, names
 
 HEAD = ("target", "device", "dialects", "rest", "INT8 TOPS", "FP16", "FP32 TFLOPS", "GB/s", "GB", "budget ms", "MB")

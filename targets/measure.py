@@ -17,11 +17,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from codriver.console import Progress
 from codriver.cpu import cpu_features
 from codriver.engines import GraphFiles, Signature, Tensor, open_engine
 from codriver.errors import SourceError
 from codriver.machine import describe_machine, runtime_version
-from codriver.terminal import Progress
 
 CONVOLUTIONS = ((32, 56, 4), (64, 28, 4), (128, 14, 4))  # channels, side in pixels, batch: as in an encoder
 # One where products weigh most, one where values written do, one where pixels laid out do; and the kernel's side.

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from codriver.arrays import Arrays
 from codriver.bundle import Bundle
-from codriver.engines import Arrays, GraphFiles, Signature
+from codriver.engines import GraphFiles, Signature
 from codriver.golden import GoldenDifference, check_golden
 from codriver.manifest import VariantSpec
 from codriver.perceiver import Perceiver

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from codriver.console import put, put_json, say
 from codriver.errors import CodriverError, ConfigError
-from codriver.terminal import put, put_json, say
 from targets.compare import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
 from targets.evidence import check_same_clips, read_evidence, subjects_of, write_text
 from targets.evidence_page import evidence_page, labels

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from codriver.console import Progress
 from codriver.cpu import default_threads
 from codriver.engines import STAND_INS
 from codriver.errors import CodriverError, EngineError
@@ -30,7 +31,6 @@ from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import Clip
 from codriver.sources.split import ClipRef, read_split
-from codriver.terminal import Progress
 from targets.conditions import EnergyMeter, conditions, peak_memory_mb
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting

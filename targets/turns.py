@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from codriver.console import Progress
 from codriver.perceiver import Perceiver
 from codriver.sources.split import read_split
-from codriver.terminal import Progress
 from targets.statistics import quantile_interval
 from targets.trial import DISTINCT, Trial, apart, frame_sets, step_of, warm_up_steps
 

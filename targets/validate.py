@@ -30,6 +30,7 @@ from typing import Any
 
 from codriver.artefact import git_commit, provenance, sha256
 from codriver.bundle import Bundle, why_not
+from codriver.console import put, say
 from codriver.cpu import cpu_features
 from codriver.engines import UNPROVEN
 from codriver.errors import CodriverError, ConfigError
@@ -37,7 +38,6 @@ from codriver.examine import fits, machine_facts
 from codriver.machine import describe_machine
 from codriver.manifest import Manifest, VariantSpec
 from codriver.sources.split import ClipRef, read_split, split_digest
-from codriver.terminal import put, say
 from targets.compare import against, ran, reference_of
 from targets.evidence import SCHEMA, parts_folder, write_text
 from targets.evidence_page import evidence_page

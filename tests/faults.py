@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Arrays
 from codriver.bundle import Bundle
-from codriver.engines import Arrays, Signature
+from codriver.config import ContextConfig, Policy
+from codriver.engines import Signature
 from codriver.errors import FrameError
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept
-from codriver.policy import Policy
 from codriver.tasks import VIEWS
-from codriver.window import ContextConfig
 from tests.tiny import tiny_manifest
 
 SIZE_PX = (48, 32)  # width, height

@@ -18,11 +18,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
 from codriver.bundle import Bundle
+from codriver.config import Policy
 from codriver.health import Health, look_at
 from codriver.manifest import Manifest, StreamSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
-from codriver.policy import Policy
 from codriver.tasks import VIEWS
 from tests.faults import Idle
 from tests.tiny import tiny_manifest

@@ -23,11 +23,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
 from codriver.artefact import provenance, write_json
+from codriver.console import Progress
 from codriver.errors import FrameError
 from codriver.machine import describe_machine
 from codriver.perceiver import Perceiver
-from codriver.stats import Stats
-from codriver.terminal import Progress
+from codriver.percept import Stats
 from tests.faults import KINDS, Cameras, FaultInjector, perceiver_with
 
 EPISODE = 200  # steps with one fault each

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Arrays
 from codriver.bundle import Bundle
-from codriver.engines import Arrays, Engine, GraphFiles, open_engine
+from codriver.engines import Engine, GraphFiles, open_engine
 from codriver.errors import EngineError
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver

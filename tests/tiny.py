@@ -16,12 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from codriver.bundle import Bundle
 from codriver.bundle_writer import write_bundle
+from codriver.config import default_policy
 from codriver.engines import GraphFiles, Signature, open_engine
 from codriver.golden import Answers, write_golden
 from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
-from codriver.policy import default_policy
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}

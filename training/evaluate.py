@@ -20,10 +20,10 @@ from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
 from codriver.artefact import provenance, sha256, whole_folder, write_json
+from codriver.console import interruptible
 from codriver.errors import CodriverError
 from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
-from codriver.terminal import interruptible
 from training.checkpoint import Run, load_run
 from training.data import Clip, footage_kind, labels_of, load_clips
 from training.loop import predict

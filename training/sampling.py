@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.config import ContextConfig
 from codriver.errors import ConfigError
 from codriver.sources.clip import RATE_HZ
-from codriver.window import ContextConfig, pick_slots
+from codriver.window import pick_slots
 
 CONTEXT = ContextConfig()
 AIDES_FRAMES = tuple(i for i in range(45) if i == 0 or i % 3 == 2)  # dataset.py of AIDE, MMTL-UniAD and TEM3 alike

@@ -7,9 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from codriver.console import Progress
 from codriver.engines.openvino import shared_core
 from codriver.errors import BackendMissing, EngineError
-from codriver.terminal import Progress
 from quantize.executed.layers import (
     Executed,
     Layer,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from codriver.console import Progress
 from codriver.errors import BackendMissing, EngineError
-from codriver.terminal import Progress
 from quantize.executed.layers import (
     Executed,
     Layer,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codriver import quiet as quiet  # first: before any runtime is imported
 
 if TYPE_CHECKING:
+    from codriver.config import HealthConfig, Policy, WorkerConfig
     from codriver.errors import (
         BackendMissing,
         BundleError,
@@ -23,12 +24,9 @@ if TYPE_CHECKING:
         SignatureError,
         SourceError,
     )
-    from codriver.jobs import WorkerConfig
     from codriver.manifest import Manifest
     from codriver.perceiver import Perceiver
-    from codriver.percept import Driver, Event, Frame, Percept, TaskResult, ViewStatus
-    from codriver.policy import HealthConfig, Policy
-    from codriver.stats import Stats
+    from codriver.percept import Driver, Event, Frame, Percept, Stats, TaskResult, ViewStatus
     from codriver.worker import PerceiverWorker
 
 __version__ = "0.1.0"
@@ -59,13 +57,11 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
+    "config": "HealthConfig Policy WorkerConfig",
     "errors": "BackendMissing BundleError CodriverError ConfigError EngineError FrameError SignatureError SourceError",
-    "jobs": "WorkerConfig",
     "manifest": "Manifest",
     "perceiver": "Perceiver",
-    "percept": "Driver Event Frame Percept TaskResult ViewStatus",
-    "policy": "HealthConfig Policy",
-    "stats": "Stats",
+    "percept": "Driver Event Frame Percept Stats TaskResult ViewStatus",
     "worker": "PerceiverWorker",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

@@ -9,13 +9,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.engines import Arrays
+from codriver.arrays import Arrays, Rows
+from codriver.config import ContextConfig, SmoothingConfig
 from codriver.errors import EngineError
 from codriver.manifest import Manifest, TaskSpec
 from codriver.percept import UNKNOWN, Event, Percept, TaskResult, ViewStatus
-from codriver.policy import SmoothingConfig
 from codriver.smoothing import Smoother
-from codriver.window import ContextConfig, Rows
 
 
 def softmax(logits: Sequence[float]) -> list[float]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from codriver import __version__
 from codriver.commands import bench, doctor, info, keygen, replay, run, sign, verify
+from codriver.console import say
 from codriver.errors import CodriverError
-from codriver.terminal import say
 
 COMMANDS = (run, replay, bench, info, doctor, verify, sign, keygen)
 DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141

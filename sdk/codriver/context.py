@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from codriver.engines import Arrays
+from codriver.arrays import Arrays, Feature, Rows
 from codriver.manifest import Manifest
 from codriver.tasks import VIEW_OF
-from codriver.window import Feature, Memory, Rows
+from codriver.window import Memory
 
 
 class Context:

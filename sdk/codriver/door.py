@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from codriver.arrays import Image
+from codriver.config import TimingConfig
 from codriver.errors import FrameError
 from codriver.pairing import jump_s, set_time
 from codriver.percept import Driver, Frame
-from codriver.policy import TimingConfig
-from codriver.preprocess import Image, check_box, check_frame, check_keypoints
+from codriver.preprocess import check_box, check_frame, check_keypoints
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codriver.answers import check_finite
-from codriver.clock import Clock
+from codriver.arrays import Arrays, Image, Rows
 from codriver.context import Context
-from codriver.engines import Arrays
 from codriver.errors import EngineError
 from codriver.health import Look, look_at
 from codriver.manifest import Manifest
 from codriver.opening import Engines
 from codriver.percept import Driver
-from codriver.preprocess import Image
+from codriver.stage_clock import Clock
 from codriver.streams import EncoderInputs
-from codriver.window import Rows
 
 
 class Graphs:

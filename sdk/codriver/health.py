@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Image
+from codriver.config import HealthConfig, Policy
 from codriver.percept import ViewStatus
-from codriver.policy import HealthConfig, Policy
-from codriver.preprocess import Image
 
 LINES = 90  # rows kept of a landscape picture
 BLOCKS = 4  # per side, for the Laplacian

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from codriver.config import Policy
 from codriver.door import Request, check_step
 from codriver.health import Health, Look
 from codriver.pairing import jump_s, refusals, skews
 from codriver.percept import Driver, ViewStatus
-from codriver.policy import Policy
 from codriver.preprocess import MAX_BAD_JOINTS, bad_joints
 from codriver.stats import Tally
 from codriver.tasks import JOINTS

@@ -6,10 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from codriver.console import Progress
 from codriver.golden import Step, read_golden
 from codriver.machine import summarise_ms
 from codriver.perceiver import Perceiver
-from codriver.terminal import Progress
 
 STEPS = 200
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting

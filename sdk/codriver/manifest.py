@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from codriver.config import ContextConfig, Policy
 from codriver.engines import Signature, Tensor
-from codriver.policy import Policy
 from codriver.tasks import GROUPS, VIEWS
-from codriver.window import ContextConfig
 
 SCHEMA = 2
 MANIFEST_NAME = "manifest.json"

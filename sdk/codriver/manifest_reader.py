@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
+from codriver.config import ContextConfig, HealthConfig, Policy, SmoothingConfig, TimingConfig
 from codriver.errors import BundleError
 from codriver.manifest import (
     CONTEXT_KEYS,
@@ -22,9 +23,7 @@ from codriver.manifest import (
 )
 from codriver.manifest_rules import check_manifest
 from codriver.plainfile import read_at_most
-from codriver.policy import HealthConfig, Policy, SmoothingConfig, TimingConfig
 from codriver.strict import Fields
-from codriver.window import ContextConfig
 
 MAX_MANIFEST_BYTES = 1 << 20
 Config = TypeVar("Config", TimingConfig, HealthConfig, SmoothingConfig)

@@ -6,13 +6,12 @@ import math
 import re
 from collections import Counter
 
+from codriver.config import ContextConfig, check_policy
 from codriver.engines import RUNTIMES
 from codriver.errors import BundleError, ConfigError
 from codriver.manifest import MANIFEST_NAME, FileSpec, Manifest, StreamSpec, TaskSpec
 from codriver.percept import UNKNOWN
-from codriver.policy import check_policy
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS
-from codriver.window import ContextConfig
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}")

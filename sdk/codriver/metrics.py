@@ -12,8 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from codriver.errors import BackendMissing, ConfigError
-from codriver.percept import STATES, Percept
-from codriver.stats import Stats
+from codriver.percept import STATES, Percept, Stats
 
 BUCKETS_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.067, 0.1, 0.2, 0.5, 1.0)
 

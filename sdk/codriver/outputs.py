@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from codriver.arrays import Image
 from codriver.errors import ConfigError
-from codriver.preprocess import Image
 
 
 class Video(Protocol):

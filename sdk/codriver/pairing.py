@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from codriver.policy import TimingConfig
+from codriver.config import TimingConfig
 
 
 @dataclass(frozen=True)

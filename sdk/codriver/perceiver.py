@@ -16,19 +16,18 @@ from numpy.typing import NDArray
 
 from codriver.answers import Answers
 from codriver.bundle import Bundle
-from codriver.clock import Clock
+from codriver.config import Policy, check_policy
 from codriver.context import Context
 from codriver.door import Request
 from codriver.errors import CodriverError
 from codriver.graphs import Graphs
+from codriver.handover import check_fits, same_encoder
 from codriver.health import Look
 from codriver.intake import Intake, driver_notes
 from codriver.manifest import Manifest, VariantSpec
 from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
-from codriver.percept import Driver, Event, Frame, Percept
-from codriver.policy import Policy, check_policy
-from codriver.stats import Stats
-from codriver.swap import check_fits, same_encoder
+from codriver.percept import Driver, Event, Frame, Percept, Stats
+from codriver.stage_clock import Clock
 from codriver.trust import Trust
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+TOTALS = ("steps", "resets", "misses", "swaps")
 
 SCHEMA = 2  # of to_dict(); raised when a field changes its meaning
 
@@ -132,3 +134,50 @@ class Percept:
             "missed": self.missed,
             "model": self.model,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewCounts:
+    """One view's frames since open. What came in is counted at the door, the results where they happen."""
+
+    input: int = 0
+    processed: int = 0  # encoded and remembered
+    masked: int = 0  # dropped: the view is not healthy, see its status
+    overrun: int = 0  # dropped: a PerceiverWorker had a newer set before it got to this one
+    failed: int = 0  # dropped: the encoder failed on it
+    late: int = 0  # refused: too far behind its set
+    early: int = 0  # refused: too far ahead of its set
+    duplicate: int = 0  # refused: the time of the view's last frame again
+    out_of_order: int = 0  # refused: a time before the view's last frame
+    rejected: int = 0  # refused: its step raised a FrameError
+
+    @property
+    def dropped(self) -> int:
+        return self.masked + self.overrun + self.failed
+
+    @property
+    def refused(self) -> int:
+        return self.late + self.early + self.duplicate + self.out_of_order + self.rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """Counts since open; neither reset() nor a jump of time clears them."""
+
+    model: str  # bundle id of what answers now, its variant and its engine
+    variant: str
+    engine: str
+    steps: int  # that gave a percept
+    resets: int  # of the context, because time jumped or another encoder took over
+    misses: int  # steps that took longer than their deadline
+    swaps: int  # times that another bundle, variant or engine took over
+    views: Mapping[str, ViewCounts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        counts = {
+            view: {**asdict(some), "dropped": some.dropped, "refused": some.refused}
+            for view, some in self.views.items()
+        }
+        about = {"model": self.model, "variant": self.variant, "engine": self.engine}
+        return about | {total: getattr(self, total) for total in TOTALS} | {"views": counts}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.arrays import Box, Image
 from codriver.errors import FrameError
 from codriver.percept import Driver
 from codriver.tasks import GESTURE_POINTS, JOINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
-
-Image = NDArray[np.uint8]
-Box = Sequence[float]  # x, y, width, height in pixels of the in-car frame
 
 MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)

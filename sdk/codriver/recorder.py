@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Image
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
-from codriver.preprocess import Image
 from codriver.recording_schemas import (
     HEALTH,
     HEALTH_SCHEMA,

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Image
 from codriver.errors import BackendMissing, SourceError
 from codriver.percept import Driver, Frame
-from codriver.preprocess import Image
 from codriver.recording_schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP
 
 MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less

@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from codriver.console import Progress
 from codriver.errors import ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.recording import Recording, difference
-from codriver.terminal import Progress
 
 SETTLE_S = 2.0  # beyond the context: how long a fault of a camera may be remembered
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.policy import SmoothingConfig
+from codriver.config import SmoothingConfig
 
 
 class Smoother:

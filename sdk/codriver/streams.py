@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from codriver.arrays import Arrays, Feature, Image
 from codriver.context import Context
-from codriver.engines import Arrays
 from codriver.manifest import Manifest
 from codriver.percept import Driver
-from codriver.preprocess import Image, stream_inputs
+from codriver.preprocess import stream_inputs
 from codriver.tasks import VIEW_OF
-from codriver.window import Feature
 
 
 class EncoderInputs:

@@ -9,30 +9,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Feature = NDArray[np.float32]
-Rows = Mapping[str, Sequence[bool]]  # stream or view -> which of the T slots it fills, oldest first
+from codriver.arrays import Feature
+from codriver.config import ContextConfig
+
 EPSILON_S = 1e-6
 NOTHING = 0  # the row of zeros in a memory's store
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContextConfig:
-    slots: int = 16  # instants that the model sees at once (T)
-    slot_s: float = 0.2  # between two instants; 16 slots reach 3 s back, as AIDE's clips do
-    tolerance_s: float = 0.1  # a feature further from its instant than this does not fill the slot
-    max_rate_hz: float = 60.0  # frames that come faster are still encoded, but not all are remembered
-    min_context: float = 0.5  # share of the slots that must hold a view before any answer is given
-
-    @property
-    def span_s(self) -> float:
-        return (self.slots - 1) * self.slot_s + self.tolerance_s
 
 
 def pick_slots(times_s: Sequence[float], now_s: float, config: ContextConfig) -> list[int]:

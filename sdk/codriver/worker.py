@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from codriver.config import WorkerConfig
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.jobs import Frames, Job, Open, Swap, WorkerConfig
-from codriver.percept import Driver, Event, Frame, Percept
-from codriver.stats import Stats
+from codriver.jobs import Frames, Job, Open, Swap
+from codriver.percept import Driver, Event, Frame, Percept, Stats
 
 
 class PerceiverWorker:

@@ -20,7 +20,8 @@ ort = pytest.importorskip("onnxruntime")
 from onnx import numpy_helper  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from codriver.engines import Arrays, GraphFiles, open_engine  # noqa: E402
+from codriver.arrays import Arrays  # noqa: E402
+from codriver.engines import GraphFiles, open_engine  # noqa: E402
 from codriver.errors import ConfigError, SourceError  # noqa: E402
 from codriver.sources.split import read_split  # noqa: E402
 from quantize.calibration import calibration_clips, encoder_steps  # noqa: E402

@@ -19,7 +19,8 @@ import numpy as np
 import onnx
 import pytest
 
-from codriver.engines import Arrays, GraphFiles, Signature, Tensor
+from codriver.arrays import Arrays
+from codriver.engines import GraphFiles, Signature, Tensor
 from codriver.engines.ort import OrtEngine
 from codriver.engines.trt_build import NUMPY_NAMES
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from codriver.answers import softmax, task_results, with_steady
+from codriver.config import SmoothingConfig
 from codriver.manifest import Manifest, TaskSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
-from codriver.policy import SmoothingConfig
 from codriver.smoothing import Smoother
 from tests.tiny import tiny_manifest, tiny_steps
 

@@ -13,9 +13,9 @@ import pytest
 
 from codriver.cli import main
 from codriver.commands.run import _ctrl_c_ends
+from codriver.console import Progress, table
 from codriver.machine import summarise_ms
 from codriver.sources import Cameras
-from codriver.terminal import Progress, table
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video
 from tests.tiny import make_tiny_bundle, tiny_manifest
 

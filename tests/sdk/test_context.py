@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codriver.config import ContextConfig
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUP_OF, STREAMS
-from codriver.window import ContextConfig
 from tests.spies import Spy, spied
 from tests.tiny import tiny_manifest, tiny_steps
 

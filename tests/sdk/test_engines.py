@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codriver.arrays import Arrays
 from codriver.bundle import Bundle
 from codriver.engines import (
     STAND_INS,
-    Arrays,
     Engine,
     GraphFiles,
     Signature,

@@ -9,12 +9,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from codriver.config import FAULTS, Policy
 from codriver.engines.fake import FakeEngine
 from codriver.health import Health, look_at
 from codriver.perceiver import Perceiver
-from codriver.percept import Percept
-from codriver.policy import FAULTS, Policy
-from codriver.stats import Stats
+from codriver.percept import Percept, Stats
 from codriver.tasks import AIDE, VIEWS
 from tests.faults import KINDS, PERIOD_S, Cameras, FaultInjector, drive, perceiver_with
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from codriver.config import HealthConfig, Policy, check_policy, default_policy
 from codriver.errors import ConfigError
 from codriver.health import ViewHealth, look_at
 from codriver.percept import Driver
-from codriver.policy import HealthConfig, Policy, check_policy, default_policy
 from codriver.preprocess import joints_from_keypoints, stream_inputs
 from codriver.tasks import VIEWS
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codriver.engines import Arrays
+from codriver.arrays import Arrays
 from codriver.errors import CodriverError, ConfigError, FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from codriver.config import TimingConfig
 from codriver.door import check_step
 from codriver.errors import EngineError, FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame
-from codriver.policy import TimingConfig
 from codriver.tasks import VIEWS
 from tests.spies import Spy
 from tests.tiny import answers, run, tiny_steps

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codriver.jobs import WorkerConfig
+from codriver.config import HealthConfig, WorkerConfig
 from codriver.perceiver import Perceiver
-from codriver.policy import HealthConfig
 from codriver.tasks import VIEWS
 from codriver.worker import PerceiverWorker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codriver.terminal import interruptible
+from codriver.console import interruptible
 
 
 def test_ctrl_c_ends_a_command_with_one_line_and_the_exit_code_of_shells(capsys: pytest.CaptureFixture) -> None:

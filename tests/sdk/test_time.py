@@ -7,12 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from codriver.config import Policy, TimingConfig
 from codriver.errors import EngineError, FrameError
 from codriver.pairing import set_time
 from codriver.perceiver import Perceiver
-from codriver.percept import Frame, Percept
-from codriver.policy import Policy, TimingConfig
-from codriver.stats import ViewCounts
+from codriver.percept import Frame, Percept, ViewCounts
 from codriver.tasks import VIEWS
 from tests.faults import Cameras, perceiver_with
 from tests.spies import Spy

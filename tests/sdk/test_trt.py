@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codriver.engines import Arrays, GraphFiles, Signature, open_engine
+from codriver.arrays import Arrays
+from codriver.engines import GraphFiles, Signature, open_engine
 from codriver.engines.race import fastest
 from codriver.engines.store import EngineStore
 from codriver.engines.trt import TrtEngine

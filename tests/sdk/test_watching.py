@@ -11,10 +11,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from codriver.arrays import Arrays
 from codriver.cli import main
-from codriver.engines import Arrays
+from codriver.config import WorkerConfig
 from codriver.errors import EngineError
-from codriver.jobs import WorkerConfig
 from codriver.journal import Journal, JsonLines, log_file
 from codriver.perceiver import Perceiver
 from codriver.percept import EVENTS, ViewStatus

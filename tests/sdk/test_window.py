@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codriver.window import ContextConfig, Memory, pick_slots
+from codriver.config import ContextConfig
+from codriver.window import Memory, pick_slots
 
 CONFIG = ContextConfig()
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from codriver.engines import Arrays, Signature
+from codriver.arrays import Arrays
+from codriver.config import WorkerConfig
+from codriver.engines import Signature
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.jobs import WorkerConfig
 from codriver.perceiver import Perceiver
 from codriver.percept import Event, Percept
 from codriver.tasks import VIEWS

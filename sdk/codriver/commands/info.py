@@ -9,11 +9,11 @@ from typing import Any
 
 from codriver.bundle import Bundle, why_not
 from codriver.commands.shared import Commands, add_bundle, add_command, tasks_of
+from codriver.console import put, put_json, table
 from codriver.cpu import cpu_features
 from codriver.engines import UNPROVEN
 from codriver.machine import runtime_version
 from codriver.manifest import Manifest
-from codriver.terminal import put, put_json, table
 
 EXAMPLE = """example:
   codriver info demo.bundle

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from codriver.commands.shared import Commands, add_command
+from codriver.console import put, put_json
 from codriver.signing import new_key
-from codriver.terminal import put, put_json
 
 EXAMPLE = """example:
   codriver keygen team.key

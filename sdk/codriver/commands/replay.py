@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from codriver.commands.shared import Commands, add_command, add_engine, open_perceiver
+from codriver.console import put, put_json
 from codriver.recording import Recording
 from codriver.replay import replay
-from codriver.terminal import put, put_json
 
 EXAMPLE = """example:
   codriver run demo.bundle --source incar=0,front=1 --record drive

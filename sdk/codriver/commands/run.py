@@ -11,6 +11,7 @@ from typing import Any
 
 from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
 from codriver.commands.watching import add_watching, watchers
+from codriver.console import Progress, put, say, table
 from codriver.errors import SourceError
 from codriver.machine import summarise_ms
 from codriver.opening import COLORS
@@ -20,7 +21,6 @@ from codriver.percept import Percept
 from codriver.recorder import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, FrameSet, Source, open_source
 from codriver.tasks import AIDE
-from codriver.terminal import Progress, put, say, table
 from codriver.view import About, LiveView, Record, draw_sheet
 
 EXAMPLE = """examples:

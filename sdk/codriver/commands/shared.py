@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codriver.console import say
 from codriver.cpu import default_threads
 from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from codriver.tasks import TASK_SETS, Task
-from codriver.terminal import say
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from codriver.commands.shared import Commands, add_bundle, add_command
+from codriver.console import put, put_json
 from codriver.signing import sign_bundle
-from codriver.terminal import put, put_json
 from codriver.trust import SIGNATURE_NAME
 
 EXAMPLE = """example:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from codriver.console import say
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
-from codriver.terminal import say
 
 
 def add_watching(parser: argparse.ArgumentParser) -> None:

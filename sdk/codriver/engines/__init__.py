@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.arrays import Arrays
 from codriver.errors import ConfigError, EngineError
-
-Arrays = dict[str, NDArray[Any]]
 
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")  # what a variant may be for; the module to import is named alike
 # ONNX Runtime's GPU providers, to compare with: no bundle is made for them, so they run the variants of these runtimes,

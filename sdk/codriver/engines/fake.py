@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.engines import Arrays, Signature, Tensor, check_tensors, describe
+from codriver.arrays import Arrays
+from codriver.engines import Signature, Tensor, check_tensors, describe
 from codriver.errors import EngineError
 
 

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Iterable
 from typing import Any
 
+from codriver.arrays import Arrays
 from codriver.cpu import default_threads
-from codriver.engines import Arrays, GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.engines import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
 from codriver.openvino_check import check_ir
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from codriver.arrays import Arrays
 from codriver.cpu import default_threads
-from codriver.engines import Arrays, GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.engines import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.errors import BackendMissing, EngineError
 from codriver.onnx_check import check_graph
 

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from codriver.artefact import sync_folder
-from codriver.terminal import Progress
+from codriver.console import Progress
 
 MAGIC = b"codriver engine store 1\n"
 KEY_BYTES = MAC_BYTES = 32

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from codriver.arrays import Arrays
 from codriver.artefact import sha256
-from codriver.engines import Arrays, GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.engines import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.engines.cuda import Buffer, Cuda, Gpu, open_cuda
 from codriver.engines.store import EngineStore
 from codriver.engines.trt_build import BuildOptions, build_plan, import_tensorrt, make_log, numpy_name

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from codriver.arrays import Image
 from codriver.errors import SourceError
-from codriver.preprocess import Image
 from codriver.sources.frameset import FrameSet
 
 RATE_HZ = 15.0  # what the model was trained with; cameras may run faster

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
+from codriver.arrays import Image
 from codriver.errors import SourceError
 from codriver.percept import Driver
-from codriver.preprocess import Image
 from codriver.sources.annotation import Annotation, read_annotation
 from codriver.sources.frameset import FrameSet
 from codriver.tasks import VIEWS

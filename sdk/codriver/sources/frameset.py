@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
+from codriver.arrays import Image
 from codriver.percept import Driver
-from codriver.preprocess import Image
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from codriver.arrays import Image
 from codriver.errors import SourceError
-from codriver.preprocess import Image
 from codriver.sources.frameset import FrameSet
 
 DEFAULT_RATE_HZ = 15.0  # for a container that does not tell its rate

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.arrays import Image
 from codriver.percept import Driver, ViewStatus
-from codriver.preprocess import Image
 from codriver.view import draw
 from codriver.view.theme import BACKGROUND, SOFT, STATE_COLOURS, TEXT, Colour, Rect, mix
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.preprocess import Image
+from codriver.arrays import Image
 from codriver.view import text
 from codriver.view.theme import BACKGROUND, CARD, FAINT, RADIUS, RAISED, SOFT, Colour, Rect, mix
 

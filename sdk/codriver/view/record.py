@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.arrays import Image
 from codriver.percept import Percept, TaskResult, ViewStatus
-from codriver.preprocess import Image
 from codriver.sources.frameset import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.arrays import Image
 from codriver.percept import TaskResult, ViewStatus
-from codriver.preprocess import Image
 from codriver.tasks import Task
 from codriver.view import draw, text
 from codriver.view.cameras import TITLES, draw_camera

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from codriver.preprocess import Image
+from codriver.arrays import Image
 from codriver.view.theme import Colour
 
 REGULAR, MEDIUM, BOLD = 400, 500, 650

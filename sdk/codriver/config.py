@@ -113,3 +113,26 @@ def _check_numbers(where: str, config: TimingConfig | HealthConfig | SmoothingCo
         if not number or not math.isfinite(value) or not low <= value <= high:
             kind = "a whole number" if whole else "a number"
             raise ConfigError(f"policy: {where}: {f.name} is {value!r}, expected {kind} from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextConfig:
+    slots: int = 16  # instants that the model sees at once (T)
+    slot_s: float = 0.2  # between two instants; 16 slots reach 3 s back, as AIDE's clips do
+    tolerance_s: float = 0.1  # a feature further from its instant than this does not fill the slot
+    max_rate_hz: float = 60.0  # frames that come faster are still encoded, but not all are remembered
+    min_context: float = 0.5  # share of the slots that must hold a view before any answer is given
+
+    @property
+    def span_s(self) -> float:
+        return (self.slots - 1) * self.slot_s + self.tolerance_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConfig:
+    deadline_ms: float = 100.0  # of one step; the percept says whether it took longer
+    grace_ms: float = 50.0  # after the deadline, then the answers are invalid; 100 is promised, for a busy machine
+    repeat_s: float = 1.0  # between invalid percepts while the engine hangs
+    replace_after_s: float = 2.0  # an engine that hung for longer is replaced once it returns
+    overload_share: float = 0.2  # more sets dropped than this within `overload_s`: the state is degraded
+    overload_s: float = 1.0
