@@ -18,11 +18,11 @@ import onnx
 from numpy.typing import NDArray
 
 from codriver.arrays import Arrays
+from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, weights_of
 from codriver.config import ContextConfig
 from codriver.cpu import cpu_features
 from codriver.engines import Engine, GraphFiles, Signature, open_engine
 from codriver.errors import BackendMissing
-from codriver.manifest import Manifest, StreamSpec, TaskSpec, weights_of
 from codriver.tasks import GROUPS, TASK_SETS
 from quantize.stepping import Graphs
 

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from codriver.artefact import provenance
-from codriver.bundle import Bundle, why_not
-from codriver.bundle_writer import new_bundle, seal
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
+from codriver.bundle.signing import sign_bundle
+from codriver.bundle.variants import why_not
+from codriver.bundle.writer import new_bundle, seal
 from codriver.config import ContextConfig, default_policy
 from codriver.console import interruptible
 from codriver.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
 from codriver.golden import check_golden, said_wrong
-from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
-from codriver.signing import sign_bundle
 from codriver.tasks import VIEWS, Task
 from targets.card import model_card
 from targets.estimate import estimate

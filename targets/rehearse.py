@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from codriver.arrays import Arrays
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import VariantSpec
 from codriver.engines import GraphFiles, Signature
 from codriver.golden import GoldenDifference, check_golden
-from codriver.manifest import VariantSpec
 from codriver.perceiver import Perceiver
 
 

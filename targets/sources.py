@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codriver.bundle.manifest import MANIFEST_NAME, Manifest
 from codriver.errors import SourceError
-from codriver.manifest import MANIFEST_NAME, Manifest
 from targets.profile import Profile
 
 # For a dialect that was not emitted, or as OpenVINO's IR, another one stands in: its graph has the same layers.

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Arrays
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest
 from codriver.config import ContextConfig, Policy
 from codriver.engines import Signature
 from codriver.errors import FrameError
-from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept
 from codriver.tasks import VIEWS

@@ -17,10 +17,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest, StreamSpec
 from codriver.config import Policy
 from codriver.health import Health, look_at
-from codriver.manifest import Manifest, StreamSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
 from codriver.tasks import VIEWS

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Arrays
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest
 from codriver.engines import Engine, GraphFiles, open_engine
 from codriver.errors import EngineError
-from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from tests.tiny import tiny_encoder, tiny_fuser
 

@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from codriver.bundle import Bundle
-from codriver.bundle_writer import write_bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
+from codriver.bundle.writer import write_bundle
 from codriver.config import default_policy
 from codriver.engines import GraphFiles, Signature, open_engine
 from codriver.golden import Answers, write_golden
-from codriver.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codriver import quiet as quiet  # first: before any runtime is imported
 
 if TYPE_CHECKING:
+    from codriver.bundle.manifest import Manifest
     from codriver.config import HealthConfig, Policy, WorkerConfig
     from codriver.errors import (
         BackendMissing,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         SignatureError,
         SourceError,
     )
-    from codriver.manifest import Manifest
     from codriver.perceiver import Perceiver
     from codriver.percept import Driver, Event, Frame, Percept, Stats, TaskResult, ViewStatus
     from codriver.worker import PerceiverWorker
@@ -57,9 +57,9 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
+    "bundle.manifest": "Manifest",
     "config": "HealthConfig Policy WorkerConfig",
     "errors": "BackendMissing BundleError CodriverError ConfigError EngineError FrameError SignatureError SourceError",
-    "manifest": "Manifest",
     "perceiver": "Perceiver",
     "percept": "Driver Event Frame Percept Stats TaskResult ViewStatus",
     "worker": "PerceiverWorker",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codriver.arrays import Arrays, Feature, Rows
-from codriver.manifest import Manifest
+from codriver.bundle.manifest import Manifest
 from codriver.tasks import VIEW_OF
 from codriver.window import Memory
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.bundle.manifest import TaskSpec
 from codriver.errors import ConfigError
 from codriver.golden import Step
-from codriver.manifest import TaskSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
 

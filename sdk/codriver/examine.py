@@ -18,7 +18,11 @@ from typing import Any
 
 import codriver
 from codriver import jetson
-from codriver.bundle import Bundle, why_not
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.signature import SIGNATURE_NAME
+from codriver.bundle.device_profile import read_target
+from codriver.bundle.variants import why_not
 from codriver.cpu import cpu_features, default_threads
 from codriver.engines import UNPROVEN
 from codriver.engines.store import store_folder
@@ -33,9 +37,6 @@ from codriver.machine import (
     read_text,
     runtime_version,
 )
-from codriver.manifest import Manifest, VariantSpec
-from codriver.target import read_target
-from codriver.trust import SIGNATURE_NAME
 
 CUDA = ("cuda.bindings", "pycuda")  # one of them, beside TensorRT
 PACKAGES = {  # module -> how it is got, and what for

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.bundle import Bundle
+from codriver.bundle.decode import Fields
+from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
-from codriver.strict import Fields
 
 SCHEMA = 1
 GOLDEN_NAME = "golden.json"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codriver.answers import check_finite
+from codriver.answers.answers import check_finite
 from codriver.arrays import Arrays, Image, Rows
+from codriver.bundle.loader import Engines
+from codriver.bundle.manifest import Manifest
 from codriver.context import Context
 from codriver.errors import EngineError
 from codriver.health import Look, look_at
-from codriver.manifest import Manifest
-from codriver.opening import Engines
 from codriver.percept import Driver
 from codriver.stage_clock import Clock
 from codriver.streams import EncoderInputs

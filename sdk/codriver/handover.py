@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codriver.bundle.manifest import Manifest, weights_of
 from codriver.errors import ConfigError
-from codriver.manifest import Manifest, weights_of
 
 if TYPE_CHECKING:
     from codriver.perceiver import Perceiver

@@ -14,8 +14,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.answers import Answers
-from codriver.bundle import Bundle
+from codriver.answers.answers import Answers
+from codriver.bundle.folder import Bundle
+from codriver.bundle.loader import FASTEST, Engines, check_options, open_engines, race
+from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.signature import Trust
+from codriver.bundle.variants import choose
 from codriver.config import Policy, check_policy
 from codriver.context import Context
 from codriver.door import Request
@@ -24,11 +28,8 @@ from codriver.graphs import Graphs
 from codriver.handover import check_fits, same_encoder
 from codriver.health import Look
 from codriver.intake import Intake, driver_notes
-from codriver.manifest import Manifest, VariantSpec
-from codriver.opening import FASTEST, Engines, check_options, choose, open_engines, race
 from codriver.percept import Driver, Event, Frame, Percept, Stats
 from codriver.stage_clock import Clock
-from codriver.trust import Trust
 
 
 class Perceiver:

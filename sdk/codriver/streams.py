@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from codriver.arrays import Arrays, Feature, Image
+from codriver.bundle.manifest import Manifest
 from codriver.context import Context
-from codriver.manifest import Manifest
 from codriver.percept import Driver
 from codriver.preprocess import stream_inputs
 from codriver.tasks import VIEW_OF

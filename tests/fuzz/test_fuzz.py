@@ -19,15 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from codriver.bundle.manifest_json import parse_manifest
+from codriver.bundle.signature import SIGNATURE_NAME, Signed, read_signature
 from codriver.errors import BundleError, CodriverError, EngineError, FrameError, SignatureError, SourceError
-from codriver.manifest_reader import parse_manifest
 from codriver.onnx_check import check_graph
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame
 from codriver.recorder import Recorder, RecorderConfig
 from codriver.recording import Recording
 from codriver.tasks import VIEWS
-from codriver.trust import SIGNATURE_NAME, Signed, read_signature
 from tests.tiny import make_tiny_bundle, tiny_encoder, tiny_manifest, tiny_steps
 
 MAX_GROWTH = 512 << 20  # bytes that one example may take

@@ -17,9 +17,9 @@ pytest.importorskip("nncf")
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest
 from codriver.errors import BackendMissing
-from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from quantize.lint import main as lint
 from quantize.run import main as quantize

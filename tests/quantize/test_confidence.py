@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from codriver.answers import softmax
+from codriver.answers.results import softmax
 from quantize.confidence import calibrated, confidence, fit_temperature, tempered
 
 pytestmark = pytest.mark.torch

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codriver.answers import softmax, task_results, with_steady
+from codriver.answers.results import softmax, task_results, with_steady
+from codriver.answers.smoothing import Smoother
+from codriver.bundle.manifest import Manifest, TaskSpec
 from codriver.config import SmoothingConfig
-from codriver.manifest import Manifest, TaskSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
-from codriver.smoothing import Smoother
 from tests.tiny import tiny_manifest, tiny_steps
 
 

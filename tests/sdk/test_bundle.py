@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.variants import choose_variant
 from codriver.cpu import cpu_features
 from codriver.errors import BackendMissing, BundleError, ConfigError
 from codriver.perceiver import Perceiver
@@ -149,7 +150,7 @@ def test_only_listed_names_are_read(bundle_path: Path) -> None:
     ("features", "name"), [({"x86", "vnni"}, "ort-x86"), ({"x86"}, "ort-x86-7bit"), (set(), "ort-x86-7bit")]
 )
 def test_full_range_weights_are_for_machines_with_vnni(bundle_path: Path, features: set[str], name: str) -> None:
-    assert Bundle.open(bundle_path).choose_variant(features).name == name
+    assert choose_variant(Bundle.open(bundle_path), features).name == name
 
 
 def for_engines(bundle: Path, *engines: str) -> Bundle:
@@ -163,23 +164,23 @@ def test_a_variant_whose_runtime_is_not_installed_is_passed_over(
     bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    assert for_engines(bundle_path, "openvino", "onnxruntime").choose_variant({"vnni"}).name == "ort-x86-7bit"
+    assert choose_variant(for_engines(bundle_path, "openvino", "onnxruntime"), {"vnni"}).name == "ort-x86-7bit"
 
 
 def test_an_engine_asked_for_takes_its_own_variants_alone(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = for_engines(bundle_path, "onnxruntime", "openvino")
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(BackendMissing, match=r"ort-x86-7bit needs openvino, not installed .*codriver\[openvino\]"):
-        bundle.choose_variant({"vnni"}, "openvino")
+        choose_variant(bundle, {"vnni"}, "openvino")
     with pytest.raises(ConfigError, match="engine 'tensorrt': the bundle has variants for onnxruntime, openvino"):
-        bundle.choose_variant({"vnni"}, "tensorrt")
+        choose_variant(bundle, {"vnni"}, "tensorrt")
 
 
 def test_when_nothing_suits_every_variant_says_why_not(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     bundle = for_engines(bundle_path, "onnxruntime", "tensorrt")
     with pytest.raises(BackendMissing, match="ort-x86 requires vnni; ort-x86-7bit needs tensorrt"):
-        bundle.choose_variant({"x86"})
+        choose_variant(bundle, {"x86"})
 
 
 def test_a_bundle_for_another_device_says_which_and_what_to_take(
@@ -189,12 +190,12 @@ def test_a_bundle_for_another_device_says_which_and_what_to_take(
     bundle = for_engines(bundle_path, "onnxruntime", "tensorrt")
     target = bundle.manifest.target
     with pytest.raises(BackendMissing, match=f"is for {target}: install the runtime, or take one built for this mach"):
-        bundle.choose_variant({"arm"})
+        choose_variant(bundle, {"arm"})
     arm = tuple(replace(variant, requires=("arm", "dotprod")) for variant in bundle.manifest.variants)
     with pytest.raises(
         BundleError, match=f"this machine has x86; the bundle is for {target}: take one built"
     ) as caught:
-        replace(bundle, manifest=replace(bundle.manifest, variants=arm)).choose_variant({"x86"})
+        choose_variant(replace(bundle, manifest=replace(bundle.manifest, variants=arm)), {"x86"})
     assert caught.value.code == "other-target"
 
 
@@ -211,7 +212,7 @@ def test_a_variant_is_not_run_by_another_engine(bundle_path: Path) -> None:
 
 def test_a_perceiver_says_which_variant_it_took(bundle_path: Path) -> None:
     with Perceiver.open(bundle_path) as perceiver:
-        assert perceiver.variant == Bundle.open(bundle_path).choose_variant(cpu_features()).name
+        assert perceiver.variant == choose_variant(Bundle.open(bundle_path), cpu_features()).name
     with Perceiver.open(bundle_path, variant="ort-x86") as perceiver:
         assert perceiver.variant == "ort-x86"
 

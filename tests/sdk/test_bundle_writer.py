@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codriver.bundle import Bundle
-from codriver.bundle_writer import new_bundle, seal, write_bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.writer import new_bundle, seal, write_bundle
 from codriver.errors import BundleError
 from tests.tiny import tiny_files, tiny_manifest
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from codriver.arrays import Arrays
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.variants import choose_variant
 from codriver.engines import (
     STAND_INS,
     Engine,
@@ -297,11 +298,11 @@ def test_tensorrt_of_onnx_runtime_is_asked_for_int8_where_the_graph_has_it_and_k
 
 def test_a_stand_in_runs_the_variants_of_its_runtimes_only_where_it_is_named(bundle_path: Path) -> None:
     bundle = Bundle.open(bundle_path)
-    assert bundle.choose_variant({"x86", "vnni"}).engine == "onnxruntime"
-    found = bundle.choose_variant(set(), "onnxruntime-cuda")
+    assert choose_variant(bundle, {"x86", "vnni"}).engine == "onnxruntime"
+    found = choose_variant(bundle, set(), "onnxruntime-cuda")
     assert (found.name, found.engine, found.requires) == ("ort-x86", "onnxruntime-cuda", ())
     with pytest.raises(ConfigError, match="'onnxruntime-tensorrt': the bundle has variants for onnxruntime"):
-        bundle.choose_variant(set(), "onnxruntime-tensorrt")
+        choose_variant(bundle, set(), "onnxruntime-tensorrt")
     with pytest.raises(ConfigError, match="variant ort-x86 is for onnxruntime"):
         Perceiver.open(bundle_path, "onnxruntime-tensorrt", variant="ort-x86")
     with pytest.raises(BackendMissing, match="without CUDAExecutionProvider"):

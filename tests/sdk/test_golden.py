@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codriver.bundle import Bundle
-from codriver.bundle_writer import write_bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.writer import write_bundle
 from codriver.errors import BundleError
 from codriver.golden import check_golden, read_golden, write_golden
 from codriver.perceiver import Perceiver

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle import Bundle
-from codriver.bundle_writer import seal
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest
+from codriver.bundle.device_profile import PROFILE_NAME, parse_target, read_target
+from codriver.bundle.writer import seal
 from codriver.cli import main
 from codriver.errors import BundleError
 from codriver.latency import Latency, chance_of, measure_latency
-from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
-from codriver.target import PROFILE_NAME, parse_target, read_target
 
 PROFILE: dict[str, Any] = {
     "name": "test",

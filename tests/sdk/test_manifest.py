@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import parse_manifest
 from codriver.engines import Tensor
 from codriver.errors import BundleError
-from codriver.manifest import Manifest
-from codriver.manifest_reader import parse_manifest
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUPS, STREAMS
 from tests.tiny import tiny_manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codriver import bundle as bundles
+from codriver.bundle import folder as bundles
 from codriver.engines.race import fastest
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from codriver.bundle_writer import write_bundle
+from codriver.bundle.signing import new_key, sign_bundle
+from codriver.bundle.writer import write_bundle
 from codriver.config import TimingConfig, WorkerConfig
 from codriver.errors import BundleError, CodriverError, ConfigError, EngineError, SignatureError
 from codriver.golden import write_golden
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
-from codriver.signing import new_key, sign_bundle
 from codriver.tasks import VIEWS
 from codriver.worker import PerceiverWorker
 from tests.faults import Idle, perceiver_with

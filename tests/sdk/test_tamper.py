@@ -24,13 +24,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import codriver.engines.ort
-from codriver.bundle import Bundle
-from codriver.bundle_writer import seal
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import Manifest
+from codriver.bundle.signature import Signed, read_signature
+from codriver.bundle.signing import new_key, sign_bundle
+from codriver.bundle.writer import seal
 from codriver.errors import CodriverError
-from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
-from codriver.signing import new_key, sign_bundle
-from codriver.trust import Signed, read_signature
 from tests.tiny import make_tiny_bundle, tiny_encoder
 
 pytest.importorskip("cryptography")

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.signature import Trust, read_signature
+from codriver.bundle.signing import new_key, sign_bundle
 from codriver.cli import main
 from codriver.errors import BackendMissing, BundleError, ConfigError, SignatureError
 from codriver.perceiver import Perceiver
-from codriver.signing import new_key, sign_bundle
-from codriver.trust import Trust, read_signature
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle
 

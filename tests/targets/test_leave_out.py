@@ -11,10 +11,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from codriver.bundle.manifest import Manifest
 from codriver.cli import main as codriver
 from codriver.engines import GraphFiles, Signature, open_engine
 from codriver.errors import ConfigError
-from codriver.manifest import Manifest
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
 from targets.build import main as build

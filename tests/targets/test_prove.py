@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle_writer import seal
+from codriver.bundle.manifest import Manifest
+from codriver.bundle.writer import seal
 from codriver.errors import BundleError
-from codriver.manifest import Manifest
 from targets import build
 from targets.build import prove
 from tests.tiny import make_tiny_bundle

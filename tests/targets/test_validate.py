@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle_writer import seal
-from codriver.manifest import Manifest, VariantSpec
+from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.writer import seal
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources.split import read_split, split_digest

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from codriver.bundle.signing import new_key
 from codriver.commands.shared import Commands, add_command
 from codriver.console import put, put_json
-from codriver.signing import new_key
 
 EXAMPLE = """example:
   codriver keygen team.key

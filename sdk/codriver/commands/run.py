@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from codriver.bundle.loader import COLORS
 from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
 from codriver.commands.watching import add_watching, watchers
 from codriver.console import Progress, put, say, table
 from codriver.errors import SourceError
 from codriver.machine import summarise_ms
-from codriver.opening import COLORS
 from codriver.outputs import check_output, video_file, whole_file, write_image
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept

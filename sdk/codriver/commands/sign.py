@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from codriver.bundle.signature import SIGNATURE_NAME
+from codriver.bundle.signing import sign_bundle
 from codriver.commands.shared import Commands, add_bundle, add_command
 from codriver.console import put, put_json
-from codriver.signing import sign_bundle
-from codriver.trust import SIGNATURE_NAME
 
 EXAMPLE = """example:
   codriver keygen team.key && codriver sign demo.bundle --key team.key

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import MANIFEST_NAME
+from codriver.bundle.device_profile import read_target
 from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver
 from codriver.console import put, put_json, table
 from codriver.errors import BackendMissing, BundleError, ConfigError, EngineError
 from codriver.golden import GoldenDifference, check_golden
 from codriver.jetson import power_mode
 from codriver.latency import STEPS, measure_latency
-from codriver.manifest import MANIFEST_NAME
-from codriver.target import read_target
 
 EXAMPLE = """example:
   codriver verify demo.bundle --key team.key.pub && systemctl start perception

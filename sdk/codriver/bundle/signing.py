@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from codriver.bundle import Bundle
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest_json import read_manifest_bytes
+from codriver.bundle.signature import SIGNATURE_NAME, Signed, cryptography_modules, fingerprint, read_key
 from codriver.errors import BundleError, ConfigError
-from codriver.manifest_reader import read_manifest_bytes
 from codriver.outputs import whole_file
-from codriver.trust import SIGNATURE_NAME, Signed, cryptography_modules, fingerprint, read_key
 
 
 def new_key(path: Path) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from codriver.bundle import Bundle, run_by, why_not
+from codriver.bundle.folder import Bundle
+from codriver.bundle.manifest import VariantSpec
+from codriver.bundle.variants import choose_variant, variant_named, why_not
 from codriver.cpu import cpu_features
 from codriver.engines import ENGINES, Engine, open_engine
 from codriver.errors import ConfigError
-from codriver.manifest import VariantSpec
 
 COLORS = ("bgr", "rgb")
 FASTEST = "fastest"
@@ -26,19 +25,6 @@ def check_options(engine: str, threads: int | None, color: str, min_version: int
         raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
     if engine not in ("auto", FASTEST, *ENGINES):
         raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
-
-
-def choose(bundle: Bundle, engine: str, variant: str | None) -> VariantSpec:
-    """The variant, with the engine that is to run it."""
-    if engine == "fake":
-        return replace(bundle.variant(variant) if variant else bundle.manifest.variants[0], engine="fake")
-    if variant is None:
-        return bundle.choose_variant(cpu_features(), engine)
-    wanted = bundle.variant(variant)
-    chosen = run_by(wanted, engine)
-    if chosen is None:
-        raise ConfigError(f"engine {engine!r}: variant {variant} is for {wanted.engine}; use that, auto or fake")
-    return chosen
 
 
 def open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
@@ -59,7 +45,7 @@ def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dic
     features = cpu_features()
     able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
     if not able:
-        bundle.choose_variant(features)  # raises, and says of each why not
+        choose_variant(bundle, features)  # raises, and says of each why not
     opened: dict[str, Engines] = {}
     winner = ""
     try:
@@ -72,4 +58,4 @@ def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dic
             if name != winner:
                 for engine in engines:
                     engine.close()
-    return bundle.variant(winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}
+    return variant_named(bundle, winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}

@@ -147,7 +147,7 @@ class Manifest:
     @staticmethod
     def read(folder: str | Path) -> Manifest:
         """Read and check `folder`/manifest.json; a BundleError says what is wrong with it."""
-        from codriver.manifest_reader import parse_manifest, read_manifest_bytes
+        from codriver.bundle.manifest_json import parse_manifest, read_manifest_bytes
 
         return parse_manifest(read_manifest_bytes(Path(folder)))
 

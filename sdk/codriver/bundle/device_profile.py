@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from codriver.bundle import Bundle
+from codriver.bundle.decode import Fields
+from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError
-from codriver.strict import Fields
 
 PROFILE_NAME = "profile.json"
 

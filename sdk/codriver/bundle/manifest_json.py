@@ -9,9 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from codriver.config import ContextConfig, HealthConfig, Policy, SmoothingConfig, TimingConfig
-from codriver.errors import BundleError
-from codriver.manifest import (
+from codriver.bundle.decode import Fields
+from codriver.bundle.manifest import (
     CONTEXT_KEYS,
     MANIFEST_NAME,
     SCHEMA,
@@ -21,9 +20,10 @@ from codriver.manifest import (
     TaskSpec,
     VariantSpec,
 )
-from codriver.manifest_rules import check_manifest
+from codriver.bundle.rules import check_manifest
+from codriver.config import ContextConfig, HealthConfig, Policy, SmoothingConfig, TimingConfig
+from codriver.errors import BundleError
 from codriver.plainfile import read_at_most
-from codriver.strict import Fields
 
 MAX_MANIFEST_BYTES = 1 << 20
 Config = TypeVar("Config", TimingConfig, HealthConfig, SmoothingConfig)

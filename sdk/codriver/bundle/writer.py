@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from codriver.artefact import staged_folder
-from codriver.bundle import Bundle, file_spec, walk
+from codriver.bundle.decode import is_plain_path
+from codriver.bundle.folder import Bundle, file_spec, walk
+from codriver.bundle.manifest import MANIFEST_NAME, Manifest
+from codriver.bundle.manifest_json import parse_manifest
+from codriver.bundle.signature import SIGNATURE_NAME
 from codriver.errors import BundleError
-from codriver.manifest import MANIFEST_NAME, Manifest
-from codriver.manifest_reader import parse_manifest
-from codriver.strict import is_plain_path
-from codriver.trust import SIGNATURE_NAME
 
 
 @contextmanager
