@@ -11,8 +11,8 @@ from typing import Any
 
 import onnx
 
-from codriver.cpu import cpu_features
-from codriver.engines import is_installed
+from codriver.device.cpu import cpu_features
+from codriver.engines.base import is_installed
 from codriver.sources.split import ClipRef
 from quantize.audit import audit
 from quantize.graphs import EncoderGraph, FuserGraph

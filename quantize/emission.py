@@ -15,7 +15,7 @@ from torch import nn
 
 from codriver.artefact import sha256
 from codriver.console import say
-from codriver.engines import GraphFiles
+from codriver.engines.base import GraphFiles
 from quantize.emit import onnx_bytes
 from quantize.emit_ir import ir_from_module
 from quantize.fake_quant import save_fake_quant

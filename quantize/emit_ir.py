@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from codriver.engines import GraphFiles
+from codriver.engines.base import GraphFiles
 
 
 def ir_from_module(

@@ -19,8 +19,8 @@ import numpy as np
 
 from codriver.artefact import provenance, sha256, write_json
 from codriver.console import interruptible, say
+from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError, SourceError
-from codriver.machine import describe_machine
 from codriver.sources.split import SPLITS, read_split, split_digest
 from codriver.tasks import TASK_SETS
 from quantize.accuracy import accuracies, accuracy_table

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from codriver.engines import Engine, GraphFiles, open_engine
+from codriver.engines import open_engine
+from codriver.engines.base import Engine, GraphFiles
 from codriver.errors import ConfigError
 from codriver.tasks import TaskSet
 from quantize.emit import onnx_bytes

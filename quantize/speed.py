@@ -21,10 +21,11 @@ import numpy as np
 from codriver.arrays import Arrays
 from codriver.artefact import provenance
 from codriver.console import Progress, interruptible
-from codriver.cpu import cpu_features
-from codriver.engines import Engine, GraphFiles, Signature, Tensor, describe, open_engine
+from codriver.device.cpu import cpu_features
+from codriver.device.machine import describe_machine
+from codriver.engines import open_engine
+from codriver.engines.base import Engine, GraphFiles, Signature, Tensor, describe
 from codriver.errors import CodriverError, ConfigError
-from codriver.machine import describe_machine
 from codriver.tasks import GROUPS
 from quantize.fake_quant import CONFIG
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from codriver.arrays import Arrays
 from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, weights_of
 from codriver.config import ContextConfig
-from codriver.cpu import cpu_features
-from codriver.engines import Engine, GraphFiles, Signature, open_engine
+from codriver.device.cpu import cpu_features
+from codriver.engines import open_engine
+from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.errors import BackendMissing
 from codriver.tasks import GROUPS, TASK_SETS
 from quantize.stepping import Graphs

@@ -22,7 +22,7 @@ from codriver.bundle.variants import why_not
 from codriver.bundle.writer import new_bundle, seal
 from codriver.config import ContextConfig, default_policy
 from codriver.console import interruptible
-from codriver.cpu import cpu_features
+from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
 from codriver.golden import check_golden, said_wrong
 from codriver.perceiver import Perceiver

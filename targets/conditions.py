@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from codriver import jetson
-from codriver.machine import clocks_mhz, governor, read_number, read_text
+from codriver.device import jetson
+from codriver.device.machine import clocks_mhz, governor, read_number, read_text
 from targets.nvml import GpuCounters
 
 ROOT = Path("/")

@@ -21,9 +21,9 @@ import onnx
 
 from codriver.artefact import provenance
 from codriver.console import put, put_json, say, table
-from codriver.cpu import default_threads
+from codriver.device.cpu import default_threads
+from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
-from codriver.machine import describe_machine
 from targets.graph import Graph, read_graph
 from targets.kernels import kernels_of
 from targets.list import add_profiles_argument

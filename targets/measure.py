@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from codriver.console import Progress
-from codriver.cpu import cpu_features
-from codriver.engines import GraphFiles, Signature, Tensor, open_engine
+from codriver.device.cpu import cpu_features
+from codriver.device.machine import describe_machine, runtime_version
+from codriver.engines import open_engine
+from codriver.engines.base import GraphFiles, Signature, Tensor
 from codriver.errors import SourceError
-from codriver.machine import describe_machine, runtime_version
 
 CONVOLUTIONS = ((32, 56, 4), (64, 28, 4), (128, 14, 4))  # channels, side in pixels, batch: as in an encoder
 # One where products weigh most, one where values written do, one where pixels laid out do; and the kernel's side.

@@ -15,9 +15,9 @@ from typing import Any
 
 import onnx
 
-from codriver.bundle.manifest import VariantSpec
 from codriver.bundle.device_profile import PROFILE_NAME
-from codriver.engines.trt_build import BuildOptions
+from codriver.bundle.manifest import VariantSpec
+from codriver.engines.trt.build import BuildOptions
 from targets.gate import GateError
 from targets.half import to_half
 from targets.leave_out import file_without, metrics_without

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codriver.engines import RUNTIMES
+from codriver.engines.base import RUNTIMES
 from codriver.errors import ConfigError
 
 FOLDER = Path(__file__).parent / "profiles"

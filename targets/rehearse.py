@@ -12,7 +12,7 @@ from typing import Any
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import VariantSpec
-from codriver.engines import GraphFiles, Signature
+from codriver.engines.base import GraphFiles, Signature
 from codriver.golden import GoldenDifference, check_golden
 from codriver.perceiver import Perceiver
 

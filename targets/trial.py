@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from codriver.console import Progress
-from codriver.cpu import default_threads
-from codriver.engines import STAND_INS
+from codriver.device.cpu import default_threads
+from codriver.device.machine import runtime_version, summarise_ms
+from codriver.engines.base import STAND_INS
 from codriver.errors import CodriverError, EngineError
 from codriver.evaluate import Clip as LabelledClip
 from codriver.evaluate import TaskScore, evaluate
 from codriver.golden import Step, check_golden
-from codriver.machine import runtime_version, summarise_ms
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import Clip

@@ -33,11 +33,11 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.variants import why_not
 from codriver.console import put, say
-from codriver.cpu import cpu_features
-from codriver.engines import UNPROVEN
+from codriver.device.cpu import cpu_features
+from codriver.device.machine import describe_machine
+from codriver.doctor.facts import fits, machine_facts
+from codriver.engines.base import UNPROVEN
 from codriver.errors import CodriverError, ConfigError
-from codriver.examine import fits, machine_facts
-from codriver.machine import describe_machine
 from codriver.sources.split import ClipRef, read_split, split_digest
 from targets.compare import against, ran, reference_of
 from targets.evidence import SCHEMA, parts_folder, write_text

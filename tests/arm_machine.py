@@ -21,7 +21,8 @@ from pathlib import Path
 
 import tomllib
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 DEBIAN = ("python3", "libstdc++6")  # with all they depend on; the wheels of ONNX Runtime and OpenCV need no more
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17", "manylinux2014")

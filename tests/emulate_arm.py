@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 from codriver.artefact import provenance, write_json
 from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.console import interruptible, put, put_json, say, table
-from codriver.machine import describe_machine
+from codriver.device.machine import describe_machine
 from tests.arm_machine import PROCESSORS, ROOT, Machine, MissingError, prepare
 
 TESTS = ("tests/sdk", "tests/samples")

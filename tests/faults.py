@@ -16,7 +16,7 @@ from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
 from codriver.config import ContextConfig, Policy
-from codriver.engines import Signature
+from codriver.engines.base import Signature
 from codriver.errors import FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept

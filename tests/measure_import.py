@@ -16,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 WAYS = {
     "numpy": "import numpy",
     "codriver": "import codriver",

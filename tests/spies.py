@@ -11,7 +11,8 @@ import numpy as np
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
-from codriver.engines import Engine, GraphFiles, open_engine
+from codriver.engines import open_engine
+from codriver.engines.base import Engine, GraphFiles
 from codriver.errors import EngineError
 from codriver.perceiver import Perceiver
 from tests.tiny import tiny_encoder, tiny_fuser

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.tiny import make_tiny_bundle
 
-ROOT = Path(__file__).parents[1]
 BROUGHT = {"codriver", "numpy", "onnxruntime", "opencv-python-headless", "pip", "setuptools"}
 RUNTIMES_OWN = {"coloredlogs", "flatbuffers", "humanfriendly", "mpmath", "packaging", "protobuf", "sympy"}
 STEP = """

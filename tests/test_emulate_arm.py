@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tomllib
 
-from codriver.cpu import cpu_features
+from codriver.device.cpu import cpu_features
 from tests.arm_machine import PROCESSORS, ROOT, MissingError, lay_out, name_of, prepare, requirements
 from tests.emulate_arm import NOT_MARKED, NOT_NAMED, answer, faults, main
 

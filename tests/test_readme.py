@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import ROOT
 
 pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 LINES = [line.strip() for language, block in BLOCKS if not language for line in block.splitlines()]
@@ -27,7 +27,7 @@ def test_the_readme_shows_commands_of_the_device_and_of_the_workshop() -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_is_there_and_knows_its_options(command: list[str], capsys: Any) -> None:
     if command[0] == "codriver":
-        module, arguments = importlib.import_module("codriver.cli"), [command[1], "--help"]
+        module, arguments = importlib.import_module("codriver.cli.main"), [command[1], "--help"]
     else:
         module, arguments = importlib.import_module(command[2]), ["--help"]
     with pytest.raises(SystemExit) as stop:

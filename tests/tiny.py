@@ -18,7 +18,8 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.bundle.writer import write_bundle
 from codriver.config import default_policy
-from codriver.engines import GraphFiles, Signature, open_engine
+from codriver.engines import open_engine
+from codriver.engines.base import GraphFiles, Signature
 from codriver.golden import Answers, write_golden
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept

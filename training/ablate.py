@@ -23,8 +23,8 @@ from scipy.stats import t as student
 from tqdm import tqdm
 
 from codriver.artefact import provenance
+from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
-from codriver.machine import describe_machine
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE, JOINTS, VIEWS
 from training.augment import AugmentConfig

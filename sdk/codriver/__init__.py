@@ -10,7 +10,7 @@ with Perceiver.open("demo.bundle") as perceiver:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from codriver import quiet as quiet  # first: before any runtime is imported
+from codriver.device import telemetry as telemetry  # first: before any runtime is imported
 
 if TYPE_CHECKING:
     from codriver.bundle.manifest import Manifest

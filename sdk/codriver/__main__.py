@@ -2,6 +2,6 @@
 
 import sys
 
-from codriver.cli import main
+from codriver.cli.main import main
 
 sys.exit(main())

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from codriver.console import Progress
+from codriver.device.machine import summarise_ms
 from codriver.golden import Step, read_golden
-from codriver.machine import summarise_ms
 from codriver.perceiver import Perceiver
 
 STEPS = 200

@@ -21,8 +21,8 @@ from hypothesis.extra import numpy as hnp
 
 from codriver.bundle.manifest_json import parse_manifest
 from codriver.bundle.signature import SIGNATURE_NAME, Signed, read_signature
+from codriver.engines.graphcheck.onnx import check_graph
 from codriver.errors import BundleError, CodriverError, EngineError, FrameError, SignatureError, SourceError
-from codriver.onnx_check import check_graph
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame
 from codriver.recorder import Recorder, RecorderConfig

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import ROOT
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 onnx = pytest.importorskip("onnx")
@@ -21,7 +23,8 @@ from onnx import numpy_helper  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
 from codriver.arrays import Arrays  # noqa: E402
-from codriver.engines import GraphFiles, open_engine  # noqa: E402
+from codriver.engines import open_engine  # noqa: E402
+from codriver.engines.base import GraphFiles  # noqa: E402
 from codriver.errors import ConfigError, SourceError  # noqa: E402
 from codriver.sources.split import read_split  # noqa: E402
 from quantize.calibration import calibration_clips, encoder_steps  # noqa: E402
@@ -224,7 +227,7 @@ from openvino.tools.ovc import convert
 assert sys.modules["openvino_telemetry"] is None and not hasattr(wrapper, "Telemetry"), wrapper.telemetry
 """
     environment = os.environ | {"PYTHONPATH": f"sdk{os.pathsep}."}
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], env=environment)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)
 
 
 def test_unknown_ranges_are_refused() -> None:

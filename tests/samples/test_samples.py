@@ -4,15 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import pytest
 
+from tests import ROOT
 from tests.clips import make_clip, make_video
 from tests.tiny import make_tiny_bundle
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ import onnx
 import pytest
 
 from codriver.arrays import Arrays
-from codriver.engines import GraphFiles, Signature, Tensor
+from codriver.engines.base import GraphFiles, Signature, Tensor
 from codriver.engines.ort import OrtEngine
-from codriver.engines.trt_build import NUMPY_NAMES
+from codriver.engines.trt.build import NUMPY_NAMES
 
 DTYPES = {onnx.TensorProto.FLOAT: "FLOAT", onnx.TensorProto.UINT8: "UINT8"}
 PLAN = b"plan of "

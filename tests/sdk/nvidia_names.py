@@ -9,9 +9,10 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-ENGINES = Path(__file__).parents[2] / "sdk" / "codriver" / "engines"
+from tests import ROOT
+
+ENGINES = ROOT / "sdk" / "codriver" / "engines" / "trt"
 
 # The house rule that makes this possible: in these files, a name stands for an object of one class of NVIDIA's.
 # `_engine` and `self._engine` count as `engine`. "" is the module itself.
@@ -30,8 +31,8 @@ TENSORRT = {
     "dtype": "DataType",
 }
 FILES = {
-    "trt_build.py": TENSORRT | {"tensor": "ITensor"},
-    "trt.py": TENSORRT,
+    "build.py": TENSORRT | {"tensor": "ITensor"},
+    "engine.py": TENSORRT,
     "cuda.py": {"cudart": "", "properties": "cudaDeviceProp", "error": "cudaError_t"},
 }
 OURS = {("ILogger", "told"), ("ILogger", "errors"), ("", "__version__")}
@@ -136,7 +137,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def lines() -> Iterator[str]:
-    for title, files in (("tensorrt", ("trt_build.py", "trt.py")), ("cuda.bindings.runtime", ("cuda.py",))):
+    for title, files in (("tensorrt", ("build.py", "engine.py")), ("cuda.bindings.runtime", ("cuda.py",))):
         yield title
         yield from sorted({f"  {use}" for use in uses(*files)})
 

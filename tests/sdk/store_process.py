@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from codriver.engines.store import EngineStore
+from codriver.engines.trt.store import EngineStore
 
 FACTS = {"graph": "g", "device": "d"}
 SIZE = 300_000

@@ -13,7 +13,7 @@ import pytest
 
 from codriver.bundle.folder import Bundle
 from codriver.bundle.variants import choose_variant
-from codriver.cpu import cpu_features
+from codriver.device.cpu import cpu_features
 from codriver.errors import BackendMissing, BundleError, ConfigError
 from codriver.perceiver import Perceiver
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import cv2
 import pytest
 
-from codriver.cli import main
-from codriver.commands.run import _ctrl_c_ends
+from codriver.cli.main import main
+from codriver.cli.run import _ctrl_c_ends
 from codriver.console import Progress, table
-from codriver.machine import summarise_ms
+from codriver.device.machine import summarise_ms
 from codriver.sources import Cameras
+from tests import ROOT
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video
 from tests.tiny import make_tiny_bundle, tiny_manifest
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "bench", "info", "doctor", "verify")
 
 

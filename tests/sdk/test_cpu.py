@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codriver.cpu import cpu_features, default_threads
+from codriver.device.cpu import cpu_features, default_threads
 
 
 def cpuinfo(tmp_path: Path, *cores: str) -> Path:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from codriver.cli import main
+from codriver.cli.main import main
 from codriver.latency import BY_CHANCE, STEPS, chance_of
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "device.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 LINES = [line.split("#")[0].split() for block in BLOCKS for line in block.splitlines()]
@@ -30,7 +29,7 @@ def test_every_command_knows_its_options(line: list[str], capsys: pytest.Capture
 
 
 def test_what_the_doctor_is_quoted_with_is_in_its_source() -> None:
-    source = (ROOT / "sdk" / "codriver" / "advice.py").read_text(encoding="utf-8")
+    source = (ROOT / "sdk" / "codriver" / "doctor" / "advice.py").read_text(encoding="utf-8")
     quoted = [row.split("|")[1].strip() for row in PAGE.splitlines() if row.startswith("| ") and "nvpmodel -m" in row]
     quoted += re.findall(
         r"^\| (JetPack's TensorRT[^|]*|TensorRT is there[^|]*|compiled engines[^|]*) \|", PAGE, re.MULTILINE

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from codriver.advice import bundle_advice, choice_advice, machine_advice
 from codriver.bundle.manifest import VariantSpec
-from codriver.cli import main
-from codriver.commands.doctor import _lines, examine
-from codriver.examine import bundle_facts, fits, machine_facts
+from codriver.cli.doctor import _lines, examine
+from codriver.cli.main import main
+from codriver.doctor.advice import bundle_advice, choice_advice, machine_advice
+from codriver.doctor.facts import bundle_facts, fits, machine_facts
 from tests.tiny import tiny_manifest
 
 RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"

@@ -16,7 +16,8 @@ import pytest
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
 from codriver.bundle.variants import choose_variant
-from codriver.engines import (
+from codriver.engines import open_engine, ort
+from codriver.engines.base import (
     STAND_INS,
     Engine,
     GraphFiles,
@@ -25,15 +26,13 @@ from codriver.engines import (
     check_tensors,
     describe,
     is_installed,
-    open_engine,
-    ort,
 )
 from codriver.errors import BackendMissing, ConfigError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUPS
+from tests import ROOT
 from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
 
-ROOT = Path(__file__).parents[2]
 MANIFEST = tiny_manifest()
 ENCODER = GraphFiles(tiny_encoder(MANIFEST).SerializeToString())
 FUSER = GraphFiles(tiny_fuser(MANIFEST).SerializeToString())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codriver.jetson import driver_version, is_jetson, jetpack, l4t_release, power_mode
+from codriver.device.jetson import driver_version, is_jetson, jetpack, l4t_release, power_mode
 
 CONF = """
 < POWER_MODEL ID=0 NAME=15W >

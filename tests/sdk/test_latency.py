@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from codriver.bundle.device_profile import PROFILE_NAME, parse_target, read_target
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
-from codriver.bundle.device_profile import PROFILE_NAME, parse_target, read_target
 from codriver.bundle.writer import seal
-from codriver.cli import main
+from codriver.cli.main import main
 from codriver.errors import BundleError
 from codriver.latency import Latency, chance_of, measure_latency
 from codriver.perceiver import Perceiver

@@ -14,7 +14,7 @@ import pytest
 
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.manifest_json import parse_manifest
-from codriver.engines import Tensor
+from codriver.engines.base import Tensor
 from codriver.errors import BundleError
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUPS, STREAMS

@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from codriver.engines.graphcheck.onnx import MAX_NODES, check_graph
 from codriver.errors import EngineError
-from codriver.onnx_check import MAX_NODES, check_graph
 from tests.tiny import tiny_encoder, tiny_fuser, tiny_manifest
 
 MANIFEST = tiny_manifest()

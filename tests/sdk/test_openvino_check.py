@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codriver.engines.graphcheck.openvino import check_ir
 from codriver.errors import EngineError
-from codriver.openvino_check import check_ir
 from tests.tiny import tiny_encoder, tiny_manifest
 
 openvino = pytest.importorskip("openvino")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codriver.cli import main
+from codriver.cli.main import main
 from codriver.errors import BackendMissing, ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame
@@ -29,6 +29,7 @@ from codriver.recording_schemas import (
     STEP_SCHEMA,
 )
 from codriver.replay import replay
+from tests import ROOT
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle, tiny_steps
 
@@ -276,7 +277,7 @@ def test_a_difference_is_told_by_its_path() -> None:
 def test_the_pages_commands_and_lines_work_in_their_order(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs/recording.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/recording.md").read_text(encoding="utf-8")
     shell, code = re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (tmp_path / "demo.bundle").symlink_to(bundle)
     make_clip(tmp_path, frames=4)

@@ -15,8 +15,9 @@ from codriver.config import HealthConfig, WorkerConfig
 from codriver.perceiver import Perceiver
 from codriver.tasks import VIEWS
 from codriver.worker import PerceiverWorker
+from tests import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "road.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "road.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codriver.engines.store import EngineStore
+from codriver.engines.trt.store import EngineStore
+from tests import ROOT
 from tests.sdk.crash_model import disks_after_a_power_cut, recorded
 from tests.sdk.store_process import FACTS, store_in
 
@@ -28,7 +29,7 @@ SCRIPT = Path(__file__).with_name("store_process.py")
 
 
 def process(*arguments: object) -> subprocess.Popen[str]:
-    root = Path(__file__).parents[2]
+    root = ROOT
     environment = os.environ | {"PYTHONPATH": f"{root / 'sdk'}{os.pathsep}{root}"}
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

@@ -31,10 +31,10 @@ from codriver.bundle.signing import new_key, sign_bundle
 from codriver.bundle.writer import seal
 from codriver.errors import CodriverError
 from codriver.perceiver import Perceiver
+from tests import ROOT
 from tests.tiny import make_tiny_bundle, tiny_encoder
 
 pytest.importorskip("cryptography")
-ROOT = Path(__file__).parents[2]
 GRAPH = "ort-x86-7bit/encoder.onnx"
 
 
@@ -357,6 +357,6 @@ def test_each_kind_of_attack_has_a_code_of_its_own_and_the_docs_tell_all_of_them
     others = {"key-not-pinned", "version-too-old", "other-target", "changed-since-check"}
     assert len({*tried, *others}) == len(tried) + len(others) >= 24
     assert {*tried, *others} <= told
-    source = "".join(path.read_text() for path in (ROOT / "sdk/codriver").glob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "sdk/codriver").rglob("*.py"))
     pattern = r'"((?:manifest|file|path|signature|key|graph|version|changed|other)-[a-z-]+)"'
     assert set(re.findall(pattern, source)) <= told

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from codriver.arrays import Arrays
-from codriver.engines import GraphFiles, Signature, open_engine
+from codriver.engines import open_engine
+from codriver.engines.base import GraphFiles, Signature
 from codriver.engines.race import fastest
-from codriver.engines.store import EngineStore
-from codriver.engines.trt import TrtEngine
-from codriver.engines.trt_build import BuildOptions
+from codriver.engines.trt.build import BuildOptions
+from codriver.engines.trt.engine import TrtEngine
+from codriver.engines.trt.store import EngineStore
 from codriver.errors import BackendMissing, EngineError
 from tests.sdk.fake_nvidia import Error, FakeTensorRT, install
 from tests.tiny import tiny_fuser, tiny_manifest
@@ -200,9 +201,9 @@ def test_whatever_a_plan_depends_on_is_part_of_its_key(
     if change == "option":
         options = BuildOptions(optimization_level=5)
     if change == "power mode":
-        monkeypatch.setattr("codriver.engines.trt.power_mode", lambda: "25W")
+        monkeypatch.setattr("codriver.engines.trt.engine.power_mode", lambda: "25W")
     if change == "driver":
-        monkeypatch.setattr("codriver.engines.trt.driver_version", lambda: "570.1")
+        monkeypatch.setattr("codriver.engines.trt.engine.driver_version", lambda: "570.1")
     TrtEngine(graph, SIGNATURE, store=store, options=options).close()
     assert second.builds == 1
 
@@ -226,14 +227,14 @@ def test_what_one_build_timed_the_next_one_starts_with(trt: FakeTensorRT, store:
     TrtEngine(GRAPH, SIGNATURE, store=store).close()
     TrtEngine(GRAPH, SIGNATURE, store=store, options=BuildOptions(optimization_level=5)).close()
     assert put == [b"timed;"] and trt.builds == 3
-    from codriver.engines.trt import device_facts
+    from codriver.engines.trt.engine import device_facts
 
     timings = store.get({"kind": "timing cache", **device_facts(trt, engine_gpu())})
     assert timings == b"timed;timed;"
 
 
 def engine_gpu() -> Any:
-    from codriver.engines.cuda import open_cuda
+    from codriver.engines.trt.engine import open_cuda
 
     return open_cuda().gpu()
 
@@ -273,7 +274,7 @@ def test_a_missing_tensorrt_says_what_to_install_on_this_platform(
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(BackendMissing, match=r"pip install 'codriver\[tensorrt\]'"):
         TrtEngine(GRAPH, SIGNATURE, store=store)
-    monkeypatch.setattr("codriver.engines.trt_build.is_jetson", lambda: True)
+    monkeypatch.setattr("codriver.engines.trt.build.is_jetson", lambda: True)
     with pytest.raises(BackendMissing, match="apt install python3-libnvinfer"):
         TrtEngine(GRAPH, SIGNATURE, store=store)
 

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.fetch_bindings import CUDA, TENSORRT, folder_of
 from tests.sdk.nvidia_names import Use, uses
 
 pytestmark = pytest.mark.tensorrt
 
-TRT_USES = uses("trt_build.py", "trt.py")
+TRT_USES = uses("build.py", "engine.py")
 CUDA_USES = uses("cuda.py")
 STUBS = {
     "nvinfer": "createInferBuilder_INTERNAL createInferRuntime_INTERNAL createInferRefitter_INTERNAL "
@@ -121,8 +122,8 @@ def test_the_stand_in_has_no_name_that_tensorrt_lacks_and_the_list_lacks_none_th
     stubs: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What the stand-in saw while an engine was built and run is in the list that was read from the source."""
-    from codriver.engines.store import EngineStore
-    from codriver.engines.trt import TrtEngine
+    from codriver.engines.trt.engine import TrtEngine
+    from codriver.engines.trt.store import EngineStore
     from tests.sdk import test_trt
     from tests.sdk.fake_nvidia import _Seen, install
 
@@ -168,7 +169,7 @@ assert [numpy_name(d) for d in (trt.float32, trt.uint8, trt.DataType.HALF)] == [
 def test_our_logger_and_monitor_are_made_and_called_with_the_real_base_classes(
     release: str, stubs: dict[str, list[str]]
 ) -> None:
-    sdk = Path(__file__).parents[2] / "sdk"
+    sdk = ROOT / "sdk"
     command = [sys.executable, "-W", "ignore", "-c", LIVE, str(bindings(release)), str(sdk)]
     done = subprocess.run([*command, *stubs[release.partition(".")[0]]], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -185,7 +186,7 @@ def test_cuda_bindings_tell_us_of_a_missing_gpu_as_our_code_expects(release: str
         "try:\n    sys.stdout.write(open_cuda().gpu().name)\n"
         "except EngineError as error:\n    sys.stdout.write(str(error))\n"
     )
-    sdk = Path(__file__).parents[2] / "sdk"
+    sdk = ROOT / "sdk"
     command = [sys.executable, "-W", "ignore", "-c", code, str(bindings(release)), str(sdk)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     gpu_here = Path("/proc/driver/nvidia/version").exists()

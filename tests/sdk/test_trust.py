@@ -16,9 +16,10 @@ import pytest
 from codriver.bundle.folder import Bundle
 from codriver.bundle.signature import Trust, read_signature
 from codriver.bundle.signing import new_key, sign_bundle
-from codriver.cli import main
+from codriver.cli.main import main
 from codriver.errors import BackendMissing, BundleError, ConfigError, SignatureError
 from codriver.perceiver import Perceiver
+from tests import ROOT
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle
 
@@ -194,7 +195,7 @@ def test_keygen_sign_and_verify_work_as_commands(
 def test_the_pages_commands_and_lines_work_in_their_order(
     bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs/trust.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/trust.md").read_text(encoding="utf-8")
     shell, first, second = re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     shutil.copytree(bundle_path, tmp_path / "demo.bundle")
     make_clip(tmp_path, frames=3)

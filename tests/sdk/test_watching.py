@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from codriver.arrays import Arrays
-from codriver.cli import main
+from codriver.cli.main import main
 from codriver.config import WorkerConfig
 from codriver.errors import EngineError
 from codriver.journal import Journal, JsonLines, log_file

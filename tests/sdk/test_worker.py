@@ -10,7 +10,7 @@ import pytest
 
 from codriver.arrays import Arrays
 from codriver.config import WorkerConfig
-from codriver.engines import Signature
+from codriver.engines.base import Signature
 from codriver.errors import CodriverError, EngineError, FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Event, Percept

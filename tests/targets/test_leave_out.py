@@ -12,8 +12,9 @@ import onnxruntime
 import pytest
 
 from codriver.bundle.manifest import Manifest
-from codriver.cli import main as codriver
-from codriver.engines import GraphFiles, Signature, open_engine
+from codriver.cli.main import main as codriver
+from codriver.engines import open_engine
+from codriver.engines.base import GraphFiles, Signature
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import ROOT
+
 torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
@@ -33,7 +35,6 @@ from training.stopping import Signals, Stopped  # noqa: E402
 from training.train import main  # noqa: E402
 
 pytestmark = pytest.mark.torch
-ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(size="tiny", epochs=2, batch=4)
 
 

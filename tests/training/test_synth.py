@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from codriver.tasks import AIDE, KEYPOINTS, VIEWS
+from tests import ROOT
 from training.footage.clip import Clip, render_frame
 from training.footage.ego import LANE_M, ego_path
 from training.footage.labels import SHARES, plan, quota
@@ -140,7 +141,7 @@ def test_settings_that_cannot_be_meant_are_refused(wrong: list[str], tmp_path: P
 def test_an_interrupt_leaves_whole_clips_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "training.synth", str(out), "--clips", "400", "--seed", "1", *SIZE]
-    root = Path(__file__).parents[2]
+    root = ROOT
     process = subprocess.Popen(command, cwd=root, env={"PYTHONPATH": "sdk:."}, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300  # a busy machine takes long to start three interpreters
     while not list(out.glob("AIDE_Dataset/0*")):

@@ -11,7 +11,7 @@ from pathlib import Path
 from codriver.bundle.manifest import MANIFEST_NAME, FileSpec, Manifest, weights_of
 from codriver.bundle.manifest_json import parse_manifest, read_manifest_bytes
 from codriver.bundle.signature import SIGNATURE_NAME, Trust, verify_manifest
-from codriver.engines import GraphFiles
+from codriver.engines.base import GraphFiles
 from codriver.errors import BundleError
 from codriver.plainfile import read_exactly
 

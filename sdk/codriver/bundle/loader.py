@@ -5,8 +5,9 @@ from __future__ import annotations
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import VariantSpec
 from codriver.bundle.variants import choose_variant, variant_named, why_not
-from codriver.cpu import cpu_features
-from codriver.engines import ENGINES, Engine, open_engine
+from codriver.device.cpu import cpu_features
+from codriver.engines import open_engine
+from codriver.engines.base import ENGINES, Engine
 from codriver.errors import ConfigError
 
 COLORS = ("bgr", "rgb")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.config import ContextConfig, Policy
-from codriver.engines import Signature, Tensor
+from codriver.engines.base import Signature, Tensor
 from codriver.tasks import GROUPS, VIEWS
 
 SCHEMA = 2

@@ -8,7 +8,7 @@ from collections import Counter
 
 from codriver.bundle.manifest import MANIFEST_NAME, FileSpec, Manifest, StreamSpec, TaskSpec
 from codriver.config import ContextConfig, check_policy
-from codriver.engines import RUNTIMES
+from codriver.engines.base import RUNTIMES
 from codriver.errors import BundleError, ConfigError
 from codriver.percept import UNKNOWN
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS

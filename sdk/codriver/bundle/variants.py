@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import VariantSpec
-from codriver.cpu import cpu_features
-from codriver.engines import STAND_INS, is_installed
+from codriver.device.cpu import cpu_features
+from codriver.device.jetson import is_jetson
+from codriver.device.machine import how_to_install, runtime_version
+from codriver.engines.base import STAND_INS, is_installed
 from codriver.errors import BackendMissing, BundleError, ConfigError
-from codriver.jetson import is_jetson
-from codriver.machine import how_to_install, runtime_version
 
 
 def run_by(variant: VariantSpec, engine: str) -> VariantSpec | None:

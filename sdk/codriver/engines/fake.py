@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.arrays import Arrays
-from codriver.engines import Signature, Tensor, check_tensors, describe
+from codriver.engines.base import Signature, Tensor, check_tensors, describe
 from codriver.errors import EngineError
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from codriver.arrays import Arrays
-from codriver.cpu import default_threads
-from codriver.engines import GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.device.cpu import default_threads
+from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.engines.graphcheck.openvino import check_ir
 from codriver.errors import BackendMissing, EngineError
-from codriver.openvino_check import check_ir
 
 DEVICE = "CPU"
 

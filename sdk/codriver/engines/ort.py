@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from codriver.arrays import Arrays
-from codriver.cpu import default_threads
-from codriver.engines import GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.device.cpu import default_threads
+from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.engines.graphcheck.onnx import check_graph
 from codriver.errors import BackendMissing, EngineError
-from codriver.onnx_check import check_graph
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {  # by engine; what the first one leaves, the next one takes

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from statistics import median
 
-from codriver.engines import Engine, Signature
+from codriver.engines.base import Engine, Signature
 
 
 def fastest(

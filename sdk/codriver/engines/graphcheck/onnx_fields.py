@@ -5,7 +5,7 @@ Some fields are here to be refused with a reason of their own: functions, graphs
 
 from __future__ import annotations
 
-from codriver.protobuf import BYTES, FIXED32, FIXED64, VARINT, Field
+from codriver.engines.graphcheck.protobuf import BYTES, FIXED32, FIXED64, VARINT, Field
 
 _TEXT, _NUMBER = (BYTES,), (VARINT,)
 MODEL = {

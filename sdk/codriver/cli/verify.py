@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from codriver.bundle.device_profile import read_target
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import MANIFEST_NAME
-from codriver.bundle.device_profile import read_target
-from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver
+from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver
 from codriver.console import put, put_json, table
+from codriver.device.jetson import power_mode
 from codriver.errors import BackendMissing, BundleError, ConfigError, EngineError
 from codriver.golden import GoldenDifference, check_golden
-from codriver.jetson import power_mode
 from codriver.latency import STEPS, measure_latency
 
 EXAMPLE = """example:

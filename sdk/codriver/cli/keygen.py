@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from codriver.bundle.signing import new_key
-from codriver.commands.shared import Commands, add_command
+from codriver.cli.shared import Commands, add_command
 from codriver.console import put, put_json
 
 EXAMPLE = """example:

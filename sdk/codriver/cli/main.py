@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from codriver import __version__
-from codriver.commands import bench, doctor, info, keygen, replay, run, sign, verify
+from codriver.cli import bench, doctor, info, keygen, replay, run, sign, verify
 from codriver.console import say
 from codriver.errors import CodriverError
 

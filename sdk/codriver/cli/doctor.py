@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.advice import Advice, bundle_advice, choice_advice, machine_advice
 from codriver.bundle.manifest import MANIFEST_NAME, Manifest
-from codriver.commands.shared import Commands, add_command
+from codriver.cli.shared import Commands, add_command
 from codriver.console import put, put_json, table
+from codriver.doctor.advice import Advice, bundle_advice, choice_advice, machine_advice
+from codriver.doctor.facts import PACKAGES, bundle_facts, machine_facts, way_to
 from codriver.errors import BundleError
-from codriver.examine import PACKAGES, bundle_facts, machine_facts, way_to
 
 EXAMPLE = """example:
   codriver doctor demo.bundle

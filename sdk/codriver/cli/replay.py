@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codriver.commands.shared import Commands, add_command, add_engine, open_perceiver
+from codriver.cli.shared import Commands, add_command, add_engine, open_perceiver
 from codriver.console import put, put_json
 from codriver.recording import Recording
 from codriver.replay import replay

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.engines import RUNTIMES
-from codriver.engines.store import CACHE_VARIABLE
-from codriver.engines.trt_build import NEWEST, OLDEST
-from codriver.examine import CUDA, slug, way_to
-from codriver.machine import ROOT
+from codriver.device.machine import ROOT
+from codriver.doctor.facts import CUDA, slug, way_to
+from codriver.engines.base import RUNTIMES
+from codriver.engines.trt.build import NEWEST, OLDEST
+from codriver.engines.trt.store import CACHE_VARIABLE
 
 PYTHONS = ((3, 10), (3, 13))  # first and last that codriver is tested with
 OLDEST_ORT = (1, 20)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codriver import jetson
-from codriver.cpu import CPUINFO
+from codriver.device import jetson
+from codriver.device.cpu import CPUINFO
 
 ROOT = Path("/")
 DISTRIBUTIONS = {  # where a module's version is found, if its package is not named alike

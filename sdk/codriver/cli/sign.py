@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codriver.bundle.signature import SIGNATURE_NAME
 from codriver.bundle.signing import sign_bundle
-from codriver.commands.shared import Commands, add_bundle, add_command
+from codriver.cli.shared import Commands, add_bundle, add_command
 from codriver.console import put, put_json
 
 EXAMPLE = """example:

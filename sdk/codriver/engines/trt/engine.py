@@ -18,12 +18,13 @@ import numpy as np
 
 from codriver.arrays import Arrays
 from codriver.artefact import sha256
-from codriver.engines import GraphFiles, Signature, Tensor, check_tensors, describe
-from codriver.engines.cuda import Buffer, Cuda, Gpu, open_cuda
-from codriver.engines.store import EngineStore
-from codriver.engines.trt_build import BuildOptions, build_plan, import_tensorrt, make_log, numpy_name
-from codriver.errors import EngineError
-from codriver.jetson import driver_version, power_mode
+from codriver.device.jetson import driver_version, power_mode
+from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
+from codriver.engines.trt.build import BuildOptions, build_plan, import_tensorrt, make_log, numpy_name
+from codriver.engines.trt.cuda import Buffer, Cuda, CudaBindings, Gpu
+from codriver.engines.trt.pycuda import PyCuda
+from codriver.engines.trt.store import EngineStore
+from codriver.errors import BackendMissing, EngineError
 
 WARM_UP_RUNS = 2  # kernels load at their first run, and loading is not allowed while a graph is recorded
 
@@ -212,3 +213,13 @@ def device_facts(trt: Any, gpu: Gpu) -> dict[str, str]:
         "driver": driver_version() or "",
         "power_mode": power_mode() or "",
     }
+
+
+def open_cuda() -> Cuda:
+    """cuda-bindings, else pycuda. A BackendMissing says what to install, an EngineError that there is no GPU."""
+    for make in (CudaBindings, PyCuda):
+        try:
+            return make()
+        except ImportError:
+            continue
+    raise BackendMissing("neither cuda-bindings nor pycuda is installed: pip install cuda-bindings")

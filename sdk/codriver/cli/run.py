@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from codriver.bundle.loader import COLORS
-from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
-from codriver.commands.watching import add_watching, watchers
+from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
+from codriver.cli.watching import add_watching, watchers
 from codriver.console import Progress, put, say, table
+from codriver.device.machine import summarise_ms
 from codriver.errors import SourceError
-from codriver.machine import summarise_ms
 from codriver.outputs import check_output, video_file, whole_file, write_image
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept

@@ -10,11 +10,11 @@ from typing import Any
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.variants import why_not
-from codriver.commands.shared import Commands, add_bundle, add_command, tasks_of
+from codriver.cli.shared import Commands, add_bundle, add_command, tasks_of
 from codriver.console import put, put_json, table
-from codriver.cpu import cpu_features
-from codriver.engines import UNPROVEN
-from codriver.machine import runtime_version
+from codriver.device.cpu import cpu_features
+from codriver.device.machine import runtime_version
+from codriver.engines.base import UNPROVEN
 
 EXAMPLE = """example:
   codriver info demo.bundle

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from codriver.console import Progress
-from codriver.engines import Signature, Tensor, check_tensors
+from codriver.device.jetson import is_jetson
+from codriver.engines.base import Signature, Tensor, check_tensors
 from codriver.errors import BackendMissing, EngineError
-from codriver.jetson import is_jetson
 
 OLDEST, NEWEST = (10, 3), (12, 0)  # from the first, to before the second
 NUMPY_NAMES = {"FLOAT": "float32", "HALF": "float16", "UINT8": "uint8", "INT8": "int8", "INT32": "int32"}

@@ -12,10 +12,10 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.bundle.manifest import Manifest
-from codriver.commands.shared import Commands, add_bundle, add_command, open_perceiver, positive, threads_of
+from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, threads_of
 from codriver.console import Progress, put, put_json, table
+from codriver.device.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
 from codriver.errors import ConfigError
-from codriver.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import KEYPOINTS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from codriver.bundle.manifest import Manifest
 from codriver.console import say
-from codriver.cpu import default_threads
+from codriver.device.cpu import default_threads
 from codriver.perceiver import Perceiver
 from codriver.tasks import TASK_SETS, Task
 

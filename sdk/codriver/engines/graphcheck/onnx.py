@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.onnx_fields import (
+from codriver.engines.graphcheck.onnx_fields import (
     ATTRIBUTE,
     BFLOAT16,
     DIM,
@@ -31,7 +31,7 @@ from codriver.onnx_fields import (
     VALUE,
     WIDTHS,
 )
-from codriver.protobuf import Reader
+from codriver.engines.graphcheck.protobuf import Reader
 
 MAX_FIELDS = 200_000  # of all messages together: bounds the time to less than a second
 MAX_NODES = 20_000

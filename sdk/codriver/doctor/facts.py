@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import codriver
-from codriver import jetson
+from codriver.bundle.device_profile import read_target
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.signature import SIGNATURE_NAME
-from codriver.bundle.device_profile import read_target
 from codriver.bundle.variants import why_not
-from codriver.cpu import cpu_features, default_threads
-from codriver.engines import UNPROVEN
-from codriver.engines.store import store_folder
-from codriver.machine import (
+from codriver.device import jetson
+from codriver.device.cpu import cpu_features, default_threads
+from codriver.device.machine import (
     ROOT,
     clocks_mhz,
     describe_machine,
@@ -37,6 +35,8 @@ from codriver.machine import (
     read_text,
     runtime_version,
 )
+from codriver.engines.base import UNPROVEN
+from codriver.engines.trt.store import store_folder
 
 CUDA = ("cuda.bindings", "pycuda")  # one of them, beside TensorRT
 PACKAGES = {  # module -> how it is got, and what for

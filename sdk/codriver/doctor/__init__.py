@@ -1,0 +1,1 @@
+"""What stands in the way of running here, and what to do about it."""

@@ -1,0 +1,1 @@
+"""Look a graph over before a runtime reads it."""
