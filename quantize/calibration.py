@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codriver.artefact import sha256
 from codriver.errors import ConfigError
-from codriver.sources.annotation import read_annotation
+from codriver.files.atomic import sha256
+from codriver.sources.aide import read_annotation
 from codriver.sources.split import ClipRef
 from codriver.tasks import GROUPS, TaskSet
 from training.data import Clip, load_clips, read_labels

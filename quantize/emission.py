@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import nn
 
-from codriver.artefact import sha256
 from codriver.console import say
 from codriver.engines.base import GraphFiles
+from codriver.files.atomic import sha256
 from quantize.emit import onnx_bytes
 from quantize.emit_ir import ir_from_module
 from quantize.fake_quant import save_fake_quant

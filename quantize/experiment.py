@@ -24,9 +24,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from codriver.artefact import provenance, sha256, write_json
+from codriver.artefact import provenance, write_json
 from codriver.console import interruptible, say
 from codriver.errors import CodriverError, ConfigError
+from codriver.files.atomic import sha256
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import TASK_SETS
 from quantize.calibration import calibration_clips, encoder_steps

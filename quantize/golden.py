@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from codriver.errors import SourceError
-from codriver.golden import Step, write_golden
+from codriver.frames.preprocess import stream_inputs
+from codriver.network.memory import pick_slots
 from codriver.percept import Driver
-from codriver.preprocess import stream_inputs
-from codriver.sources.annotation import read_annotation
+from codriver.sources.aide import read_annotation
 from codriver.sources.clip import RATE_HZ
 from codriver.sources.split import ClipRef
-from codriver.window import pick_slots
+from codriver.verify.golden import Step, write_golden
 from quantize.confidence import tempered
 from quantize.reference import stepped_probabilities
 from training.data import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from codriver.artefact import provenance, sha256, write_json
+from codriver.artefact import provenance, write_json
 from codriver.console import interruptible, say
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError, SourceError
+from codriver.files.atomic import sha256
 from codriver.sources.split import SPLITS, read_split, split_digest
 from codriver.tasks import TASK_SETS
 from quantize.accuracy import accuracies, accuracy_table

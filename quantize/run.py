@@ -21,9 +21,10 @@ from typing import Any
 
 from torch import nn
 
-from codriver.artefact import provenance, sha256, whole_folder, write_json
+from codriver.artefact import provenance, whole_folder, write_json
 from codriver.console import interruptible, say
 from codriver.errors import CodriverError
+from codriver.files.atomic import sha256
 from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
 from quantize.calibration import calibration_clips, encoder_steps

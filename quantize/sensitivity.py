@@ -24,7 +24,7 @@ from codriver.artefact import provenance, write_json
 from codriver.console import Progress, interruptible, put, say, table
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
-from codriver.sources.annotation import read_annotation
+from codriver.sources.aide import read_annotation
 from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
 from quantize.calibration import choose

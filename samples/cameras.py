@@ -16,9 +16,9 @@ import cv2
 
 from codriver import CodriverError, Perceiver
 from codriver.arrays import Image
-from codriver.outputs import Video, video_file
 from codriver.sources import Source, open_source
 from codriver.view import LiveView
+from codriver.view.media import Video, video_file
 
 TITLE = "codriver"
 

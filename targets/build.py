@@ -24,9 +24,9 @@ from codriver.config import ContextConfig, default_policy
 from codriver.console import interruptible
 from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
-from codriver.golden import check_golden, said_wrong
 from codriver.perceiver import Perceiver
 from codriver.tasks import VIEWS, Task
+from codriver.verify.golden import check_golden, said_wrong
 from targets.card import model_card
 from targets.estimate import estimate
 from targets.gate import GateError, Miss, Verdict, check_names, judge

@@ -13,8 +13,8 @@ from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import VariantSpec
 from codriver.engines.base import GraphFiles, Signature
-from codriver.golden import GoldenDifference, check_golden
 from codriver.perceiver import Perceiver
+from codriver.verify.golden import GoldenDifference, check_golden
 
 
 class NodeByNode:

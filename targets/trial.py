@@ -26,11 +26,11 @@ from codriver.engines.base import STAND_INS
 from codriver.errors import CodriverError, EngineError
 from codriver.evaluate import Clip as LabelledClip
 from codriver.evaluate import TaskScore, evaluate
-from codriver.golden import Step, check_golden
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import Clip
 from codriver.sources.split import ClipRef, read_split
+from codriver.verify.golden import Step, check_golden
 from targets.conditions import EnergyMeter, conditions, peak_memory_mb
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.artefact import git_commit, provenance, sha256
+from codriver.artefact import git_commit, provenance
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.variants import why_not
@@ -38,6 +38,7 @@ from codriver.device.machine import describe_machine
 from codriver.doctor.facts import fits, machine_facts
 from codriver.engines.base import UNPROVEN
 from codriver.errors import CodriverError, ConfigError
+from codriver.files.atomic import sha256
 from codriver.sources.split import ClipRef, read_split, split_digest
 from targets.compare import against, ran, reference_of
 from targets.evidence import SCHEMA, parts_folder, write_text

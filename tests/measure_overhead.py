@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, StreamSpec
 from codriver.config import Policy
-from codriver.health import Health, look_at
+from codriver.frames.health import Health, look_at
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver
 from codriver.tasks import VIEWS

@@ -20,10 +20,10 @@ from codriver.bundle.writer import write_bundle
 from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles, Signature
-from codriver.golden import Answers, write_golden
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
+from codriver.verify.golden import Answers, write_golden
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
 GOLDEN_STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers

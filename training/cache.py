@@ -27,17 +27,19 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from codriver import preprocess, tasks, window
+from codriver import tasks
 from codriver.artefact import write_json
 from codriver.errors import ConfigError
-from codriver.sources import annotation
+from codriver.frames import preprocess
+from codriver.network import memory
+from codriver.sources import aide
 from training import record as records
 from training import sampling
 from training.record import Record
 
 Arrays = dict[str, NDArray[Any]]
 LAYOUT = 1  # raised when what a file holds is arranged otherwise
-CODE = (preprocess, tasks, window, annotation, records, sampling)  # their text decides pixels and keypoints
+CODE = (preprocess, tasks, memory, aide, records, sampling)  # their text decides pixels and keypoints
 
 
 def settings(**chosen: Any) -> dict[str, Any]:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.arrays import Box, Image
-from codriver.artefact import sha256
 from codriver.errors import SourceError
-from codriver.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop
+from codriver.files.atomic import sha256
+from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop
 from codriver.sources.split import SPLITS, ClipRef, Problem, scan_split, shared_clips
 from codriver.tasks import AIDE, TASK_SETS, VIEWS, TaskSet
 from training.cache import run_all

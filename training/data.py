@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
-from codriver.preprocess import stream_inputs
-from codriver.sources.annotation import Annotation
+from codriver.frames.preprocess import stream_inputs
+from codriver.sources.aide import Annotation
 from codriver.sources.split import ClipRef, Problem, first_of
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
 from training import cache as caches

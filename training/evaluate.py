@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from codriver.artefact import provenance, sha256, whole_folder, write_json
+from codriver.artefact import provenance, whole_folder, write_json
 from codriver.console import interruptible
 from codriver.errors import CodriverError
+from codriver.files.atomic import sha256
 from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.checkpoint import Run, load_run

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from codriver.errors import SourceError
 from codriver.percept import Driver
-from codriver.sources.annotation import Annotation, Defect, read_annotation
+from codriver.sources.aide import Annotation, Defect, read_annotation
 from codriver.sources.split import ClipRef, Problem
 from codriver.tasks import AIDE, VIEWS, TaskSet
 from training.sampling import Sampling

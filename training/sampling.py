@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from codriver.config import ContextConfig
 from codriver.errors import ConfigError
+from codriver.network.memory import pick_slots
 from codriver.sources.clip import RATE_HZ
-from codriver.window import pick_slots
 
 CONTEXT = ContextConfig()
 AIDES_FRAMES = tuple(i for i in range(45) if i == 0 or i % 3 == 2)  # dataset.py of AIDE, MMTL-UniAD and TEM3 alike

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from codriver.bundle.manifest import TaskSpec
 from codriver.errors import ConfigError
-from codriver.golden import Step
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
+from codriver.verify.golden import Step
 
 NO_ANSWER = -1  # prediction where an answer was invalid; counts as wrong
 

@@ -21,13 +21,13 @@ from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.signature import Trust
 from codriver.bundle.variants import choose
 from codriver.config import Policy, check_policy
-from codriver.context import Context
-from codriver.door import Request
 from codriver.errors import CodriverError
-from codriver.graphs import Graphs
+from codriver.frames.check import Request
+from codriver.frames.health import Look
+from codriver.frames.intake import Intake, driver_notes
 from codriver.handover import check_fits, same_encoder
-from codriver.health import Look
-from codriver.intake import Intake, driver_notes
+from codriver.network.context import Context
+from codriver.network.graphs import Graphs
 from codriver.percept import Driver, Event, Frame, Percept, Stats
 from codriver.stage_clock import Clock
 

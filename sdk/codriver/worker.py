@@ -125,7 +125,7 @@ class PerceiverWorker:
 
     def _upgrade(self, open_better: Open) -> None:
         """Once, in a thread of its own. Whatever is wrong with the better one, the first one goes on."""
-        from codriver.golden import prove  # which nobody else needs on the road
+        from codriver.verify.golden import prove  # which nobody else needs on the road
 
         opens = self._open
         try:

@@ -25,8 +25,8 @@ from codriver.engines.graphcheck.onnx import check_graph
 from codriver.errors import BundleError, CodriverError, EngineError, FrameError, SignatureError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame
-from codriver.recorder import Recorder, RecorderConfig
-from codriver.recording import Recording
+from codriver.recording.reader import Recording
+from codriver.recording.writer import Recorder, RecorderConfig
 from codriver.tasks import VIEWS
 from tests.tiny import make_tiny_bundle, tiny_encoder, tiny_manifest, tiny_steps
 

@@ -183,7 +183,7 @@ def test_dialects_of_one_recipe_have_the_same_ranges(quantized: Path) -> None:
 
 
 def test_the_report_names_every_file_with_its_hash(quantized: Path) -> None:
-    from codriver.artefact import sha256
+    from codriver.files.atomic import sha256
 
     report = json.loads((quantized / "report.json").read_text())
     assert report["schema"] == 2 and report["calibration"]["ranges"] == "minmax"

@@ -19,10 +19,10 @@ import onnxruntime as ort  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 
 from codriver import Perceiver  # noqa: E402
-from codriver.golden import check_golden  # noqa: E402
 from codriver.sources import Clip as ClipSource  # noqa: E402
 from codriver.sources.split import read_split  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
+from codriver.verify.golden import check_golden  # noqa: E402
 from quantize.fold import folded  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402

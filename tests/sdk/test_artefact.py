@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from codriver import artefact
-from codriver.artefact import git_commit, provenance, sha256, whole_folder, write_json
+from codriver.artefact import git_commit, provenance, whole_folder, write_json
 from codriver.errors import CodriverError, ConfigError
+from codriver.files.atomic import sha256
 
 MARKER = "meta.json"
 

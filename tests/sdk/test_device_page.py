@@ -7,7 +7,7 @@ import re
 import pytest
 
 from codriver.cli.main import main
-from codriver.latency import BY_CHANCE, STEPS, chance_of
+from codriver.verify.latency import BY_CHANCE, STEPS, chance_of
 from tests import ROOT
 
 PAGE = (ROOT / "docs" / "device.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 from codriver.config import FAULTS, Policy
 from codriver.engines.fake import FakeEngine
-from codriver.health import Health, look_at
+from codriver.frames.health import Health, look_at
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, Stats
 from codriver.tasks import AIDE, VIEWS

@@ -13,9 +13,9 @@ import pytest
 from codriver.bundle.folder import Bundle
 from codriver.bundle.writer import write_bundle
 from codriver.errors import BundleError
-from codriver.golden import check_golden, read_golden, write_golden
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
+from codriver.verify.golden import check_golden, read_golden, write_golden
 from tests.tiny import GOLDEN_STEPS, tiny_files, tiny_manifest, tiny_steps
 
 DRAFT = tiny_manifest()

@@ -7,9 +7,9 @@ import pytest
 
 from codriver.config import HealthConfig, Policy, check_policy, default_policy
 from codriver.errors import ConfigError
-from codriver.health import ViewHealth, look_at
+from codriver.frames.health import ViewHealth, look_at
+from codriver.frames.preprocess import joints_from_keypoints, stream_inputs
 from codriver.percept import Driver
-from codriver.preprocess import joints_from_keypoints, stream_inputs
 from codriver.tasks import VIEWS
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 36, 64, 3), np.uint8)

@@ -15,8 +15,8 @@ from codriver.bundle.manifest import Manifest
 from codriver.bundle.writer import seal
 from codriver.cli.main import main
 from codriver.errors import BundleError
-from codriver.latency import Latency, chance_of, measure_latency
 from codriver.perceiver import Perceiver
+from codriver.verify.latency import Latency, chance_of, measure_latency
 
 PROFILE: dict[str, Any] = {
     "name": "test",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from codriver.config import TimingConfig
-from codriver.door import check_step
 from codriver.errors import EngineError, FrameError
+from codriver.frames.check import check_step
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame
 from codriver.tasks import VIEWS

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from codriver.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize
+from codriver.frames.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize
 
 RANDOM = np.random.default_rng(0)
 

@@ -16,9 +16,9 @@ from codriver.cli.main import main
 from codriver.errors import BackendMissing, ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame
-from codriver.recorder import Recorder, RecorderConfig
-from codriver.recording import Recording, difference
-from codriver.recording_schemas import (
+from codriver.recording.reader import Recording, difference
+from codriver.recording.replay import replay
+from codriver.recording.schemas import (
     HEALTH,
     HEALTH_SCHEMA,
     IMAGE_SCHEMA,
@@ -28,7 +28,7 @@ from codriver.recording_schemas import (
     STEP,
     STEP_SCHEMA,
 )
-from codriver.replay import replay
+from codriver.recording.writer import Recorder, RecorderConfig
 from tests import ROOT
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle, tiny_steps

@@ -11,10 +11,10 @@ from codriver.bundle.signing import new_key, sign_bundle
 from codriver.bundle.writer import write_bundle
 from codriver.config import TimingConfig, WorkerConfig
 from codriver.errors import BundleError, CodriverError, ConfigError, EngineError, SignatureError
-from codriver.golden import write_golden
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.tasks import VIEWS
+from codriver.verify.golden import write_golden
 from codriver.worker import PerceiverWorker
 from tests.faults import Idle, perceiver_with
 from tests.sdk.test_worker import eventually

@@ -9,7 +9,7 @@ import pytest
 
 from codriver.config import Policy, TimingConfig
 from codriver.errors import EngineError, FrameError
-from codriver.pairing import set_time
+from codriver.frames.sync import set_time
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept, ViewCounts
 from codriver.tasks import VIEWS

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from codriver.errors import ConfigError
-from codriver.outputs import check_output, video_file, whole_file, write_image
+from codriver.files.atomic import check_output, whole_file
 from codriver.percept import Driver
 from codriver.sources import FrameSet
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet, text
 from codriver.view.live import BIG, PANEL, SMALL
+from codriver.view.media import video_file, write_image
 from codriver.view.record import KEPT
 from codriver.view.theme import BACKGROUND, RIGHT, WRONG, Rect, accent
 from tests.clips import TRUTH, frame, instant, percept

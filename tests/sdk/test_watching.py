@@ -15,7 +15,7 @@ from codriver.arrays import Arrays
 from codriver.cli.main import main
 from codriver.config import WorkerConfig
 from codriver.errors import EngineError
-from codriver.journal import Journal, JsonLines, log_file
+from codriver.monitoring.event_log import Journal, JsonLines, log_file
 from codriver.perceiver import Perceiver
 from codriver.percept import EVENTS, ViewStatus
 from codriver.tasks import AIDE
@@ -120,7 +120,7 @@ def test_an_engine_that_fails_and_is_replaced_is_told_through_a_worker() -> None
 
 def test_neither_log_nor_metrics_say_what_a_task_answered(bundle_path: Path, dataset: Path) -> None:
     pytest.importorskip("prometheus_client")
-    from codriver.metrics import Metrics
+    from codriver.monitoring.prometheus import Metrics
 
     lines, perceiver = Lines(), perceiver_with()
     metrics = Metrics(perceiver.stats)
@@ -138,7 +138,7 @@ def test_neither_log_nor_metrics_say_what_a_task_answered(bundle_path: Path, dat
 
 def test_metrics_are_the_counts_of_stats() -> None:
     pytest.importorskip("prometheus_client")
-    from codriver.metrics import Metrics
+    from codriver.monitoring.prometheus import Metrics
 
     perceiver = perceiver_with()
     metrics = Metrics(perceiver.stats)

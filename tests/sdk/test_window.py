@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codriver.config import ContextConfig
-from codriver.window import Memory, pick_slots
+from codriver.network.memory import Memory, pick_slots
 
 CONFIG = ContextConfig()
 

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("torch")
 
 from codriver.errors import CodriverError, ConfigError, SourceError
-from codriver.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop, resize
+from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop, resize
 from codriver.sources.split import read_split
 from codriver.tasks import AIDE, STREAMS, VIEWS
 from tests.aide import HEIGHT, WIDTH, edit_annotation

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from codriver.errors import CodriverError, ConfigError
-from codriver.sources.annotation import read_annotation
+from codriver.sources.aide import read_annotation
 from codriver.sources.split import SPLITS, ClipRef, read_split
 from codriver.tasks import AIDE, VIEWS
 from training.data import frame_numbers, read_frame, read_labels

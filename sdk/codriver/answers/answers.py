@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from codriver.answers.results import _invalid, filled_slots, is_gathering, task_results, with_steady
 from codriver.answers.smoothing import Smoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest
 from codriver.config import SmoothingConfig
-from codriver.errors import EngineError
 from codriver.percept import Event, Percept, TaskResult, ViewStatus
-
-
-def check_finite(stage: str, outputs: Arrays) -> None:
-    """Raise an EngineError if a graph answered NaN or infinity: neither may become a label or a memory."""
-    for name, values in outputs.items():
-        square = np.vdot(values, values)  # not finite if any of them is not: half the time of looking at each
-        if not math.isfinite(square) and not np.isfinite(values).all():
-            raise EngineError(f"the {stage} gave NaN or infinity in {name}; run `codriver verify` on it")
 
 
 def reasons_of(

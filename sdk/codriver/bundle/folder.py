@@ -13,7 +13,7 @@ from codriver.bundle.manifest_json import parse_manifest, read_manifest_bytes
 from codriver.bundle.signature import SIGNATURE_NAME, Trust, verify_manifest
 from codriver.engines.base import GraphFiles
 from codriver.errors import BundleError
-from codriver.plainfile import read_exactly
+from codriver.files.safe_read import read_exactly
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from codriver.bundle.manifest import (
 from codriver.bundle.rules import check_manifest
 from codriver.config import ContextConfig, HealthConfig, Policy, SmoothingConfig, TimingConfig
 from codriver.errors import BundleError
-from codriver.plainfile import read_at_most
+from codriver.files.safe_read import read_at_most
 
 MAX_MANIFEST_BYTES = 1 << 20
 Config = TypeVar("Config", TimingConfig, HealthConfig, SmoothingConfig)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.errors import BackendMissing, ConfigError, SignatureError
-from codriver.plainfile import read_at_most
+from codriver.files.safe_read import read_at_most
 
 SIGNATURE_NAME = "signature.json"  # signs manifest.json, so it cannot be listed there
 MAX_SIGNATURE_BYTES = 4096

@@ -9,7 +9,7 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest_json import read_manifest_bytes
 from codriver.bundle.signature import SIGNATURE_NAME, Signed, cryptography_modules, fingerprint, read_key
 from codriver.errors import BundleError, ConfigError
-from codriver.outputs import whole_file
+from codriver.files.atomic import whole_file
 
 
 def new_key(path: Path) -> str:

@@ -10,23 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from codriver.arrays import Image
 from codriver.bundle.manifest import Manifest
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, threads_of
 from codriver.console import Progress, put, put_json, table
 from codriver.device.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
-from codriver.percept import Driver, Percept
-from codriver.tasks import KEYPOINTS
+from codriver.percept import Percept
+from codriver.verify.timed_stream import RATE_HZ, Step, random_steps
 
 EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
-Step = tuple[dict[str, Image], float, Driver]
-RATE_HZ = 15.0  # of the made-up cameras
 OVERHEAD_STEPS = 200
 OVERHEAD = 1.25  # a step takes at most this times its engines and its resizing
-DISTINCT = 4  # frames per view, so that no cache sees the same one twice in a row
 
 
 def add(commands: Commands) -> None:
@@ -43,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         manifest = perceiver.manifest
         views = _views(args.views, manifest)
         warm_up = math.ceil(manifest.context.span_s * RATE_HZ) + 5
-        steps = _steps(views, args.size)
+        steps = random_steps(views, args.size)
         with Progress("bench", warm_up + args.steps) as progress:
             for _ in range(warm_up):
                 _step(perceiver, steps, progress)
@@ -63,27 +59,6 @@ def _step(perceiver: Perceiver, steps: Iterator[Step], progress: Progress) -> Pe
     percept = perceiver.step(*next(steps))
     progress.step()
     return percept
-
-
-def _steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step]:
-    """Endless steps, the same on every run: noise on a gradient, and a driver in the middle of it."""
-    random = np.random.default_rng(0)
-    width, height = size
-    ramp = np.linspace(0, 127, width, dtype=np.uint8)[None, :, None]  # (1, W, 1)
-    sets = [
-        {view: ramp + random.integers(0, 128, (height, width, 3), dtype=np.uint8) for view in views}
-        for _ in range(DISTINCT)
-    ]
-    keypoints = (random.random((KEYPOINTS, 3)) * [width, height, 1.0]).astype(np.float32)
-    driver = Driver(
-        face_px=(width * 0.4, height * 0.1, width * 0.15, height * 0.25),
-        body_px=(width * 0.25, height * 0.05, width * 0.5, height * 0.9),
-        keypoints=keypoints,
-    )
-    number = 0
-    while True:
-        yield sets[number % DISTINCT], number / RATE_HZ, driver
-        number += 1
 
 
 def _views(text: str | None, manifest: Manifest) -> tuple[str, ...]:

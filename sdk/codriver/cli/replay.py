@@ -10,8 +10,8 @@ from typing import Any
 
 from codriver.cli.shared import Commands, add_command, add_engine, open_perceiver
 from codriver.console import put, put_json
-from codriver.recording import Recording
-from codriver.replay import replay
+from codriver.recording.reader import Recording
+from codriver.recording.replay import replay
 
 EXAMPLE = """example:
   codriver run demo.bundle --source incar=0,front=1 --record drive

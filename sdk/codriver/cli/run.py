@@ -15,13 +15,14 @@ from codriver.cli.watching import add_watching, watchers
 from codriver.console import Progress, put, say, table
 from codriver.device.machine import summarise_ms
 from codriver.errors import SourceError
-from codriver.outputs import check_output, video_file, whole_file, write_image
+from codriver.files.atomic import check_output, whole_file
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
-from codriver.recorder import IMAGES, Recorder, RecorderConfig
+from codriver.recording.writer import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, FrameSet, Source, open_source
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet
+from codriver.view.media import video_file, write_image
 
 EXAMPLE = """examples:
   codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4 --sheet 0001.png --out 0001.jsonl

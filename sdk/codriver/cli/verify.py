@@ -14,8 +14,8 @@ from codriver.cli.shared import Commands, add_bundle, add_command, open_perceive
 from codriver.console import put, put_json, table
 from codriver.device.jetson import power_mode
 from codriver.errors import BackendMissing, BundleError, ConfigError, EngineError
-from codriver.golden import GoldenDifference, check_golden
-from codriver.latency import STEPS, measure_latency
+from codriver.verify.golden import GoldenDifference, check_golden
+from codriver.verify.latency import STEPS, measure_latency
 
 EXAMPLE = """example:
   codriver verify demo.bundle --key team.key.pub && systemctl start perception

@@ -23,7 +23,7 @@ def watchers(args: argparse.Namespace, perceiver: Perceiver, stack: ExitStack) -
     if args.log:
         yield _journal(args.log, stack)
     if args.metrics is not None:
-        from codriver.metrics import Metrics
+        from codriver.monitoring.prometheus import Metrics
 
         metrics = Metrics(perceiver.stats)
         server = metrics.serve(args.metrics)
@@ -35,7 +35,7 @@ def watchers(args: argparse.Namespace, perceiver: Perceiver, stack: ExitStack) -
 def _journal(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
     import logging
 
-    from codriver.journal import Journal, log_file
+    from codriver.monitoring.event_log import Journal, log_file
 
     try:
         handler = log_file(path)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from codriver.errors import ConfigError, SourceError
-from codriver.sources.annotation import Annotation, read_annotation
+from codriver.sources.aide import Annotation, read_annotation
+from codriver.sources.base import FrameSet, Source
 from codriver.sources.cameras import Cameras
 from codriver.sources.clip import Clip
-from codriver.sources.frameset import FrameSet, Source
 from codriver.sources.videos import Videos
 from codriver.tasks import VIEWS
 

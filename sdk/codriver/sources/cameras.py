@@ -10,7 +10,7 @@ from typing import Any
 
 from codriver.arrays import Image
 from codriver.errors import SourceError
-from codriver.sources.frameset import FrameSet
+from codriver.sources.base import FrameSet
 
 RATE_HZ = 15.0  # what the model was trained with; cameras may run faster
 START_S = 10.0  # a USB camera takes up to a few seconds to its first frame

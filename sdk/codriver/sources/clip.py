@@ -9,8 +9,8 @@ from types import TracebackType
 from codriver.arrays import Image
 from codriver.errors import SourceError
 from codriver.percept import Driver
-from codriver.sources.annotation import Annotation, read_annotation
-from codriver.sources.frameset import FrameSet
+from codriver.sources.aide import Annotation, read_annotation
+from codriver.sources.base import FrameSet
 from codriver.tasks import VIEWS
 
 RATE_HZ = 15.0  # 45 frames in 3 s

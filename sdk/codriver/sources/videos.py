@@ -9,7 +9,7 @@ from typing import Any
 
 from codriver.arrays import Image
 from codriver.errors import SourceError
-from codriver.sources.frameset import FrameSet
+from codriver.sources.base import FrameSet
 
 DEFAULT_RATE_HZ = 15.0  # for a container that does not tell its rate
 

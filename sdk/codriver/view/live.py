@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from codriver.arrays import Image
 from codriver.percept import Percept, TaskResult, ViewStatus
-from codriver.sources.frameset import FrameSet
+from codriver.sources.base import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
 from codriver.view import draw, text
 from codriver.view.cameras import draw_camera, status_text

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from codriver.arrays import Image
 from codriver.percept import Percept, TaskResult, ViewStatus
-from codriver.sources.frameset import FrameSet
+from codriver.sources.base import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
 
 KEPT = 24  # pictures kept at most: a run of hours must fit in memory

@@ -14,15 +14,15 @@ import hmac
 import json
 import os
 import secrets
-import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from codriver.artefact import sync_folder
 from codriver.console import Progress
+from codriver.files.atomic import write_private
+from codriver.files.safe_read import read_own
 
 MAGIC = b"codriver engine store 1\n"
 KEY_BYTES = MAC_BYTES = 32
@@ -53,7 +53,7 @@ class EngineStore:
             return None
         path, header = self._path(facts), _header(facts)
         with self._survives("read"), suppress(FileNotFoundError):
-            data = memoryview(_read_own(path, self._max_bytes))
+            data = memoryview(read_own(path, self._max_bytes))
             body = len(header) + MAC_BYTES
             mac, payload = bytes(data[len(header) : body]), data[body:]
             if bytes(data[: len(header)]) == header and hmac.compare_digest(mac, self._mac(header, payload)):
@@ -70,7 +70,7 @@ class EngineStore:
         with self._survives("written"):
             self._make_room(len(header) + MAC_BYTES + len(payload))
             with self._lock("writers", exclusive=False):
-                _write_whole(self._path(facts), header, self._mac(header, payload), payload)
+                write_private(self._path(facts), header, self._mac(header, payload), payload)
 
     def get_or_build(self, facts: Facts, build: Callable[[], bytes]) -> bytes:
         """What the store has, else what `build` gives; of several processes one builds and the others wait for it."""
@@ -194,52 +194,18 @@ def _own_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _read_own(path: Path, max_bytes: int) -> bytes:
-    """Bytes of a plain file that is ours alone, else b"". It follows no link and waits for no pipe."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        ours = status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0
-        return file.read(max_bytes) if ours and stat.S_ISREG(status.st_mode) and status.st_size <= max_bytes else b""
-
-
 def _read_key(path: Path) -> bytes:
     """b"" if there is none, or if others could have read it: what was kept under such a key proves nothing."""
     with suppress(FileNotFoundError):
-        key = _read_own(path, KEY_BYTES)
+        key = read_own(path, KEY_BYTES)
         return key if len(key) == KEY_BYTES else b""
     return b""
 
 
 def _new_key(path: Path) -> bytes:
     key = secrets.token_bytes(KEY_BYTES)
-    _write_whole(path, key)
+    write_private(path, key)
     return key
-
-
-def _write_whole(path: Path, *parts: bytes) -> None:
-    """All of it or nothing, also through a power cut: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            for part in parts:
-                _write_all(descriptor, part)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    sync_folder(path.parent)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 @contextmanager

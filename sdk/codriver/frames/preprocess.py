@@ -9,33 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.arrays import Box, Image
-from codriver.errors import FrameError
+from codriver.frames.check import check_keypoints
 from codriver.percept import Driver
-from codriver.tasks import GESTURE_POINTS, JOINTS, KEYPOINTS, POSTURE_POINTS, VIEWS
+from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, VIEWS
 
 MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)
 MAX_BAD_JOINTS = 0.5  # share of a stream's points; with more of them missing there is no body to read
 POINTS_OF = dict(zip(JOINTS, (POSTURE_POINTS, GESTURE_POINTS), strict=True))
-
-
-def check_frame(view: str, frame: object) -> Image:
-    """Return the frame if it is (H, W, 3) uint8; a FrameError says what came otherwise."""
-    if not isinstance(frame, np.ndarray):
-        raise FrameError(f"view {view!r}: got {type(frame).__name__}, expected a numpy array (H, W, 3) uint8", view)
-    if frame.dtype != np.uint8:
-        raise FrameError(
-            f"view {view!r}: got {frame.dtype} {frame.shape}, expected uint8 (H, W, 3); "
-            "scale float images to 0..255 and cast with .astype(np.uint8)",
-            view,
-        )
-    if frame.ndim != 3 or frame.shape[2] != 3 or min(frame.shape) < 1:
-        raise FrameError(
-            f"view {view!r}: got shape {frame.shape}, expected (H, W, 3); "
-            "drop an alpha channel with frame[..., :3], stack a grey image three times",
-            view,
-        )
-    return frame
 
 
 def resize(image: Image, size_px: int) -> Image:
@@ -78,39 +59,6 @@ def crop(image: Image, box_px: Box, min_px: tuple[int, int]) -> Image | None:
     if right - left < min_px[0] or bottom - top < min_px[1]:
         return None
     return image[top:bottom, left:right]
-
-
-def check_box(name: str, box_px: object) -> Box:
-    """Return the box if it is four numbers, whatever they cover; a FrameError says what came otherwise."""
-    expected = "expected four numbers: x, y, width, height in pixels"
-    try:
-        values = _real(box_px).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise FrameError(f"{name}: got {str(box_px)[:80]!r}, {expected}") from error
-    if values.shape != (4,):
-        raise FrameError(f"{name}: got shape {values.shape}, {expected}")
-    return tuple(values.tolist())
-
-
-def _real(values: object) -> NDArray[Any]:
-    """As an array, if it holds no complex number: NumPy would drop half of each with a warning."""
-    array = np.asarray(values)
-    if array.dtype.kind == "c":
-        raise TypeError("complex numbers")
-    return array
-
-
-def check_keypoints(keypoints: object) -> NDArray[np.float32]:
-    """Return the keypoints as float32 (136, 3), NaN and all; a FrameError says what came otherwise."""
-    expected = f"expected an array ({KEYPOINTS}, 3): Halpe-136, x y score"
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = _real(keypoints).astype(np.float32, copy=False)
-    except (TypeError, ValueError) as error:
-        raise FrameError(f"keypoints: got {type(keypoints).__name__}, {expected}") from error
-    if values.shape != (KEYPOINTS, 3):
-        raise FrameError(f"keypoints: got shape {values.shape}, {expected}")
-    return values
 
 
 def joints_from_keypoints(

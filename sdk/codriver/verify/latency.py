@@ -8,8 +8,8 @@ from typing import Any
 
 from codriver.console import Progress
 from codriver.device.machine import summarise_ms
-from codriver.golden import Step, read_golden
 from codriver.perceiver import Perceiver
+from codriver.verify.golden import Step, read_golden
 
 STEPS = 200
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting

@@ -22,7 +22,7 @@ from codriver.arrays import Image
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
-from codriver.recording_schemas import (
+from codriver.recording.schemas import (
     HEALTH,
     HEALTH_SCHEMA,
     IMAGE_SCHEMA,

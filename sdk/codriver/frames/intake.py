@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from codriver.config import Policy
-from codriver.door import Request, check_step
-from codriver.health import Health, Look
-from codriver.pairing import jump_s, refusals, skews
+from codriver.frames.check import Request, check_step
+from codriver.frames.counts import Tally
+from codriver.frames.health import Health, Look
+from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints
+from codriver.frames.sync import jump_s, refusals, skews
 from codriver.percept import Driver, ViewStatus
-from codriver.preprocess import MAX_BAD_JOINTS, bad_joints
-from codriver.stats import Tally
 from codriver.tasks import JOINTS
 
 

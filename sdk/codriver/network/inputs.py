@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 
 from codriver.arrays import Arrays, Feature, Image
 from codriver.bundle.manifest import Manifest
-from codriver.context import Context
+from codriver.frames.preprocess import stream_inputs
+from codriver.network.context import Context
 from codriver.percept import Driver
-from codriver.preprocess import stream_inputs
 from codriver.tasks import VIEW_OF
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from codriver.answers.answers import check_finite
+import numpy as np
+
 from codriver.arrays import Arrays, Image, Rows
 from codriver.bundle.loader import Engines
 from codriver.bundle.manifest import Manifest
-from codriver.context import Context
 from codriver.errors import EngineError
-from codriver.health import Look, look_at
+from codriver.frames.health import Look, look_at
+from codriver.network.context import Context
+from codriver.network.inputs import EncoderInputs
 from codriver.percept import Driver
 from codriver.stage_clock import Clock
-from codriver.streams import EncoderInputs
 
 
 class Graphs:
@@ -84,3 +86,11 @@ class Graphs:
             except EngineError as error:
                 errors.append(error)
         return errors
+
+
+def check_finite(stage: str, outputs: Arrays) -> None:
+    """Raise an EngineError if a graph answered NaN or infinity: neither may become a label or a memory."""
+    for name, values in outputs.items():
+        square = np.vdot(values, values)  # not finite if any of them is not: half the time of looking at each
+        if not math.isfinite(square) and not np.isfinite(values).all():
+            raise EngineError(f"the {stage} gave NaN or infinity in {name}; run `codriver verify` on it")

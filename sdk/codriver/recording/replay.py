@@ -9,7 +9,7 @@ from typing import Any
 from codriver.console import Progress
 from codriver.errors import ConfigError, SourceError
 from codriver.perceiver import Perceiver
-from codriver.recording import Recording, difference
+from codriver.recording.reader import Recording, difference
 
 SETTLE_S = 2.0  # beyond the context: how long a fault of a camera may be remembered
 

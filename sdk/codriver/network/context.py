@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from codriver.arrays import Arrays, Feature, Rows
 from codriver.bundle.manifest import Manifest
+from codriver.network.memory import Memory
 from codriver.tasks import VIEW_OF
-from codriver.window import Memory
 
 
 class Context:

@@ -1,8 +1,7 @@
-"""Files that are there as a whole or not at all: written under another name, moved when complete."""
+"""Pictures and MP4 files, written whole."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,37 +9,11 @@ from typing import Any, Protocol
 
 from codriver.arrays import Image
 from codriver.errors import ConfigError
+from codriver.files.atomic import whole_file
 
 
 class Video(Protocol):
     def add(self, image: Image) -> None: ...
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name to write to; move that file to `path` if the block ends well, remove it otherwise.
-
-    The suffix stays, because OpenCV picks the format by it.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        why = error.strerror or error
-        raise ConfigError(f"{path} cannot be written: {why}; give a file in a folder of yours") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Find out before the work whether the file can be written after it."""
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise ConfigError(f"{path}: got the suffix {path.suffix!r}, expected {' or '.join(suffixes)}")
-    if not path.resolve().parent.is_dir():
-        raise ConfigError(f"{path}: there is no folder {path.resolve().parent}; make it first")
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; give a file's name")
 
 
 def write_image(path: Path, image: Image) -> None:

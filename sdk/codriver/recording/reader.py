@@ -20,7 +20,7 @@ import numpy as np
 from codriver.arrays import Image
 from codriver.errors import BackendMissing, SourceError
 from codriver.percept import Driver, Frame
-from codriver.recording_schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP
+from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP
 
 MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less
 MAX_PIXELS = 1 << 25

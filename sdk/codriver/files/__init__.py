@@ -1,0 +1,1 @@
+"""Read files safely, write them whole or not at all."""

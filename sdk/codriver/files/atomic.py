@@ -1,0 +1,148 @@
+"""Files and folders that are there as a whole or not at all: written under another name, moved when complete."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from codriver.errors import CodriverError, ConfigError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of the disk, of a user's share, of a file's size
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a name to write to; move that file to `path` if the block ends well, remove it otherwise.
+
+    The suffix stays, because OpenCV picks the format by it.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        why = error.strerror or error
+        raise ConfigError(f"{path} cannot be written: {why}; give a file in a folder of yours") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Find out before the work whether the file can be written after it."""
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ConfigError(f"{path}: got the suffix {path.suffix!r}, expected {' or '.join(suffixes)}")
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.resolve().parent}; make it first")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give a file's name")
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def staged_folder(out: Path, refuse: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield a folder to fill; when the block ends well, it is on the disk and takes the name and the place of `out`.
+
+    refuse: called with `out` before the work and again after it; raises if what is there must not be replaced.
+    A place that cannot be written to, or a disk that is full, is one line for the user: a CodriverError.
+    """
+    refuse(out)
+    folder = _temporary_folder(out)
+    try:
+        yield folder
+        folder.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
+        _sync(folder)
+        refuse(out)
+        _move(folder, out)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        shutil.rmtree(folder, ignore_errors=True)  # before room is measured
+        raise CodriverError(_no_room(out, error), code="disk-full") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder(out: Path) -> Path:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        if error.errno in FULL:
+            raise CodriverError(_no_room(out, error), code="disk-full") from error
+        raise ConfigError(f"{out} cannot be made ({error.strerror}); give a path that you may write to") from error
+
+
+def _no_room(out: Path, error: OSError) -> str:
+    free = ""
+    with suppress(OSError):
+        free = f", {shutil.disk_usage(out.parent).free / 1e6:.0f} MB are free there without it"
+    return f"{out}: no room to write it ({error.strerror}{free}); free some, or give a path on another disk"
+
+
+def _move(folder: Path, out: Path) -> None:
+    """Rename into place. What is there steps aside first and goes when the new one is there."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+    try:
+        if out.exists():
+            os.rename(out, aside / "old")
+        os.rename(folder, out)
+        sync_folder(out.parent)
+    finally:
+        if not out.exists() and (aside / "old").exists():
+            os.rename(aside / "old", out)  # if this fails too, the old one stays aside
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Push all of it to the disk: a rename that survives a power cut must not point at lost bytes."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))
+
+
+def sync_folder(folder: Path) -> None:
+    """Push the names in a folder to the disk: until then a rename may be lost in a power cut."""
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: Path, *parts: bytes) -> None:
+    """All of it or nothing, also through a power cut: temporary file, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            for part in parts:
+                _write_all(descriptor, part)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,1 @@
+"""Who watches a run: an event log of JSON lines, Prometheus."""

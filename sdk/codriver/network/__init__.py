@@ -1,0 +1,1 @@
+"""Encode what is new, remember it, fuse what is remembered."""

@@ -1,0 +1,1 @@
+"""Drives as MCAP: written within a bound, read, replayed to the bit."""

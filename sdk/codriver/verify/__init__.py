@@ -1,0 +1,1 @@
+"""Does a bundle prove itself, and in time?"""
