@@ -13,10 +13,10 @@ from torch import Tensor
 from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from codriver.sources.aide import read_annotation
-from codriver.sources.split import ClipRef
 from codriver.tasks import GROUPS, TaskSet
 from training.data import Clip, load_clips, read_labels
 from training.model import UVM3TL
+from workshop.aide_splits import ClipRef
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ import onnx
 
 from codriver.device.cpu import cpu_features
 from codriver.engines.base import is_installed
-from codriver.sources.split import ClipRef
 from quantize.audit import audit
 from quantize.graphs import EncoderGraph, FuserGraph
 from quantize.lint import lint
@@ -22,6 +21,7 @@ from quantize.rules.dialects import RULES
 from quantize.subjects import check_reports, run_all, subjects_of
 from training.data import load_clips
 from training.model import UVM3TL
+from workshop.aide_splits import ClipRef
 
 BATCH = 8
 AUDIT_RUNS = 5  # shares are the same in every run; times are quantize.audit's to tell

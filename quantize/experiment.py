@@ -24,11 +24,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from codriver.artefact import provenance, write_json
 from codriver.console import interruptible, say
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
-from codriver.sources.split import read_split, split_digest
 from codriver.tasks import TASK_SETS
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.experiment_page import page
@@ -48,6 +46,8 @@ from training.metrics import BootstrapConfig, interval, resample
 from training.model import UVM3TL
 from training.recorder import Habits
 from training.stopping import Stopped
+from workshop.aide_splits import read_split, split_digest
+from workshop.artifacts import provenance, write_json
 
 SCHEMA = 1
 CALIBRATION_SLOTS = (3, 7, 11, 15)

@@ -16,12 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from codriver.artefact import write_json
 from codriver.errors import SourceError
 from quantize.fold import folded
 from quantize.graphs import EncoderGraph, FuserGraph
 from training.checkpoint import one_line
 from training.model import UVM3TL, ModelConfig
+from workshop.artifacts import write_json
 
 SCHEMA = 1
 WEIGHTS, CONFIG = "fake_quant.safetensors", "fake_quant.json"

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from codriver.sources.split import read_split, split_digest
 from quantize.calibration import choose
 from quantize.fold import hold_joints_in_half
 from quantize.qat import QATConfig, QATEngine, augmentation, loss_of, train_config
@@ -29,6 +28,7 @@ from training.metrics import Scores, score
 from training.model import UVM3TL
 from training.processes import make_fabric
 from training.recorder import Habits, Recorder
+from workshop.aide_splits import read_split, split_digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from codriver.tasks import TASK_SETS
 from quantize import sections
 from quantize.sections import box
 from quantize.ways import FP32
-from training.page import STYLE, html_table
+from workshop.pages import REPORT_STYLE, html_table
 
 PAGE = "report.html"
 MORE_STYLE = """
@@ -47,7 +47,7 @@ def page(report: Mapping[str, Any], proof: Mapping[str, Any] | None, sensitiviti
     parts += ["<h2>Files, and what runs in INT8</h2>", sections.files(report)]
     parts += [part for found in sensitivities for part in sections.sensitivity(found, task_set)]
     parts += ["<h2>Calibration</h2>", _calibration(report), "<h2>Where this comes from</h2>", _origin(report, proof)]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}{MORE_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{REPORT_STYLE}{MORE_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 

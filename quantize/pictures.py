@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from codriver.tasks import GROUPS, TaskSet
-from training.pictures import AMBER, BLUE, INK, SOFT
+from workshop.figures import AMBER, BLUE, INK, SOFT
 
 SHADES = {"fp32": SOFT, "PTQ": AMBER, "QAT": BLUE}
 FAINT = 1e-5  # mean absolute difference of a probability below which nothing is drawn

@@ -17,12 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from codriver.artefact import provenance, write_json
 from codriver.console import interruptible, say
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.files.atomic import sha256
-from codriver.sources.split import SPLITS, read_split, split_digest
 from codriver.tasks import TASK_SETS
 from quantize.accuracy import accuracies, accuracy_table
 from quantize.fold import folded
@@ -33,6 +31,8 @@ from quantize.subjects import Subject, check_reports, run_all, subjects_of
 from training.checkpoint import load_run
 from training.data import footage_kind, labels_of, open_clips
 from training.metrics import BootstrapConfig
+from workshop.aide_splits import SPLITS, read_split, split_digest
+from workshop.artifacts import provenance, write_json
 
 SCHEMA = 1
 PROOF, PREDICTIONS = "proof.json", "proof.npz"

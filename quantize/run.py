@@ -21,11 +21,9 @@ from typing import Any
 
 from torch import nn
 
-from codriver.artefact import provenance, whole_folder, write_json
 from codriver.console import interruptible, say
 from codriver.errors import CodriverError
 from codriver.files.atomic import sha256
-from codriver.sources.split import ClipRef, read_split
 from codriver.tasks import JOINTS, STREAMS
 from quantize.calibration import calibration_clips, encoder_steps
 from quantize.checks import check_dialects
@@ -48,6 +46,8 @@ from training.loop import predict
 from training.model import POINTS_OF, UVM3TL
 from training.recorder import Habits
 from training.stopping import Stopped
+from workshop.aide_splits import ClipRef, read_split
+from workshop.artifacts import provenance, whole_folder, write_json
 
 EXAMPLES = """examples:
   python -m quantize.run out/run --data out/data --out out/quantized

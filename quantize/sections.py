@@ -9,8 +9,8 @@ from typing import Any
 from codriver.tasks import TaskSet
 from quantize.pictures import accuracy_figure, sensitivity_figure
 from quantize.ways import FP32
-from training.page import html_table, percent
-from training.pictures import data_uri
+from workshop.figures import data_uri
+from workshop.pages import html_table, percent
 
 SHOWN_QUANTIZERS = 12
 

@@ -20,12 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.artefact import provenance, write_json
 from codriver.console import Progress, interruptible, put, say, table
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
 from codriver.sources.aide import read_annotation
-from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
 from quantize.calibration import choose
 from quantize.fake_quant import load_fake_quant
@@ -38,6 +36,8 @@ from quantize.search import MEASURES, Budget, costs_ms, fewest_layers, parse_bud
 from quantize.stepping import stepped
 from training.data import Clip, labels_of, load_clips, read_labels
 from training.model import ModelConfig
+from workshop.aide_splits import read_split, split_digest
+from workshop.artifacts import provenance, write_json
 
 SCHEMA = 1
 Probabilities = Mapping[str, NDArray[np.float64]]

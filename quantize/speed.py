@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Arrays
-from codriver.artefact import provenance
 from codriver.console import Progress, interruptible
 from codriver.device.cpu import cpu_features
 from codriver.device.machine import describe_machine
@@ -30,6 +29,7 @@ from codriver.tasks import GROUPS
 from quantize.fake_quant import CONFIG
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model import ModelConfig
+from workshop.artifacts import provenance
 
 SCHEMA = 1
 REFERENCE = {"onnxruntime": "fp32", "openvino": "openvino-fp32"}  # by runtime, the dialect in full precision

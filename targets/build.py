@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from codriver.artefact import provenance
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.bundle.signing import sign_bundle
@@ -36,7 +35,8 @@ from targets.packing import pack
 from targets.profile import Profile, load_profile
 from targets.rehearse import rehearse
 from targets.sources import open_source
-from targets.statistics import wilson
+from workshop.artifacts import provenance
+from workshop.statistics import wilson
 
 SCHEMA = 2
 

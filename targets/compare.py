@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets import statistics
+from workshop import statistics
 
 PASS, FAIL, OPEN, MISSING = "pass", "fail", "not shown", "nothing to compare with"
 VERDICTS = {PASS: "may ship", FAIL: "may not ship", OPEN: "not shown that it may ship"}

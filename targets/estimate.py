@@ -19,7 +19,6 @@ from typing import Any
 
 import onnx
 
-from codriver.artefact import provenance
 from codriver.console import put, put_json, say, table
 from codriver.device.cpu import default_threads
 from codriver.device.machine import describe_machine
@@ -32,6 +31,7 @@ from targets.profile import Profile, load_profile, names
 from targets.profile_reader import read_profile
 from targets.roofline import BOUNDS, Floor, float_bytes, layers_on
 from targets.sources import Source, open_source
+from workshop.artifacts import provenance
 
 LABEL = "A floor, predicted from the graphs and the profile; never a measurement."
 SHOWN = 12  # slowest layers

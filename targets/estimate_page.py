@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from targets.markup import Cell, page, table
 from targets.profile import RATES, Profile
 from targets.roofline import BOUNDS, Floor, Layer, float_rate
+from workshop.pages import Cell, page, table
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 340, 56, 40  # of a roofline, in pixels
 X_RANGE, DECADES = (0.01, 1e4), 6  # operations per byte; decades of throughput below the highest roof

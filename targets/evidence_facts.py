@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from targets.markup import Cell, table
+from workshop.pages import Cell, table
 
 Subject = Mapping[str, Any]
 

@@ -27,7 +27,7 @@ from targets.compare import (
 from targets.evidence import Evidence, subjects_of
 from targets.evidence_facts import conditions_table, machine_line
 from targets.evidence_text import full_precision, percent, title, turns
-from targets.markup import Cell, page, table
+from workshop.pages import Cell, page, table
 
 STYLE = """
 .verdict{border-left:6px solid;background:#f6f8fa;padding:8px 14px;margin:10px 0}

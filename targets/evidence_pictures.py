@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from targets.statistics import Interval
+from workshop.statistics import Interval
 
 WIDTH, LABELS, ROW = 940, 300, 20  # pixels: of a picture, of the names at its left, of a line in it
 HEIGHT, BINS = 96, 60  # of one histogram

@@ -29,9 +29,9 @@ from codriver.evaluate import TaskScore, evaluate
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import Clip
-from codriver.sources.split import ClipRef, read_split
 from codriver.verify.golden import Step, check_golden
 from targets.conditions import EnergyMeter, conditions, peak_memory_mb
+from workshop.aide_splits import ClipRef, read_split
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
 DISTINCT = 4  # frame sets of the stream, so that no cache sees the same one twice in a row

@@ -10,9 +10,9 @@ import numpy as np
 
 from codriver.console import Progress
 from codriver.perceiver import Perceiver
-from codriver.sources.split import read_split
-from targets.statistics import quantile_interval
 from targets.trial import DISTINCT, Trial, apart, frame_sets, step_of, warm_up_steps
+from workshop.aide_splits import read_split
+from workshop.statistics import quantile_interval
 
 STEPS = 300  # of each, at most
 

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.artefact import git_commit, provenance
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.variants import why_not
@@ -39,7 +38,6 @@ from codriver.doctor.facts import fits, machine_facts
 from codriver.engines.base import UNPROVEN
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
-from codriver.sources.split import ClipRef, read_split, split_digest
 from targets.compare import against, ran, reference_of
 from targets.evidence import SCHEMA, parts_folder, write_text
 from targets.evidence_page import evidence_page
@@ -48,6 +46,8 @@ from targets.list import add_profiles_argument
 from targets.profile import load_profile
 from targets.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
 from targets.turns import in_turns
+from workshop.aide_splits import ClipRef, read_split, split_digest
+from workshop.artifacts import git_commit, provenance
 
 
 @dataclass(frozen=True, kw_only=True)

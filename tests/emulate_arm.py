@@ -24,11 +24,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
-from codriver.artefact import provenance, write_json
 from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.console import interruptible, put, put_json, say, table
 from codriver.device.machine import describe_machine
 from tests.arm_machine import PROCESSORS, ROOT, Machine, MissingError, prepare
+from workshop.artifacts import provenance, write_json
 
 TESTS = ("tests/sdk", "tests/samples")
 HUNG_S = 2 * 3600.0  # qemu can hang where a processor would not

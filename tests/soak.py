@@ -22,13 +22,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
-from codriver.artefact import provenance, write_json
 from codriver.console import Progress
 from codriver.device.machine import describe_machine
 from codriver.errors import FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Stats
 from tests.faults import KINDS, Cameras, FaultInjector, perceiver_with
+from workshop.artifacts import provenance, write_json
 
 EPISODE = 200  # steps with one fault each
 

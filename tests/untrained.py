@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from codriver.artefact import provenance, whole_folder
-from codriver.sources.split import read_split, split_digest
 from training.checkpoint import MARKER, save_run
 from training.model import SIZES, UVM3TL
+from workshop.aide_splits import read_split, split_digest
+from workshop.artifacts import provenance, whole_folder
 
 
 def write_untrained_run(out: Path, size: str, data: Path, seed: int = 0) -> None:

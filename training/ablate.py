@@ -22,10 +22,8 @@ import torch
 from scipy.stats import t as student
 from tqdm import tqdm
 
-from codriver.artefact import provenance
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
-from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE, JOINTS, VIEWS
 from training.augment import AugmentConfig
 from training.data import Clip, class_counts, load_clips
@@ -36,6 +34,8 @@ from training.losses import AFDLoss, LossConfig
 from training.metrics import score
 from training.model import SIZES, UVM3TL
 from training.processes import make_fabric
+from workshop.aide_splits import read_split, split_digest
+from workshop.artifacts import provenance
 
 RUNS, TABLE = "runs.jsonl", "table.md"
 SINGLE = "single"  # variants "single <task>" are one row of the table: each task's accuracy from its own model

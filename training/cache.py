@@ -28,7 +28,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from codriver import tasks
-from codriver.artefact import write_json
 from codriver.errors import ConfigError
 from codriver.frames import preprocess
 from codriver.network import memory
@@ -36,6 +35,7 @@ from codriver.sources import aide
 from training import record as records
 from training import sampling
 from training.record import Record
+from workshop.artifacts import write_json
 
 Arrays = dict[str, NDArray[Any]]
 LAYOUT = 1  # raised when what a file holds is arranged otherwise

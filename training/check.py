@@ -17,11 +17,11 @@ from codriver.arrays import Box, Image
 from codriver.errors import SourceError
 from codriver.files.atomic import sha256
 from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop
-from codriver.sources.split import SPLITS, ClipRef, Problem, scan_split, shared_clips
 from codriver.tasks import AIDE, TASK_SETS, VIEWS, TaskSet
 from training.cache import run_all
 from training.record import Note, Record, count_classes, decode, read_record
 from training.sampling import UNIFORM, Sampling
+from workshop.aide_splits import SPLITS, ClipRef, Problem, scan_split, shared_clips
 
 # Of AIDE's own splits, in the order of the classes (counted on UbH-GCN's label files; reference: model.md 2.5).
 AIDES_EMOTIONS = {

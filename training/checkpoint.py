@@ -21,9 +21,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from codriver.artefact import write_json
 from codriver.errors import ConfigError, SourceError
 from training.model import UVM3TL, ModelConfig
+from workshop.artifacts import write_json
 
 SCHEMA = 1
 MARKER = "meta.json"

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from codriver.errors import SourceError
 from codriver.frames.preprocess import stream_inputs
 from codriver.sources.aide import Annotation
-from codriver.sources.split import ClipRef, Problem, first_of
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
 from training import cache as caches
 from training.model import ModelConfig
 from training.record import Record, class_labels, count_classes, decode, numbered, read_record
 from training.sampling import CONTEXT as CONTEXT
 from training.sampling import UNIFORM, Sampling
+from workshop.aide_splits import ClipRef, Problem, first_of
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Any
 from tqdm import tqdm
 
 from codriver.errors import CodriverError
-from codriver.sources.split import SPLITS, read_split
 from codriver.tasks import TASK_SETS
 from training.check import CheckConfig, check_dataset, to_dict, to_text
 from training.data import ClipSet, open_clips
 from training.model import SIZES
 from training.sampling import Sampling
+from workshop.aide_splits import SPLITS, read_split
 
 SPEED_CLIPS = 24  # read to tell the speed
 

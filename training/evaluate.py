@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from codriver.artefact import provenance, whole_folder, write_json
 from codriver.console import interruptible
 from codriver.errors import CodriverError
 from codriver.files.atomic import sha256
-from codriver.sources.split import SPLITS, ClipRef, read_split, split_digest
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.checkpoint import Run, load_run
 from training.data import Clip, footage_kind, labels_of, load_clips
@@ -42,6 +40,8 @@ from training.metrics import (
     score,
     table,
 )
+from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
+from workshop.artifacts import provenance, whole_folder, write_json
 
 SCHEMA = 1
 REPORT = "report.json"

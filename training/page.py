@@ -11,22 +11,7 @@ import numpy as np
 from codriver.tasks import VIEWS, TaskSet
 from training.metrics import COARSE, Reliability
 from training.pictures import confusion_picture, reliability_picture
-
-STYLE = """
-body { font: 14px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1b2430; background: #fff;
-  max-width: 1080px; margin: 32px auto; padding: 0 24px; }
-h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 17px; margin: 36px 0 8px; border-bottom: 1px solid #d5dbe3;
-  padding-bottom: 4px; } p { margin: 6px 0; } .soft { color: #5b6675; }
-.figures { display: flex; gap: 40px; margin: 20px 0 8px; } .figures b { display: block; font-size: 30px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; border-bottom: 2px solid #1b2430; padding: 4px 10px; vertical-align: bottom; }
-td { text-align: right; border-bottom: 1px solid #e4e8ee; padding: 4px 10px; } .left { text-align: left; }
-.ci { color: #5b6675; font-size: 12px; white-space: nowrap; } .none { color: #98a2ae; }
-.pictures { display: flex; flex-wrap: wrap; gap: 16px 24px; align-items: flex-start; }
-.pictures img { max-width: 100%; }
-code { font-size: 12px; word-break: break-all; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } img, tr { break-inside: avoid; } }
-"""
+from workshop.pages import REPORT_STYLE, html_table, interval_text, percent, with_interval
 
 
 def page(report: Mapping[str, Any], task_set: TaskSet) -> str:
@@ -50,7 +35,7 @@ def page(report: Mapping[str, Any], task_set: TaskSet) -> str:
         "<h2>Where this comes from</h2>",
         _origin(report),
     ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{REPORT_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
@@ -60,7 +45,7 @@ def _summary(report: Mapping[str, Any], task_set: TaskSet) -> str:
     return (
         f"<p class=soft>{escape(report['data']['kind'])}, {report['n']} clips, made {escape(report['created'])}</p>"
         f"<div class=figures><div><b>{percent(mean['value'])} %</b>mean accuracy of {len(task_set.tasks)} tasks "
-        f"<span class=ci>{_range(mean['interval'])}</span></div><div><b>{report['n']}</b>clips; one clip is "
+        f"<span class=ci>{interval_text(mean['interval'])}</span></div><div><b>{report['n']}</b>clips; one clip is "
         f"{100 / report['n']:.2f} points</div></div>"
         f"<p class=soft>In brackets: {100 * boot['confidence']:.0f} % intervals, percentile bootstrap over clips, "
         f"{boot['resamples']} resamples, seed {boot['seed']}. They speak of other clips like these, not of another "
@@ -72,7 +57,7 @@ def _headline(report: Mapping[str, Any], task_set: TaskSet) -> str:
     rows = []
     for task in task_set.tasks:
         score, between = report["tasks"][task.name], report["intervals"][task.name]
-        metrics = [_with_interval(score[name], between[name]) for name in between]
+        metrics = [with_interval(score[name], between[name]) for name in between]
         rows.append([escape(task.title), *metrics, percent(score["ece"]), percent(score["majority"])])
     return html_table(
         ("Task", "Accuracy %", "Macro-F1 %", "Balanced accuracy %", "ECE %", "Majority class %"), rows
@@ -88,7 +73,7 @@ def _coarse(report: Mapping[str, Any]) -> str:
         found = report["coarse"].get(coarse.task)
         if found:
             counts = ", ".join(f"{label} {n}" for label, n in zip(coarse.labels, found["class_counts"], strict=True))
-            metrics = [_with_interval(found["scores"][name], found["intervals"][name]) for name in found["intervals"]]
+            metrics = [with_interval(found["scores"][name], found["intervals"][name]) for name in found["intervals"]]
             rows.append([escape(coarse.title), *metrics, percent(found["scores"]["majority"]), escape(counts)])
     heads = ("Task", "Accuracy %", "Macro-F1 %", "Balanced accuracy %", "Majority class %", "Clips")
     return html_table(heads, rows) + "<p class=soft>The fine answer, seen coarsely; the model is not trained anew.</p>"
@@ -102,7 +87,7 @@ def _subsets(report: Mapping[str, Any], task_set: TaskSet) -> str:
             score = subset["tasks"][task.name]
             text = f"{percent(score['accuracy'])} <span class=ci>F1 {percent(score['macro_f1'])}</span>"
             cells.append(text if task.name in subset["answered"] else f"<span class=none>({text})</span>")
-        rows.append([*cells, _with_interval(subset["mean_accuracy"], subset["mean_accuracy_interval"])])
+        rows.append([*cells, with_interval(subset["mean_accuracy"], subset["mean_accuracy_interval"])])
     heads = (*VIEWS, *(f"{escape(task.title)} %" for task in task_set.tasks), "Mean accuracy %")
     return html_table(heads, rows, left=0) + (
         "<p class=soft>Absent cameras are masked, not black. Without the in-car camera, face, body, posture and "
@@ -147,26 +132,3 @@ def _reliability(report: Mapping[str, Any], task: str) -> Reliability:
 
 def _pictures(sources: Any) -> str:
     return "<div class=pictures>" + "".join(f'<img alt="" src="{source}">' for source in sources) + "</div>"
-
-
-def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """left: so many first columns hold words."""
-
-    def line(tag: str, cells: Sequence[str]) -> str:
-        marks = (" class=left" if column < left else "" for column in range(len(cells)))
-        return "<tr>" + "".join(f"<{tag}{m}>{c}</{tag}>" for m, c in zip(marks, cells, strict=True)) + "</tr>"
-
-    head = line("th", heads) if any(heads) else ""
-    return "<table>" + head + "\n".join(line("td", row) for row in rows) + "</table>"
-
-
-def _with_interval(value: float, between: Sequence[float]) -> str:
-    return f"{percent(value)} <span class=ci>{_range(between)}</span>"
-
-
-def _range(between: Sequence[float]) -> str:
-    return f"[{percent(between[0])}, {percent(between[1])}]"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}"

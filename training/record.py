@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from codriver.errors import SourceError
 from codriver.percept import Driver
 from codriver.sources.aide import Annotation, Defect, read_annotation
-from codriver.sources.split import ClipRef, Problem
 from codriver.tasks import AIDE, VIEWS, TaskSet
 from training.sampling import Sampling
+from workshop.aide_splits import ClipRef, Problem
 
 FRAMES = 45  # of every view of a clip of AIDE: 3 s at 15 Hz
 MEND = "mend the file or take the clip out of the CSV"

@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from codriver.artefact import git_commit
 from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import AIDE
 from training.footage.labels import SPLITS, plan
 from training.footage.layout import ROOT, Job, remove_partial, write_clip
 from training.footage.spec import ClipSpec
+from workshop.artifacts import git_commit
 
 SCHEMA = 1
 Plan = list[tuple[str, dict[str, str]]]

@@ -19,9 +19,7 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from codriver.artefact import provenance, whole_folder
 from codriver.errors import CodriverError, ConfigError
-from codriver.sources.split import ClipRef, read_split, split_digest
 from codriver.tasks import TASK_SETS
 from training import checkpoint
 from training.augment import AugmentConfig
@@ -36,6 +34,8 @@ from training.model import SIZES, UVM3TL
 from training.processes import leave, make_fabric
 from training.recorder import Habits, Recorder
 from training.stopping import Stopped
+from workshop.aide_splits import ClipRef, read_split, split_digest
+from workshop.artifacts import provenance, whole_folder
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

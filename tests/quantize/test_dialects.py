@@ -26,7 +26,6 @@ from codriver.arrays import Arrays  # noqa: E402
 from codriver.engines import open_engine  # noqa: E402
 from codriver.engines.base import GraphFiles  # noqa: E402
 from codriver.errors import ConfigError, SourceError  # noqa: E402
-from codriver.sources.split import read_split  # noqa: E402
 from quantize.calibration import calibration_clips, encoder_steps  # noqa: E402
 from quantize.fake_quant import load_fake_quant  # noqa: E402
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step  # noqa: E402
@@ -35,6 +34,7 @@ from quantize.run import main as quantize  # noqa: E402
 from quantize.scheme import DIALECTS  # noqa: E402
 from quantize.speed import main as speed  # noqa: E402
 from quantize.speed import step_of  # noqa: E402
+from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf, pytest.mark.openvino]
 ONNX = [name for name, some in DIALECTS.items() if not some.is_ir]

@@ -18,7 +18,6 @@ pytest.importorskip("openvino")
 
 import onnx  # noqa: E402
 
-from codriver.sources.split import read_split  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
 from quantize.fake_quant import load_fake_quant  # noqa: E402
 from quantize.parity import RUNTIME, SAME_CODES, Check  # noqa: E402
@@ -29,6 +28,7 @@ from quantize.subjects import STEPPED  # noqa: E402
 from quantize.ways import EngineGraphs, IntegerReference  # noqa: E402
 from tests.quantize.planted import openvino_reading_onnx, through_concat, with_scale  # noqa: E402
 from training.data import Clip, load_clips  # noqa: E402
+from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 SEVEN = "ort-x86-7bit"  # the one that any x86 runs right

@@ -17,7 +17,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
 from codriver.errors import ConfigError, SourceError  # noqa: E402
-from codriver.sources.split import read_split  # noqa: E402
 from codriver.tasks import AIDE, JOINTS, STREAMS  # noqa: E402
 from quantize.calibration import encoder_steps  # noqa: E402
 from quantize.finetune import Lessons, Tuned, Watch, finetune  # noqa: E402
@@ -40,6 +39,7 @@ from training.model import SIZES, UVM3TL  # noqa: E402
 from training.processes import make_fabric  # noqa: E402
 from training.recorder import Habits  # noqa: E402
 from training.stopping import Stopped  # noqa: E402
+from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)

@@ -20,7 +20,6 @@ from onnx import numpy_helper  # noqa: E402
 
 from codriver import Perceiver  # noqa: E402
 from codriver.sources import Clip as ClipSource  # noqa: E402
-from codriver.sources.split import read_split  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
 from codriver.verify.golden import check_golden  # noqa: E402
 from quantize.fold import folded  # noqa: E402
@@ -30,6 +29,7 @@ from training.checkpoint import load_run  # noqa: E402
 from training.data import load_clip  # noqa: E402
 from training.loop import collate  # noqa: E402
 from training.train import main as train  # noqa: E402
+from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 

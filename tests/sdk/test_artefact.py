@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from codriver import artefact
-from codriver.artefact import git_commit, provenance, whole_folder, write_json
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
+from workshop import artifacts
+from workshop.artifacts import git_commit, provenance, whole_folder, write_json
 
 MARKER = "meta.json"
 
@@ -168,7 +168,7 @@ def test_provenance_names_time_tools_commit_and_seed() -> None:
 def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "sdk"
     package.mkdir()
-    monkeypatch.setattr(artefact, "__file__", str(package / "artefact.py"))
+    monkeypatch.setattr(artifacts, "__file__", str(package / "artefact.py"))
     assert git_commit() == "unknown"
     who = ("-c", "user.name=a", "-c", "user.email=a@b")
     for arguments in (("init", "-q"), (*who, "commit", "-q", "--allow-empty", "--no-gpg-sign", "-m", "first")):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codriver.errors import ConfigError, SourceError
-from codriver.sources.split import SPLITS, read_split, split_digest
+from workshop.aide_splits import SPLITS, read_split, split_digest
 
 ROW = "AIDE_Dataset/{0}/,AIDE_Dataset/annotation/{0}.json"
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from targets.statistics import f1_interval, holm, mcnemar, paired_interval, quantile_interval, wilson
+from workshop.statistics import f1_interval, holm, mcnemar, paired_interval, quantile_interval, wilson
 
 
 def test_wilsons_interval_is_that_of_the_textbook() -> None:

@@ -19,7 +19,6 @@ from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.writer import seal
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
-from codriver.sources.split import read_split, split_digest
 from codriver.tasks import AIDE
 from targets import turns
 from targets.evidence_text import summary
@@ -29,6 +28,7 @@ from targets.trial import EngineFailed, Trial, TrialError, percentiles_ms, run_a
 from targets.validate import main as validate
 from tests.aide import write_dataset
 from tests.tiny import make_tiny_bundle
+from workshop.aide_splits import read_split, split_digest
 
 CLIPS, FRAMES, STEPS = 3, 27, 20  # of test clips, of each, of the stream
 

@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.sources.split import read_split
 from codriver.tasks import AIDE, STREAMS, VIEWS
 from training.augment import (
     GESTURE_MIRROR,
@@ -26,6 +25,7 @@ from training.augment import (
 )
 from training.data import Clip, load_clip
 from training.model import SIZES
+from workshop.aide_splits import read_split
 
 pytestmark = pytest.mark.torch
 

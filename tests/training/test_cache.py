@@ -16,13 +16,13 @@ import pytest
 pytest.importorskip("torch")
 
 from codriver.errors import ConfigError, SourceError
-from codriver.sources.split import read_split
 from codriver.tasks import AIDE, STREAMS
 from tests.aide import edit_annotation
 from training import cache
 from training.data import ClipSet, load_clips, main, open_clips
 from training.model import SIZES
 from training.sampling import AIDE16
+from workshop.aide_splits import read_split
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]

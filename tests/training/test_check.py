@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("torch")
 
 from codriver.errors import SourceError
-from codriver.sources.split import ClipRef, first_of
 from codriver.tasks import AIDE, VIEWS
 from tests.aide import edit_annotation, write_dataset
 from training.check import CheckConfig, Report, check_dataset, inspect
 from training.data import load_clip, main
 from training.model import SIZES
+from workshop.aide_splits import ClipRef, first_of
 
 pytestmark = pytest.mark.torch
 

@@ -18,12 +18,12 @@ pytest.importorskip("torch")
 
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop, resize
-from codriver.sources.split import read_split
 from codriver.tasks import AIDE, STREAMS, VIEWS
 from tests.aide import HEIGHT, WIDTH, edit_annotation
 from training.data import class_counts, load_clip, load_clips, open_clips, read_frame
 from training.model import SIZES
 from training.sampling import AIDE16, UNIFORM, Sampling
+from workshop.aide_splits import read_split
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]

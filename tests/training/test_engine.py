@@ -20,7 +20,6 @@ from tests import ROOT
 torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
-from codriver.sources.split import read_split  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
 from training.augment import AugmentConfig  # noqa: E402
 from training.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
@@ -33,6 +32,7 @@ from training.processes import make_fabric  # noqa: E402
 from training.recorder import Recorder  # noqa: E402
 from training.stopping import Signals, Stopped  # noqa: E402
 from training.train import main  # noqa: E402
+from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = TrainConfig(size="tiny", epochs=2, batch=4)

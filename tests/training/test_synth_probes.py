@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from codriver.sources.split import read_split
 from codriver.tasks import AIDE
 from training.data import read_frame
 from training.footage.probe import INSTANTS, OUTSIDE, TASKS, Sample, draw_sample, find, main, read_sample
 from training.synth import main as synth
+from workshop.aide_splits import read_split
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 

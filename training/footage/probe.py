@@ -27,13 +27,13 @@ from tqdm import tqdm
 
 from codriver.errors import CodriverError, ConfigError
 from codriver.sources.aide import read_annotation
-from codriver.sources.split import SPLITS, ClipRef, read_split
 from codriver.tasks import AIDE, VIEWS
 from training.data import frame_numbers, read_frame, read_labels
 from training.footage.camera import draw_camera, draw_light
 from training.footage.motion import FRAMES, MIDDLE, rng_for
 from training.footage.road import Road
 from training.footage.spec import ClipSpec
+from workshop.aide_splits import SPLITS, ClipRef, read_split
 
 OUTSIDE = tuple(view for view in VIEWS if view != "incar")
 TASKS = ("vehicle_behavior", "traffic_context")

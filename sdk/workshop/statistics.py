@@ -43,7 +43,7 @@ def mcnemar(gained: int, lost: int) -> float:
     """Exact two-sided p that both are right equally often (McNemar 1947), from the clips that only one got right."""
     n, few = gained + lost, min(gained, lost)
     tail = sum(math.comb(n, k) for k in range(few + 1)) / 2**n
-    return min(1.0, 2 * tail)
+    return float(min(1.0, 2 * tail))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
