@@ -26,15 +26,15 @@ from codriver.errors import CodriverError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.tasks import VIEWS, Task
 from codriver.verify.golden import check_golden, said_wrong
-from targets.card import model_card
 from targets.estimate import estimate
-from targets.gate import GateError, Miss, Verdict, check_names, judge
-from targets.leave_out import LeftOverError, check_left_out, kept_tasks, metrics_without
 from targets.list import add_profiles_argument
-from targets.packing import pack
-from targets.profile import Profile, load_profile
-from targets.rehearse import rehearse
-from targets.sources import open_source
+from targets.packing.gate import GateError, Miss, Verdict, check_names, judge
+from targets.packing.leave_out import LeftOverError, check_left_out, kept_tasks, metrics_without
+from targets.packing.model_card import model_card
+from targets.packing.pack import pack
+from targets.packing.reference_run import rehearse
+from targets.profiles.profile import Profile, load_profile
+from targets.roofline.graph_sources import open_source
 from workshop.artifacts import provenance
 from workshop.statistics import wilson
 

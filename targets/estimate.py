@@ -23,14 +23,14 @@ from codriver.console import put, put_json, say, table
 from codriver.device.cpu import default_threads
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
-from targets.graph import Graph, read_graph
-from targets.kernels import kernels_of
 from targets.list import add_profiles_argument
-from targets.measure import best_of_rounds, measured_profile
-from targets.profile import Profile, load_profile, names
-from targets.profile_reader import read_profile
-from targets.roofline import BOUNDS, Floor, float_bytes, layers_on
-from targets.sources import Source, open_source
+from targets.profiles.profile import Profile, load_profile, names
+from targets.profiles.profile_reader import read_profile
+from targets.roofline.graph import Graph, read_graph
+from targets.roofline.graph_sources import Source, open_source
+from targets.roofline.kernels import kernels_of
+from targets.roofline.measure import best_of_rounds, measured_profile
+from targets.roofline.roofline import BOUNDS, Floor, float_bytes, layers_on
 from workshop.artifacts import provenance
 
 LABEL = "A floor, predicted from the graphs and the profile; never a measurement."
@@ -198,7 +198,7 @@ def _estimate(args: argparse.Namespace) -> None:
     profiles = [load_profile(name, args.profiles) for name in chosen]
     results = [(profile, estimate(source, profile)) for profile in profiles]
     if args.out:
-        from targets.estimate_page import html_page
+        from targets.roofline.estimate_page import html_page
 
         args.out.write_text(html_page(args.model.name, results), encoding="utf-8")
     if args.json:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from codriver.console import put, put_json, say, table
 from codriver.errors import CodriverError
-from targets.profile import Profile, load_profile, names
+from targets.profiles.profile import Profile, load_profile, names
 
 HEAD = ("target", "device", "dialects", "rest", "INT8 TOPS", "FP16", "FP32 TFLOPS", "GB/s", "GB", "budget ms", "MB")
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from codriver.console import put, put_json, say
 from codriver.errors import CodriverError, ConfigError
-from targets.compare import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
-from targets.evidence import check_same_clips, read_evidence, subjects_of, write_text
-from targets.evidence_page import evidence_page, labels
+from targets.evidence.page import evidence_page, labels
+from targets.evidence.schema import check_same_clips, read_evidence, subjects_of, write_text
+from targets.evidence.verdict import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
 
 
 def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:

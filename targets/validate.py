@@ -38,14 +38,14 @@ from codriver.doctor.facts import fits, machine_facts
 from codriver.engines.base import UNPROVEN
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
-from targets.compare import against, ran, reference_of
-from targets.evidence import SCHEMA, parts_folder, write_text
-from targets.evidence_page import evidence_page
-from targets.evidence_text import summary
+from targets.evidence.page import evidence_page
+from targets.evidence.schema import SCHEMA, parts_folder, write_text
+from targets.evidence.text import summary
+from targets.evidence.verdict import against, ran, reference_of
 from targets.list import add_profiles_argument
-from targets.profile import load_profile
-from targets.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
-from targets.turns import in_turns
+from targets.profiles.profile import load_profile
+from targets.trial.interleaved import in_turns
+from targets.trial.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import git_commit, provenance
 

@@ -50,8 +50,8 @@ NOT_NAMED = {
 ABOUT = """
 import json, platform, sys
 from importlib.metadata import version
-from codriver.cpu import cpu_features
-from codriver.machine import describe_machine
+from codriver.device.cpu import cpu_features
+from codriver.device.machine import describe_machine
 packages = {name: version(name) for name in sys.argv[1:]}
 print(json.dumps({**describe_machine(), "features": sorted(cpu_features()), "packages": packages}))
 """

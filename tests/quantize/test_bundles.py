@@ -25,9 +25,9 @@ from quantize.lint import main as lint
 from quantize.run import main as quantize
 from targets.build import main as build
 from targets.build import read_report
-from targets.packing import pack
-from targets.profile import load_profile
-from targets.rehearse import rehearse
+from targets.packing.pack import pack
+from targets.packing.reference_run import rehearse
+from targets.profiles.profile import load_profile
 from tests.untrained import write_untrained_run
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]

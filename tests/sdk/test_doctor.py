@@ -236,7 +236,7 @@ def test_a_store_that_cannot_be_written_is_named_where_engines_are_compiled(
 def test_it_loads_no_runtime_and_answers_within_two_seconds(bundle_path: Path) -> None:
     program = """
 import sys
-from codriver.advice import bundle_advice, choice_advice, machine_advice
+from codriver.doctor.advice import bundle_advice, choice_advice, machine_advice
 from codriver.cli import main
 code = main(["doctor", sys.argv[1], "--json"])
 loaded = {"onnxruntime", "openvino", "tensorrt", "cuda", "pycuda", "cv2", "cryptography"} & set(sys.modules)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from codriver.errors import ConfigError
-from codriver.evaluate import NO_ANSWER, evaluate, macro_f1
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.tasks import AIDE
+from targets.trial.scoring import NO_ANSWER, evaluate, macro_f1
 from tests.tiny import tiny_steps
 
 

@@ -93,7 +93,7 @@ import codriver
 for module in pkgutil.walk_packages(codriver.__path__, "codriver."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-from codriver.golden import check_golden
+from codriver.verify.golden import check_golden
 random = np.random.default_rng(0)
 for engine in ("auto", "fake"):
     with codriver.Perceiver.open(sys.argv[1], engine, 1) as perceiver:

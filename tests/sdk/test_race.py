@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codriver.bundle import folder as bundles
+from codriver.bundle import variants as bundles
 from codriver.engines.race import fastest
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver
@@ -56,7 +56,7 @@ def test_where_nothing_runs_it_is_said_of_each_why(tmp_path: Path) -> None:
 def test_a_runtime_of_a_version_that_the_target_does_not_allow_is_refused_with_the_next_step(
     monkeypatch: pytest.MonkeyPatch, here: str, says: str
 ) -> None:
-    monkeypatch.setattr(bundles, "runtime_version", lambda engine: here)
+    monkeypatch.setattr(variants, "runtime_version", lambda engine: here)
     variant = replace(tiny_manifest().variants[1], versions=("1.23", "1.24"))
     why = bundles.why_not(variant, {"x86"})
     assert says in why and bool(why) == bool(says)

@@ -148,8 +148,8 @@ for library in libraries:
     ctypes.CDLL(library, ctypes.RTLD_GLOBAL)
 sys.path[:0] = [folder, sdk]
 import tensorrt_bindings as trt
-from codriver.engines.trt_build import OLDEST, NEWEST, _make_monitor, make_log, numpy_name, release
-from codriver.terminal import Progress
+from codriver.engines.trt.build import OLDEST, NEWEST, _make_monitor, make_log, numpy_name, release
+from codriver.console import Progress
 assert OLDEST <= release(trt) < NEWEST
 log = make_log(trt)
 log.log(trt.ILogger.WARNING, "a warning")
@@ -181,7 +181,7 @@ def test_cuda_bindings_tell_us_of_a_missing_gpu_as_our_code_expects(release: str
     """The real bindings, with no stub: what a machine without a driver answers."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from codriver.engines.cuda import open_cuda\n"
+        "from codriver.engines.trt.engine import open_cuda\n"
         "from codriver.errors import EngineError\n"
         "try:\n    sys.stdout.write(open_cuda().gpu().name)\n"
         "except EngineError as error:\n    sys.stdout.write(str(error))\n"

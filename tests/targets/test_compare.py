@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targets.compare import FAIL, MISSING, OPEN, PASS, against, checks, paired, reference_of, verdict
+from targets.evidence.verdict import FAIL, MISSING, OPEN, PASS, against, checks, paired, reference_of, verdict
 
 TASK = "driver_emotion"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.conditions import NOT_OFFERED, EnergyMeter, conditions, peak_memory_mb
+from targets.trial.conditions import NOT_OFFERED, EnergyMeter, conditions, peak_memory_mb
 
 
 def lay(root: Path, files: dict[str, object]) -> None:

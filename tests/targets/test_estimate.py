@@ -13,12 +13,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from targets import measure
 from targets.estimate import main as estimate
-from targets.graph import Graph
-from targets.kernels import Kernel, kernels_of
-from targets.profile import load_profile, names
-from targets.roofline import layers_on
+from targets.profiles.profile import load_profile, names
+from targets.roofline import measure
+from targets.roofline.graph import Graph
+from targets.roofline.kernels import Kernel, kernels_of
+from targets.roofline.roofline import layers_on
 from tests.tiny import make_tiny_bundle
 
 FLOAT, UINT8, INT8, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT64
@@ -236,7 +236,7 @@ def test_a_bundle_is_estimated_and_a_stand_in_is_named(tmp_path: Path, capsys: A
 
 
 def test_the_users_own_profile_is_a_target(model: Path, tmp_path: Path, capsys: Any) -> None:
-    source = Path(measure.__file__).parent / "profiles" / "l4.toml"
+    source = Path(measure.__file__).parents[1] / "profiles" / "l4.toml"
     (tmp_path / "mine.toml").write_text(source.read_text())
     assert estimate([str(model), "--target", "mine", "--profiles", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("mine: NVIDIA L4")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from codriver.errors import ConfigError
-from targets.gate import GateError, Verdict, check_names, judge
-from targets.profile import load_profile
+from targets.packing.gate import GateError, Verdict, check_names, judge
+from targets.profiles.profile import load_profile
 
 PROFILE = load_profile("x86-no-vnni")  # one dialect, ort-x86-7bit; two points on every task
 DIALECT = "ort-x86-7bit"

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from targets.half import to_half
+from targets.packing.fp16 import to_half
 
 RANDOM = np.random.default_rng(0)
 CHANNELS = 4

@@ -19,7 +19,7 @@ from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
 from targets.build import main as build
-from targets.leave_out import LeftOverError, check_left_out, graph_without, ir_without, kept_tasks
+from targets.packing.leave_out import LeftOverError, check_left_out, graph_without, ir_without, kept_tasks
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle, run, tiny_fuser, tiny_manifest, tiny_steps
 

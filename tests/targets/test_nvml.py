@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.conditions import NOT_OFFERED, EnergyMeter
-from targets.nvml import GpuCounters
+from targets.trial.conditions import NOT_OFFERED, EnergyMeter
+from targets.trial.nvml import GpuCounters
 
 pynvml = pytest.importorskip("pynvml")
 
@@ -37,7 +37,7 @@ int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *millij
 """
 METER = """
 import json, pathlib, sys
-from targets.conditions import EnergyMeter
+from targets.trial.conditions import EnergyMeter
 with EnergyMeter(pathlib.Path(sys.argv[1]), gpu=True) as meter:
     for line in sys.argv[2:]:
         pathlib.Path(sys.argv[1], "sys/class/powercap/intel-rapl:0/energy_uj").write_text(line)

@@ -11,8 +11,8 @@ import pytest
 
 from codriver.errors import ConfigError
 from targets.list import main as list_targets
-from targets.profile import FOLDER, RATES, Profile, load_profile, names
-from targets.profile_reader import line_of
+from targets.profiles.profile import FOLDER, RATES, Profile, load_profile, names
+from targets.profiles.profile_reader import line_of
 
 SHIPPED = {name: load_profile(name) for name in names()}
 ORIN = {name: profile for name, profile in SHIPPED.items() if profile.kind == "jetson"}

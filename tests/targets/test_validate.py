@@ -20,11 +20,11 @@ from codriver.bundle.writer import seal
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.tasks import AIDE
-from targets import turns
-from targets.evidence_text import summary
-from targets.profile import FOLDER
+from targets.evidence.text import summary
+from targets.profiles.profile import FOLDER
 from targets.report import main as report
-from targets.trial import EngineFailed, Trial, TrialError, percentiles_ms, run_apart
+from targets.trial import interleaved
+from targets.trial.trial import EngineFailed, Trial, TrialError, percentiles_ms, run_apart
 from targets.validate import main as validate
 from tests.aide import write_dataset
 from tests.tiny import make_tiny_bundle
@@ -123,15 +123,15 @@ def test_in_turns_the_slower_one_has_the_greater_ratio_and_no_camera_seems_froze
     """Four variants, as many as a stream's distinct pictures. The second one's steps are said to take twice as long."""
     made_here = bundle(tmp_path, data, "patient", "ort-x86-7bit")
     trials = {key: Trial(made_here, "ort-x86-7bit", data, steps=STEPS) for key in "abcd"}
-    seen, real = [], turns.step_of
+    seen, real = [], interleaved.step_of
 
     def doubled(perceiver: Perceiver, frames: Any, number: int) -> Percept:
         percept = real(perceiver, frames, number)
         seen.append(percept)
         return replace(percept, latency_ms={"total": 2.0 if len(seen) % 4 == 2 else 1.0})
 
-    monkeypatch.setattr(turns, "step_of", doubled)
-    found = turns.turns_here((trials, "a"))
+    monkeypatch.setattr(interleaved, "step_of", doubled)
+    found = interleaved.turns_here((trials, "a"))
     assert [found[key]["ratio"] for key in "abcd"] == [1.0, 2.0, 1.0, 1.0]
     assert {status.status for percept in seen for status in percept.views.values()} == {"ok"}
 

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.errors import SourceError  # noqa: E402
-from codriver.evaluate import macro_f1  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
+from targets.trial.scoring import macro_f1  # noqa: E402
 from training.checkpoint import load_run  # noqa: E402
 from training.data import Clip, load_clips  # noqa: E402
 from training.loop import epoch_order, predict  # noqa: E402

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from targets.profile import RATES, Profile
-from targets.roofline import BOUNDS, Floor, Layer, float_rate
+from targets.profiles.profile import RATES, Profile
+from targets.roofline.roofline import BOUNDS, Floor, Layer, float_rate
 from workshop.pages import Cell, page, table
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 340, 56, 40  # of a roofline, in pixels

@@ -10,7 +10,7 @@ import numpy as np
 
 from codriver.console import Progress
 from codriver.perceiver import Perceiver
-from targets.trial import DISTINCT, Trial, apart, frame_sets, step_of, warm_up_steps
+from targets.trial.trial import DISTINCT, Trial, apart, frame_sets, step_of, warm_up_steps
 from workshop.aide_splits import read_split
 from workshop.statistics import quantile_interval
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from targets.kernels import Kernel
-from targets.profile import Profile
+from targets.profiles.profile import Profile
+from targets.roofline.kernels import Kernel
 
 BOUNDS = ("compute", "memory", "launch")
 

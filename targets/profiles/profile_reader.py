@@ -14,7 +14,7 @@ import tomllib
 
 from codriver.errors import ConfigError
 from codriver.tasks import TASK_SETS
-from targets.profile import RATES, Profile, Variant
+from targets.profiles.profile import RATES, Profile, Variant
 
 KEYS: dict[str, Field[Any]] = {some.name: some for some in fields(Profile) if some.name != "name"}
 TASKS = tuple(task.name for task in TASK_SETS["aide"].tasks)

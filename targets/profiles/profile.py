@@ -16,7 +16,7 @@ from typing import Any
 from codriver.engines.base import RUNTIMES
 from codriver.errors import ConfigError
 
-FOLDER = Path(__file__).parent / "profiles"
+FOLDER = Path(__file__).parent
 KINDS = ("jetson", "gpu", "cpu")
 PRECISIONS = ("fp32", "fp16")
 TENSORRT = ("10.3", "10.16", "11.4")  # versions whose bindings our calls are checked against
@@ -78,7 +78,7 @@ class Profile:
 
 def targets_of(folders: Sequence[Path] = ()) -> dict[str, Path]:
     """Every target's name and the file that it is in: shipped ones, then those in `folders`."""
-    from targets.profile_reader import mode_names
+    from targets.profiles.profile_reader import mode_names
 
     found: dict[str, Path] = {}
     for path in _files(folders):
@@ -102,7 +102,7 @@ def names(folders: Sequence[Path] = ()) -> list[str]:
 
 def load_profile(name: str, folders: Sequence[Path] = ()) -> Profile:
     """The profile of a target; a ConfigError says what is wrong with its file, and in which line."""
-    from targets.profile_reader import read_profile
+    from targets.profiles.profile_reader import read_profile
 
     found = targets_of(folders)
     if name not in found:

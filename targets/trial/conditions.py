@@ -16,7 +16,7 @@ from typing import Any
 
 from codriver.device import jetson
 from codriver.device.machine import clocks_mhz, governor, read_number, read_text
-from targets.nvml import GpuCounters
+from targets.trial.nvml import GpuCounters
 
 ROOT = Path("/")
 NOT_OFFERED = "not offered here"

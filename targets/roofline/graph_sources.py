@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codriver.bundle.manifest import MANIFEST_NAME, Manifest
 from codriver.errors import SourceError
-from targets.profile import Profile
+from targets.profiles.profile import Profile
 
 # For a dialect that was not emitted, or as OpenVINO's IR, another one stands in: its graph has the same layers.
 INT8_STAND_INS = ("ort-x86", "ort-x86-7bit", "tensorrt", "ort-arm")

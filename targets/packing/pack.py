@@ -18,10 +18,10 @@ import onnx
 from codriver.bundle.device_profile import PROFILE_NAME
 from codriver.bundle.manifest import VariantSpec
 from codriver.engines.trt.build import BuildOptions
-from targets.gate import GateError
-from targets.half import to_half
-from targets.leave_out import file_without, metrics_without
-from targets.profile import Profile
+from targets.packing.fp16 import to_half
+from targets.packing.gate import GateError
+from targets.packing.leave_out import file_without, metrics_without
+from targets.profiles.profile import Profile
 
 FULL = "fp32"  # the dialect that a twin is made of
 INT8, TWIN = "tensorrt", "tensorrt-fp16"

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codriver.errors import CodriverError, ConfigError
-from targets.profile import Profile
+from targets.profiles.profile import Profile
 
 CHECKS = ("lint", "audit", "parity", "golden", "accuracy", "latency")
 INT8_SHARE = 0.9  # least share of multiply-accumulates in INT8; size tiny, whose joint encoders weigh most, has 0.914

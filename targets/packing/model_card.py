@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from targets.leave_out import kept_tasks
-from targets.profile import Profile
+from targets.packing.leave_out import kept_tasks
+from targets.profiles.profile import Profile
 
 TEMPLATE = """\
 # {name}

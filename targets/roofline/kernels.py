@@ -13,7 +13,7 @@ from functools import cached_property
 
 from onnx import NodeProto
 
-from targets.graph import OUTSIDE, VIEWS, Graph
+from targets.roofline.graph import OUTSIDE, VIEWS, Graph
 
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid"})

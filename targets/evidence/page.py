@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from targets import evidence_pictures as pictures
-from targets.compare import (
+from targets.evidence import pictures as pictures
+from targets.evidence.facts import conditions_table, machine_line
+from targets.evidence.schema import Evidence, subjects_of
+from targets.evidence.text import full_precision, percent, title, turns
+from targets.evidence.verdict import (
     FAIL,
     MISSING,
     NOT_RUN,
@@ -24,9 +27,6 @@ from targets.compare import (
     reference_of,
     verdict,
 )
-from targets.evidence import Evidence, subjects_of
-from targets.evidence_facts import conditions_table, machine_line
-from targets.evidence_text import full_precision, percent, title, turns
 from workshop.pages import Cell, page, table
 
 STYLE = """

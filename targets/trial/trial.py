@@ -24,13 +24,13 @@ from codriver.device.cpu import default_threads
 from codriver.device.machine import runtime_version, summarise_ms
 from codriver.engines.base import STAND_INS
 from codriver.errors import CodriverError, EngineError
-from codriver.evaluate import Clip as LabelledClip
-from codriver.evaluate import TaskScore, evaluate
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import Clip
 from codriver.verify.golden import Step, check_golden
-from targets.conditions import EnergyMeter, conditions, peak_memory_mb
+from targets.trial.conditions import EnergyMeter, conditions, peak_memory_mb
+from targets.trial.scoring import Clip as LabelledClip
+from targets.trial.scoring import TaskScore, evaluate
 from workshop.aide_splits import ClipRef, read_split
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting

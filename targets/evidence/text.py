@@ -7,7 +7,17 @@ from typing import Any
 
 from codriver.console import table
 from codriver.tasks import TASK_SETS
-from targets.compare import OPEN, VERDICTS, Check, checks, is_full_precision, paired, ran, reference_of, verdict
+from targets.evidence.verdict import (
+    OPEN,
+    VERDICTS,
+    Check,
+    checks,
+    is_full_precision,
+    paired,
+    ran,
+    reference_of,
+    verdict,
+)
 
 
 def summary(evidence: Mapping[str, Any]) -> str:
