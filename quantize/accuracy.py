@@ -14,7 +14,7 @@ from codriver.tasks import TaskSet
 from quantize.ways import FP32
 from training.compare import paired_difference
 from training.evaluate import Predictions
-from training.metrics import BootstrapConfig, confusions, holm, intervals, mcnemar, plain_scores, resample
+from training.report.metrics import BootstrapConfig, confusions, holm, intervals, mcnemar, plain_scores, resample
 
 METRICS = ("accuracy", "macro_f1")
 Answers = Mapping[str, Mapping[str, NDArray[np.float64]]]  # name -> task -> (n, K) probabilities

@@ -14,8 +14,8 @@ from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from codriver.sources.aide import read_annotation
 from codriver.tasks import GROUPS, TaskSet
-from training.data import Clip, load_clips, read_labels
-from training.model import UVM3TL
+from training.data.clips import Clip, load_clips, read_labels
+from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef
 
 

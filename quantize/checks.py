@@ -19,8 +19,8 @@ from quantize.lint import lint
 from quantize.reference import TorchGraphs
 from quantize.rules.dialects import RULES
 from quantize.subjects import check_reports, run_all, subjects_of
-from training.data import load_clips
-from training.model import UVM3TL
+from training.data.clips import load_clips
+from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef
 
 BATCH = 8

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import reliability
+from training.report.metrics import reliability
 
 Floats = NDArray[np.float64]
 BOUNDS = (0.05, 20.0)  # of a temperature; beyond them the split is too small or too easy to tell

@@ -37,15 +37,15 @@ from quantize.ptq import quantized_encoder, quantizers
 from quantize.qat import LOSSES, QATConfig
 from quantize.scheme import dialect
 from quantize.tunable import Tunable
-from training.checkpoint import Run, load_run
 from training.compare import Evaluation, compare
-from training.data import labels_of, load_clips
+from training.data.batches import predict
+from training.data.clips import labels_of, load_clips
 from training.evaluate import Predictions
-from training.loop import predict
-from training.metrics import BootstrapConfig, interval, resample
-from training.model import UVM3TL
-from training.recorder import Habits
-from training.stopping import Stopped
+from training.model.uvm3tl import UVM3TL
+from training.report.metrics import BootstrapConfig, interval, resample
+from training.trainer.checkpoint import Run, load_run
+from training.trainer.run_log import Habits
+from training.trainer.signals import Stopped
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, write_json
 

@@ -19,8 +19,8 @@ from torch import nn
 from codriver.errors import SourceError
 from quantize.fold import folded
 from quantize.graphs import EncoderGraph, FuserGraph
-from training.checkpoint import one_line
-from training.model import UVM3TL, ModelConfig
+from training.model.uvm3tl import UVM3TL, ModelConfig
+from training.trainer.checkpoint import one_line
 from workshop.artifacts import write_json
 
 SCHEMA = 1

@@ -20,14 +20,14 @@ from quantize.calibration import choose
 from quantize.fold import hold_joints_in_half
 from quantize.qat import QATConfig, QATEngine, augmentation, loss_of, train_config
 from quantize.tunable import Tunable
-from training import checkpoint
-from training.checkpoint import BEST, LAST, Run
-from training.data import Clip, ClipSet, labels_of, open_clips
-from training.loop import predict
-from training.metrics import Scores, score
-from training.model import UVM3TL
-from training.processes import make_fabric
-from training.recorder import Habits, Recorder
+from training.data.batches import predict
+from training.data.clips import Clip, ClipSet, labels_of, open_clips
+from training.model.uvm3tl import UVM3TL
+from training.report.metrics import Scores, score
+from training.trainer import checkpoint
+from training.trainer.checkpoint import BEST, LAST, Run
+from training.trainer.processes import make_fabric
+from training.trainer.run_log import Habits, Recorder
 from workshop.aide_splits import read_split, split_digest
 
 

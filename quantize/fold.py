@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from codriver.tasks import JOINTS
-from training.encoders import JointEncoder
-from training.model import UVM3TL
+from training.model.encoders import JointEncoder
+from training.model.uvm3tl import UVM3TL
 
 FUSED_BY = {nn.Conv2d: fuse_conv_bn_eval, nn.Linear: fuse_linear_bn_eval}
 

@@ -19,8 +19,8 @@ from codriver.sources.clip import RATE_HZ
 from codriver.verify.golden import Step, write_golden
 from quantize.confidence import tempered
 from quantize.reference import stepped_probabilities
-from training.data import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
-from training.model import UVM3TL
+from training.data.clips import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
+from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef
 
 STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from codriver.tasks import GROUPS, JOINTS, STREAMS
-from training.model import UVM3TL, ModelConfig
+from training.model.uvm3tl import UVM3TL, ModelConfig
 
 ENCODER_INPUTS = (*GROUPS, *(f"{group}_before" for group in GROUPS))
 ENCODER_OUTPUTS = (*(f"{group}_feature" for group in GROUPS), *(f"{group}_slot" for group in GROUPS))

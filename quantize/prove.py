@@ -28,9 +28,9 @@ from quantize.graphs import EncoderGraph, FuserGraph
 from quantize.parity import all_faults, parity_table
 from quantize.reference import TorchGraphs
 from quantize.subjects import Subject, check_reports, run_all, subjects_of
-from training.checkpoint import load_run
-from training.data import footage_kind, labels_of, open_clips
-from training.metrics import BootstrapConfig
+from training.data.clips import footage_kind, labels_of, open_clips
+from training.report.metrics import BootstrapConfig
+from training.trainer.checkpoint import load_run
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
 

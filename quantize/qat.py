@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from codriver.errors import ConfigError, SourceError
 from quantize.tunable import Tunable
-from training.augment import AugmentConfig
-from training.engine import Engine, Learner, TrainConfig, groups
-from training.losses import AFDLoss, LossConfig
-from training.model import UVM3TL, Fused
-from training.weighting import Equal
+from training.data.augment import AugmentConfig
+from training.losses.afd import AFDLoss, LossConfig
+from training.losses.weighting import Equal
+from training.model.uvm3tl import UVM3TL, Fused
+from training.trainer.trainer import Engine, Learner, TrainConfig, groups
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codriver.errors import ConfigError
 from quantize.qat import LOSSES, QATConfig
-from training.recorder import Habits
+from training.trainer.run_log import Habits
 
 
 def add_qat_options(parser: argparse.ArgumentParser, with_loss: bool = True) -> None:

@@ -12,8 +12,8 @@ from quantize.graphs import FuserGraph
 from quantize.ptq import RANGES
 from quantize.scheme import Dialect
 from quantize.sensitivity import Bench
-from training.data import Clip
-from training.model import UVM3TL
+from training.data.clips import Clip
+from training.model.uvm3tl import UVM3TL
 
 BEST = "best"
 CLIPS = 64  # validation clips, stratified as calibration's are

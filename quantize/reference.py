@@ -12,8 +12,8 @@ from torch import nn
 from codriver.arrays import Arrays
 from codriver.tasks import GROUPS
 from quantize.stepping import stepped
-from training.data import Clip
-from training.model import ModelConfig
+from training.data.clips import Clip
+from training.model.uvm3tl import ModelConfig
 
 
 class TorchGraphs:

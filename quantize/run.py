@@ -40,12 +40,12 @@ from quantize.qat_options import add_qat_options, habits_of, qat_config
 from quantize.ranges import BEST, CLIPS, best_ranges
 from quantize.scheme import DEFAULT, DIALECTS, Dialect, dialect
 from quantize.sensitivity import validation_clips
-from training.checkpoint import Run, clear, load_run, partial_folder
-from training.data import CONTEXT, labels_of, load_clips
-from training.loop import predict
-from training.model import POINTS_OF, UVM3TL
-from training.recorder import Habits
-from training.stopping import Stopped
+from training.data.batches import predict
+from training.data.clips import CONTEXT, labels_of, load_clips
+from training.model.uvm3tl import POINTS_OF, UVM3TL
+from training.trainer.checkpoint import Run, clear, load_run, partial_folder
+from training.trainer.run_log import Habits
+from training.trainer.signals import Stopped
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder, write_json
 

@@ -34,8 +34,8 @@ from quantize.ptq import quantizers
 from quantize.reference import TorchGraphs
 from quantize.search import MEASURES, Budget, costs_ms, fewest_layers, parse_budget
 from quantize.stepping import stepped
-from training.data import Clip, labels_of, load_clips, read_labels
-from training.model import ModelConfig
+from training.data.clips import Clip, labels_of, load_clips, read_labels
+from training.model.uvm3tl import ModelConfig
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, write_json
 

@@ -28,7 +28,7 @@ from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import GROUPS
 from quantize.fake_quant import CONFIG
 from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
-from training.model import ModelConfig
+from training.model.uvm3tl import ModelConfig
 from workshop.artifacts import provenance
 
 SCHEMA = 1

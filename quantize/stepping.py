@@ -15,8 +15,8 @@ from scipy.special import softmax
 
 from codriver.arrays import Arrays
 from codriver.tasks import GROUP_OF, GROUPS, STREAMS
-from training.data import Clip
-from training.model import ModelConfig
+from training.data.clips import Clip
+from training.model.uvm3tl import ModelConfig
 
 
 class Graphs(Protocol):

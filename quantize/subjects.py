@@ -18,8 +18,8 @@ from quantize.reference import TorchGraphs
 from quantize.scheme import dialect
 from quantize.stepping import Graphs, Trace, stepped, whole
 from quantize.ways import FAKE_QUANT, FP32, INTEGER, Ways, ways_of
-from training.data import Clip
-from training.model import ModelConfig
+from training.data.clips import Clip
+from training.model.uvm3tl import ModelConfig
 
 Probabilities = dict[str, NDArray[np.float64]]  # task -> (n, K)
 STEPPED, WHOLE, BOTH = "stepped", "whole", "whole against stepped"

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from codriver.tasks import GROUPS, TaskSet
 from quantize.ptq import quantizers
-from training.model import UVM3TL, Fused, ModelConfig
+from training.model.uvm3tl import UVM3TL, Fused, ModelConfig
 
 
 class Tunable(nn.Module):

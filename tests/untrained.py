@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoint import MARKER, save_run
-from training.model import SIZES, UVM3TL
+from training.model.uvm3tl import SIZES, UVM3TL
+from training.trainer.checkpoint import MARKER, save_run
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 

@@ -25,15 +25,15 @@ from tqdm import tqdm
 from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import AIDE, JOINTS, VIEWS
-from training.augment import AugmentConfig
-from training.data import Clip, class_counts, load_clips
-from training.dbscme import DBSCMEConfig
-from training.engine import Engine, TrainConfig
-from training.loop import predict
-from training.losses import AFDLoss, LossConfig
-from training.metrics import score
-from training.model import SIZES, UVM3TL
-from training.processes import make_fabric
+from training.data.augment import AugmentConfig
+from training.data.batches import predict
+from training.data.clips import Clip, class_counts, load_clips
+from training.losses.afd import AFDLoss, LossConfig
+from training.model.dbscme import DBSCMEConfig
+from training.model.uvm3tl import SIZES, UVM3TL
+from training.report.metrics import score
+from training.trainer.processes import make_fabric
+from training.trainer.trainer import Engine, TrainConfig
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.tasks import TASK_SETS, TaskSet
 from training.evaluate import MARKER, REPORT, SCHEMA, Predictions
-from training.metrics import BootstrapConfig, holm, interval, mcnemar, resample
+from training.report.metrics import BootstrapConfig, holm, interval, mcnemar, resample
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from codriver.tasks import GROUP_OF, GROUPS, JOINTS, STREAMS
-from training.model import SIZES, UVM3TL
+from training.model.uvm3tl import SIZES, UVM3TL
 
 
 @dataclass(frozen=True)

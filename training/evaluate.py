@@ -23,10 +23,9 @@ from codriver.console import interruptible
 from codriver.errors import CodriverError
 from codriver.files.atomic import sha256
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
-from training.checkpoint import Run, load_run
-from training.data import Clip, footage_kind, labels_of, load_clips
-from training.loop import predict
-from training.metrics import (
+from training.data.batches import predict
+from training.data.clips import Clip, footage_kind, labels_of, load_clips
+from training.report.metrics import (
     COARSE,
     BootstrapConfig,
     Scores,
@@ -40,6 +39,7 @@ from training.metrics import (
     score,
     table,
 )
+from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder, write_json
 
@@ -85,7 +85,7 @@ def evaluate(
     subsets: also score each of the 15 sets of cameras. Raises SourceError for a run or data that cannot be read, and
     ConfigError for an `out` that is something else.
     """
-    from training.page import page  # matplotlib takes a second, and training needs the scores alone
+    from training.report.page import page  # matplotlib takes a second, and training needs the scores alone
 
     run, refs = load_run(run_folder), read_split(data, split)
     task_set = run.model.task_set

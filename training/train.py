@@ -21,19 +21,19 @@ from tqdm import tqdm
 
 from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import TASK_SETS
-from training import checkpoint
-from training.augment import AugmentConfig
-from training.checkpoint import BEST, LAST, MARKER, save_run
-from training.data import Clip, class_counts, footage_kind, load_clips, open_clips
-from training.decoupling import TERMS
-from training.engine import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig
-from training.loop import predict
-from training.losses import WEIGHTINGS, AFDLoss, LossConfig
-from training.metrics import Scores, score, table
-from training.model import SIZES, UVM3TL
-from training.processes import leave, make_fabric
-from training.recorder import Habits, Recorder
-from training.stopping import Stopped
+from training.data.augment import AugmentConfig
+from training.data.batches import predict
+from training.data.clips import Clip, class_counts, footage_kind, load_clips, open_clips
+from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
+from training.losses.decoupling import TERMS
+from training.model.uvm3tl import SIZES, UVM3TL
+from training.report.metrics import Scores, score, table
+from training.trainer import checkpoint
+from training.trainer.checkpoint import BEST, LAST, MARKER, save_run
+from training.trainer.processes import leave, make_fabric
+from training.trainer.run_log import Habits, Recorder
+from training.trainer.signals import Stopped
+from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 

@@ -13,8 +13,8 @@ KEPT = ("size", "data", "class_counts", "train", "test", "test_clips", "git_comm
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of size tiny whose weights and statistics are random, always the same."""
     torch = pytest.importorskip("torch")
-    from training.checkpoint import save_run
-    from training.model import SIZES, UVM3TL
+    from training.model.uvm3tl import SIZES, UVM3TL
+    from training.trainer.checkpoint import save_run
 
     torch.manual_seed(0)
     model = UVM3TL(SIZES["tiny"])

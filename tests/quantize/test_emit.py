@@ -24,7 +24,7 @@ from quantize.ptq import quantized_encoder  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from quantize.scheme import DIALECTS  # noqa: E402
 from tests.aide import edit_annotation  # noqa: E402
-from training.model import SIZES, UVM3TL  # noqa: E402
+from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -13,7 +13,7 @@ from codriver.errors import ConfigError
 from codriver.tasks import AIDE
 from quantize.experiment import Judge, Setting, main
 from quantize.experiment_page import accuracy_table
-from training.data import Clip
+from training.data.clips import Clip
 from training.evaluate import Predictions
 
 pytestmark = pytest.mark.torch

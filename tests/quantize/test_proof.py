@@ -27,7 +27,7 @@ from quantize.stepping import stepped, whole  # noqa: E402
 from quantize.subjects import STEPPED  # noqa: E402
 from quantize.ways import EngineGraphs, IntegerReference  # noqa: E402
 from tests.quantize.planted import openvino_reading_onnx, through_concat, with_scale  # noqa: E402
-from training.data import Clip, load_clips  # noqa: E402
+from training.data.clips import Clip, load_clips  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]

@@ -27,18 +27,18 @@ from quantize.qat import QATConfig, QATEngine, loss_of, train_config  # noqa: E4
 from quantize.reference import stepped_probabilities  # noqa: E402
 from quantize.scheme import DIALECTS  # noqa: E402
 from quantize.tunable import Tunable  # noqa: E402
-from training.augment import AugmentConfig  # noqa: E402
-from training.checkpoint import Run  # noqa: E402
-from training.data import Clip, class_counts, load_clips  # noqa: E402
-from training.decoupling import cosine  # noqa: E402
-from training.engine import TrainConfig  # noqa: E402
-from training.loop import collate, predict  # noqa: E402
-from training.losses import LossConfig  # noqa: E402
-from training.metrics import Scores  # noqa: E402
-from training.model import SIZES, UVM3TL  # noqa: E402
-from training.processes import make_fabric  # noqa: E402
-from training.recorder import Habits  # noqa: E402
-from training.stopping import Stopped  # noqa: E402
+from training.data.augment import AugmentConfig  # noqa: E402
+from training.data.batches import collate, predict  # noqa: E402
+from training.data.clips import Clip, class_counts, load_clips  # noqa: E402
+from training.losses.afd import LossConfig  # noqa: E402
+from training.losses.decoupling import cosine  # noqa: E402
+from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
+from training.report.metrics import Scores  # noqa: E402
+from training.trainer.checkpoint import Run  # noqa: E402
+from training.trainer.processes import make_fabric  # noqa: E402
+from training.trainer.run_log import Habits  # noqa: E402
+from training.trainer.signals import Stopped  # noqa: E402
+from training.trainer.trainer import TrainConfig  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]

@@ -25,10 +25,10 @@ from codriver.verify.golden import check_golden  # noqa: E402
 from quantize.fold import folded  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402
-from training.checkpoint import load_run  # noqa: E402
-from training.data import load_clip  # noqa: E402
-from training.loop import collate  # noqa: E402
+from training.data.batches import collate  # noqa: E402
+from training.data.clips import load_clip  # noqa: E402
 from training.train import main as train  # noqa: E402
+from training.trainer.checkpoint import load_run  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]

@@ -20,7 +20,7 @@ from quantize.fold import folded  # noqa: E402
 from quantize.graphs import EncoderGraph, example_step  # noqa: E402
 from quantize.ptq import quantized_encoder, quantizers  # noqa: E402
 from quantize.scheme import DIALECTS  # noqa: E402
-from training.model import SIZES, UVM3TL  # noqa: E402
+from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 Step = tuple[Any, ...]

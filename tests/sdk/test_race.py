@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codriver.bundle import variants as bundles
+from codriver.bundle import variants
 from codriver.engines.race import fastest
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver
@@ -58,7 +58,7 @@ def test_a_runtime_of_a_version_that_the_target_does_not_allow_is_refused_with_t
 ) -> None:
     monkeypatch.setattr(variants, "runtime_version", lambda engine: here)
     variant = replace(tiny_manifest().variants[1], versions=("1.23", "1.24"))
-    why = bundles.why_not(variant, {"x86"})
+    why = variants.why_not(variant, {"x86"})
     assert says in why and bool(why) == bool(says)
     if says:
         assert "is for onnxruntime 1.23 or 1.24" in why and "install one of these, or build for this one" in why

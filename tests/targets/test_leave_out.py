@@ -139,7 +139,7 @@ def test_the_models_own_fuser_loses_the_tasks_weights_and_names_and_keeps_the_ot
     torch = pytest.importorskip("torch")
     from quantize.emit import onnx_from_module
     from quantize.graphs import FUSER_INPUTS, FuserGraph, example_context
-    from training.model import SIZES, UVM3TL
+    from training.model.uvm3tl import SIZES, UVM3TL
 
     torch.manual_seed(0)
     model = UVM3TL(SIZES["tiny"]).eval()

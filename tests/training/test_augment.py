@@ -14,17 +14,9 @@ import pytest
 pytest.importorskip("torch")
 
 from codriver.tasks import AIDE, STREAMS, VIEWS
-from training.augment import (
-    GESTURE_MIRROR,
-    POSTURE_MIRROR,
-    AugmentConfig,
-    augment,
-    drop,
-    mirror,
-    vary_pixels,
-)
-from training.data import Clip, load_clip
-from training.model import SIZES
+from training.data.augment import GESTURE_MIRROR, POSTURE_MIRROR, AugmentConfig, augment, drop, mirror, vary_pixels
+from training.data.clips import Clip, load_clip
+from training.model.uvm3tl import SIZES
 from workshop.aide_splits import read_split
 
 pytestmark = pytest.mark.torch

@@ -18,10 +18,11 @@ pytest.importorskip("torch")
 from codriver.errors import ConfigError, SourceError
 from codriver.tasks import AIDE, STREAMS
 from tests.aide import edit_annotation
-from training import cache
-from training.data import ClipSet, load_clips, main, open_clips
-from training.model import SIZES
-from training.sampling import AIDE16
+from training.data import cache
+from training.data.__main__ import main
+from training.data.clips import ClipSet, load_clips, open_clips
+from training.data.sampling import AIDE16
+from training.model.uvm3tl import SIZES
 from workshop.aide_splits import read_split
 
 pytestmark = pytest.mark.torch

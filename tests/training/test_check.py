@@ -14,9 +14,10 @@ pytest.importorskip("torch")
 from codriver.errors import SourceError
 from codriver.tasks import AIDE, VIEWS
 from tests.aide import edit_annotation, write_dataset
-from training.check import CheckConfig, Report, check_dataset, inspect
-from training.data import load_clip, main
-from training.model import SIZES
+from training.data.__main__ import main
+from training.data.check import CheckConfig, Report, check_dataset, inspect
+from training.data.clips import load_clip
+from training.model.uvm3tl import SIZES
 from workshop.aide_splits import ClipRef, first_of
 
 pytestmark = pytest.mark.torch

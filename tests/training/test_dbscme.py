@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
-from training.dbscme import DBSCME, ChannelGate, DBSCMEConfig, SharedBranch, SpatialAttention  # noqa: E402
+from training.model.dbscme import DBSCME, ChannelGate, DBSCMEConfig, SharedBranch, SpatialAttention  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CLASSES = {"mood": 3, "road": 2}

@@ -21,17 +21,17 @@ torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
-from training.augment import AugmentConfig  # noqa: E402
-from training.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
-from training.data import Clip, class_counts, load_clips  # noqa: E402
-from training.engine import Engine, TrainConfig, groups, warming_average  # noqa: E402
-from training.loop import balance, epoch_order, epoch_parts, made_ahead, varied_batch  # noqa: E402
-from training.losses import AFDLoss, LossConfig  # noqa: E402
-from training.model import SIZES, UVM3TL  # noqa: E402
-from training.processes import make_fabric  # noqa: E402
-from training.recorder import Recorder  # noqa: E402
-from training.stopping import Signals, Stopped  # noqa: E402
+from training.data.augment import AugmentConfig  # noqa: E402
+from training.data.batches import balance, epoch_order, epoch_parts, made_ahead, varied_batch  # noqa: E402
+from training.data.clips import Clip, class_counts, load_clips  # noqa: E402
+from training.losses.afd import AFDLoss, LossConfig  # noqa: E402
+from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 from training.train import main  # noqa: E402
+from training.trainer.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
+from training.trainer.processes import make_fabric  # noqa: E402
+from training.trainer.run_log import Recorder  # noqa: E402
+from training.trainer.signals import Signals, Stopped  # noqa: E402
+from training.trainer.trainer import Engine, TrainConfig, groups, warming_average  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -120,7 +120,7 @@ TWO = """
 import sys, torch
 sys.path.insert(0, sys.argv[3])
 from tests.training.test_engine import trained_at
-from training.processes import leave
+from training.trainer.processes import leave
 torch.set_num_threads(1)
 trained_at(sys.argv[1], sys.argv[2])
 leave()
@@ -226,7 +226,7 @@ def test_a_second_signal_ends_training_at_once_but_not_an_echo_of_the_first(monk
     signals.note(signal.SIGINT)
     signals.note(signal.SIGINT)
     assert signals.number == signal.SIGINT
-    monkeypatch.setattr("training.stopping.SAME_SIGNAL_S", -1.0)
+    monkeypatch.setattr("training.trainer.signals.SAME_SIGNAL_S", -1.0)
     with pytest.raises(SystemExit) as caught:
         signals.note(signal.SIGINT)
     assert caught.value.code == 130

@@ -13,10 +13,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.tasks import AIDE, CROPS, JOINTS, STREAMS, VIEWS  # noqa: E402
-from training.checkpoint import save_run  # noqa: E402
-from training.data import Clip  # noqa: E402
+from training.data.clips import Clip  # noqa: E402
 from training.evaluate import SUBSETS, Predictions, confident_errors, main, with_views  # noqa: E402
-from training.model import SIZES, UVM3TL  # noqa: E402
+from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
+from training.trainer.checkpoint import save_run  # noqa: E402
 from workshop.aide_splits import read_split, split_digest  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import AIDE, STREAMS  # noqa: E402
-from training.decoupling import cosine, difference, gram  # noqa: E402
-from training.losses import WEIGHTINGS, AFDLoss, LossConfig, balanced_weights  # noqa: E402
-from training.model import Fused  # noqa: E402
+from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig, balanced_weights  # noqa: E402
+from training.losses.decoupling import cosine, difference, gram  # noqa: E402
+from training.model.uvm3tl import Fused  # noqa: E402
 
 pytestmark = pytest.mark.torch
 COUNTS = {task.name: [10] * task.classes for task in AIDE.tasks}

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from codriver.tasks import AIDE
-from training.metrics import (
+from training.report.metrics import (
     COARSE,
     BootstrapConfig,
     accuracy_of,

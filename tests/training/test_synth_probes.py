@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from codriver.tasks import AIDE
-from training.data import read_frame
+from training.data.clips import read_frame
 from training.footage.probe import INSTANTS, OUTSIDE, TASKS, Sample, draw_sample, find, main, read_sample
 from training.synth import main as synth
 from workshop.aide_splits import read_split

@@ -14,11 +14,11 @@ torch = pytest.importorskip("torch")
 from codriver.errors import SourceError  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
 from targets.trial.scoring import macro_f1  # noqa: E402
-from training.checkpoint import load_run  # noqa: E402
-from training.data import Clip, load_clips  # noqa: E402
-from training.loop import epoch_order, predict  # noqa: E402
-from training.metrics import score  # noqa: E402
+from training.data.batches import epoch_order, predict  # noqa: E402
+from training.data.clips import Clip, load_clips  # noqa: E402
+from training.report.metrics import score  # noqa: E402
 from training.train import main  # noqa: E402
+from training.trainer.checkpoint import load_run  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = pytest.mark.torch

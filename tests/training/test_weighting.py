@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
-from training.losses import WEIGHTINGS, LossConfig, make_weighting  # noqa: E402
-from training.weighting import SMALL, Equal, gradient_norms  # noqa: E402
+from training.losses.afd import WEIGHTINGS, LossConfig, make_weighting  # noqa: E402
+from training.losses.weighting import SMALL, Equal, gradient_norms  # noqa: E402
 
 pytestmark = pytest.mark.torch
 ALL = torch.ones(4, dtype=torch.bool)

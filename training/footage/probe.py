@@ -28,7 +28,7 @@ from tqdm import tqdm
 from codriver.errors import CodriverError, ConfigError
 from codriver.sources.aide import read_annotation
 from codriver.tasks import AIDE, VIEWS
-from training.data import frame_numbers, read_frame, read_labels
+from training.data.clips import frame_numbers, read_frame, read_labels
 from training.footage.camera import draw_camera, draw_light
 from training.footage.motion import FRAMES, MIDDLE, rng_for
 from training.footage.road import Road

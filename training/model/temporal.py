@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.encoders import ResidualBlock, conv_bn_relu
+from training.model.encoders import ResidualBlock, conv_bn_relu
 
 
 class Motion(nn.Module):

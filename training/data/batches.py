@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codriver.tasks import STREAMS
-from training.augment import AugmentConfig, augment
-from training.data import Clip
-from training.model import UVM3TL
+from training.data.augment import AugmentConfig, augment
+from training.data.clips import Clip
+from training.model.uvm3tl import UVM3TL
 
 Batch = tuple[dict[str, Tensor], Tensor, Tensor]  # frames, mask, labels; see collate
 Key, Made = TypeVar("Key"), TypeVar("Made")

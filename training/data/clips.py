@@ -1,8 +1,5 @@
 """Clips as the network takes them, from AIDE's layout (reference: model.md 2). Synthetic footage uses the same layout.
 
-    python -m training.data check DIR                             every problem of a data set, and its class counts
-    python -m training.data cache DIR --size demo --out CACHE     decode once, read from then on
-
 Whatever cannot be used is an error that names the file. Nothing is replaced by a black image or a guess: what a clip
 lacks by nature (no face box in a frame, a short clip) is absent, and masked.
 """
@@ -10,7 +7,6 @@ lacks by nature (no face box in a frame, a short clip) is absent, and masked.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,11 +19,11 @@ from codriver.errors import SourceError
 from codriver.frames.preprocess import stream_inputs
 from codriver.sources.aide import Annotation
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
-from training import cache as caches
-from training.model import ModelConfig
-from training.record import Record, class_labels, count_classes, decode, numbered, read_record
-from training.sampling import CONTEXT as CONTEXT
-from training.sampling import UNIFORM, Sampling
+from training.data import cache as caches
+from training.data.clip_files import Record, class_labels, count_classes, decode, numbered, read_record
+from training.data.sampling import CONTEXT as CONTEXT
+from training.data.sampling import UNIFORM, Sampling
+from training.model.uvm3tl import ModelConfig
 from workshop.aide_splits import ClipRef, Problem, first_of
 
 
@@ -243,13 +239,3 @@ def labels_of(clips: Sequence[Clip]) -> NDArray[np.int64]:
 def class_counts(clips: Sequence[Clip], task_set: TaskSet) -> dict[str, list[int]]:
     """How often each class occurs, by task."""
     return count_classes(labels_of(clips), task_set)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    from training.data_commands import main as run  # it imports this file
-
-    return run(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

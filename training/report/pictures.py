@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.metrics import Reliability
+from training.report.metrics import Reliability
 from workshop.figures import AMBER, BLUE, INK, SOFT, data_uri
 
 

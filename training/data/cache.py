@@ -32,9 +32,9 @@ from codriver.errors import ConfigError
 from codriver.frames import preprocess
 from codriver.network import memory
 from codriver.sources import aide
-from training import record as records
-from training import sampling
-from training.record import Record
+from training.data import clip_files as records
+from training.data import sampling
+from training.data.clip_files import Record
 from workshop.artifacts import write_json
 
 Arrays = dict[str, NDArray[Any]]

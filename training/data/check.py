@@ -18,9 +18,9 @@ from codriver.errors import SourceError
 from codriver.files.atomic import sha256
 from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop
 from codriver.tasks import AIDE, TASK_SETS, VIEWS, TaskSet
-from training.cache import run_all
-from training.record import Note, Record, count_classes, decode, read_record
-from training.sampling import UNIFORM, Sampling
+from training.data.cache import run_all
+from training.data.clip_files import Note, Record, count_classes, decode, read_record
+from training.data.sampling import UNIFORM, Sampling
 from workshop.aide_splits import SPLITS, ClipRef, Problem, scan_split, shared_clips
 
 # Of AIDE's own splits, in the order of the classes (counted on UbH-GCN's label files; reference: model.md 2.5).

@@ -11,15 +11,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training import checkpoint
-from training.augment import AugmentConfig
-from training.checkpoint import BEST, CURVES, METRICS
-from training.curves import draw_curves
-from training.data import Clip
-from training.engine import Engine
-from training.loop import predict
-from training.metrics import score
-from training.stopping import Signals, Stopped, noted_signals
+from training.data.augment import AugmentConfig
+from training.data.batches import predict
+from training.data.clips import Clip
+from training.report.curves import draw_curves
+from training.report.metrics import score
+from training.trainer import checkpoint
+from training.trainer.checkpoint import BEST, CURVES, METRICS
+from training.trainer.signals import Signals, Stopped, noted_signals
+from training.trainer.trainer import Engine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.tasks import Task, TaskSet
-from training.data import Clip, labels_of
+from training.data.clips import Clip, labels_of
 
 BINS = 15  # of confidence, as Guo et al. use
 Interval = tuple[float, float]

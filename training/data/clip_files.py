@@ -18,7 +18,7 @@ from codriver.errors import SourceError
 from codriver.percept import Driver
 from codriver.sources.aide import Annotation, Defect, read_annotation
 from codriver.tasks import AIDE, VIEWS, TaskSet
-from training.sampling import Sampling
+from training.data.sampling import Sampling
 from workshop.aide_splits import ClipRef, Problem
 
 FRAMES = 45  # of every view of a clip of AIDE: 3 s at 15 Hz

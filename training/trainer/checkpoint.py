@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from codriver.errors import ConfigError, SourceError
-from training.model import UVM3TL, ModelConfig
+from training.model.uvm3tl import UVM3TL, ModelConfig
 from workshop.artifacts import write_json
 
 SCHEMA = 1

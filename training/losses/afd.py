@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from codriver.errors import ConfigError
 from codriver.tasks import STREAMS, TaskSet
-from training.decoupling import TERMS
-from training.model import Fused, remembered
-from training.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
+from training.losses.decoupling import TERMS
+from training.losses.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
+from training.model.uvm3tl import Fused, remembered
 
 WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls")
 

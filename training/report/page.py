@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from codriver.tasks import VIEWS, TaskSet
-from training.metrics import COARSE, Reliability
-from training.pictures import confusion_picture, reliability_picture
+from training.report.metrics import COARSE, Reliability
+from training.report.pictures import confusion_picture, reliability_picture
 from workshop.pages import REPORT_STYLE, html_table, interval_text, percent, with_interval
 
 

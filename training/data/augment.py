@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
-from training.data import Clip
+from training.data.clips import Clip
 
 # Left and right of Halpe-136's body points change places in a mirror (model.md 2.4); hands change as a whole.
 BODY_PAIRS = (

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from codriver.errors import CodriverError, ConfigError
-from training.augment import AugmentConfig
-from training.data import Clip, labels_of
-from training.loop import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
-from training.losses import AFDLoss
-from training.model import UVM3TL
+from training.data.augment import AugmentConfig
+from training.data.batches import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
+from training.data.clips import Clip, labels_of
+from training.losses.afd import AFDLoss
+from training.model.uvm3tl import UVM3TL
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

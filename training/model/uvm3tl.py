@@ -35,9 +35,9 @@ from codriver.tasks import (
     VIEWS,
     TaskSet,
 )
-from training.dbscme import DBSCME, DBSCMEConfig
-from training.encoders import ImageEncoder, JointEncoder
-from training.temporal import JointMotion, Motion, TemporalAggregation
+from training.model.dbscme import DBSCME, DBSCMEConfig
+from training.model.encoders import ImageEncoder, JointEncoder
+from training.model.temporal import JointMotion, Motion, TemporalAggregation
 
 POINTS_OF = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
 See = Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Tensor]]  # UVM3TL.see, or what stands in for it

@@ -1,4 +1,8 @@
-"""python -m training.data check | cache: see training/data.py."""
+"""Look a data set over, or decode it ahead of training.
+
+python -m training.data check DIR                             every problem of a data set, and its class counts
+python -m training.data cache DIR --size demo --out CACHE     decode once, read from then on
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,10 @@ from tqdm import tqdm
 
 from codriver.errors import CodriverError
 from codriver.tasks import TASK_SETS
-from training.check import CheckConfig, check_dataset, to_dict, to_text
-from training.data import ClipSet, open_clips
-from training.model import SIZES
-from training.sampling import Sampling
+from training.data.check import CheckConfig, check_dataset, to_dict, to_text
+from training.data.clips import ClipSet, open_clips
+from training.data.sampling import Sampling
+from training.model.uvm3tl import SIZES
 from workshop.aide_splits import SPLITS, read_split
 
 SPEED_CLIPS = 24  # read to tell the speed
@@ -123,3 +127,7 @@ def _clips_per_s(clips: ClipSet, n: int) -> float:
 
 def _bar(items: Any, total: int, name: str) -> Any:
     return tqdm(items, total=total, desc=name, unit="clip", disable=None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

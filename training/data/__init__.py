@@ -1,0 +1,1 @@
+"""Clips from AIDE's layout: read, checked, sampled, augmented, cached, batched."""

@@ -1,0 +1,1 @@
+"""UV-M3TL: encoders, temporal part, DB-SCME, heads."""

@@ -1,0 +1,1 @@
+"""What a run is worth: metrics, curves, a page."""

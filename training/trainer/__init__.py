@@ -1,0 +1,1 @@
+"""The loop that trains: processes, checkpoints, signals, the log of a run."""
