@@ -14,11 +14,11 @@ import onnx
 from codriver.device.cpu import cpu_features
 from codriver.engines.base import is_installed
 from quantize.audit import audit
-from quantize.graphs import EncoderGraph, FuserGraph
+from quantize.graphs.graphs import EncoderGraph, FuserGraph
+from quantize.graphs.reference import TorchGraphs
 from quantize.lint import lint
-from quantize.reference import TorchGraphs
+from quantize.parity.cases import check_reports, run_all, subjects_of
 from quantize.rules.dialects import RULES
-from quantize.subjects import check_reports, run_all, subjects_of
 from training.data.clips import load_clips
 from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef

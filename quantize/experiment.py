@@ -28,15 +28,15 @@ from codriver.console import interruptible, say
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
 from codriver.tasks import TASK_SETS
-from quantize.calibration import calibration_clips, encoder_steps
-from quantize.experiment_page import page
-from quantize.finetune import Lessons, finetune, lessons_of
-from quantize.fold import folded
-from quantize.graphs import EncoderGraph
-from quantize.ptq import quantized_encoder, quantizers
-from quantize.qat import LOSSES, QATConfig
-from quantize.scheme import dialect
-from quantize.tunable import Tunable
+from quantize.graphs.dialects import dialect
+from quantize.graphs.fold import folded
+from quantize.graphs.graphs import EncoderGraph
+from quantize.ptq.calibration import calibration_clips, encoder_steps
+from quantize.ptq.quantizers import quantized_encoder, quantizers
+from quantize.qat.clip_model import Tunable
+from quantize.qat.finetune import Lessons, finetune, lessons_of
+from quantize.qat.losses import LOSSES, QATConfig
+from quantize.report.experiment_page import page
 from training.compare import Evaluation, compare
 from training.data.batches import predict
 from training.data.clips import labels_of, load_clips
@@ -196,7 +196,7 @@ def _bar(name: str, total: int | None = None) -> Any:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    from quantize.qat_options import add_qat_options
+    from quantize.qat.options import add_qat_options
 
     parser = argparse.ArgumentParser(
         prog="python -m quantize.experiment",
@@ -221,7 +221,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 @interruptible
 def main(argv: Sequence[str] | None = None) -> int:
-    from quantize.qat_options import habits_of, qat_config
+    from quantize.qat.options import habits_of, qat_config
 
     args = make_parser().parse_args(argv)
     try:

@@ -22,12 +22,12 @@ from codriver.device.machine import describe_machine
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.files.atomic import sha256
 from codriver.tasks import TASK_SETS
-from quantize.accuracy import accuracies, accuracy_table
-from quantize.fold import folded
-from quantize.graphs import EncoderGraph, FuserGraph
-from quantize.parity import all_faults, parity_table
-from quantize.reference import TorchGraphs
-from quantize.subjects import Subject, check_reports, run_all, subjects_of
+from quantize.graphs.fold import folded
+from quantize.graphs.graphs import EncoderGraph, FuserGraph
+from quantize.graphs.reference import TorchGraphs
+from quantize.parity.accuracy import accuracies, accuracy_table
+from quantize.parity.cases import Subject, check_reports, run_all, subjects_of
+from quantize.parity.compare import all_faults, parity_table
 from training.data.clips import footage_kind, labels_of, open_clips
 from training.report.metrics import BootstrapConfig
 from training.trainer.checkpoint import load_run
@@ -50,7 +50,7 @@ class ProofConfig:
 
 def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], config: ProofConfig) -> dict[str, Any]:
     """Write the proof beside the graphs and return what proof.json holds."""
-    from quantize.page import write_page  # matplotlib takes a second
+    from quantize.report.page import write_page  # matplotlib takes a second
 
     report, run = read_report(folder), load_run(run_folder)
     refuse_other_run(run_folder, report)

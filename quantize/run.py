@@ -25,21 +25,21 @@ from codriver.console import interruptible, say
 from codriver.errors import CodriverError
 from codriver.files.atomic import sha256
 from codriver.tasks import JOINTS, STREAMS
-from quantize.calibration import calibration_clips, encoder_steps
 from quantize.checks import check_dialects
-from quantize.confidence import confidence
-from quantize.emission import Model, emit_all
-from quantize.finetune import finetune, lessons_of
-from quantize.fold import folded, with_joints_in_half
-from quantize.golden import write_golden_clips
-from quantize.graphs import EncoderGraph
-from quantize.layers import keep_float
-from quantize.ptq import RANGES, quantized_encoder
-from quantize.qat import QATConfig
-from quantize.qat_options import add_qat_options, habits_of, qat_config
-from quantize.ranges import BEST, CLIPS, best_ranges
-from quantize.scheme import DEFAULT, DIALECTS, Dialect, dialect
-from quantize.sensitivity import validation_clips
+from quantize.export.dialect_folder import Model, emit_all
+from quantize.export.golden import write_golden_clips
+from quantize.export.temperature import confidence
+from quantize.graphs.dialects import DEFAULT, DIALECTS, Dialect, dialect
+from quantize.graphs.fold import folded, with_joints_in_half
+from quantize.graphs.graphs import EncoderGraph
+from quantize.precision.bench import validation_clips
+from quantize.precision.layers import keep_float
+from quantize.precision.ranges import BEST, CLIPS, best_ranges
+from quantize.ptq.calibration import calibration_clips, encoder_steps
+from quantize.ptq.quantizers import RANGES, quantized_encoder
+from quantize.qat.finetune import finetune, lessons_of
+from quantize.qat.losses import QATConfig
+from quantize.qat.options import add_qat_options, habits_of, qat_config
 from training.data.batches import predict
 from training.data.clips import CONTEXT, labels_of, load_clips
 from training.model.uvm3tl import POINTS_OF, UVM3TL
@@ -104,7 +104,7 @@ def quantize(
         for name, found in check_dialects(folder, report, model, held_out[: options.check]).items():
             report["dialects"][name] |= found
         write_json(folder / MARKER, report)
-        from quantize.page import write_page  # matplotlib takes a second
+        from quantize.report.page import write_page  # matplotlib takes a second
 
         write_page(folder)
     if options.qat:

@@ -26,8 +26,8 @@ from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature, Tensor, describe
 from codriver.errors import CodriverError, ConfigError
 from codriver.tasks import GROUPS
-from quantize.fake_quant import CONFIG
-from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
+from quantize.export.fake_quant import CONFIG
+from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model.uvm3tl import ModelConfig
 from workshop.artifacts import provenance
 

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 
 from codriver.console import interruptible, put, put_json, table
 from codriver.errors import BackendMissing, CodriverError, EngineError
-from quantize.emit_native import with_native_quantizers
-from quantize.fake_quant import load_fake_quant
-from quantize.graphs import ENCODER_OUTPUTS
-from quantize.parity import RUNTIME
+from quantize.export.dynamo_export import with_native_quantizers
+from quantize.export.fake_quant import load_fake_quant
+from quantize.graphs.graphs import ENCODER_OUTPUTS
+from quantize.parity.compare import RUNTIME
 from quantize.speed import step_of
 
 DIALECT = "tensorrt"

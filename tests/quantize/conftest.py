@@ -33,8 +33,8 @@ def quantized(untrained_run: Path, dataset: Path, tmp_path_factory: pytest.TempP
     """The untrained run in every dialect. Read only."""
     pytest.importorskip("nncf")
     pytest.importorskip("openvino")
+    from quantize.graphs.dialects import DIALECTS
     from quantize.run import Options, quantize
-    from quantize.scheme import DIALECTS
 
     out = tmp_path_factory.mktemp("dialects") / "quantized"
     quantize(untrained_run, dataset, out, list(DIALECTS), Options(clips=4, golden=0))

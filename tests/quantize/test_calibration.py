@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import AIDE, GROUPS  # noqa: E402
-from quantize.calibration import calibration_clips, choose, encoder_steps  # noqa: E402
+from quantize.ptq.calibration import calibration_clips, choose, encoder_steps  # noqa: E402
 from training.data.clips import load_clips  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
 from codriver.answers.results import softmax
-from quantize.confidence import calibrated, confidence, fit_temperature, tempered
+from quantize.export.temperature import calibrated, confidence, fit_temperature, tempered
 
 pytestmark = pytest.mark.torch
 

@@ -26,12 +26,12 @@ from codriver.arrays import Arrays  # noqa: E402
 from codriver.engines import open_engine  # noqa: E402
 from codriver.engines.base import GraphFiles  # noqa: E402
 from codriver.errors import ConfigError, SourceError  # noqa: E402
-from quantize.calibration import calibration_clips, encoder_steps  # noqa: E402
-from quantize.fake_quant import load_fake_quant  # noqa: E402
-from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step  # noqa: E402
-from quantize.ptq import quantizers  # noqa: E402
+from quantize.export.fake_quant import load_fake_quant  # noqa: E402
+from quantize.graphs.dialects import DIALECTS  # noqa: E402
+from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step  # noqa: E402
+from quantize.ptq.calibration import calibration_clips, encoder_steps  # noqa: E402
+from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
-from quantize.scheme import DIALECTS  # noqa: E402
 from quantize.speed import main as speed  # noqa: E402
 from quantize.speed import step_of  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
@@ -138,7 +138,7 @@ def test_every_convolution_is_fed_by_dequantized_values_on_both_sides(quantized:
 
 @pytest.mark.parametrize("dialect", ["ort-x86-7bit", "tensorrt", "openvino", "fp32"])
 def test_a_fake_quantized_model_is_the_same_after_a_round_trip(quantized: Path, tmp_path: Path, dialect: str) -> None:
-    from quantize.fake_quant import save_fake_quant
+    from quantize.export.fake_quant import save_fake_quant
 
     encoder, _, model = load_fake_quant(quantized, dialect)
     (tmp_path / dialect).mkdir()
@@ -231,7 +231,7 @@ assert sys.modules["openvino_telemetry"] is None and not hasattr(wrapper, "Telem
 
 
 def test_unknown_ranges_are_refused() -> None:
-    from quantize.ptq import quantized_encoder
+    from quantize.ptq.quantizers import quantized_encoder
 
     with pytest.raises(ConfigError, match="ranges 'wide': expected one of minmax, mean-minmax"):
         quantized_encoder(torch.nn.Identity(), [()], DIALECTS["ort-x86"], "wide")
@@ -241,7 +241,7 @@ def test_unknown_ranges_are_refused() -> None:
 def test_plan_b_of_the_exporter_writes_the_same_model(quantized: Path, step: Arrays, dialect: str) -> None:
     """Torch's own quantizers through the dynamo exporter, for the day the legacy one is gone."""
     pytest.importorskip("onnxscript")
-    from quantize.emit_native import onnx_by_dynamo
+    from quantize.export.dynamo_export import onnx_by_dynamo
 
     encoder, _, model = load_fake_quant(quantized, dialect)
     graph = onnx_by_dynamo(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)

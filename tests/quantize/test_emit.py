@@ -17,12 +17,12 @@ ort = pytest.importorskip("onnxruntime")
 from torch import nn  # noqa: E402
 
 from codriver.tasks import JOINTS  # noqa: E402
-from quantize.emit import onnx_bytes  # noqa: E402
-from quantize.fold import folded, with_joints_in_half  # noqa: E402
-from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, EncoderGraph, example_step  # noqa: E402
-from quantize.ptq import quantized_encoder  # noqa: E402
+from quantize.export.onnx_export import onnx_bytes  # noqa: E402
+from quantize.graphs.dialects import DIALECTS  # noqa: E402
+from quantize.graphs.fold import folded, with_joints_in_half  # noqa: E402
+from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, EncoderGraph, example_step  # noqa: E402
+from quantize.ptq.quantizers import quantized_encoder  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
-from quantize.scheme import DIALECTS  # noqa: E402
 from tests.aide import edit_annotation  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from codriver.errors import ConfigError
 from codriver.tasks import AIDE
 from quantize.experiment import Judge, Setting, main
-from quantize.experiment_page import accuracy_table
+from quantize.report.experiment_page import accuracy_table
 from training.data.clips import Clip
 from training.evaluate import Predictions
 

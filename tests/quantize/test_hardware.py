@@ -11,7 +11,7 @@ nncf = pytest.importorskip("nncf")
 from nncf.common.hardware import config  # noqa: E402
 
 from codriver.errors import ConfigError  # noqa: E402
-from quantize.hardware import BOTH_SIDES, ONE_SIDE, tensorrt_hardware  # noqa: E402
+from quantize.graphs.tensorrt_table import BOTH_SIDES, ONE_SIDE, tensorrt_hardware  # noqa: E402
 
 pytestmark = pytest.mark.nncf
 

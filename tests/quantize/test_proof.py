@@ -19,13 +19,13 @@ pytest.importorskip("openvino")
 import onnx  # noqa: E402
 
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
-from quantize.fake_quant import load_fake_quant  # noqa: E402
-from quantize.parity import RUNTIME, SAME_CODES, Check  # noqa: E402
+from quantize.export.fake_quant import load_fake_quant  # noqa: E402
+from quantize.graphs.reference import TorchGraphs  # noqa: E402
+from quantize.graphs.stepping import stepped, whole  # noqa: E402
+from quantize.parity.cases import STEPPED  # noqa: E402
+from quantize.parity.compare import RUNTIME, SAME_CODES, Check  # noqa: E402
+from quantize.parity.runners import EngineGraphs, IntegerReference  # noqa: E402
 from quantize.prove import main as prove  # noqa: E402
-from quantize.reference import TorchGraphs  # noqa: E402
-from quantize.stepping import stepped, whole  # noqa: E402
-from quantize.subjects import STEPPED  # noqa: E402
-from quantize.ways import EngineGraphs, IntegerReference  # noqa: E402
 from tests.quantize.planted import openvino_reading_onnx, through_concat, with_scale  # noqa: E402
 from training.data.clips import Clip, load_clips  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
@@ -139,7 +139,7 @@ def test_the_largest_weight_of_seven_bits_lies_on_no_tie(quantized: Path) -> Non
 
 
 def test_one_answer_between_two_equal_classes_is_forgiven_and_more_are_not() -> None:
-    from quantize.parity import allowed_flips
+    from quantize.parity.compare import allowed_flips
 
     assert [allowed_flips(n, 0.99) for n in (1, 100, 600)] == [1, 1, 6] and allowed_flips(600, 1.0) == 0
 
@@ -155,7 +155,7 @@ def test_another_run_than_the_quantized_one_is_refused(
 
 
 def test_a_number_that_is_none_fails() -> None:
-    from quantize.parity import faults
+    from quantize.parity.compare import faults
 
     rows = {task: {"agreement": 1.0, "flips": 0, "mean_abs": float("nan"), "max_abs": 0.0} for task in AIDE.names}
     result = {"clips": 1, "tasks": rows, "features": {}, "slots": {JOINTS[0]: float("nan")}}

@@ -18,15 +18,15 @@ pytest.importorskip("nncf")
 
 from codriver.errors import ConfigError, SourceError  # noqa: E402
 from codriver.tasks import AIDE, JOINTS, STREAMS  # noqa: E402
-from quantize.calibration import encoder_steps  # noqa: E402
-from quantize.finetune import Lessons, Tuned, Watch, finetune  # noqa: E402
-from quantize.fold import folded, hold_joints_in_half  # noqa: E402
-from quantize.graphs import EncoderGraph, FuserGraph  # noqa: E402
-from quantize.ptq import quantized_encoder, quantizers  # noqa: E402
-from quantize.qat import QATConfig, QATEngine, loss_of, train_config  # noqa: E402
-from quantize.reference import stepped_probabilities  # noqa: E402
-from quantize.scheme import DIALECTS  # noqa: E402
-from quantize.tunable import Tunable  # noqa: E402
+from quantize.graphs.dialects import DIALECTS  # noqa: E402
+from quantize.graphs.fold import folded, hold_joints_in_half  # noqa: E402
+from quantize.graphs.graphs import EncoderGraph, FuserGraph  # noqa: E402
+from quantize.graphs.reference import stepped_probabilities  # noqa: E402
+from quantize.ptq.calibration import encoder_steps  # noqa: E402
+from quantize.ptq.quantizers import quantized_encoder, quantizers  # noqa: E402
+from quantize.qat.clip_model import Tunable  # noqa: E402
+from quantize.qat.finetune import Lessons, Tuned, Watch, finetune  # noqa: E402
+from quantize.qat.losses import QATConfig, QATEngine, loss_of, train_config  # noqa: E402
 from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import collate, predict  # noqa: E402
 from training.data.clips import Clip, class_counts, load_clips  # noqa: E402
@@ -240,7 +240,7 @@ def test_a_task_beyond_its_budget_for_long_ends_it_and_what_was_best_is_kept(
     calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path, monkeypatch: Any
 ) -> None:
     answers = iter([scores(0.9), scores(0.9), *[scores(0.9) | one_task(0.8)] * 9])
-    monkeypatch.setattr("quantize.finetune.score_of", lambda *_: next(answers))
+    monkeypatch.setattr("quantize.qat.finetune.score_of", lambda *_: next(answers))
     found = tuned(calibrated, run, clips, tmp_path / "q", replace(CONFIG, epochs=5, patience=2))
     assert "driver_emotion beyond the budget for 2 epochs" in found.record["ended"]
     assert len(found.record["records"]) == 2 and found.record["kept_epoch"] == 0

@@ -13,8 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
-from quantize.fake_quant import load_fake_quant  # noqa: E402
-from quantize.qat import QATEngine  # noqa: E402
+from quantize.export.fake_quant import load_fake_quant  # noqa: E402
+from quantize.qat.losses import QATEngine  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402
 from training.train import main as train  # noqa: E402

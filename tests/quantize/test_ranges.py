@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
-from quantize.ranges import least
+from quantize.precision.ranges import least
 from quantize.run import main as quantize
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
@@ -32,7 +32,7 @@ def test_of_equal_estimators_the_first_is_taken() -> None:
 def test_best_tries_each_estimator_and_calibrates_with_the_one_that_it_names(
     untrained_run: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quantize.ranges.RANGES", ("minmax", "mean-quantile"))
+    monkeypatch.setattr("quantize.precision.ranges.RANGES", ("minmax", "mean-quantile"))
     base = [str(untrained_run), "--data", str(dataset), "--clips", "4", "--golden", "0", "--dialect", "tensorrt"]
     assert quantize([*base, "--out", str(tmp_path / "best"), "--ranges", "best"]) == 0
     report = json.loads((tmp_path / "best" / "report.json").read_text())

@@ -22,7 +22,7 @@ from codriver import Perceiver  # noqa: E402
 from codriver.sources import Clip as ClipSource  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
 from codriver.verify.golden import check_golden  # noqa: E402
-from quantize.fold import folded  # noqa: E402
+from quantize.graphs.fold import folded  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402
 from training.data.batches import collate  # noqa: E402

@@ -17,11 +17,11 @@ import onnx  # noqa: E402
 
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
-from quantize.fake_quant import load_fake_quant  # noqa: E402
-from quantize.graphs import example_step  # noqa: E402
-from quantize.layers import Layer, Layers, keep_float, layers_of, only, readable  # noqa: E402
-from quantize.ptq import quantizers  # noqa: E402
-from quantize.search import Budget, emitted, fewest_layers, parse_budget  # noqa: E402
+from quantize.export.fake_quant import load_fake_quant  # noqa: E402
+from quantize.graphs.graphs import example_step  # noqa: E402
+from quantize.precision.layers import Layer, Layers, keep_float, layers_of, only, readable  # noqa: E402
+from quantize.precision.search import Budget, emitted, fewest_layers, parse_budget  # noqa: E402
+from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.sensitivity import main as sensitivity  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]

@@ -15,11 +15,11 @@ pytest.importorskip("nncf")
 
 from codriver.errors import BackendMissing, EngineError  # noqa: E402
 from quantize import torch_tensorrt as bridge  # noqa: E402
-from quantize.emit_native import with_native_quantizers  # noqa: E402
-from quantize.fold import folded  # noqa: E402
-from quantize.graphs import EncoderGraph, example_step  # noqa: E402
-from quantize.ptq import quantized_encoder, quantizers  # noqa: E402
-from quantize.scheme import DIALECTS  # noqa: E402
+from quantize.export.dynamo_export import with_native_quantizers  # noqa: E402
+from quantize.graphs.dialects import DIALECTS  # noqa: E402
+from quantize.graphs.fold import folded  # noqa: E402
+from quantize.graphs.graphs import EncoderGraph, example_step  # noqa: E402
+from quantize.ptq.quantizers import quantized_encoder, quantizers  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]

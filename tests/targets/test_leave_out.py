@@ -137,8 +137,8 @@ def test_what_is_still_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.torch
 def test_the_models_own_fuser_loses_the_tasks_weights_and_names_and_keeps_the_other_answers() -> None:
     torch = pytest.importorskip("torch")
-    from quantize.emit import onnx_from_module
-    from quantize.graphs import FUSER_INPUTS, FuserGraph, example_context
+    from quantize.export.onnx_export import onnx_from_module
+    from quantize.graphs.graphs import FUSER_INPUTS, FuserGraph, example_context
     from training.model.uvm3tl import SIZES, UVM3TL
 
     torch.manual_seed(0)

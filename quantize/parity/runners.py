@@ -25,7 +25,7 @@ from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.errors import BackendMissing
 from codriver.tasks import GROUPS, TASK_SETS
-from quantize.stepping import Graphs
+from quantize.graphs.stepping import Graphs
 
 FP32, FAKE_QUANT, INTEGER = "fp32", "fake-quant", "integer"
 

@@ -16,10 +16,11 @@ from torch import nn
 from codriver.console import say
 from codriver.engines.base import GraphFiles
 from codriver.files.atomic import sha256
-from quantize.emit import onnx_bytes
-from quantize.emit_ir import ir_from_module
-from quantize.fake_quant import save_fake_quant
-from quantize.graphs import (
+from quantize.export.fake_quant import save_fake_quant
+from quantize.export.onnx_export import onnx_bytes
+from quantize.export.openvino_export import ir_from_module
+from quantize.graphs.dialects import Dialect
+from quantize.graphs.graphs import (
     ENCODER_INPUTS,
     ENCODER_OUTPUTS,
     FUSER_INPUTS,
@@ -27,7 +28,6 @@ from quantize.graphs import (
     example_context,
     example_step,
 )
-from quantize.scheme import Dialect
 
 
 @dataclass(frozen=True)

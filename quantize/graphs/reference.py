@@ -11,7 +11,7 @@ from torch import nn
 
 from codriver.arrays import Arrays
 from codriver.tasks import GROUPS
-from quantize.stepping import stepped
+from quantize.graphs.stepping import stepped
 from training.data.clips import Clip
 from training.model.uvm3tl import ModelConfig
 

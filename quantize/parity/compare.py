@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from codriver.console import table
 from codriver.tasks import TaskSet
-from quantize.stepping import Trace
+from quantize.graphs.stepping import Trace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 
 from codriver.errors import ConfigError
 from codriver.tasks import GROUPS, JOINTS
-from quantize.graphs import ENCODER_OUTPUTS
-from quantize.ptq import quantizers
+from quantize.graphs.graphs import ENCODER_OUTPUTS
+from quantize.ptq.quantizers import quantizers
 
 IMAGES = tuple(group for group in GROUPS if group not in JOINTS)
 PLACE = re.compile(r"(?P<side>pre|post)_hooks\.(?P<path>.*/)(?P<operation>\w+)/(?P<count>\d+)__(?P<port>\d+)\.\d+")

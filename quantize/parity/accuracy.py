@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from codriver.console import table
 from codriver.tasks import TaskSet
-from quantize.ways import FP32
+from quantize.parity.runners import FP32
 from training.compare import paired_difference
 from training.evaluate import Predictions
 from training.report.metrics import BootstrapConfig, confusions, holm, intervals, mcnemar, plain_scores, resample

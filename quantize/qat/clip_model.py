@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from codriver.tasks import GROUPS, TaskSet
-from quantize.ptq import quantizers
+from quantize.ptq.quantizers import quantizers
 from training.model.uvm3tl import UVM3TL, Fused, ModelConfig
 
 

@@ -12,7 +12,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from quantize.ptq import export_as_qdq
+from quantize.ptq.quantizers import export_as_qdq
 from quantize.rules.mend import mended
 
 OPSET = 17  # 18 and later leave the legacy exporter's tested range; 21 breaks ONNX Runtime's S8 pass

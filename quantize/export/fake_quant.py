@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from codriver.errors import SourceError
-from quantize.fold import folded
-from quantize.graphs import EncoderGraph, FuserGraph
+from quantize.graphs.fold import folded
+from quantize.graphs.graphs import EncoderGraph, FuserGraph
 from training.model.uvm3tl import UVM3TL, ModelConfig
 from training.trainer.checkpoint import one_line
 from workshop.artifacts import write_json

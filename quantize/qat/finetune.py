@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from quantize.calibration import choose
-from quantize.fold import hold_joints_in_half
-from quantize.qat import QATConfig, QATEngine, augmentation, loss_of, train_config
-from quantize.tunable import Tunable
+from quantize.graphs.fold import hold_joints_in_half
+from quantize.ptq.calibration import choose
+from quantize.qat.clip_model import Tunable
+from quantize.qat.losses import QATConfig, QATEngine, augmentation, loss_of, train_config
 from training.data.batches import predict
 from training.data.clips import Clip, ClipSet, labels_of, open_clips
 from training.model.uvm3tl import UVM3TL

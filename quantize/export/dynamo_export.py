@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from quantize.ptq import quantizers
+from quantize.ptq.quantizers import quantizers
 
 OPSET = 18  # the lowest that the dynamo exporter writes itself
 

@@ -15,11 +15,11 @@ from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles
 from codriver.errors import ConfigError
 from codriver.tasks import TaskSet
-from quantize.emit import onnx_bytes
-from quantize.fake_quant import load_fake_quant
-from quantize.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
-from quantize.layers import Layers, keep_float
-from quantize.ways import signatures
+from quantize.export.fake_quant import load_fake_quant
+from quantize.export.onnx_export import onnx_bytes
+from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
+from quantize.parity.runners import signatures
+from quantize.precision.layers import Layers, keep_float
 
 Losses = Mapping[str, Mapping[str, float]]  # task -> measure -> what INT8 costs
 MEASURES = ("mean_abs", "kl", "accuracy")

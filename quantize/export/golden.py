@@ -17,8 +17,8 @@ from codriver.percept import Driver
 from codriver.sources.aide import read_annotation
 from codriver.sources.clip import RATE_HZ
 from codriver.verify.golden import Step, write_golden
-from quantize.confidence import tempered
-from quantize.reference import stepped_probabilities
+from quantize.export.temperature import tempered
+from quantize.graphs.reference import stepped_probabilities
 from training.data.clips import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
 from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from codriver.errors import ConfigError
-from quantize.qat import LOSSES, QATConfig
+from quantize.qat.losses import LOSSES, QATConfig
 from training.trainer.run_log import Habits
 
 

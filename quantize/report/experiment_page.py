@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codriver.tasks import TaskSet
-from quantize.qat import LOSSES
+from quantize.qat.losses import LOSSES
 
 NAMES = {"PTQ": "PTQ", "afd": "QAT, AFD-Loss", "frozen": "QAT, frozen weights", "equal": "QAT, equal weights"}
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from codriver.console import Progress
 from codriver.tasks import TaskSet
-from quantize.fake_quant import load_fake_quant
-from quantize.parity import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, Check
-from quantize.reference import TorchGraphs
-from quantize.scheme import dialect
-from quantize.stepping import Graphs, Trace, stepped, whole
-from quantize.ways import FAKE_QUANT, FP32, INTEGER, Ways, ways_of
+from quantize.export.fake_quant import load_fake_quant
+from quantize.graphs.dialects import dialect
+from quantize.graphs.reference import TorchGraphs
+from quantize.graphs.stepping import Graphs, Trace, stepped, whole
+from quantize.parity.compare import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, Check
+from quantize.parity.runners import FAKE_QUANT, FP32, INTEGER, Ways, ways_of
 from training.data.clips import Clip
 from training.model.uvm3tl import ModelConfig
 

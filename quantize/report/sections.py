@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from codriver.tasks import TaskSet
-from quantize.pictures import accuracy_figure, sensitivity_figure
-from quantize.ways import FP32
+from quantize.parity.runners import FP32
+from quantize.report.pictures import accuracy_figure, sensitivity_figure
 from workshop.figures import data_uri
 from workshop.pages import html_table, percent
 

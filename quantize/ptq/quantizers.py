@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from codriver.errors import ConfigError
-from quantize.graphs import EncoderGraph
-from quantize.hardware import tensorrt_hardware
-from quantize.scheme import PAIRED, TENSORRT, Dialect
+from quantize.graphs.dialects import PAIRED, TENSORRT, Dialect
+from quantize.graphs.graphs import EncoderGraph
+from quantize.graphs.tensorrt_table import tensorrt_hardware
 
 # How the range of an activation follows from what calibration saw. The first is the default: the whole range, because
 # fast motion is rare, and what tells it apart (DECISIONS.md, "Whole ranges").

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codriver.errors import ConfigError, SourceError
-from quantize.tunable import Tunable
+from quantize.qat.clip_model import Tunable
 from training.data.augment import AugmentConfig
 from training.losses.afd import AFDLoss, LossConfig
 from training.losses.weighting import Equal

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from codriver.tasks import TASK_SETS
-from quantize import sections
-from quantize.sections import box
-from quantize.ways import FP32
+from quantize.parity.runners import FP32
+from quantize.report import sections
+from quantize.report.sections import box
 from workshop.pages import REPORT_STYLE, html_table
 
 PAGE = "report.html"

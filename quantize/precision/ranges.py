@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from codriver.console import say
-from quantize.graphs import FuserGraph
-from quantize.ptq import RANGES
-from quantize.scheme import Dialect
-from quantize.sensitivity import Bench
+from quantize.graphs.dialects import Dialect
+from quantize.graphs.graphs import FuserGraph
+from quantize.precision.bench import Bench
+from quantize.ptq.quantizers import RANGES
 from training.data.clips import Clip
 from training.model.uvm3tl import UVM3TL
 

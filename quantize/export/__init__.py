@@ -1,0 +1,1 @@
+"""One checkpoint, one emission per runtime dialect."""

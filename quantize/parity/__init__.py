@@ -1,0 +1,1 @@
+"""The same clips through every runner: do they answer alike?"""

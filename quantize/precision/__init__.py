@@ -1,0 +1,1 @@
+"""What each quantizer costs each task, and which ranges and layers are worth more bits."""

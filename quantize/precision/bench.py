@@ -1,0 +1,67 @@
+"""Quantizers switched off and on, and what that does to each task's loss on validation clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.sources.aide import read_annotation
+from codriver.tasks import AIDE
+from quantize.graphs.reference import TorchGraphs
+from quantize.graphs.stepping import stepped
+from quantize.precision.layers import only
+from quantize.ptq.calibration import choose
+from quantize.ptq.quantizers import quantizers
+from training.data.clips import Clip, labels_of, load_clips, read_labels
+from training.model.uvm3tl import ModelConfig
+from workshop.aide_splits import read_split, split_digest
+
+Probabilities = Mapping[str, NDArray[np.float64]]
+
+
+def losses(found: Probabilities, wanted: Probabilities, labels: NDArray[np.int64]) -> dict[str, dict[str, float]]:
+    """Task -> what INT8 costs: mean absolute difference, KL divergence in nats, and accuracy lost (a share)."""
+    rows = {}
+    for k, (task, p) in enumerate(wanted.items()):
+        q, truth = np.clip(found[task], 1e-12, 1.0), labels[:, k]
+        right, was_right = (some.argmax(axis=1) == truth for some in (q, p))
+        rows[task] = {
+            "mean_abs": float(np.abs(q - p).mean()),
+            "kl": float((p * (np.log(np.clip(p, 1e-12, 1.0)) - np.log(q))).sum(axis=1).mean()),
+            "accuracy": float(was_right.mean() - right.mean()),
+        }
+    return rows
+
+
+class Bench:
+    """A fake-quantized encoder on clips: loses what with which quantizers?"""
+
+    def __init__(self, encoder: Any, fuser: Any, model: Any, clips: Sequence[Clip], batch: int) -> None:
+        self.encoder, self.names = encoder, list(quantizers(encoder))
+        self._graphs = TorchGraphs(encoder, fuser, model.task_set.names)
+        self._clips, self._config, self._batch = clips, model.config, batch
+        self.labels = labels_of(clips)
+        self.whole = self._probabilities(())
+
+    def losses(self, enabled: Any) -> dict[str, dict[str, float]]:
+        return losses(self._probabilities(enabled), self.whole, self.labels)
+
+    def _probabilities(self, enabled: Any) -> Probabilities:
+        with only(self.encoder, enabled):
+            parts = [
+                stepped(self._graphs, self._clips[start : start + self._batch], self._config).probabilities
+                for start in range(0, len(self._clips), self._batch)
+            ]
+        return {task: np.concatenate([some[task] for some in parts]) for task in parts[0]}
+
+
+def validation_clips(data: Path, config: ModelConfig, count: int, seed: int) -> tuple[list[Clip], str]:
+    """Stratified clips of the validation split, and the digest of which they are."""
+    refs = read_split(data, "val")
+    labels = np.stack([read_labels(ref, read_annotation(ref.annotation), AIDE) for ref in refs])
+    chosen = [refs[i] for i in sorted(choose(labels, min(count, len(refs)), seed))]
+    return load_clips(chosen, config, AIDE), split_digest(chosen)

@@ -1,0 +1,1 @@
+"""Post-training quantization: calibration clips, quantizers by NNCF."""
