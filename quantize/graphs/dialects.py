@@ -12,7 +12,7 @@ from codriver.errors import ConfigError
 # How NNCF places and shapes quantizers; dialects of one recipe and one width of weights share a calibrated model.
 FLOAT = "float"
 PAIRED = "paired"  # on both sides of every operation; activations take all 256 codes, from their least to greatest
-TENSORRT = "tensorrt"  # signed, symmetric, zero-point 0; of a residual addition only the skip (hardware.py)
+TENSORRT = "tensorrt"  # signed, symmetric, zero-point 0; of a residual addition only the skip (tensorrt_table.py)
 OPENVINO = "openvino"  # as OpenVINO likes it: symmetric, unsigned where nothing is negative
 
 

@@ -194,7 +194,7 @@ def _onnxruntime(kind: str, unlike: str) -> tuple[Rule, ...]:
             number=8,
             title="Batch normalisation is folded",
             why="between a quantized convolution and its output's pair it stops the fusion: slower than FP32",
-            mend="fold it into the convolution before quantizing (quantize/fold.py)",
+            mend="fold it into the convolution before quantizing (quantize/graphs/fold.py)",
             severity="warning",
             check=onnxruntime.batch_norm_is_folded,
         ),

@@ -1,6 +1,6 @@
 """What goes into a bundle: each variant's graphs as its target wants them, golden vectors, profile and build plan.
 
-A target with FP16 outside INT8 gets its types written into the graphs (half.py), and a twin without INT8: which of the
+A target with FP16 outside INT8 gets its types written into the graphs (fp16.py), and a twin without INT8: which of the
 two is faster is for the device to say (`engine="fastest"`), INT8 does not always win there (reference/int8.md 2.2).
 """
 

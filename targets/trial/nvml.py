@@ -1,7 +1,7 @@
 """Energy of NVIDIA GPUs by the driver's own counters, through nvidia-ml-py. Volta or newer; not on a Jetson.
 
 Not tried on hardware yet: names and arguments are checked against the real module, the sums against a stub of the
-driver's library (tests/targets/test_nvml.py).
+driver's library (tests/targets/trial/test_nvml.py).
 """
 
 from __future__ import annotations

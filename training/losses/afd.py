@@ -5,7 +5,7 @@ The paper (arXiv 2602.01594) names both parts; their equations are not public. O
     L = sum_k w_k * CE_k / ln(K_k) + beta * L_dec
 
 CE_k / ln(K_k) puts tasks of different class counts on one scale: guessing evenly costs 1 in each.
-w_k: training/weighting.py, six candidates. L_dec: training/decoupling.py, three. The engine's part:
+w_k: training/losses/weighting.py, six candidates. L_dec: training/losses/decoupling.py, three. The engine's part:
 
     parts = loss(model(frames, mask), labels, mask)         parts.total.backward(); optimizer.step()
     loss.after_step(lambda: losses of this batch by now)    only looked at where loss.needs_after_step

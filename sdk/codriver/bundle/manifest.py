@@ -1,6 +1,6 @@
 """manifest.json: the contract between the workshop that makes a bundle and the device that runs it.
 
-These are its types; manifest_reader.py reads them, strictly.
+These are its types; manifest_json.py reads them, strictly.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class VariantSpec:
 
     name: str  # the dialect: ort-x86, ort-x86-7bit, ...
     engine: str  # the runtime that its graphs are made for: one of engines.RUNTIMES
-    requires: tuple[str, ...]  # features of the processor, see cpu.py; () runs anywhere
+    requires: tuple[str, ...]  # features of the processor, see device/cpu.py; () runs anywhere
     encoder: str  # paths in the bundle; the weights of an .xml lie beside it, see `weights_of`
     fuser: str
     versions: tuple[str, ...] = ()  # of the runtime that may run it, as "10.3"; () any
@@ -122,7 +122,7 @@ class FileSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a bundle is, needs and holds. `seal` in bundle.py adds `id` and `files`."""
+    """What a bundle is, needs and holds. `seal` in writer.py adds `id` and `files`."""
 
     name: str
     target: str

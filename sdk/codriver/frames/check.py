@@ -40,7 +40,7 @@ def check_step(
 ) -> Request:
     """Check one step's input; a FrameError says what came, what was expected and what to do.
 
-    Times of single frames are finite here, but may still not belong to the set's: see pairing.py.
+    Times of single frames are finite here, but may still not belong to the set's: see sync.py.
     """
     images, own_s = check_frames(views, frames)
     if t is None and own_s:

@@ -1,6 +1,6 @@
 """Look an OpenVINO graph over before OpenVINO does: an XML file of layers, and a file of weights that they point into.
 
-As in onnx_check.py: arithmetic of a sane size and nothing else. No document type and no entity (XML can grow without
+As in onnx.py: arithmetic of a sane size and nothing else. No document type and no entity (XML can grow without
 end by them), no layer but OpenVINO's own and of those only what computes, no graph within the graph, no weights but
 those in the file beside.
 """

@@ -4,7 +4,7 @@ The network is strongly typed: INT8 is where the graph has Q/DQ, FP16 where its 
 to the builder's taste. No precision flag is ever set, and TensorRT 11 has none.
 
 Not run on hardware yet: names and arguments are checked against NVIDIA's bindings of all three versions, behaviour is
-not, because TensorRT's libraries are not on the package indexes (tests/sdk/test_trt_contract.py).
+not, because TensorRT's libraries are not on the package indexes (tests/sdk/engines/test_trt_contract.py).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ device's primary context, the one that TensorRT and torch use too. pycuda cannot
 choice: it has no stream capture (read in 2026.1).
 
 Not run on hardware yet: names and arguments are checked against the real cuda-bindings, order and lifetimes against a
-recording stand-in (tests/sdk/test_trt.py).
+recording stand-in (tests/sdk/engines/test_trt.py).
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from codriver.engines.trt.store import EngineStore
 from tests import ROOT
-from tests.sdk.crash_model import disks_after_a_power_cut, recorded
-from tests.sdk.store_process import FACTS, store_in
+from tests.sdk.engines.crash_model import disks_after_a_power_cut, recorded
+from tests.sdk.engines.store_process import FACTS, store_in
 
 PLAN = bytes(range(256)) * 8
 SCRIPT = Path(__file__).with_name("store_process.py")

@@ -20,7 +20,7 @@ import pytest
 
 from tests import ROOT
 from tests.fetch_bindings import CUDA, TENSORRT, folder_of
-from tests.sdk.nvidia_names import Use, uses
+from tests.sdk.engines.nvidia_names import Use, uses
 
 pytestmark = pytest.mark.tensorrt
 
@@ -124,8 +124,8 @@ def test_the_stand_in_has_no_name_that_tensorrt_lacks_and_the_list_lacks_none_th
     """What the stand-in saw while an engine was built and run is in the list that was read from the source."""
     from codriver.engines.trt.engine import TrtEngine
     from codriver.engines.trt.store import EngineStore
-    from tests.sdk import test_trt
-    from tests.sdk.fake_nvidia import _Seen, install
+    from tests.sdk.engines import test_trt
+    from tests.sdk.engines.fake_nvidia import _Seen, install
 
     _Seen.seen.clear()
     install(monkeypatch)

@@ -1,6 +1,6 @@
 """Which of NVIDIA's names our source uses, and how: read from the source, so that none is forgotten.
 
-python -m tests.sdk.nvidia_names        prints the list
+python -m tests.sdk.engines.nvidia_names        prints the list
 """
 
 from __future__ import annotations

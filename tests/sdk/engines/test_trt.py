@@ -24,7 +24,7 @@ from codriver.engines.trt.build import BuildOptions
 from codriver.engines.trt.engine import TrtEngine
 from codriver.engines.trt.store import EngineStore
 from codriver.errors import BackendMissing, EngineError
-from tests.sdk.fake_nvidia import Error, FakeTensorRT, install
+from tests.sdk.engines.fake_nvidia import Error, FakeTensorRT, install
 from tests.tiny import tiny_fuser, tiny_manifest
 
 MANIFEST = tiny_manifest()
