@@ -3,7 +3,7 @@
 python -m quantize.experiment RUN --data DATA --out OUT --qat 4 --setting ort-x86-7bit --setting tensorrt
 
 OUT/<name>.json holds every number, OUT/<name>.md the same for people. The fake-quantized torch model stands for the
-graphs: ONNX Runtime without optimisation gives its answers (reference int8.md 1.6, 8), and so do tests here.
+graphs: ONNX Runtime without optimisation gives its answers (reference/int8.md 1.6, 8), and so do tests here.
 """
 
 from __future__ import annotations

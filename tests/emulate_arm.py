@@ -43,7 +43,8 @@ NOT_MARKED = {
 }
 NOT_NAMED = {
     "tests/sdk/engines/test_graphcheck_onnx.py::test_a_file_of_small_change_is_refused_within_a_second": SPEED,
-    "tests/sdk/engines/test_store.py::test_200_writers_killed_leave_no_torn_file_and_no_orphan_after_the_next_start": KILLED,
+    "tests/sdk/engines/test_store.py::"
+    "test_200_writers_killed_leave_no_torn_file_and_no_orphan_after_the_next_start": KILLED,
     "tests/sdk/test_privacy.py::test_a_thousand_steps_write_nothing_and_connect_nowhere": WRITES,
     "tests/sdk/test_privacy.py::test_one_byte_and_one_socket_would_have_been_seen": WRITES,
 }

@@ -1,4 +1,4 @@
-"""Torch modules to OpenVINO's IR. From torch and never from ONNX: OpenVINO misreads signed Q/DQ there (int8.md 3.3)."""
+"""Torch modules to OpenVINO's IR: never from ONNX, whose signed Q/DQ OpenVINO misreads (reference/int8.md 3.3)."""
 
 from __future__ import annotations
 

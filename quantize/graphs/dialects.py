@@ -1,6 +1,6 @@
 """Dialects: what INT8 means to each runtime. One checkpoint, one emission per dialect, never one file for all.
 
-Facts behind the choices: reference int8.md 1.2, 2.2, 3.1, 3.3, 3.4.
+Facts behind the choices: reference/int8.md 1.2, 2.2, 3.1, 3.3, 3.4.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Dialect:
 
     @property
     def is_ir(self) -> bool:
-        """OpenVINO reads ONNX too, and misreads signed Q/DQ there (int8.md 3.3): it gets its own format."""
+        """OpenVINO reads ONNX too, and misreads signed Q/DQ there (reference/int8.md 3.3): it gets its own format."""
         return self.engine == "openvino"
 
 

@@ -1,6 +1,7 @@
 """Post-training quantization of the encoder with NNCF.
 
-The fuser stays in floating point: it is the smaller part, and INT8 hurts softmax and gates most (int8.md 1.8, rule 9).
+The fuser stays in floating point: it is the smaller part, and INT8 hurts softmax and gates most
+(reference/int8.md 1.8, rule 9).
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def _settings(some: Dialect, ranges: str) -> dict[str, Any]:
 def free_conv_branches(quantized: nn.Module) -> int:
     """Take the quantizers off the convolutions' side of every residual addition, so that TensorRT fuses the two.
 
-    Q/DQ on the skip alone (int8.md 2.2). Where both sides are convolutions, in Motion, what changed counts as the skip.
+    Q/DQ on the skip alone (reference/int8.md 2.2). Where both sides are convolutions, in Motion, what changed
+    counts as the skip.
     Returns how many.
     """
     from nncf.torch.function_hook.wrapper import get_hook_storage

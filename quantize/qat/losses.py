@@ -3,7 +3,7 @@
     total = AFD-Loss(quantized model) + teacher * sum_k T^2 KL(FP32_k / T || quantized_k / T) / ln K_k
 
 AFD-Loss goes on where full precision left it: the same weighting with its history, the same decoupling term, now on
-features that come out of quantizers. Recipe: reference int8.md 7. Batch normalisation is folded before quantization,
+features that come out of quantizers. Recipe: reference/int8.md 7. Batch normalisation is folded before quantization,
 which is statistics frozen from the start. KL on softened logits: Hinton, Vinyals, Dean, "Distilling the knowledge in a
 neural network", 2015.
 """

@@ -1,4 +1,4 @@
-"""The rules of each dialect, why they matter, how to mend what breaks them. Facts: reference int8.md 1.8, 2.2, 3."""
+"""The rules of each dialect, why they matter, how to mend what breaks them. Facts: reference/int8.md 1.8, 2.2, 3."""
 
 from __future__ import annotations
 

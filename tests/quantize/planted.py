@@ -15,7 +15,7 @@ def through_concat(encoder: onnx.ModelProto, output: str, codes: Any = np.int8, 
     """A copy whose output goes, in 8 bits, through a concatenation of two branches and a convolution that joins them.
 
     relu(x) - relu(-x) = x, so the answer stays the same but for rounding. OpenVINO reads signed codes here with a
-    wrong scale (reference: int8.md 3.3).
+    wrong scale (reference/int8.md 3.3).
     """
     model = onnx.ModelProto()
     model.CopyFrom(encoder)

@@ -57,7 +57,7 @@ def test_scores_in_the_run_are_those_of_evaluating_it_again(run: Path, dataset: 
 
 
 def test_normalisation_learns_in_every_epoch_and_rests_in_evaluation(run: Path, dataset: Path) -> None:
-    """MMTL-UniAD's public loop froze it after the first evaluation (reference: model.md 4.6, 6)."""
+    """MMTL-UniAD's public loop froze it after the first evaluation (reference/model.md 4.6, item 6)."""
     model = load_run(run).model
     counters = [value for name, value in model.state_dict().items() if name.endswith("time_norm.num_batches_tracked")]
     assert {int(counter) for counter in counters} == {3 * 2, 3 * 2 * 3}  # epochs, batches; three views share the last

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
 from training.data.clips import Clip
 
-# Left and right of Halpe-136's body points change places in a mirror (model.md 2.4); hands change as a whole.
+# Left and right of Halpe-136's body points change places in a mirror (reference/model.md 2.4); hands change as a whole.
 BODY_PAIRS = (
     (1, 2),
     (3, 4),

@@ -23,7 +23,7 @@ from training.data.clip_files import Note, Record, count_classes, decode, read_r
 from training.data.sampling import UNIFORM, Sampling
 from workshop.aide_splits import SPLITS, ClipRef, Problem, scan_split, shared_clips
 
-# Of AIDE's own splits, in the order of the classes (counted on UbH-GCN's label files; reference: model.md 2.5).
+# Of AIDE's own splits, in the order of the classes (counted on UbH-GCN's label files; reference/model.md 2.5).
 AIDES_EMOTIONS = {
     "train": [259, 1123, 208, 155, 139],
     "val": [55, 241, 45, 34, 30],

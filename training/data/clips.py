@@ -1,4 +1,4 @@
-"""Clips as the network takes them, from AIDE's layout (reference: model.md 2). Synthetic footage uses the same layout.
+"""Clips as the network takes them, from AIDE's layout (reference/model.md 2). Synthetic footage uses the same layout.
 
 Whatever cannot be used is an error that names the file. Nothing is replaced by a black image or a guess: what a clip
 lacks by nature (no face box in a frame, a short clip) is absent, and masked.

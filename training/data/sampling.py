@@ -21,7 +21,7 @@ AIDES_FRAMES = tuple(i for i in range(45) if i == 0 or i % 3 == 2)  # dataset.py
 class Sampling:
     """uniform: the last 3 s in steps of 0.2 s, picked by time, as the runtime does. The default.
 
-    aide16: 16 of 45 frames by their numbers: 0, 2, 5, 8, ... 44, the rule of AIDE's loader (reference: model.md 3.1).
+    aide16: 16 of 45 frames by their numbers: 0, 2, 5, 8, ... 44, the rule of AIDE's loader (reference/model.md 3.1).
 
     On a clip of 45 frames the two are the same. They differ where frames lack: uniform takes the nearest within
     0.1 s, aide16 leaves the slot absent; and of more than 45 frames aide16 takes the first 3 s, uniform the last.

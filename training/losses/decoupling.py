@@ -1,6 +1,7 @@
 """What keeps the embeddings of AFD-Loss apart: three published terms, each 0 where they are apart. Our instantiation.
 
-The paper (arXiv 2602.01594) names a feature-decoupling constraint; its equation is not public. Formulas: model.md 7.2.
+The paper (arXiv 2602.01594) names a feature-decoupling constraint; its equation is not public. Formulas:
+reference/model.md 7.2.
 
 specific: (B, tasks, D), or None where DB-SCME has no specific branch. shared: (B, D), or None likewise. Pairs that need
 what is None are left out; a term without any pair is 0. All compute in float32 and return a scalar.
@@ -21,7 +22,7 @@ def cosine(specific: Tensor | None, shared: Tensor | None) -> Tensor:
     """Mean squared cosine over task pairs and task-shared pairs, 0 (orthogonal) to 1. Blind to the length of each.
 
     The soft form of the orthogonality of Bousmalis et al., "Domain separation networks", NeurIPS 2016, sample by
-    sample; model.md 7.2.
+    sample; reference/model.md 7.2.
     """
     parts = [part for part in (specific, None if shared is None else shared[:, None]) if part is not None]
     if sum(part.shape[1] for part in parts) < 2:

@@ -1,7 +1,8 @@
 """How much each task weighs in AFD-Loss: six published ways behind one small interface.
 
 The paper (arXiv 2602.01594) says that the weights follow the learning dynamics; its equation is not public, so this
-choice is our instantiation and a subject of experiments. Formulas: model.md 7.1 and the source in each docstring.
+choice is our instantiation and a subject of experiments. Formulas: reference/model.md 7.1 and the source in each
+docstring.
 
 A weighting is a module. Called with the batch's task losses it returns what they add up to and the weights it used:
 

@@ -1,6 +1,6 @@
 """DB-SCME, the dual-branch spatial-channel multimodal embedding of UV-M3TL.
 
-Topology: the figure of arXiv 2602.01594 (reference: model.md 1.2). What the figure leaves open is a field of
+Topology: the figure of arXiv 2602.01594 (reference/model.md 1.2). What the figure leaves open is a field of
 `DBSCMEConfig`, our instantiation each; the defaults are what the released models use.
 
 B batch · D width · G grid cells per side · N = G * G · K classes
@@ -64,7 +64,7 @@ class SpatialAttention(nn.Module):
     """Self-attention over the cells of a map: softmax(q k^T / sqrt(d)) v. (B, D, G, G) -> (B, D, G, G).
 
     Vaswani et al., "Attention is all you need", NeurIPS 2017, eq. 1; the figure's spatial block. A sample sees itself
-    alone: the batch is never a sequence (model.md 4.6, item 7).
+    alone: the batch is never a sequence (reference/model.md 4.6, item 7).
     """
 
     def __init__(self, width: int, config: DBSCMEConfig) -> None:

@@ -1,7 +1,7 @@
 """One frame in, one feature out. Built for INT8: plain 3x3 convolutions and ReLU.
 
 No depthwise convolutions and no squeeze-and-excite: measured, INT8 depthwise runs slower than FP32 in ONNX Runtime
-(reference: int8.md 3.4). Normalisation is part of the graph, which takes uint8 pixels.
+(reference/int8.md 3.4). Normalisation is part of the graph, which takes uint8 pixels.
 """
 
 from __future__ import annotations

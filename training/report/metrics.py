@@ -33,7 +33,7 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Coarse:
-    """A task with some of its classes merged, as AIDE reports them ("CG"; reference: model.md 2.5)."""
+    """A task with some of its classes merged, as AIDE reports them ("CG"; reference/model.md 2.5)."""
 
     task: str
     title: str

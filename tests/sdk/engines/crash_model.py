@@ -1,7 +1,7 @@
 """What a disk may hold after a power cut: every prefix of the calls made, with what was not yet pushed down lost.
 
 The model: fsync of a file makes its bytes durable, fsync of a folder its names. Until then each may be lost on its
-own: a rename may have reached the disk before the bytes it points to (integration.md, CACHE-2).
+own: a rename may have reached the disk before the bytes it points to (reference/integration.md, CACHE-2).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What varies in training: a mirror that is a mirror, and absence that is only in the mask.
 
-Defect 4 of model.md 4.6: public loaders flip each view by its own draw, upside down too, never the crops and joints.
+Defect 4 of reference/model.md 4.6: public loaders flip each view by its own draw, upside down too, never the
+crops and joints.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from workshop.aide_splits import read_split
 pytestmark = pytest.mark.torch
 
 
-# Halpe-136's body in the file's order (model.md 2.4)
+# Halpe-136's body in the file's order (reference/model.md 2.4)
 BODY = """nose l_eye r_eye l_ear r_ear l_shoulder r_shoulder l_elbow r_elbow l_wrist r_wrist l_hip r_hip l_knee r_knee
 l_ankle r_ankle head neck hip l_big_toe r_big_toe l_small_toe r_small_toe l_heel r_heel""".split()
 MIRROR_ONLY = AugmentConfig(

@@ -1,6 +1,7 @@
 """AIDE's layout and its quirks: what is read, what is refused.
 
-"Quirk n" is number n of model.md 2.7, "defect n" of model.md 4.6, which lists what public loaders do wrong.
+"Quirk n" is number n of reference/model.md 2.7, "defect n" of reference/model.md 4.6, which lists
+what public loaders do wrong.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def test_training_after_an_evaluation_trains_batch_normalisation_again() -> None
 
 @pytest.mark.parametrize("stream", JOINTS)
 def test_a_joints_coordinates_stay_together(model: UVM3TL, stream: str) -> None:
-    """A reshape in place of a permutation mixes time, joints and coordinates (model.md 4.6, item 2)."""
+    """A reshape in place of a permutation mixes time, joints and coordinates (reference/model.md 4.6, item 2)."""
     frames = random_frames(1)[stream][0]  # (T, P, 3)
     moved = frames.clone()
     moved[5, 7, 1] += 0.5
@@ -233,7 +233,7 @@ def test_a_joints_coordinates_stay_together(model: UVM3TL, stream: str) -> None:
 
 
 def test_posture_and_gesture_are_not_taken_for_each_other(model: UVM3TL) -> None:
-    """Both are (points, 3); a loader that swaps them must not get an answer (model.md 4.6, item 1)."""
+    """Both are (points, 3); a loader that swaps them must not get an answer (reference/model.md 4.6, item 1)."""
     frames = random_frames(1)
     swapped = frames | {"posture": frames["gesture"], "gesture": frames["posture"]}
     with pytest.raises(RuntimeError, match="shape"):

@@ -139,7 +139,7 @@ def test_every_class_of_a_coarse_task_has_one_place(coarse) -> None:  # type: ig
 
 
 def test_emotions_merge_as_aides_counts_say() -> None:
-    """Test split: 84 anxious, 363 at peace, 67 weary, 50 happy, 45 angry -> 196, 363, 50 (model.md 2.5)."""
+    """Test split: 84 anxious, 363 at peace, 67 weary, 50 happy, 45 angry -> 196, 363, 50 (reference/model.md 2.5)."""
     fine = np.repeat(np.arange(5), [84, 363, 67, 50, 45])
     assert np.bincount(COARSE[0].merge(fine, AIDE["driver_emotion"])).tolist() == [196, 363, 50]
 

@@ -1,8 +1,8 @@
 """TensorRT on an NVIDIA GPU: the plan is built on this device, kept in the engine store, and replayed as a CUDA graph.
 
 Not run on hardware yet. What is proven: every name, flag and argument exists in NVIDIA's bindings of TensorRT 10.3,
-10.16 and 11.4 (tests/sdk/engines/test_trt_contract.py), and order, shapes, streams and lifetimes against a recording stand-in
-(tests/sdk/engines/test_trt.py). What is not: that TensorRT takes the graphs, its numbers, its speed.
+10.16 and 11.4 (tests/sdk/engines/test_trt_contract.py), and order, shapes, streams and lifetimes against a recording
+stand-in (tests/sdk/engines/test_trt.py). What is not: that TensorRT takes the graphs, its numbers, its speed.
 """
 
 from __future__ import annotations
