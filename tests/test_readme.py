@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,12 +25,18 @@ def test_the_readme_shows_commands_of_the_device_and_of_the_workshop() -> None:
     assert {"codriver", "python"} == {command[0] for command in COMMANDS} and len(COMMANDS) >= 10
 
 
+def runs(name: str) -> ModuleType:
+    """What `python -m name` runs."""
+    module = importlib.import_module(name)
+    return importlib.import_module(f"{name}.__main__") if hasattr(module, "__path__") else module
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_is_there_and_knows_its_options(command: list[str], capsys: Any) -> None:
     if command[0] == "codriver":
         module, arguments = importlib.import_module("codriver.cli.main"), [command[1], "--help"]
     else:
-        module, arguments = importlib.import_module(command[2]), ["--help"]
+        module, arguments = runs(command[2]), ["--help"]
     with pytest.raises(SystemExit) as stop:
         module.main(arguments)
     text = capsys.readouterr().out
