@@ -12,13 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codriver.console import interruptible, put, put_json, table
-from codriver.errors import CodriverError
+from codriver.console import put, put_json, table
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.layers import Executed, Layer
 from quantize.lint import printable
 from quantize.rules.mend import check
 from quantize.rules.read import GraphError, read_model
+from workshop.command import command
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
@@ -108,16 +108,12 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-@interruptible
+@command("quantize.audit")
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    try:
-        if args.threads < 1 or args.runs < 1:
-            raise GraphError(f"--threads {args.threads} and --runs {args.runs} must be at least 1")
-        found = audit(args.graph, args.runtime, threads=args.threads, runs=args.runs)
-    except CodriverError as error:
-        sys.stderr.write(f"quantize.audit: {printable(str(error))}\n")
-        return 2
+    if args.threads < 1 or args.runs < 1:
+        raise GraphError(f"--threads {args.threads} and --runs {args.runs} must be at least 1")
+    found = audit(args.graph, args.runtime, threads=args.threads, runs=args.runs)
     if args.json:
         put_json(as_json(str(args.graph), found))
     else:

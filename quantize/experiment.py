@@ -24,8 +24,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from codriver.console import interruptible, say
-from codriver.errors import CodriverError, ConfigError
+from codriver.console import say
+from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from codriver.tasks import TASK_SETS
 from quantize.graphs.dialects import dialect
@@ -45,9 +45,9 @@ from training.model.uvm3tl import UVM3TL
 from training.report.metrics import BootstrapConfig, interval, resample
 from training.trainer.checkpoint import Run, load_run
 from training.trainer.run_log import Habits
-from training.trainer.signals import Stopped
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, write_json
+from workshop.command import command
 
 SCHEMA = 1
 CALIBRATION_SLOTS = (3, 7, 11, 15)
@@ -219,30 +219,23 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-@interruptible
+@command("quantize.experiment", stopped="settings that ended stay; to go on, give the same command with --resume")
 def main(argv: Sequence[str] | None = None) -> int:
     from quantize.qat.options import habits_of, qat_config
 
     args = make_parser().parse_args(argv)
-    try:
-        config = qat_config(args)
-        if config is None:
-            raise ConfigError("--qat is missing; say for how many epochs, for example --qat 4")
-        settings = tuple(map(Setting.from_text, args.setting))
-        losses = tuple(args.loss or LOSSES)
-        plan = Plan(settings=settings, losses=losses, qat=config, calibration=args.calibration, split=args.split)
-        work = args.work or args.out / f"{args.name}.work"
-        for result in experiment(args.run, args.data, work, plan, habits_of(args)):
-            args.out.mkdir(parents=True, exist_ok=True)
-            write_json(args.out / f"{args.name}.json", result)
-            text = page(result, TASK_SETS["aide"])
-            (args.out / f"{args.name}.md").write_text(text, encoding="utf-8")
-    except CodriverError as error:
-        sys.stderr.write(f"quantize.experiment: {error}\n")
-        return 2
-    except Stopped as stopped:
-        sys.stderr.write(f"quantize.experiment: stopped by {stopped}; to go on, add --resume\n")
-        return 128 + stopped.signal
+    config = qat_config(args)
+    if config is None:
+        raise ConfigError("--qat is missing; say for how many epochs, for example --qat 4")
+    settings = tuple(map(Setting.from_text, args.setting))
+    losses = tuple(args.loss or LOSSES)
+    plan = Plan(settings=settings, losses=losses, qat=config, calibration=args.calibration, split=args.split)
+    work = args.work or args.out / f"{args.name}.work"
+    for result in experiment(args.run, args.data, work, plan, habits_of(args)):
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_json(args.out / f"{args.name}.json", result)
+        text = page(result, TASK_SETS["aide"])
+        (args.out / f"{args.name}.md").write_text(text, encoding="utf-8")
     sys.stdout.write(json.dumps(result) + "\n" if args.json else f"{args.out / args.name}.md\n")
     return 0
 

@@ -18,12 +18,12 @@ from typing import Any
 import onnx
 
 from codriver.console import put, put_json, table
-from codriver.errors import CodriverError
 from quantize.rules.dialects import RULES
 from quantize.rules.mend import Mended, mended
 from quantize.rules.read import MAX_BYTES, GraphError, read_model
 from quantize.rules.rule import Asked, Finding, Rule
 from quantize.rules.view import Graph
+from workshop.command import command
 
 SCHEMA = 1
 SHOWN = 20  # findings of one rule that people get to see; --json has all
@@ -160,28 +160,19 @@ def checked_file(args: argparse.Namespace) -> int:
     return 1 if report.findings else 0
 
 
+@command("quantize.lint")
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    try:
-        if args.rules:
-            rules = RULES[args.dialect]
-            put(
-                "\n".join(
-                    [
-                        f"{args.dialect}: {len(rules)} rules",
-                        *(line for rule in rules for line in ["", *rule_lines(rule)]),
-                    ]
-                )
-            )
-            return 0
-        if args.file is None:
-            raise GraphError("no FILE given; see --help")
-        if args.float_outputs and args.fix is None:
-            raise GraphError("--float-outputs belongs to --fix OUT")
-        return checked_file(args)
-    except CodriverError as error:
-        sys.stderr.write(f"quantize.lint: {printable(str(error))}\n")
-        return 2
+    if args.rules:
+        rules = RULES[args.dialect]
+        lines = [line for rule in rules for line in ["", *rule_lines(rule)]]
+        put("\n".join([f"{args.dialect}: {len(rules)} rules", *lines]))
+        return 0
+    if args.file is None:
+        raise GraphError("no FILE given; see --help")
+    if args.float_outputs and args.fix is None:
+        raise GraphError("--float-outputs belongs to --fix OUT")
+    return checked_file(args)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from codriver.console import interruptible, say
+from codriver.console import say
 from codriver.device.machine import describe_machine
-from codriver.errors import CodriverError, ConfigError, SourceError
+from codriver.errors import ConfigError, SourceError
 from codriver.files.atomic import sha256
 from codriver.tasks import TASK_SETS
 from quantize.graphs.fold import folded
@@ -33,6 +33,7 @@ from training.report.metrics import BootstrapConfig
 from training.trainer.checkpoint import load_run
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
+from workshop.command import command
 
 SCHEMA = 1
 PROOF, PREDICTIONS = "proof.json", "proof.npz"
@@ -140,7 +141,7 @@ def _for_people(proof: Mapping[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-@interruptible
+@command("quantize.prove")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.prove",
@@ -161,11 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if count is not None and count < 1:
             parser.error(f"{option} {count}: expected at least 1")
     config = ProofConfig(split=args.split, clips=args.clips, wholes=args.wholes, cache=args.cache)
-    try:
-        proof = prove(args.quantized, args.run, args.data, args.dialect, config)
-    except CodriverError as error:
-        sys.stderr.write(f"quantize.prove: {error}\n")
-        return 2
+    proof = prove(args.quantized, args.run, args.data, args.dialect, config)
     sys.stdout.write((json.dumps(proof) if args.json else _for_people(proof, args.quantized)) + "\n")
     for fault in proof["faults"]:
         say(f"quantize.prove: {fault}")

@@ -21,8 +21,7 @@ from typing import Any
 
 from torch import nn
 
-from codriver.console import interruptible, say
-from codriver.errors import CodriverError
+from codriver.console import say
 from codriver.files.atomic import sha256
 from codriver.tasks import JOINTS, STREAMS
 from quantize.checks import check_dialects
@@ -45,9 +44,9 @@ from training.data.clips import CONTEXT, labels_of, load_clips
 from training.model.uvm3tl import POINTS_OF, UVM3TL
 from training.trainer.checkpoint import Run, clear, load_run, partial_folder
 from training.trainer.run_log import Habits
-from training.trainer.signals import Stopped
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder, write_json
+from workshop.command import command
 
 EXAMPLES = """examples:
   python -m quantize.run out/run --data out/data --out out/quantized
@@ -250,7 +249,7 @@ def _subsets(folder: Path, weights_sha256: str) -> list[dict[str, Any]]:
     ]
 
 
-@interruptible
+@command("quantize.run", stopped="give the same command again, with --resume where --qat has learnt something")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.run",
@@ -282,17 +281,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report")
     add_qat_options(parser)
     args = parser.parse_args(argv)
-    try:
-        names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
-        own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
-        options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
-        report = quantize(args.run, args.data, args.out, names, options)
-    except CodriverError as error:
-        sys.stderr.write(f"quantize.run: {error}\n")
-        return 2
-    except Stopped as stopped:
-        sys.stderr.write(f"quantize.run: stopped by {stopped}; to go on, give the same command with --resume\n")
-        return 128 + stopped.signal
+    names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
+    own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
+    options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
+    report = quantize(args.run, args.data, args.out, names, options)
     sys.stdout.write(json.dumps(report) + "\n" if args.json else f"quantized: {args.out}\n")
     return 0
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from codriver.console import Progress, interruptible, put, say, table
+from codriver.console import Progress, put, say, table
 from codriver.device.machine import describe_machine
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.tasks import AIDE
 from quantize.export.fake_quant import load_fake_quant
 from quantize.graphs.graphs import example_step
@@ -30,6 +30,7 @@ from quantize.precision.layers import layers_of, readable
 from quantize.precision.search import MEASURES, Budget, costs_ms, fewest_layers, parse_budget
 from quantize.prove import read_report, refuse_other_run
 from workshop.artifacts import provenance, write_json
+from workshop.command import command
 
 SCHEMA = 1
 ALONE, WITHOUT = "alone", "without"
@@ -167,19 +168,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@interruptible
+@command("quantize.sensitivity")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     if args.clips < 1:
         parser.error(f"--clips {args.clips}: expected at least 1")
-    try:
-        budget = parse_budget(args.budget, args.measure, AIDE)
-        config = SensitivityConfig(clips=args.clips, seed=args.seed, method=args.method)
-        found = sensitivity(args.quantized, args.run, args.data, args.dialect, budget, config)
-    except CodriverError as error:
-        say(f"quantize.sensitivity: {error}")
-        return 2
+    budget = parse_budget(args.budget, args.measure, AIDE)
+    config = SensitivityConfig(clips=args.clips, seed=args.seed, method=args.method)
+    found = sensitivity(args.quantized, args.run, args.data, args.dialect, budget, config)
     put(json.dumps(found) if args.json else _for_people(found, args.quantized))
     faults = _faults(found)
     for fault in faults:

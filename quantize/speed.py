@@ -19,17 +19,18 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Arrays
-from codriver.console import Progress, interruptible
+from codriver.console import Progress
 from codriver.device.cpu import cpu_features
 from codriver.device.machine import describe_machine
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature, Tensor, describe
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.tasks import GROUPS
 from quantize.export.fake_quant import CONFIG
 from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model.uvm3tl import ModelConfig
 from workshop.artifacts import provenance
+from workshop.command import command
 
 SCHEMA = 1
 REFERENCE = {"onnxruntime": "fp32", "openvino": "openvino-fp32"}  # by runtime, the dialect in full precision
@@ -124,7 +125,7 @@ def page(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@interruptible
+@command("quantize.speed")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.speed",
@@ -137,11 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(argv)
-    try:
-        result = measure(args.quantized, args.dialect, args.threads, args.rounds)
-    except (CodriverError, OSError) as error:
-        sys.stderr.write(f"quantize.speed: {error}\n")
-        return 2
+    result = measure(args.quantized, args.dialect, args.threads, args.rounds)
     sys.stdout.write((json.dumps(result) if args.json else page(result)) + "\n")
     return 0
 

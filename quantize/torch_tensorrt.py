@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from codriver.console import interruptible, put, put_json, table
-from codriver.errors import BackendMissing, CodriverError, EngineError
+from codriver.console import put, put_json, table
+from codriver.errors import BackendMissing, EngineError
 from quantize.export.dynamo_export import with_native_quantizers
 from quantize.export.fake_quant import load_fake_quant
 from quantize.graphs.graphs import ENCODER_OUTPUTS
 from quantize.parity.compare import RUNTIME
 from quantize.speed import step_of
+from workshop.command import command
 
 DIALECT = "tensorrt"
 BITS, EXPONENT_BITS, UNSIGNED = 8, 0, False  # INT8
@@ -99,7 +100,7 @@ def too_far(differences: Mapping[str, float]) -> list[str]:
     return [name for name, value in differences.items() if not value <= limits[name] or not np.isfinite(value)]
 
 
-@interruptible
+@command("quantize.torch_tensorrt")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.torch_tensorrt",
@@ -109,11 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("quantized", type=Path)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    try:
-        differences = cross_check(args.quantized)
-    except CodriverError as error:
-        sys.stderr.write(f"quantize.torch_tensorrt: {error}\n")
-        return 2
+    differences = cross_check(args.quantized)
     faults = too_far(differences)
     if args.json:
         put_json({"kind": "cross_check", "differences": differences, "too_far": faults})

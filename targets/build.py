@@ -20,7 +20,6 @@ from codriver.bundle.signing import sign_bundle
 from codriver.bundle.variants import why_not
 from codriver.bundle.writer import new_bundle, seal
 from codriver.config import ContextConfig, default_policy
-from codriver.console import interruptible
 from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
 from codriver.perceiver import Perceiver
@@ -36,6 +35,7 @@ from targets.packing.reference_run import rehearse
 from targets.profiles.profile import Profile, load_profile
 from targets.roofline.graph_sources import open_source
 from workshop.artifacts import provenance
+from workshop.command import command
 from workshop.statistics import wilson
 
 SCHEMA = 2
@@ -234,7 +234,7 @@ EXAMPLES = """examples:
 """
 
 
-@interruptible
+@command("targets.build")
 def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
     release = Release(version=args.version, without=tuple(args.without), key=args.sign, allow=tuple(args.allow))

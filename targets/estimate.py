@@ -22,7 +22,7 @@ import onnx
 from codriver.console import put, put_json, say, table
 from codriver.device.cpu import default_threads
 from codriver.device.machine import describe_machine
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from targets.list import add_profiles_argument
 from targets.profiles.profile import Profile, load_profile, names
 from targets.profiles.profile_reader import read_profile
@@ -32,6 +32,7 @@ from targets.roofline.kernels import kernels_of
 from targets.roofline.measure import best_of_rounds, measured_profile
 from targets.roofline.roofline import BOUNDS, Floor, float_bytes, layers_on
 from workshop.artifacts import provenance
+from workshop.command import command
 
 LABEL = "A floor, predicted from the graphs and the profile; never a measurement."
 SHOWN = 12  # slowest layers
@@ -212,13 +213,10 @@ def _estimate(args: argparse.Namespace) -> None:
         say(note)
 
 
+@command("targets.estimate")
 def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
-    try:
-        _measure(args) if args.measure else _estimate(args)
-    except (CodriverError, OSError) as error:
-        say(f"targets.estimate: {error}")
-        return 2
+    _measure(args) if args.measure else _estimate(args)
     return 0
 
 

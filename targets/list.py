@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from codriver.console import put, put_json, say, table
-from codriver.errors import CodriverError
+from codriver.console import put, put_json, table
 from targets.profiles.profile import Profile, load_profile, names
+from workshop.command import command
 
 HEAD = ("target", "device", "dialects", "rest", "INT8 TOPS", "FP16", "FP32 TFLOPS", "GB/s", "GB", "budget ms", "MB")
 
@@ -38,6 +38,7 @@ def add_profiles_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@command("targets.list")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m targets.list",
@@ -47,11 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_profiles_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the whole profiles, with the source of each number")
     args = parser.parse_args(argv)
-    try:
-        profiles = [load_profile(name, args.profiles) for name in names(args.profiles)]
-    except CodriverError as error:
-        say(f"targets.list: {error}")
-        return 2
+    profiles = [load_profile(name, args.profiles) for name in names(args.profiles)]
     if args.json:
         put_json({"targets": [asdict(profile) for profile in profiles]})
     else:

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.console import put, put_json, say
-from codriver.errors import CodriverError, ConfigError
+from codriver.console import put, put_json
+from codriver.errors import ConfigError
 from targets.evidence.page import evidence_page, labels
 from targets.evidence.schema import check_same_clips, read_evidence, subjects_of, write_text
 from targets.evidence.verdict import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
+from workshop.command import command
 
 
 def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
@@ -44,6 +45,7 @@ def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     return rows
 
 
+@command("targets.report")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m targets.report",
@@ -56,11 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="page to write")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     args = parser.parse_args(argv)
-    try:
-        rows = report(args.evidence, args.out)
-    except CodriverError as error:
-        say(f"targets.report: {error}")
-        return 2
+    rows = report(args.evidence, args.out)
     if args.json:
         put_json({"page": str(args.out), "subjects": rows})
     else:

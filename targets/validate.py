@@ -36,7 +36,7 @@ from codriver.device.cpu import cpu_features
 from codriver.device.machine import describe_machine
 from codriver.doctor.facts import fits, machine_facts
 from codriver.engines.base import UNPROVEN
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from targets.evidence.page import evidence_page
 from targets.evidence.schema import SCHEMA, parts_folder, write_text
@@ -48,6 +48,7 @@ from targets.trial.interleaved import in_turns
 from targets.trial.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import git_commit, provenance
+from workshop.command import command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,16 +211,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return evidence
 
 
+@command("targets.validate", stopped="with --out the same command goes on from the trials that ended")
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
-    try:
-        evidence = run(args)
-    except CodriverError as error:
-        say(f"targets.validate: {error}")
-        return 2
-    except KeyboardInterrupt:
-        say("targets.validate: stopped; the same command goes on" if args.out else "targets.validate: stopped")
-        return 130
+    evidence = run(args)
     put(json.dumps(evidence) if args.json else summary(evidence))
     found = problems(evidence)
     for problem in found:

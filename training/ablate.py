@@ -23,7 +23,7 @@ from scipy.stats import t as student
 from tqdm import tqdm
 
 from codriver.device.machine import describe_machine
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.tasks import AIDE, JOINTS, VIEWS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
@@ -36,6 +36,7 @@ from training.trainer.processes import make_fabric
 from training.trainer.trainer import Engine, TrainConfig
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance
+from workshop.command import command
 
 RUNS, TABLE = "runs.jsonl", "table.md"
 SINGLE = "single"  # variants "single <task>" are one row of the table: each task's accuracy from its own model
@@ -254,6 +255,7 @@ def heading(settings: Mapping[str, Any], seeds: Sequence[int]) -> str:
     )
 
 
+@command("training.ablate", stopped="the same command goes on: runs that ended stay")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.ablate",
@@ -272,24 +274,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--family", action="append", choices=FAMILIES, help="repeat for several; all if not given")
     args = parser.parse_args(argv)
     config = TrainConfig(size=args.size, epochs=args.epochs)
-    try:
-        text = ablate(
-            args.data,
-            args.out,
-            config,
-            args.seeds,
-            args.family or FAMILIES,
-            lambda line: tqdm.write(line, sys.stderr),
-            args.cache,
-            args.train_clips,
-            args.variant or (),
-        )
-    except CodriverError as error:
-        sys.stderr.write(f"training.ablate: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"training.ablate: stopped; the same command goes on from {args.out / RUNS}\n")
-        return 130
+    text = ablate(
+        args.data,
+        args.out,
+        config,
+        args.seeds,
+        args.family or FAMILIES,
+        lambda line: tqdm.write(line, sys.stderr),
+        args.cache,
+        args.train_clips,
+        args.variant or (),
+    )
     sys.stdout.write(text + "\n")
     return 0
 

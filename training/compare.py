@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.errors import CodriverError, ConfigError, SourceError
+from codriver.errors import ConfigError, SourceError
 from codriver.tasks import TASK_SETS, TaskSet
 from training.evaluate import MARKER, REPORT, SCHEMA, Predictions
 from training.report.metrics import BootstrapConfig, holm, interval, mcnemar, resample
+from workshop.command import command
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ def _accuracies(row: Mapping[str, Any]) -> str:
     return f"{a:6.1f} {b:6.1f} {change:+7.1f} {between:>16}"
 
 
+@command("training.compare")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.compare",
@@ -153,11 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
     args = parser.parse_args(argv)
     task_set = TASK_SETS["aide"]
-    try:
-        comparison = compare(load_evaluation(args.a, task_set), load_evaluation(args.b, task_set), task_set)
-    except CodriverError as error:
-        sys.stderr.write(f"training.compare: {error}\n")
-        return 2
+    comparison = compare(load_evaluation(args.a, task_set), load_evaluation(args.b, task_set), task_set)
     sys.stdout.write((json.dumps(comparison) if args.json else page(comparison, task_set)) + "\n")
     return 0
 

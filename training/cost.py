@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from codriver.tasks import GROUP_OF, GROUPS, JOINTS, STREAMS
 from training.model.uvm3tl import SIZES, UVM3TL
+from workshop.command import command
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def row(name: str, parameters: float | None, step: float, clip: float) -> str:
     return f"{name:20} {held:>12} {step:12.1f} M {clip:12.1f} M"
 
 
+@command("training.cost")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.cost",

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.errors import CodriverError, SourceError
+from codriver.errors import SourceError
 from codriver.tasks import TASK_SETS
 from training.report.curves import draw_curves
 from training.trainer.checkpoint import CURVES, METRICS
+from workshop.command import command
 
 
+@command("training.curves")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.curves",
@@ -27,12 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="run folder, whole or partial")
     parser.add_argument("--task-set", choices=TASK_SETS, default="aide")
     args = parser.parse_args(argv)
-    try:
-        records = read_metrics(args.run / METRICS)
-        draw_curves(records, args.run / CURVES, TASK_SETS[args.task_set])
-    except CodriverError as error:
-        sys.stderr.write(f"training.curves: {error}\n")
-        return 2
+    records = read_metrics(args.run / METRICS)
+    draw_curves(records, args.run / CURVES, TASK_SETS[args.task_set])
     sys.stdout.write(f"{args.run / CURVES}\n")
     return 0
 

@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
-from codriver.console import interruptible
-from codriver.errors import CodriverError
 from codriver.files.atomic import sha256
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.data.batches import predict
@@ -42,6 +40,7 @@ from training.report.metrics import (
 from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder, write_json
+from workshop.command import command
 
 SCHEMA = 1
 REPORT = "report.json"
@@ -235,7 +234,7 @@ def _for_people(report: Mapping[str, Any], task_set: TaskSet, folder: Path) -> s
     )
 
 
-@interruptible
+@command("training.evaluate")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
@@ -250,11 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     args = parser.parse_args(argv)
     out = args.out or args.run / f"evaluation-{args.split}"
-    try:
-        report = evaluate(args.run, args.data, args.split, out, args.subsets)
-    except CodriverError as error:
-        sys.stderr.write(f"training.evaluate: {error}\n")
-        return 2
+    report = evaluate(args.run, args.data, args.split, out, args.subsets)
     sys.stdout.write((json.dumps(report) if args.json else _for_people(report, TASK_SETS["aide"], out)) + "\n")
     return 0
 

@@ -22,12 +22,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.tasks import AIDE
 from training.footage.labels import SPLITS, plan
 from training.footage.layout import ROOT, Job, remove_partial, write_clip
 from training.footage.spec import ClipSpec
 from workshop.artifacts import git_commit
+from workshop.command import command
 
 SCHEMA = 1
 Plan = list[tuple[str, dict[str, str]]]
@@ -150,19 +151,10 @@ def generate(args: argparse.Namespace) -> dict[str, object]:
     return summary
 
 
+@command("training.synth", stopped="the folder holds whole clips but no lists: remove it")
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
-    try:
-        summary = generate(args)
-    except ConfigError as error:
-        sys.stderr.write(f"training.synth: {error}\n")
-        return 2
-    except CodriverError as error:
-        sys.stderr.write(f"training.synth: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"training.synth: stopped; {args.out} holds whole clips but no lists: remove it\n")
-        return 130
+    summary = generate(args)
     text = json.dumps(summary) if args.json else f"{args.clips} clips written to {args.out}"
     sys.stdout.write(text + "\n")
     return 0

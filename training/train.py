@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.tasks import TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
@@ -32,10 +32,10 @@ from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, LAST, MARKER, save_run
 from training.trainer.processes import leave, make_fabric
 from training.trainer.run_log import Habits, Recorder
-from training.trainer.signals import Stopped
 from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
+from workshop.command import command
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -231,20 +231,12 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, Habits]
     return config, loss, Habits(**{name: getattr(args, name) for name in ways})
 
 
+@command("training.train", stopped="the same command with --resume goes on, or starts if nothing was learnt yet")
 def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     try:
         config, loss, habits = _configs(args)
         scores = train(args.data, args.out, config, loss, AugmentConfig(), habits)
-    except CodriverError as error:
-        sys.stderr.write(f"training.train: {error}\n")
-        return 2
-    except Stopped as stopped:
-        sys.stderr.write(f"training.train: stopped by {stopped}; to go on, give the same command with --resume\n")
-        return 128 + stopped.signal
-    except KeyboardInterrupt:
-        sys.stderr.write("training.train: interrupted before the first step; nothing is left behind\n")
-        return 130
     finally:
         leave()
     if scores:  # the first process alone has them

@@ -20,8 +20,8 @@ from codriver.errors import SourceError
 from quantize.graphs.fold import folded
 from quantize.graphs.graphs import EncoderGraph, FuserGraph
 from training.model.uvm3tl import UVM3TL, ModelConfig
-from training.trainer.checkpoint import one_line
 from workshop.artifacts import write_json
+from workshop.command import one_line
 
 SCHEMA = 1
 WEIGHTS, CONFIG = "fake_quant.safetensors", "fake_quant.json"
@@ -55,7 +55,7 @@ def load_fake_quant(folder: Path, dialect: str) -> tuple[nn.Module, nn.Module, U
         encoder = _rebuilt(ModelConfig.from_dict(content["model"]), content["nncf"])
         encoder.load_state_dict(load_file(str(here / WEIGHTS)))
     except (ValueError, SafetensorError, RuntimeError, TypeError, KeyError, AttributeError) as error:
-        raise SourceError(f"{here} holds no whole fake-quantized model: {one_line(error)}; {advice}") from error
+        raise SourceError(f"{here} holds no whole fake-quantized model: {one_line(error)[:300]}; {advice}") from error
     encoder.eval()
     model: Any = encoder.model
     return encoder, FuserGraph(model).eval(), model

@@ -17,28 +17,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from codriver.errors import CodriverError
 from codriver.tasks import TASK_SETS
 from training.data.check import CheckConfig, check_dataset, to_dict, to_text
 from training.data.clips import ClipSet, open_clips
 from training.data.sampling import Sampling
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import SPLITS, read_split
+from workshop.command import command
 
 SPEED_CLIPS = 24  # read to tell the speed
 
 
+@command("training.data", stopped="what a cache holds by now is whole and stays")
 def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
-    try:
-        code: int = args.run(args)
-    except CodriverError as error:
-        sys.stderr.write(f"training.data: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("training.data: stopped; what a cache holds by now is whole and stays\n")
-        return 130
-    return code
+    return int(args.run(args))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -67,10 +60,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     cache.add_argument("--size", choices=SIZES, default="demo")
     cache.add_argument("--out", type=Path, required=True, metavar="CACHE", help="folder, made if it is not there")
     cache.set_defaults(run=_cache)
-    for command in (check, cache):
-        command.add_argument("--sampling", choices=("uniform", "aide16"), default="uniform")
-        command.add_argument("--workers", type=int, default=2, metavar="N", help="threads (default 2)")
-        command.add_argument("--json", action="store_true", help="print JSON")
+    for some in (check, cache):
+        some.add_argument("--sampling", choices=("uniform", "aide16"), default="uniform")
+        some.add_argument("--workers", type=int, default=2, metavar="N", help="threads (default 2)")
+        some.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error(f"--workers: got {args.workers}, expected 1 or more")

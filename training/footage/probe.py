@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from codriver.errors import CodriverError, ConfigError
+from codriver.errors import ConfigError
 from codriver.sources.aide import read_annotation
 from codriver.tasks import AIDE, VIEWS
 from training.data.clips import frame_numbers, read_frame, read_labels
@@ -34,6 +34,7 @@ from training.footage.motion import FRAMES, MIDDLE, rng_for
 from training.footage.road import Road
 from training.footage.spec import ClipSpec
 from workshop.aide_splits import SPLITS, ClipRef, read_split
+from workshop.command import command
 
 OUTSIDE = tuple(view for view in VIEWS if view != "incar")
 TASKS = ("vehicle_behavior", "traffic_context")
@@ -199,14 +200,11 @@ def check(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name}: got {getattr(args, name)}, expected {low} to {high}")
 
 
+@command("training.footage.probe")
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
-    try:
-        check(args)
-        sample = read_sample(args.data, args.split) if args.data else draw_sample(args.clips, args.seed, args.workers)
-    except CodriverError as error:
-        sys.stderr.write(f"training.footage.probe: {error}\n")
-        return 2
+    check(args)
+    sample = read_sample(args.data, args.split) if args.data else draw_sample(args.clips, args.seed, args.workers)
     rows = list(tqdm(findings(sample), unit="probe", disable=not sys.stderr.isatty()))
     if args.json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows]) + "\n")

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from codriver.errors import ConfigError, SourceError
 from training.model.uvm3tl import UVM3TL, ModelConfig
 from workshop.artifacts import write_json
+from workshop.command import one_line
 
 SCHEMA = 1
 MARKER = "meta.json"
@@ -66,13 +67,10 @@ def load_run(folder: Path) -> Run:
         model = UVM3TL(ModelConfig.from_dict(meta["model"]))
         model.load_state_dict(load_file(str(weights_path)))
     except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
-        raise SourceError(f"{folder} does not hold a whole run: {one_line(error)}; train the model again") from error
+        raise SourceError(
+            f"{folder} does not hold a whole run: {one_line(error)[:300]}; train the model again"
+        ) from error
     return Run(model.eval(), meta)
-
-
-def one_line(error: Exception) -> str:
-    """torch lists every weight that does not fit on a line of its own."""
-    return " ".join(str(error).split())[:300]
 
 
 def partial_folder(out: Path) -> Path:

@@ -18,8 +18,9 @@ from training.report.curves import draw_curves
 from training.report.metrics import score
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, METRICS
-from training.trainer.signals import Signals, Stopped, noted_signals
+from training.trainer.signals import Signals, noted_signals
 from training.trainer.trainer import Engine
+from workshop.command import Stopped
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: training finishes its step, leaves a checkpoint and says how to go on."""
+"""SIGTERM, SIGHUP and Ctrl-C: training finishes its step, leaves a checkpoint and says how to go on."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from workshop.command import ENDING
+
 SAME_SIGNAL_S = 2.0  # torchrun passes Ctrl-C on to processes that the terminal has already told
 
 
-class Stopped(Exception):
-    """Training was asked to stop, and has finished its step. `signal` is what asked."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.signal = number
-
-
 class Signals:
-    """SIGTERM and Ctrl-C ask to stop after the step; asked again, training ends at once."""
+    """SIGTERM, SIGHUP and Ctrl-C ask to stop after the step; asked again, training ends at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -36,12 +30,13 @@ class Signals:
 
 @contextmanager
 def noted_signals() -> Iterator[Signals]:
-    """Within the block, SIGTERM and SIGINT are noted instead of obeyed. Only the main thread can do that."""
+    """Within the block, SIGINT and ENDING are noted instead of obeyed. Only the main thread can do that."""
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
-    before = {number: signal.signal(number, signals.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    obeyed = [number for number in (signal.SIGINT, *ENDING) if signal.getsignal(number) != signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, signals.note) for number in obeyed}
     try:
         yield signals
     finally:

@@ -37,9 +37,9 @@ from training.report.metrics import Scores  # noqa: E402
 from training.trainer.checkpoint import Run  # noqa: E402
 from training.trainer.processes import make_fabric  # noqa: E402
 from training.trainer.run_log import Habits  # noqa: E402
-from training.trainer.signals import Stopped  # noqa: E402
 from training.trainer.trainer import TrainConfig  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
+from workshop.command import Stopped  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)

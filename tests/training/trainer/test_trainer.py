@@ -30,9 +30,10 @@ from training.train import main  # noqa: E402
 from training.trainer.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
 from training.trainer.processes import make_fabric  # noqa: E402
 from training.trainer.run_log import Recorder  # noqa: E402
-from training.trainer.signals import Signals, Stopped  # noqa: E402
+from training.trainer.signals import Signals  # noqa: E402
 from training.trainer.trainer import Engine, TrainConfig, groups, warming_average  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
+from workshop.command import Stopped  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = TrainConfig(size="tiny", epochs=2, batch=4)
