@@ -120,7 +120,7 @@ def test_batches_made_ahead_train_the_same_weights(clips: list[Clip]) -> None:
 TWO = """
 import sys, torch
 sys.path.insert(0, sys.argv[3])
-from tests.training.test_engine import trained_at
+from tests.training.trainer.test_trainer import trained_at
 from training.trainer.processes import leave
 torch.set_num_threads(1)
 trained_at(sys.argv[1], sys.argv[2])
