@@ -237,7 +237,7 @@ def test_it_loads_no_runtime_and_answers_within_two_seconds(bundle_path: Path) -
     program = """
 import sys
 from codriver.doctor.advice import bundle_advice, choice_advice, machine_advice
-from codriver.cli import main
+from codriver.cli.main import main
 code = main(["doctor", sys.argv[1], "--json"])
 loaded = {"onnxruntime", "openvino", "tensorrt", "cuda", "pycuda", "cv2", "cryptography"} & set(sys.modules)
 sys.exit(f"loaded {loaded}" if loaded else code)
