@@ -64,12 +64,28 @@ class Cabin:
     def frames(self, indices: Sequence[int]) -> Iterator[Image]:
         for index in indices:
             image = self.interior.at(self.camera.shake_px[index])
-            pen = Pen(image, self.camera.shake_px[index])
-            draw_torso(pen, self.look, self.body, index)
-            draw_head(pen, self.look, self.head, self.body.neck[index], index)
-            self.interior.wheel(pen, float(self.script.hand["right"][index, 1] - self.script.hand["left"][index, 1]))
-            lips = self.head.parts["lips"][index].mean(axis=0)
-            draw_arms(pen, self.look, self.body, self.script, lips, index)
-            self.interior.front(pen)
-            gain = float(self.light.flicker[index])
-            yield self.camera.develop(cv2.convertScaleAbs(image, alpha=gain), index)
+            self.draw_driver(image, index)
+            yield self.developed(image, index)
+
+    def draw_driver(self, image: Image, index: int) -> None:
+        """The driver at the wheel, on the empty cabin."""
+        pen = Pen(image, self.camera.shake_px[index])
+        self.draw_behind_wheel(pen, index)
+        self.interior.wheel(pen, float(self.script.hand["right"][index, 1] - self.script.hand["left"][index, 1]))
+        self.draw_before_wheel(pen, index)
+
+    def draw_behind_wheel(self, pen: Pen, index: int) -> None:
+        draw_torso(pen, self.look, self.body, index)
+        draw_head(pen, self.look, self.head, self.body.neck[index], index)
+
+    def draw_before_wheel(self, pen: Pen, index: int) -> None:
+        lips = self.head.parts["lips"][index].mean(axis=0)
+        draw_arms(pen, self.look, self.body, self.script, lips, index)
+
+    def developed(self, image: Image, index: int) -> Image:
+        """What the camera makes of it all, with what hangs before the lens."""
+        self.interior.front(Pen(image, self.camera.shake_px[index]))
+        return self.exposed(image, index)
+
+    def exposed(self, image: Image, index: int) -> Image:
+        return self.camera.develop(cv2.convertScaleAbs(image, alpha=float(self.light.flicker[index])), index)

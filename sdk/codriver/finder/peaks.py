@@ -1,0 +1,60 @@
+"""From the graph's logits to points, each with its certainty, and to what is present."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.arrays import Arrays
+from codriver.finder_graph import HIGH, JOINT_POINTS, LOW
+
+REACH_BINS = 4  # to each side of a peak; training spreads a point over a Gaussian whose sigma is 1.5
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one frame shows."""
+
+    points: Floats  # (P, 2) x, y as shares of the frame: joints, then the boxes' corners
+    certainty: Floats  # (P,) 0..1, the share of the belief that lies around the peak
+    presence: Floats  # (3,) probabilities: driver, face, usable camera
+
+    @property
+    def boxes(self) -> Floats:
+        """(2, 4) face and body: low x, low y, high x, high y as shares of the frame."""
+        return self.points[len(JOINT_POINTS) :].reshape(2, 4)
+
+    @property
+    def box_certainty(self) -> tuple[float, float]:
+        """Of a box its less certain corner's."""
+        face, body = self.certainty[len(JOINT_POINTS) :].reshape(2, 2).min(axis=1).tolist()
+        return face, body
+
+
+def read_sight(outputs: Arrays) -> Sight:
+    """outputs: logits `x` (1, P, bins), `y` (1, P, bins) and `presence` (1, 3)."""
+    (x, sure_x), (y, sure_y) = (peaks(outputs[axis][0]) for axis in ("x", "y"))
+    presence = 1.0 / (1.0 + np.exp(-np.clip(outputs["presence"][0], -60, 60)))
+    certainty = np.minimum(sure_x, sure_y)
+    return Sight(np.stack([x, y], axis=1), certainty, presence.astype(np.float32))
+
+
+def peaks(logits: Floats) -> tuple[Floats, Floats]:
+    """(P, bins) -> (P,) place of each row's peak as a share of the frame, and (P,) the belief around it.
+
+    The mean over the bins around the highest one: finer than a bin, and a second peak far away does not pull at it.
+    """
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    rows, bins = powers.shape
+    highest = powers.argmax(axis=1)
+    around = highest[:, None] + np.arange(-REACH_BINS, REACH_BINS + 1)  # (P, 9)
+    inside = (around >= 0) & (around < bins)
+    near = np.where(inside, powers[np.arange(rows)[:, None], np.clip(around, 0, bins - 1)], 0.0)
+    belief = near.sum(axis=1)
+    place = (near * around).sum(axis=1) / belief
+    shares = LOW + (place + 0.5) * ((HIGH - LOW) / bins)
+    return shares.astype(np.float32), (belief / powers.sum(axis=1)).astype(np.float32)

@@ -1,0 +1,18 @@
+"""What the finder's graph takes and gives. Training reads this file too."""
+
+from __future__ import annotations
+
+from codriver.tasks import GESTURE_POINTS, POSTURE_POINTS
+
+WIDTH_PX, HEIGHT_PX = 256, 144  # of the in-car frame as the graph takes it: 16:9, BGR
+BIN_PX = 2  # of that frame, to one class along an axis
+LOW, HIGH = -0.25, 1.25  # shares of the frame that coordinates reach to, as keypoints do in preprocess.py
+BINS_X, BINS_Y = (round((HIGH - LOW) * side / BIN_PX) for side in (WIDTH_PX, HEIGHT_PX))
+
+JOINT_POINTS = (*POSTURE_POINTS, *GESTURE_POINTS)  # of Halpe-136, in the order of the graph's rows
+CORNERS = ("face_low", "face_high", "body_low", "body_high")  # upper left and lower right, the rows after the joints
+POINTS = len(JOINT_POINTS) + len(CORNERS)
+PRESENCE = ("driver", "face", "camera")  # is there a driver, is the face to be seen, is the camera usable
+
+PIXELS = "pixels"  # the graph's input, (1, 144, 256, 3) uint8
+OUTPUTS = ("x", "y", "presence")  # logits (1, P, BINS_X), (1, P, BINS_Y), (1, 3)

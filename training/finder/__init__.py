@@ -1,0 +1,1 @@
+"""The finder: where the driver is, from the in-car frame alone."""
