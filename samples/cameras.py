@@ -8,17 +8,14 @@ Press q in the window, or Ctrl-C, to stop. An OpenCV without windows (opencv-pyt
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
 
-from codriver import CodriverError, Perceiver
-from codriver.arrays import Image
-from codriver.sources import Source, open_source
-from codriver.view import LiveView
-from codriver.view.media import Video, video_file
+from codriver import CodriverError, LiveView, Perceiver, Source, open_source, video_file
 
 TITLE = "codriver"
 
@@ -27,11 +24,10 @@ class Stop(Exception):
     """Somebody pressed q."""
 
 
-class Window:
-    def add(self, image: Image) -> None:
-        cv2.imshow(TITLE, image)
-        if cv2.waitKey(1) & 0xFF == ord("q"):
-            raise Stop
+def show(image: np.ndarray) -> None:
+    cv2.imshow(TITLE, image)
+    if cv2.waitKey(1) & 0xFF == ord("q"):
+        raise Stop
 
 
 def can_show_windows() -> bool:
@@ -44,26 +40,26 @@ def can_show_windows() -> bool:
 
 
 @contextmanager
-def screen(file: Path | None, source: Source) -> Iterator[Video]:
+def screen(file: Path | None, source: Source) -> Iterator[Callable[[np.ndarray], None]]:
     """Where pictures go: a window, or a file if one is named or there are no windows."""
     if file is None and can_show_windows():
-        yield Window()
+        yield show
         cv2.destroyAllWindows()
         return
     if file is None:
         file = Path("codriver.mp4")
         print(f"this OpenCV has no windows: writing {file}", file=sys.stderr)
     with video_file(file, source.rate_hz) as video:
-        yield video
+        yield video.add
 
 
 def watch(bundle: str, where: str, file: Path | None) -> None:
-    with Perceiver.open(bundle) as perceiver, open_source(where) as source, screen(file, source) as out:
+    with Perceiver.open(bundle) as perceiver, open_source(where) as source, screen(file, source) as show_or_write:
         view = LiveView(views=perceiver.manifest.views)
         try:
             for at in source:
                 if at.frames:  # without any frame there is nothing to step on
-                    out.add(view.render(at, perceiver.step(at.frames, t=at.t, driver=at.driver)))
+                    show_or_write(view.render(at, perceiver.step(at.frames, t=at.t, driver=at.driver)))
         except (Stop, KeyboardInterrupt):
             pass  # the file, if any, is finished all the same
         for problem in source.problems:

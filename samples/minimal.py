@@ -5,8 +5,7 @@ python samples/minimal.py demo.bundle AIDE_Dataset/0001
 
 import sys
 
-from codriver import Perceiver
-from codriver.sources import open_source
+from codriver import Perceiver, open_source
 
 
 def main(bundle: str, clip: str) -> None:

@@ -6,15 +6,15 @@ python samples/worker.py demo.bundle AIDE_Dataset/0001
 import sys
 import time
 
-from codriver import CodriverError, Perceiver, PerceiverWorker, Percept, WorkerConfig
-from codriver.sources import open_source
+from codriver import CodriverError, Perceiver, PerceiverWorker, Percept, WorkerConfig, open_source
 
 CONFIG = WorkerConfig(deadline_ms=66)  # a frame at 15 Hz
 
 
 def show(percept: Percept) -> None:
     answers = ", ".join(result.label or "-" for result in percept.tasks.values())
-    print(f"{percept.t:6.2f} s  {percept.state:9}{' late' if percept.missed else ''}  {answers}  {percept.reasons[:1]}")
+    late = " late" if percept.deadline_missed else ""
+    print(f"{percept.t:6.2f} s  {percept.state:9}{late}  {answers}  {percept.reasons[:1]}")
 
 
 def main(bundle: str, clip: str) -> int:

@@ -109,7 +109,7 @@ def percept(
         sequence=number,
         state=state,
         reasons=tuple(f"{view}: {status.reason}" for view, status in views.items() if status.reason),
-        missed=False,
+        deadline_missed=False,
         views=views,
         context=1.0,
         model="tiny-0123456789ab",

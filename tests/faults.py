@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codriver.arrays import Arrays
-from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
 from codriver.config import ContextConfig, Policy
 from codriver.engines.base import Signature
@@ -21,7 +19,7 @@ from codriver.errors import FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept
 from codriver.tasks import VIEWS
-from tests.tiny import tiny_manifest
+from tests.tiny import loaded, tiny_manifest
 
 SIZE_PX = (48, 32)  # width, height
 PERIOD_S = 0.05  # 20 Hz
@@ -45,8 +43,8 @@ class Idle:
 def perceiver_with(engine: Any = Idle, policy: Policy | None = None, **changes: object) -> Perceiver:
     """A perceiver of a tiny bundle whose graphs are not run. engine: made from a signature, Idle or FakeEngine."""
     manifest: Manifest = tiny_manifest(**{"context": SHORT, **changes})
-    engines = engine(manifest.encoder_signature), engine(manifest.fuser_signature)
-    return Perceiver(Bundle(Path("unwritten"), manifest), manifest.variants[0], engines, "bgr", policy)
+    encoder, fuser = engine(manifest.encoder_signature), engine(manifest.fuser_signature)
+    return Perceiver(loaded(manifest, encoder, fuser, policy=policy or manifest.policy))
 
 
 class Cameras:

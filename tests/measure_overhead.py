@@ -17,7 +17,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
-from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, StreamSpec
 from codriver.config import Policy
 from codriver.frames.health import Health, look_at
@@ -25,7 +24,7 @@ from codriver.perceiver import Perceiver
 from codriver.percept import Driver
 from codriver.tasks import VIEWS
 from tests.faults import Idle
-from tests.tiny import tiny_manifest
+from tests.tiny import loaded, tiny_manifest
 
 
 def full_size(manifest: Manifest) -> Manifest:
@@ -45,8 +44,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     options = parser.parse_args()
     manifest = full_size(tiny_manifest())
-    engines = Idle(manifest.encoder_signature), Idle(manifest.fuser_signature)
-    perceiver = Perceiver(Bundle(Path("nowhere"), manifest), manifest.variants[0], engines, "bgr")
+    perceiver = Perceiver(loaded(manifest, Idle(manifest.encoder_signature), Idle(manifest.fuser_signature)))
     random = np.random.default_rng(0)
     sets = [{view: random.integers(0, 256, (720, 1280, 3), np.uint8) for view in manifest.views} for _ in range(2)]
     keypoints = (random.random((136, 3)) * [1280, 720, 1]).astype(np.float32)

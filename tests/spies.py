@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codriver.arrays import Arrays
-from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles
 from codriver.errors import EngineError
 from codriver.perceiver import Perceiver
-from tests.tiny import tiny_encoder, tiny_fuser
+from tests.tiny import loaded, tiny_encoder, tiny_fuser
 
 
 class Spy:
@@ -60,5 +58,4 @@ def spied(manifest: Manifest) -> tuple[Perceiver, Spy, Spy]:
         Spy(open_engine("onnxruntime", GraphFiles(graph.SerializeToString()), signature, threads=1))
         for graph, signature in graphs
     )
-    bundle = Bundle(Path("unwritten"), manifest)
-    return Perceiver(bundle, manifest.variants[0], (encoder, fuser), "bgr"), encoder, fuser
+    return Perceiver(loaded(manifest, encoder, fuser)), encoder, fuser

@@ -15,11 +15,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from codriver.bundle.folder import Bundle
+from codriver.bundle.loader import LoadedBundle
 from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.bundle.writer import write_bundle
 from codriver.config import default_policy
 from codriver.engines import open_engine
-from codriver.engines.base import GraphFiles, Signature
+from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
@@ -150,9 +151,15 @@ def _answers(manifest: Manifest, files: Mapping[str, Any], variant: VariantSpec,
     """What a variant says after the last step, before it is in any bundle."""
     encoder = open_engine("onnxruntime", GraphFiles(files[variant.encoder]), manifest.encoder_signature, threads=1)
     fuser = open_engine("onnxruntime", GraphFiles(files[variant.fuser]), manifest.fuser_signature, threads=1)
-    with Perceiver(Bundle(Path("unwritten"), manifest), variant, (encoder, fuser), "bgr") as perceiver:
+    with Perceiver(loaded(manifest, encoder, fuser, variant=variant)) as perceiver:
         percept = [perceiver.step(*step) for step in steps][-1]
     return {name: result.probabilities for name, result in percept.tasks.items()}
+
+
+def loaded(manifest: Manifest, encoder: Engine, fuser: Engine, **changes: Any) -> LoadedBundle:
+    """A bundle that was never written, on these engines."""
+    made = {"folder": Bundle(Path("unwritten"), manifest), "variant": manifest.variants[0], "policy": manifest.policy}
+    return LoadedBundle(encoder=encoder, fuser=fuser, **made | changes)
 
 
 def tiny_steps(

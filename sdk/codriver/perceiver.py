@@ -15,17 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.answers.answers import Answers
-from codriver.bundle.folder import Bundle
-from codriver.bundle.loader import FASTEST, Engines, check_options, open_engines, race
-from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.loader import LoadedBundle, load_bundle
+from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
-from codriver.bundle.variants import choose
-from codriver.config import Policy, check_policy
+from codriver.config import Policy
 from codriver.errors import CodriverError
-from codriver.frames.check import Request
-from codriver.frames.health import Look
-from codriver.frames.intake import Intake, driver_notes
-from codriver.handover import check_fits, same_encoder
+from codriver.frames.intake import Intake
+from codriver.handover import check_fits, heir, same_encoder
 from codriver.network.context import Context
 from codriver.network.graphs import Graphs
 from codriver.percept import Driver, Event, Frame, Percept, Stats
@@ -38,21 +34,12 @@ class Perceiver:
     A step encodes only its own frames. It remembers their features for as long as the context reaches back.
     """
 
-    def __init__(
-        self, bundle: Bundle, variant: VariantSpec, engines: Engines, color: str, policy: Policy | None = None
-    ) -> None:
-        self.bundle = bundle
-        self.manifest: Manifest = bundle.manifest
-        self.variant = variant.name
-        self.engine = variant.engine
-        self.raced_ms: dict[str, float] = {}  # variant -> median time of its encoder, where "fastest" was asked for
-        self.color = color
-        self.threads: int | None = None  # that one inference uses, as it was asked for
-        self.policy = policy or self.manifest.policy
-        self._graphs = Graphs(self.manifest, engines, color)
-        self._context = Context(self.manifest)
-        self._intake = Intake(self.manifest.views, self.policy)
-        self._answers = Answers(self.manifest, self.policy.smoothing)
+    def __init__(self, bundle: LoadedBundle) -> None:
+        self.bundle = bundle  # closed by close()
+        self._graphs = Graphs(bundle)
+        self._context = Context(bundle.manifest)
+        self._intake = Intake(bundle.policy, bundle.manifest.views, bundle.manifest.sizes_px)
+        self._answers = Answers(bundle.manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells
         self._closed = False
         self._lock = threading.Lock()
@@ -61,12 +48,12 @@ class Perceiver:
     def open(
         cls,
         path: str | os.PathLike[str],
+        *,
         engine: str = "auto",
         threads: int | None = None,
         color: str = "bgr",
-        *,
         variant: str | None = None,
-        trust: Trust | None = None,
+        trusted_key: Trust | None = None,
         min_version: int | None = None,
         policy: Policy | None = None,
     ) -> Perceiver:
@@ -75,34 +62,47 @@ class Perceiver:
         engine: "auto" takes that of the first variant, in the bundle's order, whose runtime is installed and whose
         requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
         "fastest" loads every variant that runs here, lets their encoders take turns on zeros, and keeps the one with
-        the lowest median; `raced_ms` holds all of them. "fake" answers without any runtime, for tests.
+        the lowest median; `bundle.benchmark_ms` holds all of them. "fake" answers without any runtime, for tests.
         threads: that one inference uses; None: the physical cores this process may use.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
-        trust: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its bytes.
-            A bundle that is not signed, signed by another key or changed since is a SignatureError or a BundleError,
-            before anything in it is parsed. None: whoever could write the folder is believed.
+        trusted_key: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its
+            bytes. A bundle that is not signed, signed by another key or changed since is a SignatureError or a
+            BundleError, before anything in it is parsed. None: whoever could write the folder is believed.
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
-        policy: what to trust and how long, in place of the manifest's; `Manifest.read(path).policy` to start from.
+        policy: what to trust and how long, in place of the manifest's; `read_manifest(path).policy` to start from.
         """
-        check_options(engine, threads, color, min_version, variant)
-        bundle = Bundle.open(path, trust=trust, min_version=min_version)
-        if policy is not None:
-            check_policy(policy, bundle.manifest.views)
-        raced_ms: dict[str, float] = {}
-        if engine == FASTEST:
-            chosen, engines, raced_ms = race(bundle, threads)
-        else:
-            chosen = choose(bundle, engine, variant)
-            engines = open_engines(bundle, chosen, threads)
-        perceiver = cls(bundle, chosen, engines, color, policy)
-        perceiver.threads, perceiver.raced_ms = threads, raced_ms
+        bundle = load_bundle(
+            path,
+            engine=engine,
+            threads=threads,
+            color=color,
+            variant=variant,
+            trusted_key=trusted_key,
+            min_version=min_version,
+            policy=policy,
+        )
+        perceiver = cls(bundle)
         try:
             perceiver.warm_up()
         except BaseException:
             perceiver.close()
             raise
         return perceiver
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant that answers now."""
+        return self.bundle.variant.name
+
+    @property
+    def engine(self) -> str:
+        """Name of the runtime that answers now."""
+        return self.bundle.variant.engine
 
     def step(
         self,
@@ -127,104 +127,53 @@ class Perceiver:
             taken = self._intake.take(frames, t, driver)
             if taken.jumped:
                 self._forget()
+            t = taken.request.t
             clock.end("health")
-            request = taken.request
-            found, looks = self._graphs.see(request.frames, request.driver, clock)
-            fit = self._without_unfit(request, looks)
+            seen = self._intake.see(taken.request, clock)
+            for view, since_s in seen.masked.items():
+                self._context.forget_from(view, since_s)
             clock.end("health")
-            with self._intake.encoding(fit):
-                self._graphs.encode(found, fit.times_s, self._context, clock)
-            outputs = self._graphs.fuse(self._context, request.t)
+            with self._intake.encoding(seen.times_s):
+                self._graphs.encode(seen.inputs, seen.times_s, self._context, clock)
+            outputs = self._graphs.fuse(self._context, t)
             clock.end("fuse")
-            views = self._intake.statuses(request.t, taken)
+            views = self._intake.statuses(t, taken)
             news = tuple(self._news)
-            notes = (*taken.notes, *driver_notes(request.driver, found))
-            percept = self._answers.percept(request.t, outputs, views, notes, news)
+            percept = self._answers.percept(t, outputs, views, (*taken.notes, *seen.notes), news)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
-            percept = replace(percept, latency_ms=clock.latency_ms(), missed=clock.over(deadline_ms))
-            self._intake.tally.step(missed=percept.missed)
+            percept = replace(percept, latency_ms=clock.latency_ms(), deadline_missed=clock.over(deadline_ms))
+            self._intake.tally.step(missed=percept.deadline_missed)
             return percept
 
     def stats(self) -> Stats:
         """What became of every frame since open, and what answers now."""
         return self._intake.tally.snapshot(self.manifest.id, self.variant, self.engine)
 
-    def drop(self, frames: Mapping[str, object]) -> None:
-        """Count a set that is not going to be stepped, because a newer one is there. Any thread may."""
-        for result in ("input", "overrun"):
-            self._intake.tally.count(result, frames)
-
-    def tell(self, kind: str, text: str) -> None:
-        """Have the next percept say this among its events and reasons. kind: of EVENTS. Any thread may."""
-        self._news.append(Event(kind, text))
-
-    def carry_on(self, other: Perceiver, *, same_context: bool = False) -> None:
-        """Go on with the counts, numbers and news of a perceiver that this one replaces."""
-        self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
-        self._news = other._news
-        self._intake.tally.swap(same_context=same_context)
-
-    def swap(
-        self,
-        bundle: str | os.PathLike[str] | Perceiver,
-        engine: str = "auto",
-        threads: int | None = None,
-        *,
-        variant: str | None = None,
-        trust: Trust | None = None,
-        min_version: int | None = None,
-        policy: Policy | None = None,
-    ) -> None:
+    def swap(self, fresh: Perceiver) -> None:
         """Go on with another bundle, or another variant of this one, from the next step on.
 
-        bundle: its folder, opened here with the options of `Perceiver.open`; threads, trust, min_version and policy
-        that are not given are those of before. Or a perceiver, opened elsewhere meanwhile, which is empty afterwards.
-        All is checked, loaded and warmed up before anything changes: what raises leaves this perceiver as it was.
-        Counts and numbers go on. What is remembered stays if the encoder is the same; if not, a new context begins.
-        The next percept says which. A ConfigError if the new bundle has other cameras or other answers.
+        fresh: opened with options of its own, in any thread; it is closed by this, and its bundle is this one's.
+        What raises leaves both as they were: a ConfigError if the new bundle has other cameras or other answers, a
+        SignatureError or a BundleError if it was not opened with the key, or is older than the least version, that
+        this one was opened with. Counts and numbers go on. What is remembered stays if the encoder is the same; if
+        not, a new context begins. The next percept says which.
         """
-        if isinstance(bundle, Perceiver):
-            self._take_over(bundle)
-            return
-        own = None if self.policy == self.manifest.policy else self.policy
-        fresh = Perceiver.open(
-            bundle,
-            engine,
-            threads or self.threads,
-            self.color,
-            variant=variant,
-            trust=self.bundle.signed_by if trust is None else trust,
-            min_version=self.bundle.min_version if min_version is None else min_version,
-            policy=policy or own,
-        )
-        with fresh:  # which is empty, if it took over
-            self._take_over(fresh)
-
-    def _take_over(self, fresh: Perceiver) -> None:
-        check_fits(self, fresh)
+        check_fits(self.bundle, fresh.bundle)
         with self._mine(), fresh._mine():
-            same, old = same_encoder(self, fresh), self._graphs
-            fresh.carry_on(self, same_context=same)
+            old, same = self.bundle, same_encoder(self.bundle, fresh.bundle)
+            fresh._go_on(self, same_context=same)
+            fresh._intake.go_on(self._intake)
             if same:
                 fresh._answers.go_on(self._answers)
             else:
                 self._context = fresh._context
-            if fresh.policy != self.policy:
-                fresh._intake.go_on(self._intake)
-                self._intake = fresh._intake
-            self.bundle, self.manifest, self.policy = fresh.bundle, fresh.manifest, fresh.policy
-            self.variant, self.engine, self.threads = fresh.variant, fresh.engine, fresh.threads
-            self.raced_ms = fresh.raced_ms
-            self._graphs, self._answers, fresh._closed = fresh._graphs, fresh._answers, True
+            self.bundle, fresh._closed = heir(old, fresh.bundle), True
+            self._graphs, self._intake, self._answers = fresh._graphs, fresh._intake, fresh._answers
             context = "the context goes on" if same else "a new context begins"
-            self.tell("swapped", f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
+            self._tell("swapped", f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
         for error in old.close():  # the new ones are at work already
-            self.tell("not_closed", f"the engine of before did not close: {error}")
-
-    def invalid(self, t: float | None, event: Event) -> Percept:
-        """A percept without answers, for a step that did not end. It is not counted; any thread may ask for it."""
-        return self._answers.invalid(time.monotonic() if t is None else t, event)
+            self._tell("not_closed", f"the engine of before did not close: {error}")
 
     def reset(self) -> None:
         """Forget all frames and times, as before a new recording. `sequence` and `stats()` go on."""
@@ -232,28 +181,10 @@ class Perceiver:
             self._intake.clear()
             self._forget()
 
-    @contextmanager
-    def trusting(self) -> Iterator[None]:
-        """Mask no view meanwhile, to answer for recorded frames as they are. Forgets all before and after, and
-        `stats()` leaves these steps out."""
-        intake = self._intake
-        self.reset()
-        self._intake = Intake(self.manifest.views, replace(self.policy, masked=()))
-        try:
-            yield
-        finally:
-            self._intake = intake
-            self._forget()
-
     def warm_up(self, runs: int = 2) -> None:
         """Run both graphs on zeros, so that the first step is as fast as the rest. No state changes."""
         with self._mine():
-            self._graphs.warm_up(runs)
-
-    def floor_ms(self, frames: Mapping[str, NDArray[np.uint8]], driver: Driver | None = None) -> dict[str, float]:
-        """What a step cannot do without, timed by itself: "resize", "encoder" and "fuser". No state changes."""
-        with self._mine():
-            return self._graphs.floor_ms(frames, driver, self._context)
+            self.bundle.warm_up(runs)
 
     def close(self) -> None:
         """Let go of the graphs. Closing twice is fine."""
@@ -261,7 +192,7 @@ class Perceiver:
             return
         with self._mine():
             self._closed = True
-            errors = self._graphs.close()
+            errors = self.bundle.close()
         if errors:
             raise errors[0]
 
@@ -272,6 +203,27 @@ class Perceiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    # For PerceiverWorker, which tells of steps that never came to be. Of these, any thread may call all but _go_on.
+
+    def _drop(self, frames: Mapping[str, object]) -> None:
+        """Count a set that is not going to be stepped, because a newer one is there."""
+        for result in ("input", "overrun"):
+            self._intake.tally.count(result, frames)
+
+    def _tell(self, kind: str, text: str) -> None:
+        """Have the next percept say this among its events and reasons. kind: of EVENTS."""
+        self._news.append(Event(kind, text))
+
+    def _invalid(self, t: float | None, event: Event) -> Percept:
+        """A percept without answers, for a step that did not end. It is not counted."""
+        return self._answers.invalid(time.monotonic() if t is None else t, event)
+
+    def _go_on(self, other: Perceiver, *, same_context: bool = False) -> None:
+        """Go on with the counts, numbers and news of a perceiver that this one replaces."""
+        self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
+        self._news = other._news
+        self._intake.tally.swap(same_context=same_context)
 
     @contextmanager
     def _mine(self) -> Iterator[None]:
@@ -289,10 +241,3 @@ class Perceiver:
     def _forget(self) -> None:
         self._context.clear()
         self._answers.clear()
-
-    def _without_unfit(self, request: Request, looks: Mapping[str, Look]) -> Request:
-        """What is left without the unfit; what a camera saw since it ceased to show the world is forgotten."""
-        unfit = self._intake.judge(request, looks)
-        for view, since_s in unfit.items():
-            self._context.forget_from(view, since_s)
-        return request.without(unfit)

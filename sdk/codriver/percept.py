@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 TOTALS = ("steps", "resets", "misses", "swaps")
 
-SCHEMA = 2  # of to_dict(); raised when a field changes its meaning
+SCHEMA = 3  # of to_dict(); raised when a field changes its meaning
 
 STATES = ("init", "ok", "degraded", "invalid")
 EVENTS = (
@@ -106,7 +106,7 @@ class Percept:
     context: float  # share of the context's slots that hold a view
     model: str  # bundle id
     latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, preprocess, encode, fuse, total
-    missed: bool = False  # the step took longer than its deadline
+    deadline_missed: bool = False  # the step took longer than its deadline
     events: tuple[Event, ...] = ()
 
     def __getattr__(self, name: str) -> TaskResult:
@@ -131,7 +131,7 @@ class Percept:
             "views": {name: view.to_dict() for name, view in self.views.items()},
             "context": self.context,
             "latency_ms": dict(self.latency_ms),
-            "missed": self.missed,
+            "deadline_missed": self.deadline_missed,
             "model": self.model,
         }
 

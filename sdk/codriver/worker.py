@@ -8,15 +8,30 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from codriver.arrays import Image
 from codriver.config import WorkerConfig
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.jobs import Frames, Job, Open, Swap
+from codriver.frames.counts import Overload
+from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Event, Frame, Percept, Stats
+
+Frames = Mapping[str, Image | Frame]
+Open = Callable[[], Perceiver]
+
+
+@dataclass
+class Job:
+    """A set that waits, or that is stepped."""
+
+    frames: Frames
+    t: float | None
+    driver: Driver | None
+    began_s: float = 0.0
+    flagged_s: float | None = None  # when the watchdog last told of it
 
 
 class PerceiverWorker:
@@ -48,8 +63,9 @@ class PerceiverWorker:
         self._telling = threading.Lock()  # one percept at a time, and none of a step after a later one
         self._inbox: Job | None = None
         self._busy: Job | None = None
-        self._swap: Swap | None = None  # what waits to take over
-        self._recent: deque[tuple[float, bool]] = deque()  # when a set came in, whether it pushed one out
+        self._swapping = 0  # callers that wait for the step under way to end
+        self._stepping = False
+        self._overload = Overload(self.config)
         self._newest: Percept | None = None
         self._unread = False
         self._closed = False
@@ -79,11 +95,8 @@ class PerceiverWorker:
                 raise CodriverError("this worker is closed; make another one")
             waiting, self._inbox = self._inbox, Job(frames, t, driver)
             if waiting is not None:
-                self._perceiver.drop(waiting.frames)
-            now_s = time.monotonic()
-            self._recent.append((now_s, waiting is not None))
-            while self._recent[0][0] < now_s - self.config.overload_s:
-                self._recent.popleft()
+                self._perceiver._drop(waiting.frames)
+            self._overload.note(dropped=waiting is not None)
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[Percept]:
@@ -104,24 +117,33 @@ class PerceiverWorker:
         leaves the worker as it was. timeout_s: for the step under way to end. Once it has taken over, open_perceiver is
         what opens another one if an engine fails, and an upgrade that is still being built is refused.
         """
-        self._hand_over(Swap(open_perceiver(), open_perceiver), timeout_s)
+        self._hand_over(open_perceiver(), open_perceiver, timeout_s)
 
-    def _hand_over(self, swap: Swap, timeout_s: float | None) -> None:
+    def _hand_over(
+        self, fresh: Perceiver, opens: Open, timeout_s: float | None, *, only_after: Open | None = None
+    ) -> None:
+        """Between two steps, with the lock held, so that whoever submits counts where the counts are.
+
+        opens: what opens another one once this took over. only_after: what must have opened the one at work.
+        """
         with self._changed:
-            free = self._changed.wait_for(lambda: self._swap is None or self._closed, timeout_s)
-            if free and not self._closed:
-                self._swap = swap
+            self._swapping += 1
+            try:
+                free = self._changed.wait_for(lambda: not self._stepping or self._closed, timeout_s)
+                if self._closed or not free:
+                    late = f"the step under way did not end within {timeout_s} s"
+                    raise CodriverError(f"the worker did not swap: {'it is closed' if self._closed else late}")
+                if only_after not in (None, self._open):
+                    why = "another bundle took over while it was built; make another worker to build it again"
+                    raise CodriverError(why)
+                self._perceiver.swap(fresh)
+                self._open = opens
+            except BaseException:
+                fresh.close()
+                raise
+            finally:
+                self._swapping -= 1
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: swap.done or self._closed, timeout_s)
-            if self._swap is swap:
-                self._swap = None
-        if swap.done and swap.error is None:
-            return
-        swap.fresh.close()
-        if swap.error is not None:
-            raise swap.error
-        why = "it is closed" if self._closed else f"the step under way did not end within {timeout_s:g} s"
-        raise CodriverError(f"the worker did not swap: {why}")
 
     def _upgrade(self, open_better: Open) -> None:
         """Once, in a thread of its own. Whatever is wrong with the better one, the first one goes on."""
@@ -135,14 +157,14 @@ class PerceiverWorker:
             except BaseException:
                 better.close()
                 raise
-            self._hand_over(Swap(better, opens, only_after=opens), None)
+            self._hand_over(better, opens, None, only_after=opens)
             self.upgrade = "took over"
         except Exception as error:  # of a runtime that is new to this machine: anything
             if not self._closed:
                 known = error if isinstance(error, CodriverError) else EngineError(f"it failed with {error!r}")
                 self.upgrade = f"refused: {known}"
                 with self._changed:
-                    self._perceiver.tell("refused", f"the better engine was refused: {known}")
+                    self._perceiver._tell("refused", f"the better engine was refused: {known}")
                 self._report(known)
 
     def stats(self) -> Stats:
@@ -155,7 +177,7 @@ class PerceiverWorker:
             self._closed = True
             waiting, self._inbox = self._inbox, None
             if waiting is not None:
-                self._perceiver.drop(waiting.frames)
+                self._perceiver._drop(waiting.frames)
             self._changed.notify_all()
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -180,16 +202,15 @@ class PerceiverWorker:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._inbox or self._swap or self._closed)
+                self._stepping = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: (self._inbox and not self._swapping) or self._closed)
                 if self._closed:
                     return
-                if self._swap is not None:
-                    self._take_over(self._swap)
-                    continue
                 job, self._inbox = self._inbox, None
                 assert job is not None
                 job.began_s = time.monotonic()
-                self._busy = job
+                self._busy, self._stepping = job, True
                 self._changed.notify_all()
             percept, failed = self._step(job)
             with self._changed:
@@ -209,31 +230,16 @@ class PerceiverWorker:
             return None, False
         except EngineError as error:
             self._report(error)
-            return self._perceiver.invalid(job.t, Event("failed", f"the engine failed: {error}")), True
+            return self._perceiver._invalid(job.t, Event("failed", f"the engine failed: {error}")), True
         return self._with_overload(percept), False
 
     def _with_overload(self, percept: Percept) -> Percept:
         with self._changed:
-            dropped, total = sum(dropped for _, dropped in self._recent), len(self._recent)
-        if not total or dropped / total <= self.config.overload_share:
+            reason = self._overload.reason()
+        if not reason:
             return percept
-        reason = f"overload: {dropped} of {total} sets dropped within {self.config.overload_s:g} s"
         state = "degraded" if percept.state == "ok" else percept.state
         return replace(percept, state=state, reasons=(reason, *percept.reasons))
-
-    def _take_over(self, swap: Swap) -> None:
-        """Between two steps, with the lock held, so that whoever submits counts where the counts are."""
-        try:
-            if swap.only_after not in (None, self._open):
-                raise CodriverError(
-                    "another bundle took over while it was built; make another worker to build it again"
-                )
-            self._perceiver.swap(swap.fresh)
-            self._open = swap.opens
-        except CodriverError as error:
-            swap.error = error
-        self._swap, swap.done = None, True
-        self._changed.notify_all()
 
     def _replace(self) -> None:
         """Open another perceiver; counts and the numbering of steps go on. If that fails the old one stays."""
@@ -244,9 +250,9 @@ class PerceiverWorker:
             return
         with self._changed:
             old = self._perceiver
-            fresh.carry_on(old)
+            fresh._go_on(old)
             now = f"{fresh.variant} in {fresh.engine}"
-            fresh.tell("replaced", f"the engine was replaced, now {now}: a new context begins")
+            fresh._tell("replaced", f"the engine was replaced, now {now}: a new context begins")
             self._perceiver = fresh
         old.close()
 
@@ -263,7 +269,7 @@ class PerceiverWorker:
                 job.flagged_s = now_s
             waited_ms = (now_s - job.began_s) * 1e3
             event = Event("hangs", f"the engine has not answered for {waited_ms:.0f} ms")
-            percept = self._perceiver.invalid(job.t, event)
+            percept = self._perceiver._invalid(job.t, event)
             self._tell(replace(percept, latency_ms={"total": waited_ms}), job)
 
     def _due_s(self, job: Job | None) -> float:

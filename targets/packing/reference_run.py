@@ -11,6 +11,7 @@ from typing import Any
 
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
+from codriver.bundle.loader import LoadedBundle
 from codriver.bundle.manifest import VariantSpec
 from codriver.engines.base import GraphFiles, Signature
 from codriver.perceiver import Perceiver
@@ -41,9 +42,13 @@ def rehearse(folder: Path, variant: VariantSpec) -> list[GoldenDifference]:
     """Per task, how far the graphs are off the variant's golden answers."""
     bundle = Bundle.open(folder)
     manifest = bundle.manifest
-    engines = (
-        NodeByNode(bundle.graph(variant.encoder), manifest.encoder_signature),
-        NodeByNode(bundle.graph(variant.fuser), manifest.fuser_signature),
+    loaded = LoadedBundle(
+        folder=bundle,
+        variant=replace(variant, engine="onnxruntime"),
+        encoder=NodeByNode(bundle.graph(variant.encoder), manifest.encoder_signature),
+        fuser=NodeByNode(bundle.graph(variant.fuser), manifest.fuser_signature),
+        policy=manifest.policy,
+        color=manifest.color,
     )
-    with Perceiver(bundle, replace(variant, engine="onnxruntime"), engines, manifest.color) as perceiver:
+    with Perceiver(loaded) as perceiver:
         return check_golden(perceiver)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codriver.bundle.manifest import MANIFEST_NAME, Manifest
+from codriver.bundle.manifest import MANIFEST_NAME
+from codriver.bundle.manifest_json import read_manifest
 from codriver.errors import SourceError
 from targets.profiles.profile import Profile
 
@@ -53,7 +54,7 @@ def open_source(path: Path) -> Source:
     if path.is_file():
         return Source(path.parent, {"": ((path.stem, path.name),)})
     if (path / MANIFEST_NAME).is_file():
-        variants = Manifest.read(path).variants
+        variants = read_manifest(path).variants
         return Source(path, {v.name: (("encoder", v.encoder), ("fuser", v.fuser)) for v in variants})
     if (path / "report.json").is_file():
         return Source(path, _dialects(path / "report.json"))

@@ -46,7 +46,7 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def perceiver(bundle: Path) -> Iterator[Perceiver]:
-    with Perceiver.open(bundle, "fake") as perceiver:
+    with Perceiver.open(bundle, engine="fake") as perceiver:
         yield perceiver
 
 

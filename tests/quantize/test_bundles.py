@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import read_manifest
 from codriver.errors import BackendMissing
 from codriver.perceiver import Perceiver
 from quantize.lint import main as lint
@@ -61,7 +61,7 @@ def test_each_target_gets_a_bundle_that_is_whole(bundles: Path) -> None:
 
 def test_a_gpus_bundle_holds_int8_with_fp16_around_it_a_twin_without_int8_and_no_lint(bundles: Path) -> None:
     folder = bundles / "orin-nano-8gb-25w.bundle"
-    int8, twin = Manifest.read(folder).variants
+    int8, twin = read_manifest(folder).variants
     assert (int8.name, twin.name, int8.versions) == ("tensorrt", "tensorrt-fp16", ("10.3", "10.16"))
     kinds = {name: types(folder / some.encoder) for name, some in (("int8", int8), ("twin", twin))}
     assert kinds["int8"]["Conv"] == {TensorProto.INT8} and kinds["twin"]["Conv"] == {TensorProto.FLOAT16}
@@ -92,7 +92,7 @@ def test_the_build_plan_names_versions_options_and_every_graph_by_its_hash(bundl
 
 def test_golden_vectors_of_a_runtime_that_is_not_here_are_rehearsed_and_a_wrong_graph_is_found(bundles: Path) -> None:
     folder = bundles / "rtx-4090.bundle"
-    int8, twin = Manifest.read(folder).variants
+    int8, twin = read_manifest(folder).variants
     assert all(found.ok for variant in (int8, twin) for found in rehearse(folder, variant))
     mixed = replace(int8, encoder=twin.encoder)  # full precision's features where INT8's answers are expected
     assert max(found.max_abs for found in rehearse(folder, mixed)) > 1e-6

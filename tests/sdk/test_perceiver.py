@@ -51,7 +51,7 @@ def test_a_full_context_answers_every_task(perceiver: Perceiver) -> None:
 def test_a_percept_is_json_ready(perceiver: Perceiver) -> None:
     percept = perceiver.step({"incar": FRAME}, 0.0)
     content = json.loads(json.dumps(percept.to_dict(), allow_nan=False))
-    assert content["schema"] == 2 and content["tasks"]["driver_emotion"]["label"] is None
+    assert content["schema"] == 3 and content["tasks"]["driver_emotion"]["label"] is None
 
 
 def test_latency_is_told_by_stage(perceiver: Perceiver) -> None:
@@ -241,7 +241,10 @@ def test_only_differences_of_time_matter(perceiver: Perceiver) -> None:
 @pytest.mark.parametrize("engine", ["auto", "fake"])
 def test_the_same_steps_give_the_same_answers_bit_by_bit(bundle_path: Path, engine: str) -> None:
     steps = tiny_steps(18, rate_hz=10)
-    with Perceiver.open(bundle_path, engine, 1) as one, Perceiver.open(bundle_path, engine, 1) as two:
+    with (
+        Perceiver.open(bundle_path, engine=engine, threads=1) as one,
+        Perceiver.open(bundle_path, engine=engine, threads=1) as two,
+    ):
         for step in steps:
             assert answers(one.step(*step)) == answers(two.step(*step))
         last = answers(run(two, steps))
@@ -450,5 +453,5 @@ def test_options_that_cannot_be_meant_are_config_errors(
 
 
 def test_the_path_may_be_a_text_or_a_path(bundle_path: Path) -> None:
-    with Perceiver.open(str(bundle_path), "onnxruntime", 1, "bgr") as perceiver:
+    with Perceiver.open(str(bundle_path), engine="onnxruntime", threads=1, color="bgr") as perceiver:
         assert perceiver.manifest.name == "tiny"

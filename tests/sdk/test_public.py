@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -48,15 +49,27 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_names_come_from_where_type_checkers_are_told_that_they_do() -> None:
     tree = ast.parse(Path(codriver.__file__).read_text())
+    (checking,) = (node for node in tree.body if isinstance(node, ast.If))
     told = {
-        alias.name: node.module
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("codriver.")
-        for alias in node.names
-        if not alias.asname
+        alias.name: node.module for node in checking.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
     assert told == {name: f"codriver.{module}" for name, module in codriver._MODULE_OF.items()}
     assert {*told, "__version__"} == set(codriver.__all__)
+
+
+def test_a_perceiver_shows_what_a_stream_needs_and_nothing_else(bundle_path: Path) -> None:
+    shown = {name for name in dir(codriver.Perceiver) if not name.startswith("_")}
+    assert shown == {"open", "step", "reset", "swap", "stats", "warm_up", "close", "manifest", "variant", "engine"}
+    options = list(inspect.signature(codriver.Perceiver.open).parameters.values())
+    assert all(option.kind is option.KEYWORD_ONLY for option in options[1:]) and options[0].name == "path"
+    with codriver.Perceiver.open(bundle_path, engine="fake") as perceiver:
+        assert [name for name in vars(perceiver) if not name.startswith("_")] == ["bundle"]
+
+
+@pytest.mark.parametrize("path", [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", *(ROOT / "samples").glob("*.py")])
+def test_what_an_integrator_reads_imports_from_the_front_door_alone(path: Path) -> None:
+    names = re.findall(r"^(?:from|import) (codriver[\w.]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(names) <= {"codriver"}
 
 
 def test_the_version_is_the_packages() -> None:
@@ -96,7 +109,7 @@ for module in pkgutil.walk_packages(codriver.__path__, "codriver."):
 from codriver.verify.golden import check_golden
 random = np.random.default_rng(0)
 for engine in ("auto", "fake"):
-    with codriver.Perceiver.open(sys.argv[1], engine, 1) as perceiver:
+    with codriver.Perceiver.open(sys.argv[1], engine=engine, threads=1) as perceiver:
         check_golden(perceiver)
         for number in range(9):
             frame = random.integers(0, 256, (48, 64, 3), np.uint8)

@@ -40,8 +40,8 @@ def test_the_programs_on_the_page_run(bundle_path: Path) -> None:
         assert perceiver.stats().views["front"].processed == 2 and "Frame(" in second and "Frame(" not in first
     exec(BLOCKS[1], names)
     with names["perceiver"] as perceiver:
-        assert perceiver.policy.health_of("incar") == HealthConfig(black_below=2.0, flat_std=1.0)
-        assert perceiver.policy.timing.pair_s == 0.033 and perceiver.policy.smoothing.on
+        assert perceiver.bundle.policy.health_of("incar") == HealthConfig(black_below=2.0, flat_std=1.0)
+        assert perceiver.bundle.policy.timing.pair_s == 0.033 and perceiver.bundle.policy.smoothing.on
     names |= {"PerceiverWorker": PerceiverWorker, "frames": {"incar": a, "front": b}}
     with Perceiver.open(bundle_path, threads=1) as perceiver:
         exec(BLOCKS[2], names | {"perceiver": perceiver})  # its worker ends with the test

@@ -145,7 +145,7 @@ def hang(worker: PerceiverWorker, found: list[tuple[float, Percept]], number: in
     told_s, percept = found[before]
     Gate.opened.set()
     eventually(lambda: found[-1][1].state != "invalid")
-    assert percept.state == "invalid" and percept.missed
+    assert percept.state == "invalid" and percept.deadline_missed
     return percept.latency_ms["total"], (told_s - began_s) * 1e3
 
 
@@ -161,10 +161,14 @@ def test_a_hang_is_told_again_while_it_lasts_and_the_late_answer_after_it() -> N
         eventually(lambda: found[-1].state != "invalid")
     percept = found[1]
     assert [event.kind for event in percept.events] == ["hangs"] and not found[-1].events
-    assert percept.state == "invalid" and percept.missed and "the engine has not answered for" in percept.reasons[0]
+    assert (
+        percept.state == "invalid"
+        and percept.deadline_missed
+        and "the engine has not answered for" in percept.reasons[0]
+    )
     assert not any(result.valid for result in percept.tasks.values()) and percept.t == CLEAN.t(1)
     assert percept.views["front"].status == "ok"
-    assert found[-1].t == CLEAN.t(1) and found[-1].missed
+    assert found[-1].t == CLEAN.t(1) and found[-1].deadline_missed
 
 
 def test_an_engine_that_hung_for_long_is_replaced_once_it_returns_and_counts_go_on() -> None:

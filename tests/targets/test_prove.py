@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.writer import seal
 from codriver.errors import BundleError
 from targets import build
@@ -40,7 +40,7 @@ def rewrite_expected(bundle: Path, change: Any) -> None:
     content = json.loads(path.read_text())
     change(content["clips"][0]["expected"])
     path.write_text(json.dumps(content))
-    seal(bundle, Manifest.read(bundle))
+    seal(bundle, read_manifest(bundle))
 
 
 def swap(expected: dict[str, Any]) -> None:

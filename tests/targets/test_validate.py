@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.manifest import VariantSpec
+from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.writer import seal
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
@@ -225,7 +226,7 @@ def test_an_engine_that_fails_is_on_the_page_and_the_others_go_on(
     broken = bundle(tmp_path, data, "patient", "ort-x86-7bit")
     encoder = broken / "ort-x86-7bit" / "encoder.onnx"
     encoder.write_bytes((broken / "ort-x86-7bit" / "fuser.onnx").read_bytes())  # sealed anew: the files are as listed
-    seal(broken, replace(Manifest.read(broken), files={}))
+    seal(broken, replace(read_manifest(broken), files={}))
     sound = bundle(tmp_path, data, "patient-fp32", "fp32")
     out = tmp_path / "evidence.json"
     options = ["--profiles", profiles, "--data", str(data), "--steps", "2", "--out", str(out)]

@@ -97,6 +97,6 @@ class Answers:
             tasks={task.name: _invalid(event.text) for task in self._manifest.tasks},
             views=dict(self._views),
             context=0.0,
-            missed=True,
+            deadline_missed=True,
             model=self._manifest.id,
         )

@@ -26,15 +26,17 @@ class Bundle:
     min_version: int | None = None  # that was asked for
 
     @staticmethod
-    def open(path: str | os.PathLike[str], *, trust: Trust | None = None, min_version: int | None = None) -> Bundle:
+    def open(
+        path: str | os.PathLike[str], *, trusted_key: Trust | None = None, min_version: int | None = None
+    ) -> Bundle:
         """Check every file of the bundle against its manifest; a BundleError names the first that differs.
 
-        trust: the key that must have signed it; see `Perceiver.open`. Until that is certain, nothing is parsed.
+        trusted_key: the key that must have signed it; see `Perceiver.open`. Until that is certain, nothing is parsed.
         min_version: an older bundle is refused.
         """
         folder = Path(path)
         data = read_manifest_bytes(folder)
-        signed_by = None if trust is None else verify_manifest(folder, data, trust)
+        signed_by = None if trusted_key is None else verify_manifest(folder, data, trusted_key)
         bundle = Bundle(folder, parse_manifest(data), signed_by, min_version)
         bundle._check_version()
         found = set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME}

@@ -1,21 +1,96 @@
-"""How a bundle is opened: which options can be meant, which variant runs here, and its two engines."""
+"""A bundle that is ready to run: a checked folder, one of its variants, and that variant's graphs in their engines."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import VariantSpec
-from codriver.bundle.variants import choose_variant, variant_named, why_not
+from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.signature import Trust
+from codriver.bundle.variants import choose, choose_variant, variant_named, why_not
+from codriver.config import Policy, check_policy
 from codriver.device.cpu import cpu_features
 from codriver.engines import open_engine
-from codriver.engines.base import ENGINES, Engine
-from codriver.errors import ConfigError
+from codriver.engines.base import ENGINES, Engine, Signature
+from codriver.errors import ConfigError, EngineError
 
 COLORS = ("bgr", "rgb")
 FASTEST = "fastest"
 Engines = tuple[Engine, Engine]  # encoder, fuser
 
 
-def check_options(engine: str, threads: int | None, color: str, min_version: int | None, variant: str | None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class LoadedBundle:
+    """What a Perceiver runs. Whoever holds it closes it."""
+
+    folder: Bundle
+    variant: VariantSpec  # with the engine that runs it
+    encoder: Engine
+    fuser: Engine
+    policy: Policy
+    color: str = "bgr"  # of the frames that will come
+    threads: int | None = None  # that one inference uses, as it was asked for
+    benchmark_ms: Mapping[str, float] = field(default_factory=dict)  # variant -> median of its encoder, for "fastest"
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.folder.manifest
+
+    def warm_up(self, runs: int) -> None:
+        """Run both graphs on zeros."""
+        for _ in range(runs):
+            self.encoder.infer(self.manifest.encoder_signature.zeros())
+            self.fuser.infer(self.manifest.fuser_signature.zeros())
+
+    def close(self) -> list[EngineError]:
+        """Let go of both graphs; returns why one did not."""
+        errors = []
+        for engine in (self.encoder, self.fuser):
+            try:
+                engine.close()
+            except EngineError as error:
+                errors.append(error)
+        return errors
+
+
+def load_bundle(
+    path: str | os.PathLike[str],
+    *,
+    engine: str,
+    threads: int | None,
+    color: str,
+    variant: str | None,
+    trusted_key: Trust | None,
+    min_version: int | None,
+    policy: Policy | None,
+) -> LoadedBundle:
+    """Check the folder, choose a variant and load its graphs. The options are those of `Perceiver.open`."""
+    _check_options(engine, threads, color, min_version, variant)
+    bundle = Bundle.open(path, trusted_key=trusted_key, min_version=min_version)
+    if policy is not None:
+        check_policy(policy, bundle.manifest.views)
+    benchmark_ms: dict[str, float] = {}
+    if engine == FASTEST:
+        chosen, engines, benchmark_ms = _fastest_variant(bundle, threads)
+    else:
+        chosen = choose(bundle, engine, variant)
+        engines = _open_engines(bundle, chosen, threads)
+    return LoadedBundle(
+        folder=bundle,
+        variant=chosen,
+        encoder=engines[0],
+        fuser=engines[1],
+        policy=policy or bundle.manifest.policy,
+        color=color,
+        threads=threads,
+        benchmark_ms=benchmark_ms,
+    )
+
+
+def _check_options(engine: str, threads: int | None, color: str, min_version: int | None, variant: str | None) -> None:
     if engine == FASTEST and variant is not None:
         raise ConfigError(f"engine {FASTEST!r} chooses among all variants; leave out variant {variant!r}")
     if min_version is not None and (isinstance(min_version, bool) or not isinstance(min_version, int)):
@@ -28,7 +103,7 @@ def check_options(engine: str, threads: int | None, color: str, min_version: int
         raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
 
 
-def open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
+def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
     manifest = bundle.manifest
     encoder = open_engine(variant.engine, bundle.graph(variant.encoder), manifest.encoder_signature, threads=threads)
     try:
@@ -39,10 +114,8 @@ def open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> E
     return encoder, fuser
 
 
-def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
+def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
     """The variant whose encoder is the fastest here, its engines, and everybody's median in ms."""
-    from codriver.engines.race import fastest  # brings the statistics module, which takes 5 ms to import
-
     features = cpu_features()
     able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
     if not able:
@@ -51,7 +124,7 @@ def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dic
     winner = ""
     try:
         for variant in able:
-            opened[variant.name] = open_engines(bundle, variant, threads)
+            opened[variant.name] = _open_engines(bundle, variant, threads)
         encoders = {name: engines[0] for name, engines in opened.items()}
         winner, medians_ms = fastest(encoders, bundle.manifest.encoder_signature)
     finally:
@@ -60,3 +133,25 @@ def race(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dic
                 for engine in engines:
                     engine.close()
     return variant_named(bundle, winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}
+
+
+def fastest(
+    engines: Mapping[str, Engine], signature: Signature, *, runs: int = 50, warm_up_runs: int = 5
+) -> tuple[str, dict[str, float]]:
+    """The name of the fastest, and each one's median in ms: INT8 does not always beat FP16 (reference/int8.md 2.2).
+
+    The engines take turns, so that clocks and heat are the same for all. Their accuracy is another question: hand in
+    only engines that are within their budget.
+    """
+    from statistics import median  # takes 5 ms to import
+
+    inputs = signature.zeros()
+    times_s: dict[str, list[float]] = {name: [] for name in engines}
+    for run in range(warm_up_runs + runs):
+        for name, engine in engines.items():
+            start_s = time.perf_counter()
+            engine.infer(inputs)
+            if run >= warm_up_runs:
+                times_s[name].append(time.perf_counter() - start_s)
+    medians_ms = {name: median(times) * 1e3 for name, times in times_s.items()}
+    return min(medians_ms, key=lambda name: medians_ms[name]), medians_ms

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from codriver.config import ContextConfig, Policy
@@ -144,16 +143,14 @@ class Manifest:
     files: Mapping[str, FileSpec] = field(default_factory=dict)
     id: str = ""
 
-    @staticmethod
-    def read(folder: str | Path) -> Manifest:
-        """Read and check `folder`/manifest.json; a BundleError says what is wrong with it."""
-        from codriver.bundle.manifest_json import parse_manifest, read_manifest_bytes
-
-        return parse_manifest(read_manifest_bytes(Path(folder)))
-
     @property
     def views(self) -> tuple[str, ...]:
         return tuple(stream.name for stream in self.streams if stream.name in VIEWS)
+
+    @property
+    def sizes_px(self) -> dict[str, int]:
+        """Image stream -> side of the square picture that the encoder takes of it."""
+        return {stream.name: stream.size for stream in self.streams if stream.kind == "image"}
 
     @property
     def groups(self) -> dict[str, tuple[StreamSpec, ...]]:

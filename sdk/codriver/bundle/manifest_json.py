@@ -29,6 +29,11 @@ MAX_MANIFEST_BYTES = 1 << 20
 Config = TypeVar("Config", TimingConfig, HealthConfig, SmoothingConfig)
 
 
+def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
+    """Read and check `folder`/manifest.json; a BundleError says what is wrong with it."""
+    return parse_manifest(read_manifest_bytes(Path(folder)))
+
+
 def read_manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST_NAME
     if not folder.is_dir():

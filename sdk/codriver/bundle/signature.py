@@ -50,13 +50,13 @@ def fingerprint(public_key: bytes) -> str:
     return f"sha256:{hashlib.sha256(public_key).hexdigest()}"
 
 
-def verify_manifest(folder: Path, manifest: bytes, trust: Trust) -> str:
+def verify_manifest(folder: Path, manifest: bytes, trusted_key: Trust) -> str:
     """Raise a SignatureError unless the trusted key signed these bytes; return that key's fingerprint."""
-    expected = trusted_fingerprint(trust)
+    expected = trusted_fingerprint(trusted_key)
     signed = read_signature(folder)
     found = fingerprint(signed.public_key)
     if not hmac.compare_digest(found, expected):
-        pinned = isinstance(trust, str) and FINGERPRINT.fullmatch(trust)
+        pinned = isinstance(trusted_key, str) and FINGERPRINT.fullmatch(trusted_key)
         what = f"{folder}: signed by the key {found}, expected {expected}; fetch the bundle from whom you trust"
         raise SignatureError(what, code="key-not-pinned" if pinned else "signature-other-key")
     if not _is_signed(signed, manifest):
@@ -65,18 +65,20 @@ def verify_manifest(folder: Path, manifest: bytes, trust: Trust) -> str:
     return found
 
 
-def trusted_fingerprint(trust: Trust) -> str:
-    """The fingerprint of the key that `trust` means; a ConfigError says what is no key."""
-    if isinstance(trust, str) and trust.startswith("sha256:"):
-        if not FINGERPRINT.fullmatch(trust):
-            raise ConfigError(f"trust {trust!r}: expected sha256: and 64 of 0-9 a-f, as `codriver keygen` prints it")
-        return trust
-    if isinstance(trust, bytes):
-        return fingerprint(trust if len(trust) == 32 else _public_key(trust, "trust"))
-    if not isinstance(trust, str | os.PathLike):
+def trusted_fingerprint(trusted_key: Trust) -> str:
+    """The fingerprint of the key that `trusted_key` means; a ConfigError says what is no key."""
+    if isinstance(trusted_key, str) and trusted_key.startswith("sha256:"):
+        if not FINGERPRINT.fullmatch(trusted_key):
+            raise ConfigError(
+                f"trusted_key {trusted_key!r}: expected sha256: and 64 of 0-9 a-f, as `codriver keygen` prints it"
+            )
+        return trusted_key
+    if isinstance(trusted_key, bytes):
+        return fingerprint(trusted_key if len(trusted_key) == 32 else _public_key(trusted_key, "trusted_key"))
+    if not isinstance(trusted_key, str | os.PathLike):
         expected = "expected a fingerprint, the path of a public key, or its bytes"
-        raise ConfigError(f"trust: got {type(trust).__name__}, {expected}")
-    return fingerprint(_public_key(read_key(Path(trust)), str(trust)))
+        raise ConfigError(f"trusted_key: got {type(trusted_key).__name__}, {expected}")
+    return fingerprint(_public_key(read_key(Path(trusted_key)), str(trusted_key)))
 
 
 def read_signature(folder: Path) -> Signed:

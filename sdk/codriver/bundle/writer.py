@@ -11,7 +11,7 @@ from pathlib import Path
 from codriver.bundle.decode import is_plain_path
 from codriver.bundle.folder import Bundle, file_spec, walk
 from codriver.bundle.manifest import MANIFEST_NAME, Manifest
-from codriver.bundle.manifest_json import parse_manifest
+from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.bundle.signature import SIGNATURE_NAME
 from codriver.errors import BundleError
 from codriver.files.atomic import staged_folder
@@ -61,7 +61,7 @@ def _refuse_stranger(out: Path) -> None:
     if not found and not any(out.iterdir()):
         return
     try:
-        listed = set(Manifest.read(out).files)
+        listed = set(read_manifest(out).files)
     except BundleError as error:
         raise BundleError(f"{out}: is there and is not a bundle ({error}); {way_out}") from error
     if found - listed:

@@ -17,7 +17,7 @@ from codriver.device.machine import PERCENTILES, describe_machine, runtime_versi
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
-from codriver.verify.timed_stream import RATE_HZ, Step, random_steps
+from codriver.verify.timed_stream import RATE_HZ, Step, floor_ms, random_steps
 
 EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
@@ -112,7 +112,7 @@ def _overhead(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[s
         frames, t, driver = next(steps)
         totals_ms.append(perceiver.step(frames, t, driver).latency_ms["total"])
         others, _, driver = next(steps)
-        parts_ms.append(perceiver.floor_ms(others, driver))
+        parts_ms.append(floor_ms(perceiver.bundle, others, driver))
     medians = {name: float(np.median([parts[name] for parts in parts_ms])) for name in parts_ms[0]}
     total, ratio = float(np.median(totals_ms)), float(np.median(totals_ms)) / sum(medians.values())
     rounded = {name: round(value, 3) for name, value in medians.items()}

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.bundle.manifest import MANIFEST_NAME, Manifest
+from codriver.bundle.manifest import MANIFEST_NAME
+from codriver.bundle.manifest_json import read_manifest
 from codriver.cli.shared import Commands, add_command
 from codriver.console import put, put_json, table
 from codriver.doctor.advice import Advice, bundle_advice, choice_advice, machine_advice
@@ -44,7 +45,7 @@ def examine(bundle: Path | None, root: Path = Path("/")) -> dict[str, Any]:
         if not (bundle / MANIFEST_NAME).is_file():
             raise BundleError(f"{bundle}: there is no {MANIFEST_NAME} in it; give the folder of a bundle")
         try:
-            found = bundle_facts(bundle, Manifest.read(bundle), facts)
+            found = bundle_facts(bundle, read_manifest(bundle), facts)
         except BundleError as error:
             advice.append(Advice(str(error), "copy the bundle to this machine anew", needed=True))
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.variants import why_not
 from codriver.cli.shared import Commands, add_bundle, add_command, tasks_of
 from codriver.console import put, put_json, table
@@ -28,7 +29,7 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    manifest = Manifest.read(args.bundle)
+    manifest = read_manifest(args.bundle)
     here = _here(Bundle(args.bundle, manifest))
     if args.json:
         put_json({"manifest": json.loads(manifest.to_json()), "here": here})

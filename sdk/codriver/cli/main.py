@@ -8,10 +8,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from codriver import __version__
 from codriver.cli import bench, doctor, info, keygen, replay, run, sign, verify
 from codriver.console import say
 from codriver.errors import CodriverError
+from codriver.version import VERSION
 
 COMMANDS = (run, replay, bench, info, doctor, verify, sign, keygen)
 DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Four cameras in, four answers out: the driver and the road, understood on the device.",
         epilog="example: codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4",
     )
-    parser.add_argument("--version", action="version", version=f"codriver {__version__}")
+    parser.add_argument("--version", action="version", version=f"codriver {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)

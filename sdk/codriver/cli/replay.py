@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with open_perceiver(args, color) as perceiver:
         result = asdict(replay(recording, perceiver))
         result |= {"bundle": perceiver.manifest.id, "variant": perceiver.variant}
-        result["same_policy"] = recording.about["policy"] == json.dumps(perceiver.policy.to_json())
+        result["same_policy"] = recording.about["policy"] == json.dumps(perceiver.bundle.policy.to_json())
     exact = not result["different"]
     result["ok"] = exact or (not result["other_labels"] and result["max_abs"] <= args.tolerance)
     if args.json:

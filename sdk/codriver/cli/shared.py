@@ -50,10 +50,17 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
-    trusted = {"trust": args.key, "min_version": args.min_version}
-    perceiver = Perceiver.open(args.bundle, args.engine, args.threads, color, variant=args.variant, **trusted)
-    if perceiver.raced_ms:
-        times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in perceiver.raced_ms.items())
+    perceiver = Perceiver.open(
+        args.bundle,
+        engine=args.engine,
+        threads=args.threads,
+        color=color,
+        variant=args.variant,
+        trusted_key=args.key,
+        min_version=args.min_version,
+    )
+    if perceiver.bundle.benchmark_ms:
+        times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in perceiver.bundle.benchmark_ms.items())
         say(f"fastest: {perceiver.variant} (encoder, median: {times})")
     return perceiver
 

@@ -49,14 +49,14 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
     result |= {"version": None, "signed_by": None, "golden": [], "target": None, "latency": None}
     result |= {"power_mode": power_mode(), "code": "", "error": ""}
     try:
-        bundle = Bundle.open(args.bundle, trust=args.key, min_version=args.min_version)
+        bundle = Bundle.open(args.bundle, trusted_key=args.key, min_version=args.min_version)
         manifest = bundle.manifest
         result |= {"bundle": manifest.id, "files": len(manifest.files)}
         result |= {"version": manifest.version, "signed_by": bundle.signed_by}
         with open_perceiver(args) as perceiver:
             result["variant"] = perceiver.variant
             differences = check_golden(perceiver)
-            target = read_target(perceiver.bundle)
+            target = read_target(perceiver.bundle.folder)
             latency = (
                 measure_latency(perceiver, target.latency_budget_ms, args.steps) if target and args.steps else None
             )

@@ -21,21 +21,21 @@ def add_watching(parser: argparse.ArgumentParser) -> None:
 def watchers(args: argparse.Namespace, perceiver: Perceiver, stack: ExitStack) -> Iterator[Callable[[Percept], None]]:
     """Each wants every percept; the stack closes the file and the endpoint."""
     if args.log:
-        yield _journal(args.log, stack)
+        yield _event_log(args.log, stack)
     if args.metrics is not None:
-        from codriver.monitoring.prometheus import Metrics
+        from codriver.monitoring.prometheus import PrometheusMetrics
 
-        metrics = Metrics(perceiver.stats)
+        metrics = PrometheusMetrics(perceiver.stats)
         server = metrics.serve(args.metrics)
         stack.callback(server.close)
         say(f"metrics: http://127.0.0.1:{server.port}/metrics")
         yield metrics
 
 
-def _journal(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
+def _event_log(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
     import logging
 
-    from codriver.monitoring.event_log import Journal, log_file
+    from codriver.monitoring.event_log import EventLog, log_file
 
     try:
         handler = log_file(path)
@@ -44,6 +44,6 @@ def _journal(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
     logger = logging.Logger("codriver")  # of this run alone, whatever the program around it logs
     logger.addHandler(handler)
     stack.callback(handler.close)
-    journal = Journal(logger)
-    stack.callback(journal.close)
-    return journal
+    log = EventLog(logger)
+    stack.callback(log.close)
+    return log

@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import codriver
 from codriver.bundle.device_profile import read_target
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
@@ -37,6 +36,7 @@ from codriver.device.machine import (
 )
 from codriver.engines.base import UNPROVEN
 from codriver.engines.trt.store import store_folder
+from codriver.version import VERSION
 
 CUDA = ("cuda.bindings", "pycuda")  # one of them, beside TensorRT
 PACKAGES = {  # module -> how it is got, and what for
@@ -56,7 +56,7 @@ def machine_facts(root: Path = ROOT) -> dict[str, Any]:
     cpu, memory, clocks = describe_machine(), memory_mb(root), clocks_mhz(root)
     release = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text(root / "etc/os-release") or "", re.MULTILINE)
     return {
-        "codriver": codriver.__version__,
+        "codriver": VERSION,
         "os": release[1] if release else platform.system(),
         "kernel": platform.release(),
         "architecture": platform.machine(),

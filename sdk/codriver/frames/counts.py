@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterable
 
+from codriver.config import WorkerConfig
 from codriver.percept import TOTALS, Stats, ViewCounts
 
 
@@ -44,3 +46,24 @@ class Tally:
             views = {view: ViewCounts(**counts) for view, counts in self._views.items()}
             totals = {total: self._totals[total] for total in TOTALS}
         return Stats(views=views, model=model, variant=variant, engine=engine, **totals)
+
+
+class Overload:
+    """Whether too many of the sets of the last moments were dropped. One thread at a time may call it."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._recent: deque[tuple[float, bool]] = deque()  # when a set came in, whether it pushed one out
+
+    def note(self, *, dropped: bool) -> None:
+        now_s = time.monotonic()
+        self._recent.append((now_s, dropped))
+        while self._recent[0][0] < now_s - self._config.overload_s:
+            self._recent.popleft()
+
+    def reason(self) -> str:
+        """Why the state is degraded; empty if it is not."""
+        dropped, total = sum(dropped for _, dropped in self._recent), len(self._recent)
+        if not total or dropped / total <= self._config.overload_share:
+            return ""
+        return f"overload: {dropped} of {total} sets dropped within {self._config.overload_s:g} s"

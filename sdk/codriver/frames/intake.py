@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from codriver.arrays import Arrays
 from codriver.config import Policy
 from codriver.frames.check import Request, check_step
 from codriver.frames.counts import Tally
-from codriver.frames.health import Health, Look
-from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints
+from codriver.frames.health import Health, look_at
+from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints, stream_inputs
 from codriver.frames.sync import jump_s, refusals, skews
 from codriver.percept import Driver, ViewStatus
+from codriver.stage_clock import Clock
 from codriver.tasks import JOINTS
 
 
@@ -26,13 +28,26 @@ class Taken:
     jumped: bool  # time jumped: all that is remembered belongs to another recording
 
 
-class Intake:
-    """Counts every frame, and remembers of each camera what its health takes."""
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the frames of one step show."""
 
-    def __init__(self, views: tuple[str, ...], policy: Policy) -> None:
+    inputs: Arrays  # stream -> what the encoder takes, of every stream that can be had from these frames
+    times_s: Mapping[str, float]  # view -> capture time of its frame, of the views that are to be encoded
+    masked: Mapping[str, float]  # the other views -> since which capture time they do not show the world
+    notes: tuple[str, ...]  # of the driver, for people
+
+
+class Intake:
+    """Counts every frame, and remembers of each camera what its health takes.
+
+    sizes_px: image stream -> side of the square picture that the encoder takes of it.
+    """
+
+    def __init__(self, policy: Policy, views: tuple[str, ...], sizes_px: Mapping[str, int]) -> None:
         self.tally = Tally(views)
-        self._views = views
-        self._timing = policy.timing
+        self._views, self._sizes_px = views, sizes_px
+        self._policy, self._timing = policy, policy.timing
         self._health = Health(policy, views)
         self._last_t: float | None = None
 
@@ -56,11 +71,26 @@ class Intake:
             jumped=bool(jumped_s),
         )
 
-    def judge(self, request: Request, looks: Mapping[str, Look]) -> dict[str, float]:
-        """Judge the cameras by what their frames look like; return those to mask, and since which capture time."""
-        unfit = self._health.judge(looks, request.times_s)
-        self.tally.count("masked", unfit)
-        return unfit
+    def see(self, request: Request, clock: Clock) -> Seen:
+        """Resize each frame and judge its camera by what it shows.
+
+        Each frame is resized and looked at before the next, while its pixels lie in a cache.
+        """
+        inputs: Arrays = {}
+        looks = {}
+        for view, image in request.frames.items():
+            inputs |= stream_inputs({view: image}, request.driver, self._sizes_px)
+            clock.end("preprocess")
+            looks[view] = look_at(image)
+            clock.end("health")
+        masked = self._health.judge(looks, request.times_s)
+        self.tally.count("masked", masked)
+        return Seen(
+            inputs=inputs,
+            times_s={view: t for view, t in request.times_s.items() if view not in masked},
+            masked=masked,
+            notes=tuple(driver_notes(request.driver, inputs)),
+        )
 
     def _checked(self, frames: object, t: object, driver: object) -> Request:
         given = tuple(frames) if isinstance(frames, Mapping) else ()
@@ -72,22 +102,24 @@ class Intake:
             raise
 
     @contextmanager
-    def encoding(self, request: Request) -> Iterator[None]:
-        """Count these frames as processed if they are encoded meanwhile, as failed if not."""
+    def encoding(self, views: Iterable[str]) -> Iterator[None]:
+        """Count the frames of these views as processed if they are encoded meanwhile, as failed if not."""
         result = "failed"
         try:
             yield
             result = "processed"
         finally:
-            self.tally.count(result, request.frames)
+            self.tally.count(result, views)
 
     def statuses(self, t: float, taken: Taken) -> dict[str, ViewStatus]:
         """How each camera is after a step of time `t`."""
         return self._health.statuses(t, taken.refused)
 
     def go_on(self, other: Intake) -> None:
-        """Go on after another one's last step, with its counts, but judge cameras anew."""
-        self.tally, self._last_t = other.tally, other._last_t
+        """Go on after another one's last step. If the policy is another, cameras are judged anew."""
+        self._last_t = other._last_t
+        if other._policy == self._policy:
+            self._health = other._health
 
     def clear(self) -> None:
         """Forget times and health, not the counts."""

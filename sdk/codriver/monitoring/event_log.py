@@ -1,7 +1,7 @@
 """What happens on the road as log lines: states, cameras, engines, missed deadlines. Never what a task answered.
 
-    journal = Journal()  # to the logger "codriver"; log_file(path) is a handler for it
-    journal(perceiver.step(frames))
+    log = EventLog()  # to the logger "codriver"; log_file(path) is a handler for it
+    log(perceiver.step(frames))
 
 A fault that lasts, or comes and goes at every step, does not fill the disk: of lines that are alike three are written
 at once and then one a minute, which says how many were not. How things stand in the end is always told, a minute later
@@ -26,7 +26,7 @@ Key = tuple[str, ...]
 Line = tuple[Key, int, str, dict[str, Any]]  # what it is like, level, sentence, fields
 
 
-class Journal:
+class EventLog:
     """Call it with every percept; as `on_percept` of a PerceiverWorker, or beside a sink of your own.
 
     logger: where lines go. Of lines that are alike `burst` at once, then one every `repeat_s`. clock: seconds.
@@ -95,7 +95,7 @@ def _happenings(percept: Percept) -> Iterator[Line]:
     for event in percept.events:
         level = LEVELS_OF_EVENTS.get(event.kind, logging.WARNING)
         yield ("engine", event.kind), level, event.text, {"kind": event.kind}
-    if percept.missed:
+    if percept.deadline_missed:
         fields = {"latency_ms": percept.latency_ms.get("total")}
         yield ("missed",), logging.WARNING, "a step missed its deadline", fields
 

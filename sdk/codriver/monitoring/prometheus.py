@@ -1,6 +1,6 @@
 """Counts and times for Prometheus: pip install 'codriver[metrics]'. Never what a task answered.
 
-metrics = Metrics(perceiver.stats)
+metrics = PrometheusMetrics(perceiver.stats)
 server = metrics.serve(9464)  # http://127.0.0.1:9464/metrics, until server.close()
 metrics(perceiver.step(frames))
 """
@@ -17,7 +17,7 @@ from codriver.percept import STATES, Percept, Stats
 BUCKETS_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.067, 0.1, 0.2, 0.5, 1.0)
 
 
-class Metrics:
+class PrometheusMetrics:
     """A collector over `stats()`, read when somebody asks, and a histogram of the steps that it is called with.
 
     stats: of a Perceiver or a PerceiverWorker.

@@ -1,4 +1,4 @@
-"""A bundle's two graphs at work: from frames to what is remembered, and from there to logits."""
+"""A bundle's two graphs at work: from a step's streams to what is remembered, and from there to logits."""
 
 from __future__ import annotations
 
@@ -7,40 +7,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from codriver.arrays import Arrays, Image, Rows
-from codriver.bundle.loader import Engines
-from codriver.bundle.manifest import Manifest
+from codriver.arrays import Arrays, Rows
+from codriver.bundle.loader import LoadedBundle
 from codriver.errors import EngineError
-from codriver.frames.health import Look, look_at
 from codriver.network.context import Context
 from codriver.network.inputs import EncoderInputs
-from codriver.percept import Driver
 from codriver.stage_clock import Clock
 
 
 class Graphs:
     """Encoder and fuser, with the buffers that their inputs are written into."""
 
-    def __init__(self, manifest: Manifest, engines: Engines, color: str) -> None:
-        self._manifest = manifest
-        self._encoder, self._fuser = engines
-        self._inputs = EncoderInputs(manifest, color)
-
-    def see(self, frames: Mapping[str, Image], driver: Driver | None, clock: Clock) -> tuple[Arrays, dict[str, Look]]:
-        """By stream what the encoder takes, and by view what its frame looks like.
-
-        Each frame is resized and looked at before the next, while its pixels lie in a cache.
-        """
-        found, looks = {}, {}
-        for view, image in frames.items():
-            found.update(self._inputs.resize({view: image}, driver))
-            clock.end("preprocess")
-            looks[view] = look_at(image)
-            clock.end("health")
-        return found, looks
+    def __init__(self, bundle: LoadedBundle) -> None:
+        self._encoder, self._fuser = bundle.encoder, bundle.fuser
+        self._inputs = EncoderInputs(bundle.manifest, bundle.color)
 
     def encode(self, found: Arrays, times_s: Mapping[str, float], context: Context, clock: Clock) -> None:
-        """Encode what `see` found in the frames of these views, and remember it. times_s: view -> capture time."""
+        """Encode what was found, by stream, in the frames of these views, and remember it. times_s: by view."""
         moved = self._inputs.fill(found, times_s, context)
         clock.end("preprocess")
         if times_s:
@@ -57,35 +40,6 @@ class Graphs:
         logits = self._fuser.infer(context.inputs)
         check_finite("fuser", logits)
         return filled, logits
-
-    def warm_up(self, runs: int) -> None:
-        """Run both on zeros."""
-        for _ in range(runs):
-            self._encoder.infer(self._manifest.encoder_signature.zeros())
-            self._fuser.infer(self._manifest.fuser_signature.zeros())
-
-    def floor_ms(self, frames: Mapping[str, Image], driver: Driver | None, context: Context) -> dict[str, float]:
-        """How long "resize", "encoder" and "fuser" take by themselves."""
-        clock = Clock()
-        self._inputs.resize(frames, driver)
-        clock.end("resize")
-        self._encoder.infer(self._inputs.arrays)
-        clock.end("encoder")
-        self._fuser.infer(context.inputs)
-        clock.end("fuser")
-        parts = clock.latency_ms()
-        del parts["total"]
-        return parts
-
-    def close(self) -> list[EngineError]:
-        """Let go of both; returns why one did not."""
-        errors = []
-        for engine in (self._encoder, self._fuser):
-            try:
-                engine.close()
-            except EngineError as error:
-                errors.append(error)
-        return errors
 
 
 def check_finite(stage: str, outputs: Arrays) -> None:

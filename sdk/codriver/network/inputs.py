@@ -1,14 +1,12 @@
-"""From a checked step to the encoder's inputs, in buffers that are made once."""
+"""From what the frames hold, by stream, to the encoder's inputs, in buffers that are made once."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from codriver.arrays import Arrays, Feature, Image
+from codriver.arrays import Arrays, Feature
 from codriver.bundle.manifest import Manifest
-from codriver.frames.preprocess import stream_inputs
 from codriver.network.context import Context
-from codriver.percept import Driver
 from codriver.tasks import VIEW_OF
 
 
@@ -18,16 +16,11 @@ class EncoderInputs:
     def __init__(self, manifest: Manifest, color: str) -> None:
         self.arrays: Arrays = manifest.encoder_signature.zeros()
         self._swap = color != manifest.color
-        self._size_px = {s.name: s.size for s in manifest.streams if s.kind == "image"}
         self._rows = [(g, row, s) for g, members in manifest.groups.items() for row, s in enumerate(members)]
         self._places = [(s, self.arrays[g][row], self.arrays[f"{g}_before"][row]) for g, row, s in self._rows]
 
-    def resize(self, frames: Mapping[str, Image], driver: Driver | None) -> Arrays:
-        """Stream -> what the encoder takes, of every stream that can be had from these frames."""
-        return stream_inputs(frames, driver, self._size_px)
-
     def fill(self, found: Arrays, times_s: Mapping[str, float], context: Context) -> dict[str, bool]:
-        """Write what `resize` found in the frames of these views and times, and zeros where a stream is absent.
+        """Write what was found, by stream, in the frames of these views and times, and zeros where a stream is absent.
 
         Returns the streams that are present: name -> whether its feature one slot earlier is there too.
         """

@@ -55,8 +55,10 @@ def replay(recording: Recording, perceiver: Perceiver) -> Replay:
 
 def _check(recording: Recording, perceiver: Perceiver) -> None:
     color = recording.about.get("color", "bgr")
-    if perceiver.color != color:
-        raise ConfigError(f"{recording.path}: recorded in {color}, the perceiver takes {perceiver.color}; open it so")
+    if perceiver.bundle.color != color:
+        raise ConfigError(
+            f"{recording.path}: recorded in {color}, the perceiver takes {perceiver.bundle.color}; open it so"
+        )
 
 
 def _compare(result: Replay, recorded: Any, now: Any) -> None:

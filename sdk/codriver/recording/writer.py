@@ -34,6 +34,7 @@ from codriver.recording.schemas import (
     STEP,
     STEP_SCHEMA,
 )
+from codriver.version import VERSION
 
 CHUNK_BYTES = 1 << 14  # a percept has 2 to 4 kB: from five steps a second on, less than a second is in a chunk
 HEALTH_S = 1.0
@@ -252,16 +253,14 @@ def _check_folder(folder: Path) -> None:
 
 
 def _about(perceiver: Perceiver, config: RecorderConfig) -> dict[str, str]:
-    from codriver import __version__
-
     return {
         "schema": str(RECORDING_SCHEMA),
-        "codriver": __version__,
+        "codriver": VERSION,
         "bundle": perceiver.manifest.id,
         "variant": perceiver.variant,
         "engine": perceiver.engine,
-        "color": perceiver.color,
-        "policy": json.dumps(perceiver.policy.to_json()),
+        "color": perceiver.bundle.color,
+        "policy": json.dumps(perceiver.bundle.policy.to_json()),
         "images": config.images,
         "lossless": str(config.lossless).lower(),
     }

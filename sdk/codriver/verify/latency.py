@@ -9,7 +9,7 @@ from typing import Any
 from codriver.console import Progress
 from codriver.device.machine import summarise_ms
 from codriver.perceiver import Perceiver
-from codriver.verify.golden import Step, read_golden
+from codriver.verify.golden import Step, on_trial, read_golden
 
 STEPS = 200
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
@@ -42,14 +42,14 @@ class Latency:
 def measure_latency(perceiver: Perceiver, budget_ms: float, steps: int = STEPS) -> Latency:
     """Step through the bundle's golden frames again and again, after a warm-up that fills the context.
 
-    The perceiver is reset. A BundleError says if the bundle has no golden frames.
+    The perceiver's state does not change. A BundleError says if the bundle has no golden frames.
     """
-    frames = [step for clip, _, _ in read_golden(perceiver.bundle) for step in clip]
+    frames = [step for clip, _, _ in read_golden(perceiver.bundle.folder) for step in clip]
     warm_up = math.ceil(perceiver.manifest.context.span_s * RATE_HZ) + 5
-    with perceiver.trusting(), Progress("latency", warm_up + steps) as progress:
-        times_ms = []
+    trial, times_ms = on_trial(perceiver), []
+    with Progress("latency", warm_up + steps) as progress:
         for number in range(warm_up + steps):
-            times_ms.append(_step_ms(perceiver, frames[number % len(frames)], number))
+            times_ms.append(_step_ms(trial, frames[number % len(frames)], number))
             progress.step()
     measured_ms = times_ms[warm_up:]
     late = sum(value > budget_ms for value in measured_ms)

@@ -1,13 +1,16 @@
-"""A stream of random frames at a steady rate, to time steps on."""
+"""A stream of random frames at a steady rate, to time steps on, and what no step can do without."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.bundle.loader import LoadedBundle
+from codriver.frames.preprocess import stream_inputs
 from codriver.percept import Driver
+from codriver.stage_clock import Clock
 from codriver.tasks import KEYPOINTS
 
 Step = tuple[dict[str, Image], float, Driver]
@@ -34,3 +37,19 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step
     while True:
         yield sets[number % DISTINCT], number / RATE_HZ, driver
         number += 1
+
+
+def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
+    """What a step on these frames cannot do without, by itself: "resize", "encoder" and "fuser", these two on zeros."""
+    manifest = bundle.manifest
+    encoder_inputs, fuser_inputs = manifest.encoder_signature.zeros(), manifest.fuser_signature.zeros()
+    clock = Clock()
+    stream_inputs(frames, driver, manifest.sizes_px)
+    clock.end("resize")
+    bundle.encoder.infer(encoder_inputs)
+    clock.end("encoder")
+    bundle.fuser.infer(fuser_inputs)
+    clock.end("fuser")
+    parts = clock.latency_ms()
+    del parts["total"]
+    return parts

@@ -12,7 +12,8 @@ import pytest
 
 from codriver.answers.results import softmax, task_results, with_steady
 from codriver.answers.smoothing import Smoother
-from codriver.bundle.manifest import Manifest, TaskSpec
+from codriver.bundle.manifest import TaskSpec
+from codriver.bundle.manifest_json import read_manifest
 from codriver.config import SmoothingConfig
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept, TaskResult
@@ -100,7 +101,7 @@ def test_a_time_constant_means_the_same_at_any_rate(rate_hz: int) -> None:
 
 
 def test_smoothing_is_off_by_default_and_leaves_the_raw_answer_beside_it(bundle_path: Path) -> None:
-    policy = replace(Manifest.read(bundle_path).policy, smoothing=SmoothingConfig(time_s=0.5, switch_s=0.4))
+    policy = replace(read_manifest(bundle_path).policy, smoothing=SmoothingConfig(time_s=0.5, switch_s=0.4))
     with Perceiver.open(bundle_path, threads=1) as raw, Perceiver.open(bundle_path, threads=1, policy=policy) as steady:
         for step in tiny_steps(24):
             one, other = raw.step(*step), steady.step(*step)
@@ -130,7 +131,7 @@ def percept() -> Percept:
         sequence=0,
         state="ok",
         reasons=(),
-        missed=False,
+        deadline_missed=False,
         tasks={"driver_emotion": result},
         views={},
         context=1.0,

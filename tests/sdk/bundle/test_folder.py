@@ -201,13 +201,13 @@ def test_a_bundle_for_another_device_says_which_and_what_to_take(
 
 @pytest.mark.parametrize(("engine", "variant"), [("onnxruntime", None), ("onnxruntime", "ort-x86"), ("fake", None)])
 def test_a_perceiver_says_which_engine_runs_it(bundle_path: Path, engine: str, variant: str | None) -> None:
-    with Perceiver.open(bundle_path, engine, 1, variant=variant) as perceiver:
+    with Perceiver.open(bundle_path, engine=engine, threads=1, variant=variant) as perceiver:
         assert perceiver.engine == engine
 
 
 def test_a_variant_is_not_run_by_another_engine(bundle_path: Path) -> None:
     with pytest.raises(ConfigError, match="engine 'openvino': variant ort-x86 is for onnxruntime; use that"):
-        Perceiver.open(bundle_path, "openvino", variant="ort-x86")
+        Perceiver.open(bundle_path, engine="openvino", variant="ort-x86")
 
 
 def test_a_perceiver_says_which_variant_it_took(bundle_path: Path) -> None:

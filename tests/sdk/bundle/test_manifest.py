@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle.manifest import Manifest
-from codriver.bundle.manifest_json import parse_manifest
+from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.engines.base import Tensor
 from codriver.errors import BundleError
 from codriver.perceiver import Perceiver
@@ -240,7 +239,7 @@ def test_numbers_that_json_cannot_hold_are_refused_among_the_free_values(data: b
 def test_a_manifest_over_a_mebibyte_is_not_parsed(own_bundle_path: Path) -> None:
     (own_bundle_path / "manifest.json").write_bytes(b" " * ((1 << 20) + 1))
     with pytest.raises(BundleError, match="over 1048576 bytes"):
-        Manifest.read(own_bundle_path)
+        read_manifest(own_bundle_path)
 
 
 def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
@@ -260,7 +259,7 @@ def test_a_manifest_that_is_a_link_is_refused(own_bundle_path: Path, tmp_path: P
     (own_bundle_path / "manifest.json").rename(tmp_path / "elsewhere.json")
     (own_bundle_path / "manifest.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(BundleError, match=r"manifest\.json"):
-        Manifest.read(own_bundle_path)
+        read_manifest(own_bundle_path)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="the way digits are limited is new there")

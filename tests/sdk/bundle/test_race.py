@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codriver.bundle import variants
-from codriver.engines.race import fastest
+from codriver.bundle.loader import fastest
 from codriver.errors import BackendMissing, ConfigError
 from codriver.perceiver import Perceiver
 from codriver.tasks import STREAMS
@@ -22,9 +22,9 @@ def test_the_fastest_of_all_variants_that_run_here_is_kept_and_all_times_are_tol
     draft = tiny_manifest()
     free = tuple(replace(variant, requires=()) for variant in draft.variants)
     path = make_tiny_bundle(tmp_path / "b", STREAMS, variants=free)
-    with Perceiver.open(path, "fastest", threads=1) as perceiver:
-        assert set(perceiver.raced_ms) == {"ort-x86", "ort-x86-7bit"}
-        assert perceiver.raced_ms[perceiver.variant] == min(perceiver.raced_ms.values())
+    with Perceiver.open(path, engine="fastest", threads=1) as perceiver:
+        assert set(perceiver.bundle.benchmark_ms) == {"ort-x86", "ort-x86-7bit"}
+        assert perceiver.bundle.benchmark_ms[perceiver.variant] == min(perceiver.bundle.benchmark_ms.values())
         with Perceiver.open(path, variant=perceiver.variant, threads=1) as named:
             assert run(perceiver, tiny_steps(10)).tasks == run(named, tiny_steps(10)).tasks
 
@@ -43,13 +43,13 @@ def test_the_slower_engine_loses_the_race() -> None:
 
 def test_a_variant_and_the_fastest_of_all_cannot_both_be_asked_for(bundle_path: Path) -> None:
     with pytest.raises(ConfigError, match="leave out variant 'ort-x86'"):
-        Perceiver.open(bundle_path, "fastest", variant="ort-x86")
+        Perceiver.open(bundle_path, engine="fastest", variant="ort-x86")
 
 
 def test_where_nothing_runs_it_is_said_of_each_why(tmp_path: Path) -> None:
     gpu = tuple(replace(variant, engine="tensorrt") for variant in tiny_manifest().variants[1:])
     with pytest.raises(BackendMissing, match="needs tensorrt, not installed here"):
-        Perceiver.open(make_tiny_bundle(tmp_path / "b", variants=gpu), "fastest")
+        Perceiver.open(make_tiny_bundle(tmp_path / "b", variants=gpu), engine="fastest")
 
 
 @pytest.mark.parametrize(("here", "says"), [("1.23.2", ""), ("1.22.0", "here is 1.22.0"), ("of unknown version", "")])

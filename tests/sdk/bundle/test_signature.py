@@ -54,12 +54,12 @@ def forms(public: Path) -> list[Trust]:
 
 
 def test_a_bundle_of_the_trusted_key_opens_however_the_key_is_given(signed_path: Path, public: Path) -> None:
-    signed_by = Bundle.open(signed_path, trust=public).signed_by
+    signed_by = Bundle.open(signed_path, trusted_key=public).signed_by
     assert signed_by is not None
     for trust in [*forms(public), signed_by]:
-        assert Bundle.open(signed_path, trust=trust).signed_by == signed_by
-    with Perceiver.open(signed_path, "fake", trust=signed_by) as perceiver:
-        assert perceiver.bundle.signed_by == signed_by
+        assert Bundle.open(signed_path, trusted_key=trust).signed_by == signed_by
+    with Perceiver.open(signed_path, engine="fake", trusted_key=signed_by) as perceiver:
+        assert perceiver.bundle.folder.signed_by == signed_by
 
 
 def test_without_trust_nobody_is_asked_for(signed_path: Path, bundle_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_without_trust_nobody_is_asked_for(signed_path: Path, bundle_path: Path)
 
 def test_a_bundle_without_signature_is_refused(bundle_path: Path, public: Path) -> None:
     with pytest.raises(SignatureError, match=r"not signed, there is no signature\.json") as refusal:
-        Perceiver.open(bundle_path, trust=public)
+        Perceiver.open(bundle_path, trusted_key=public)
     assert refusal.value.code == "signature-missing"
 
 
@@ -77,7 +77,7 @@ def test_a_signature_of_another_key_is_refused_with_both_fingerprints(signed_pat
     other = new_key(tmp_path / "other")
     for trust, code in ((tmp_path / "other.pub", "signature-other-key"), (other, "key-not-pinned")):
         with pytest.raises(SignatureError, match=rf"signed by the key sha256:\w+, expected {other}") as refusal:
-            Bundle.open(signed_path, trust=trust)
+            Bundle.open(signed_path, trusted_key=trust)
         assert refusal.value.code == code
 
 
@@ -106,18 +106,18 @@ def test_what_is_no_key_is_refused_with_its_path(
     if content is not None:
         (tmp_path / "k.pub").write_bytes(content)
     with pytest.raises(ConfigError, match=rf"k\.pub: {message}"):
-        Bundle.open(signed_path, trust=tmp_path / "k.pub")
+        Bundle.open(signed_path, trusted_key=tmp_path / "k.pub")
 
 
 def test_a_private_key_as_trust_is_refused_with_a_hint(signed_path: Path, key: Path) -> None:
     with pytest.raises(ConfigError, match=r"that is a private key, give the \.pub beside it"):
-        Bundle.open(signed_path, trust=key)
+        Bundle.open(signed_path, trusted_key=key)
 
 
 @pytest.mark.parametrize("trust", ["sha256:abc", 5, b"short", "", "a\0b"])
 def test_what_is_no_trust_is_refused(signed_path: Path, trust: Any) -> None:
     with pytest.raises(ConfigError, match=r"key |trust"):
-        Bundle.open(signed_path, trust=trust)
+        Bundle.open(signed_path, trusted_key=trust)
 
 
 def test_a_key_of_another_kind_is_refused(signed_path: Path, tmp_path: Path) -> None:
@@ -128,16 +128,16 @@ def test_a_key_of_another_kind_is_refused(signed_path: Path, tmp_path: Path) -> 
     public = other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "k").write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(ConfigError, match="of another kind, expected Ed25519"):
-        Bundle.open(signed_path, trust=public)
+        Bundle.open(signed_path, trusted_key=public)
     with pytest.raises(ConfigError, match="of another kind, expected Ed25519"):
         sign_bundle(signed_path, tmp_path / "k")
 
 
 def test_an_older_version_is_refused_and_the_same_or_a_newer_one_is_not(signed_path: Path, public: Path) -> None:
     for min_version in (0, 3):
-        assert Bundle.open(signed_path, trust=public, min_version=min_version).manifest.version == 3
+        assert Bundle.open(signed_path, trusted_key=public, min_version=min_version).manifest.version == 3
     with pytest.raises(BundleError, match="version 3, expected 4 or newer") as refusal:
-        Perceiver.open(signed_path, trust=public, min_version=4)
+        Perceiver.open(signed_path, trusted_key=public, min_version=4)
     assert refusal.value.code == "version-too-old"
 
 
@@ -146,7 +146,7 @@ def test_a_missing_package_is_named_with_the_pip_command(
 ) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
     with pytest.raises(BackendMissing, match=r"pip install 'codriver\[trust\]'"):
-        Bundle.open(signed_path, trust=public)
+        Bundle.open(signed_path, trusted_key=public)
 
 
 def test_keys_are_new_private_and_never_overwritten(tmp_path: Path) -> None:

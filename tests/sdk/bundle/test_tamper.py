@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import codriver.engines.ort
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.signature import Signed, read_signature
 from codriver.bundle.signing import new_key, sign_bundle
 from codriver.bundle.writer import seal
@@ -86,7 +86,7 @@ def parsers(monkeypatch: pytest.MonkeyPatch) -> Parsers:
 
 def refusal(bundle: Path, keys: Path, **options: Any) -> str:
     """The code with which the bundle is refused. Anything but an error of ours would be a failure."""
-    options = {"trust": keys / "ours.pub", "min_version": 5, "variant": "ort-x86-7bit", "threads": 1} | options
+    options = {"trusted_key": keys / "ours.pub", "min_version": 5, "variant": "ort-x86-7bit", "threads": 1} | options
     with pytest.raises(CodriverError) as refused:
         Perceiver.open(bundle, **options).close()
     assert str(refused.value)
@@ -94,7 +94,7 @@ def refusal(bundle: Path, keys: Path, **options: Any) -> str:
 
 
 def test_the_bundle_opens_as_long_as_nobody_touches_it(bundle: Path, keys: Path, parsers: Parsers) -> None:
-    with Perceiver.open(bundle, trust=keys / "ours.pub", min_version=5, variant="ort-x86-7bit", threads=1):
+    with Perceiver.open(bundle, trusted_key=keys / "ours.pub", min_version=5, variant="ort-x86-7bit", threads=1):
         pass
     files = [(bundle / name).read_bytes() for name in (GRAPH, "ort-x86-7bit/fuser.onnx")]
     assert parsers.looked_over == parsers.loaded == files
@@ -187,7 +187,7 @@ def test_from_outside(bundle: Path, keys: Path, parsers: Parsers, attack: str) -
 
 def test_a_key_that_is_not_the_pinned_one(bundle: Path, keys: Path, parsers: Parsers, tmp_path: Path) -> None:
     pinned = new_key(tmp_path / "pinned")
-    assert refusal(bundle, keys, trust=pinned) == "key-not-pinned"
+    assert refusal(bundle, keys, trusted_key=pinned) == "key-not-pinned"
     assert not parsers.looked_over and not parsers.loaded
 
 
@@ -197,7 +197,7 @@ def test_an_older_bundle(bundle: Path, keys: Path, parsers: Parsers) -> None:
 
 
 def test_a_bundle_for_another_machine(keys: Path, tmp_path: Path, parsers: Parsers) -> None:
-    draft = Manifest.read(make_tiny_bundle(tmp_path / "draft", golden=False))
+    draft = read_manifest(make_tiny_bundle(tmp_path / "draft", golden=False))
     needs = tuple(replace(variant, requires=("abacus",)) for variant in draft.variants)
     path = make_tiny_bundle(tmp_path / "b", golden=False, variants=needs)
     sign_bundle(path, keys / "ours")
@@ -206,7 +206,7 @@ def test_a_bundle_for_another_machine(keys: Path, tmp_path: Path, parsers: Parse
 
 
 def test_a_file_that_changes_between_check_and_use(bundle: Path, keys: Path, parsers: Parsers) -> None:
-    opened = Bundle.open(bundle, trust=keys / "ours.pub")
+    opened = Bundle.open(bundle, trusted_key=keys / "ours.pub")
     content = bytearray((bundle / GRAPH).read_bytes())
     content[-1] ^= 1
     (bundle / GRAPH).write_bytes(content)
@@ -339,7 +339,7 @@ IN_A_GRAPH: dict[str, tuple[str, Callable[[onnx.ModelProto], object]]] = {
 @pytest.mark.parametrize("attack", IN_A_GRAPH)
 def test_in_a_graph(bundle: Path, keys: Path, parsers: Parsers, attack: str) -> None:
     code, change = IN_A_GRAPH[attack]
-    manifest = Manifest.read(bundle)
+    manifest = read_manifest(bundle)
     model = tiny_encoder(manifest)
     change(model)
     (bundle / GRAPH).write_bytes(model.SerializeToString())

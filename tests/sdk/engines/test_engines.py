@@ -303,6 +303,6 @@ def test_a_stand_in_runs_the_variants_of_its_runtimes_only_where_it_is_named(bun
     with pytest.raises(ConfigError, match="'onnxruntime-tensorrt': the bundle has variants for onnxruntime"):
         choose_variant(bundle, set(), "onnxruntime-tensorrt")
     with pytest.raises(ConfigError, match="variant ort-x86 is for onnxruntime"):
-        Perceiver.open(bundle_path, "onnxruntime-tensorrt", variant="ort-x86")
+        Perceiver.open(bundle_path, engine="onnxruntime-tensorrt", variant="ort-x86")
     with pytest.raises(BackendMissing, match="without CUDAExecutionProvider"):
-        Perceiver.open(bundle_path, "onnxruntime-cuda", variant="ort-x86")
+        Perceiver.open(bundle_path, engine="onnxruntime-cuda", variant="ort-x86")

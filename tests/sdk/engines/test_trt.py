@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from codriver.arrays import Arrays
+from codriver.bundle.loader import fastest
 from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles, Signature
-from codriver.engines.race import fastest
 from codriver.engines.trt.build import BuildOptions
 from codriver.engines.trt.engine import TrtEngine
 from codriver.engines.trt.store import EngineStore

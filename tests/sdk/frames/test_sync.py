@@ -250,7 +250,7 @@ def test_stats_are_json_ready(idle: Perceiver) -> None:
 
 
 def test_a_step_over_its_deadline_says_so_and_is_counted(idle: Perceiver) -> None:
-    assert not idle.step({"incar": shot(0)}, 1.0, deadline_ms=10_000).missed
-    assert idle.step({"incar": shot(1)}, 1.1, deadline_ms=1e-6).missed
-    assert not idle.step({"incar": shot(2)}, 1.2).missed
+    assert not idle.step({"incar": shot(0)}, 1.0, deadline_ms=10_000).deadline_missed
+    assert idle.step({"incar": shot(1)}, 1.1, deadline_ms=1e-6).deadline_missed
+    assert not idle.step({"incar": shot(2)}, 1.2).deadline_missed
     assert idle.stats().misses == 1

@@ -15,7 +15,7 @@ from codriver.arrays import Arrays
 from codriver.cli.main import main
 from codriver.config import WorkerConfig
 from codriver.errors import EngineError
-from codriver.monitoring.event_log import Journal, JsonLines, log_file
+from codriver.monitoring.event_log import EventLog, JsonLines, log_file
 from codriver.perceiver import Perceiver
 from codriver.percept import EVENTS, ViewStatus
 from codriver.tasks import AIDE
@@ -36,7 +36,7 @@ class Lines:
         handler.setFormatter(JsonLines())
         logger = logging.Logger("test")
         logger.addHandler(handler)
-        self.journal = Journal(logger, repeat_s=60.0, clock=lambda: self.now_s)
+        self.journal = EventLog(logger, repeat_s=60.0, clock=lambda: self.now_s)
 
     def all(self) -> list[dict]:
         return [json.loads(line) for line in self.text.getvalue().splitlines()]
@@ -66,7 +66,7 @@ def test_a_fault_that_comes_and_goes_for_ten_thousand_steps_fills_no_disk() -> N
         if number // 20 % 2:
             del frames["front"]
         percept = perceiver.step(frames, CLEAN.t(number))
-        lines.journal(replace(percept, missed=True))
+        lines.journal(replace(percept, deadline_missed=True))
     lines.journal.close()
     assert len(lines.all()) <= 100
     missed = [line for line in lines.all() if line["event"] == "missed"]
@@ -92,7 +92,7 @@ def test_how_a_camera_ended_is_told_even_if_it_came_and_went_too_often_before() 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_whatever_happens_to_the_engine_is_told_once(kind: str) -> None:
     lines, perceiver = Lines(), perceiver_with()
-    perceiver.tell(kind, "as it was said")
+    perceiver._tell(kind, "as it was said")
     drive(perceiver, lines, 0, 3)
     told = [line for line in lines.all() if line["event"] == "engine"]
     assert [(line["kind"], line["message"]) for line in told] == [(kind, "as it was said")]
@@ -120,10 +120,10 @@ def test_an_engine_that_fails_and_is_replaced_is_told_through_a_worker() -> None
 
 def test_neither_log_nor_metrics_say_what_a_task_answered(bundle_path: Path, dataset: Path) -> None:
     pytest.importorskip("prometheus_client")
-    from codriver.monitoring.prometheus import Metrics
+    from codriver.monitoring.prometheus import PrometheusMetrics
 
     lines, perceiver = Lines(), perceiver_with()
-    metrics = Metrics(perceiver.stats)
+    metrics = PrometheusMetrics(perceiver.stats)
     for number in range(60):
         percept = perceiver.step(CLEAN.frames(number), CLEAN.t(number))
         lines.journal(percept)
@@ -138,10 +138,10 @@ def test_neither_log_nor_metrics_say_what_a_task_answered(bundle_path: Path, dat
 
 def test_metrics_are_the_counts_of_stats() -> None:
     pytest.importorskip("prometheus_client")
-    from codriver.monitoring.prometheus import Metrics
+    from codriver.monitoring.prometheus import PrometheusMetrics
 
     perceiver = perceiver_with()
-    metrics = Metrics(perceiver.stats)
+    metrics = PrometheusMetrics(perceiver.stats)
     for number in range(10):
         percept = perceiver.step(CLEAN.frames(number), CLEAN.t(number))
         metrics(percept)

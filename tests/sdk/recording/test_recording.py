@@ -122,7 +122,7 @@ def test_a_recording_that_spans_a_swap_is_the_same_up_to_it_and_the_difference_n
     with opened(bundle) as perceiver, Recorder(tmp_path / "r", perceiver) as recorder:
         for number, (frames, t, driver) in enumerate(tiny_steps(20)):
             if number == 12:
-                perceiver.swap(bundle, variant="ort-x86")
+                perceiver.swap(opened(bundle, "ort-x86"))
             recorder.add(frames, driver, perceiver.step(frames, t, driver))
     with opened(bundle) as perceiver:
         result = replay(Recording(tmp_path / "r"), perceiver)

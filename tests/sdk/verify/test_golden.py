@@ -48,7 +48,7 @@ def test_each_variant_meets_its_own_answers(bundle_path: Path, variant: str) -> 
 
 
 def test_another_model_does_not_meet_them(bundle_path: Path) -> None:
-    with Perceiver.open(bundle_path, "fake") as perceiver:
+    with Perceiver.open(bundle_path, engine="fake") as perceiver:
         assert not any(difference.ok for difference in check_golden(perceiver))
 
 

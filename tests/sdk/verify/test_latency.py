@@ -11,7 +11,7 @@ import pytest
 
 from codriver.bundle.device_profile import PROFILE_NAME, parse_target, read_target
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.writer import seal
 from codriver.cli.main import main
 from codriver.errors import BundleError
@@ -31,7 +31,7 @@ PROFILE: dict[str, Any] = {
 
 def with_profile(bundle: Path, **changes: object) -> Path:
     (bundle / PROFILE_NAME).write_text(json.dumps(PROFILE | changes))
-    seal(bundle, replace(Manifest.read(bundle), files={}))
+    seal(bundle, replace(read_manifest(bundle), files={}))
     return bundle
 
 

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 
 from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest_json import read_manifest
 from codriver.cli.main import main as codriver
 from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles, Signature
@@ -29,7 +30,7 @@ TRACES = ("emotion", *EMOTION.labels)
 
 def quantized(folder: Path) -> Path:
     """A quantized folder as `quantize.run` leaves it, around the graphs of a tiny bundle."""
-    manifest = Manifest.read(make_tiny_bundle(folder))
+    manifest = read_manifest(make_tiny_bundle(folder))
     dialects = {
         v.name: {
             "engine": v.engine,
