@@ -248,7 +248,7 @@ OPTIONS = {
     "threads": like(st.none(), things),
     "color": like(st.sampled_from(("bgr", "rgb")), things),
     "variant": like(st.none(), things),
-    "trust": st.one_of(
+    "trusted_key": st.one_of(
         st.none(), things, st.binary(min_size=32, max_size=32), st.text("0123456789abcdef", min_size=64)
     ),
     "min_version": like(st.integers(-5, 5), things),
