@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any
+
+from codriver.errors import ConfigError
 
 QUIET_S = 2.0  # what is done by then needs no bar
 WIDTH = 28
 
 
 def say(text: str = "") -> None:
-    """A line for people, on stderr: stdout is for the result."""
-    sys.stderr.write(text + "\n")
+    """A line for people, on stderr: stdout is for the result. Nothing is raised where nobody listens."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(text + "\n")
 
 
 def put(text: str) -> None:
-    """A line of the result."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A line of the result. A BrokenPipeError if the reader went away, a ConfigError if it cannot be written."""
+    if sys.stdout is None:
+        raise ConfigError("stdout is closed, and the result goes there; redirect it to a file, or to /dev/null")
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        leave_stdout()
+        raise ConfigError(f"stdout cannot be written: {error.strerror}; free some room, or write elsewhere") from error
+
+
+def leave_stdout() -> None:
+    """Give up on what stdout could not take: Python would complain of it once more when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def put_json(content: Mapping[str, Any]) -> None:

@@ -202,7 +202,11 @@ class Perceiver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except CodriverError:
+            if error is None:  # else what went wrong first is what is told
+                raise
 
     # For PerceiverWorker, which tells of steps that never came to be. Of these, any thread may call all but _go_on.
 

@@ -1,39 +1,55 @@
-"""The command `codriver`. Exit codes: 0 done, 1 a check failed, 2 wrong use, 130 stopped with Ctrl-C."""
+"""The command `codriver`.
+
+Exit codes: 0 done, 1 a check failed, 2 wrong use, 130 stopped with Ctrl-C, 143 with SIGTERM, 129 with SIGHUP.
+"""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 
 from codriver.cli import bench, doctor, info, keygen, replay, run, sign, verify
-from codriver.console import say
+from codriver.cli.stopping import KILLED, PIPE, Stop
+from codriver.console import leave_stdout, say
 from codriver.errors import CodriverError
 from codriver.version import VERSION
 
 COMMANDS = (run, replay, bench, info, doctor, verify, sign, keygen)
-DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
+DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. An error on purpose is one line on stderr, no traceback."""
     args = _parser().parse_args(arguments)
     warnings.formatwarning = lambda message, *_, **__: f"codriver: {message}\n"  # where in our source helps nobody
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # its warnings say less than our own messages do
+    for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
+        os.environ.setdefault(name, level)  # their warnings say less than our own messages do
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
+    args.stop = Stop()
     try:
-        return int(args.run(args))
+        with args.stop.listening():
+            return int(args.run(args))
     except CodriverError as error:
-        say(f"codriver: {' '.join(str(error).split())}")
-        return WRONG_USE
-    except KeyboardInterrupt:
+        return _refused(error)
+    except KeyboardInterrupt as stopped:
         say("codriver: stopped")
-        return STOPPED
+        return KILLED + getattr(stopped, "number", signal.SIGINT)
     except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        leave_stdout()  # whoever read our output has enough
+        return KILLED + PIPE
+    except OSError as error:  # of a disk or a folder that nobody asked about before
+        return _refused(error)
+
+
+def _refused(error: Exception) -> int:
+    say(f"codriver: {' '.join(str(error).split())}")
+    return WRONG_USE
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from codriver.bundle.loader import COLORS
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
+from codriver.cli.stopping import KILLED, PIPE, Stop, Stopped
 from codriver.cli.watching import add_watching, watchers
-from codriver.console import Progress, put, say, table
+from codriver.console import Progress, leave_stdout, put, say, table
 from codriver.device.machine import summarise_ms
 from codriver.errors import SourceError
-from codriver.files.atomic import check_output, whole_file
+from codriver.files.atomic import check_output, whole_text
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.recording.writer import IMAGES, Recorder, RecorderConfig
@@ -27,7 +28,7 @@ from codriver.view.media import video_file, write_image
 EXAMPLE = """examples:
   codriver run demo.bundle --source AIDE_Dataset/0001 --view 0001.mp4 --sheet 0001.png --out 0001.jsonl
   codriver run demo.bundle --source front=a.mp4,incar=b.mp4 | jq .tasks.driver_behavior.label
-  codriver run demo.bundle --source incar=0,front=1        until Ctrl-C"""
+  codriver run demo.bundle --source incar=0,front=1        until Ctrl-C, SIGTERM or SIGHUP"""
 NOT_SEEN = ("masked", "late", "early", "duplicate", "out_of_order", "rejected", "failed")  # of ViewCounts
 Sink = Callable[[FrameSet, Percept], object]
 
@@ -55,7 +56,8 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     opened = open_source(args.source, strict=args.strict)
-    with opened as source, open_perceiver(args, args.color) as perceiver:
+    # A live run is ended by a signal, with all its files complete. A recording that is stopped leaves none.
+    with opened as source, open_perceiver(args, args.color) as perceiver, args.stop.finishing(source.live):
         record = Record(tasks_of(perceiver.manifest), perceiver.manifest.views, args.color == "rgb")
         with ExitStack() as stack:
             sinks = [record.add, *_sinks(args, source, perceiver, stack)]
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             write_image(args.sheet, draw_sheet(record, about))
         summary = _summary(record, source, perceiver)
     say(json.dumps(summary) if args.json else "\n".join(_lines(summary)))
-    return 0
+    return KILLED + PIPE if args.stop.asked == PIPE else 0
 
 
 def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: list[Sink]) -> int:
@@ -76,8 +78,10 @@ def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: 
     for view in source.views:
         if view not in views:
             source.problems.append(f"{view}: this bundle does not look at it; it has {', '.join(views)}")
-    with Progress(source.name, args.limit or source.length) as progress, _ctrl_c_ends(source):
+    with Progress(source.name, args.limit or source.length) as progress:
         for at in source:
+            if args.stop.asked:
+                break
             frames = {view: frame for view, frame in at.frames.items() if view in views}
             if not frames:
                 skipped += 1
@@ -89,27 +93,18 @@ def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: 
             steps += 1
             if steps == args.limit:
                 break
+    if args.stop.asked and not steps:
+        raise Stopped(args.stop.asked)
     return skipped
-
-
-@contextmanager
-def _ctrl_c_ends(source: Source) -> Iterator[None]:
-    """Ctrl-C is how a live run ends, with all its files complete. A recording that is stopped leaves none."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not source.live:
-            raise
 
 
 def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
     """Whatever wants each percept; the stack finishes their files, or removes them."""
     if args.out == "-":
-        yield lambda at, percept: put(json.dumps(percept.to_dict(), allow_nan=False))
+        yield lambda at, percept: _put(json.dumps(percept.to_dict(), allow_nan=False), source, args.stop)
     else:
-        path = stack.enter_context(whole_file(Path(args.out)))
-        lines = stack.enter_context(path.open("w", encoding="utf-8"))
-        yield lambda at, percept: _write(lines, json.dumps(percept.to_dict(), allow_nan=False) + "\n")
+        write = stack.enter_context(whole_text(Path(args.out)))
+        yield lambda at, percept: write(json.dumps(percept.to_dict(), allow_nan=False) + "\n")
     if args.record:
         config = RecorderConfig(images=args.record_images, width_px=args.record_width, limit_mb=args.record_mb)
         recorder = stack.enter_context(Recorder(args.record, perceiver, config))
@@ -126,8 +121,15 @@ def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack
         yield lambda at, percept: video.add(view.render(at, percept))
 
 
-def _write(file: Any, text: str) -> None:
-    file.write(text)
+def _put(line: str, source: Source, stop: Stop) -> None:
+    """A reader that goes away ends a live run as a signal does."""
+    try:
+        put(line)
+    except BrokenPipeError:
+        if not source.live:
+            raise
+        leave_stdout()
+        stop.asked = PIPE
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,7 +44,21 @@ def _event_log(path: Path, stack: ExitStack) -> Callable[[Percept], None]:
         raise ConfigError(f"--log {path}: cannot be written ({error.strerror}); give another path") from error
     logger = logging.Logger("codriver")  # of this run alone, whatever the program around it logs
     logger.addHandler(handler)
-    stack.callback(handler.close)
     log = EventLog(logger)
-    stack.callback(log.close)
+
+    def not_written(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"--log {path}: cannot be written ({why}); free some room, or give another path") from error
+
+    def close(kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            log.close()
+            handler.close()
+        except (OSError, ConfigError) as fault:
+            if error is None:  # else what went wrong first is what is told
+                raise ConfigError(f"--log {path}: cannot be written ({fault})") from fault
+
+    handler.handleError = not_written  # type: ignore[method-assign]  # logging prints a traceback for each line
+    stack.push(close)
     return log

@@ -27,11 +27,40 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except BrokenPipeError:  # of stdout, which has nothing to do with this file
+        raise
     except OSError as error:
-        why = error.strerror or error
-        raise ConfigError(f"{path} cannot be written: {why}; give a file in a folder of yours") from error
+        raise _not_written(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first is what is told
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_text(path: Path) -> Iterator[Callable[[str], None]]:
+    """Give a function that writes text; the file is there, whole, if the block ends well."""
+    with whole_file(path) as temporary:
+        file = temporary.open("w", encoding="utf-8")
+
+        def write(text: str) -> None:
+            try:
+                file.write(text)
+            except OSError as error:
+                raise _not_written(path, error) from error
+
+        try:
+            yield write
+        except BaseException:
+            with suppress(OSError):
+                file.close()
+            raise
+        file.close()
+
+
+def _not_written(path: Path, error: OSError) -> CodriverError:
+    if error.errno in FULL:
+        return CodriverError(_no_room(path, error), code="disk-full")
+    return ConfigError(f"{path} cannot be written: {error.strerror or error}; give a file in a folder of yours")
 
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
@@ -42,6 +71,10 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
         raise ConfigError(f"{path}: there is no folder {path.resolve().parent}; make it first")
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give a file's name")
+    if path.exists() and not path.is_file():  # another file would take its place
+        raise ConfigError(f"{path} is a device or a pipe; give a file's name")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise ConfigError(f"{path} cannot be written: its folder is read-only; give a file in a folder of yours")
 
 
 def sha256(data: bytes) -> str:

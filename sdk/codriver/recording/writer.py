@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -118,7 +119,11 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except ConfigError:
+            if error is None:  # else what went wrong first is what is told
+                raise
 
     def _current(self, t: float) -> _File:
         if self._file is not None and not 0 <= t - self._file.since_s < self.config.file_s:
@@ -231,8 +236,11 @@ class _File:
     def close(self) -> None:
         try:
             self._writer.finish()
-        finally:
-            self._stream.close()
+        except OSError:
+            with suppress(OSError):
+                self._stream.close()
+            raise
+        self._stream.close()
 
 
 def _mcap_writer() -> Any:

@@ -12,12 +12,10 @@ import cv2
 import pytest
 
 from codriver.cli.main import main
-from codriver.cli.run import _ctrl_c_ends
 from codriver.console import Progress, table
 from codriver.device.machine import summarise_ms
-from codriver.sources import Cameras
 from tests import ROOT
-from tests.clips import TRUTH, FakeCamera, make_clip, make_video
+from tests.clips import TRUTH, make_clip, make_video
 from tests.tiny import make_tiny_bundle, tiny_manifest
 
 COMMANDS = ("run", "bench", "info", "doctor", "verify")
@@ -241,11 +239,6 @@ def test_ctrl_c_stops_a_recording_with_130_and_leaves_no_file(bundle, tmp_path):
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and err == "codriver: stopped\n"
     assert list(out.iterdir()) == []
-
-
-def test_ctrl_c_is_how_a_live_run_ends_well():
-    with Cameras({"incar": 0}, open_camera=lambda where: FakeCamera()) as source, _ctrl_c_ends(source):
-        raise KeyboardInterrupt
 
 
 def test_a_reader_that_has_enough_ends_the_command_quietly(bundle, clip):
