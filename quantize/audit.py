@@ -12,13 +12,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from codriver.console import put, put_json, table
 from quantize.executed import openvino, ort, tensorrt
+from quantize.executed.judged import dialect_of, errors, judged
 from quantize.executed.layers import Executed, Layer
-from quantize.lint import printable
-from quantize.rules.mend import check
+from quantize.lint import lint, printable
+from quantize.rules.dialects import VALID
 from quantize.rules.read import GraphError, read_model
+from quantize.rules.view import Graph
 from workshop.command import command
+from workshop.onnx_files.shapes import Shapes, add_shape_argument
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
@@ -26,15 +31,31 @@ SHOWN = 20  # float layers that people get to see; --json has all
 NO_INT8 = "nothing to count: the graph has no convolution and no matrix product"
 
 
-def audit(path: Path, runtime: str, *, threads: int = 1, runs: int = 20) -> Executed:
-    """Run the graph on made-up inputs and read what the runtime executed. GraphError or EngineError if it cannot."""
-    if path.suffix != ".xml":
-        check(read_model(path), f"{path} is not valid ONNX")  # in one line, before a runtime says it in many
-    elif runtime != "openvino" or not path.is_file():
-        raise GraphError(f"{path}: {runtime} reads no OpenVINO IR" if path.is_file() else f"{path} does not exist")
+def audit(path: Path, runtime: str, shapes: Shapes | None = None, *, threads: int = 1, runs: int = 20) -> Executed:
+    """Run the graph on made-up values, read what the runtime executed, and hear what the linter says of its numbers.
+
+    shapes: of inputs that the file leaves open. A CodriverError if the graph cannot run or a size is missing.
+    """
+    shapes = shapes or Shapes({}, f"python -m quantize.audit {path} --runtime {runtime}")
+    if path.suffix == ".xml":
+        if runtime != "openvino" or not path.is_file():
+            raise GraphError(f"{path}: {runtime} reads no OpenVINO IR" if path.is_file() else f"{path} does not exist")
+        return openvino.executed(path, shapes, threads=threads, runs=runs)
+    model = read_model(path)
+    dialect = dialect_of(runtime)
+    found = lint(model, dialect)
+    faults = errors(found.findings, dialect)
+    invalid = next((fault for fault in faults if fault.rule == VALID.number), None)
+    if invalid is not None:
+        raise GraphError(f"{path} is not valid ONNX: {invalid.what}")
+    ran = _ran(path, model, runtime, shapes, threads, runs)
+    return judged(ran, Graph(model), faults) if faults else ran
+
+
+def _ran(path: Path, model: onnx.ModelProto, runtime: str, shapes: Shapes, threads: int, runs: int) -> Executed:
     if runtime == "tensorrt":
-        return tensorrt.executed(path)
-    return {"onnxruntime": ort, "openvino": openvino}[runtime].executed(path, threads=threads, runs=runs)
+        return tensorrt.executed(model, shapes)
+    return {"onnxruntime": ort, "openvino": openvino}[runtime].executed(path, shapes, threads=threads, runs=runs)
 
 
 def summary(found: Executed) -> str:
@@ -49,7 +70,10 @@ def report_lines(name: str, found: Executed) -> list[str]:
     how = "" if found.runs is None else f", {_count(found.threads, 'thread')}, median of {found.runs} runs"
     lines = [f"{name}, {what} {found.runtime}{how}: {summary(found)}", ""]
     idle = [layer for layer in found.layers if layer.macs == 0]
-    groups = [("in INT8", [layer for layer in found.counted if layer.int8]), ("in floating point", found.in_float)]
+    groups = [("in INT8", [layer for layer in found.counted if layer.int8])]
+    groups += [("in floating point", [layer for layer in found.in_float if not layer.fault])]
+    faulty = [layer for layer in found.in_float if layer.fault]
+    groups += [("with an error", faulty)] if faulty else []
     groups += [("not counted", found.uncounted)] if found.uncounted else []
     groups += [("without multiplication", idle)] if idle else []
     rows = [("", "layers", "MACs", "share", "ms")]
@@ -57,9 +81,12 @@ def report_lines(name: str, found: Executed) -> list[str]:
     lines += table(rows, numbers_from=1)
     stays = found.in_float + found.uncounted
     if stays:
-        rows = [("stays in floating point", "kind", "MACs", "share", "ms")]
+        rows = [("not in INT8", "kind", "MACs", "share", "ms")]
         rows += [(printable(one.name), one.kind, *_cells([one], found)) for one in stays[:SHOWN]]
         lines += ["", *table(rows, numbers_from=2)]
+    if found.errors:
+        lines += ["", "errors of the linter"]
+        lines += table([(f"rule {e.rule}", printable(e.where), printable(e.what)) for e in found.errors[:SHOWN]])
     return lines + ([f"and {len(stays) - SHOWN} more: --json has them all"] if len(stays) > SHOWN else [])
 
 
@@ -86,6 +113,7 @@ def as_json(name: str, found: Executed) -> dict[str, Any]:
         "runs": found.runs,
         "macs": found.macs,
         "int8_share": found.share,
+        "errors": [asdict(error) for error in found.errors],
         "stays_in_float": [asdict(layer) for layer in found.in_float],
         "not_counted": [asdict(layer) for layer in found.uncounted],
         "layers": [asdict(layer) for layer in found.layers],
@@ -96,11 +124,13 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m quantize.audit",
         description="Which share of a graph's multiply-accumulates really runs in INT8, read from what the runtime "
-        "executes. For TensorRT it is a prediction from the graph. Exit: 0 done, 1 below --at-least, 2 wrong use.",
+        "executes. For TensorRT it is a prediction from the graph. Exit: 0 done, 1 below --at-least or an error of the "
+        "linter, 2 wrong use.",
         epilog="example: python -m quantize.audit encoder.onnx --runtime onnxruntime --at-least 99",
     )
     parser.add_argument("graph", type=Path, help="an ONNX file, or OpenVINO's .xml")
     parser.add_argument("--runtime", choices=RUNTIMES, required=True)
+    add_shape_argument(parser)
     parser.add_argument("--at-least", type=float, metavar="PERCENT", help="fail if less runs in INT8")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=20, help="timed runs, after one to warm up")
@@ -113,15 +143,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.threads < 1 or args.runs < 1:
         raise GraphError(f"--threads {args.threads} and --runs {args.runs} must be at least 1")
-    found = audit(args.graph, args.runtime, threads=args.threads, runs=args.runs)
+    shapes = Shapes.read(args.shape, f"python -m quantize.audit {args.graph} --runtime {args.runtime}")
+    found = audit(args.graph, args.runtime, shapes, threads=args.threads, runs=args.runs)
     if args.json:
         put_json(as_json(str(args.graph), found))
     else:
         put("\n".join(report_lines(str(args.graph), found)))
+    return verdict(found, args)
+
+
+def verdict(found: Executed, args: argparse.Namespace) -> int:
+    """Exit status, and on stderr why it is not 0."""
+    code = 0
     if args.at_least is not None and (found.share or 0) * 100 < args.at_least:
         sys.stderr.write(f"quantize.audit: {summary(found)}, at least {args.at_least:g} % is wanted\n")
-        return 1
-    return 0
+        code = 1
+    if found.errors:
+        first = found.errors[0]
+        told = f"rule {first.rule}, {first.where}: {first.what}"
+        more = f"python -m quantize.lint {args.graph} --dialect {dialect_of(args.runtime)}"
+        count = _count(len(found.errors), "error")
+        sys.stderr.write(f"quantize.audit: the linter finds {count}, first {printable(told)}; see {more}\n")
+        code = 1
+    return code
 
 
 if __name__ == "__main__":

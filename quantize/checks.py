@@ -54,8 +54,8 @@ def check_dialects(folder: Path, report: Mapping[str, Any], model: UVM3TL, refs:
 
 
 def _lint(graph: Path, dialect: str) -> dict[str, Any] | None:
-    """None for a dialect that has no rules."""
-    if dialect not in RULES:
+    """None for a dialect that has no rules, or whose graph is no ONNX file."""
+    if dialect not in RULES or graph.suffix != ".onnx":
         return None
     found = lint(onnx.load(graph), dialect)
     first = "".join(f"rule {some.rule}, {some.where}: {some.what}" for some in found.findings[:1])

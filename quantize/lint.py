@@ -18,12 +18,14 @@ from typing import Any
 import onnx
 
 from codriver.console import put, put_json, table
-from quantize.rules.dialects import RULES
+from quantize.executed.opening import Compared, Opened, compared, opened
+from quantize.rules.dialects import RULES, VALID
 from quantize.rules.mend import Mended, mended
 from quantize.rules.read import MAX_BYTES, GraphError, read_model
 from quantize.rules.rule import Asked, Finding, Rule
 from quantize.rules.view import Graph
 from workshop.command import command
+from workshop.onnx_files.shapes import Shapes, add_shape_argument, declared_inputs
 
 SCHEMA = 1
 SHOWN = 20  # findings of one rule that people get to see; --json has all
@@ -57,24 +59,48 @@ def lint(model: onnx.ModelProto, dialect: str, asked: Asked | None = None) -> Re
     return Report(dialect, tuple(found))
 
 
-def mend_file(model: onnx.ModelProto, out: Path, *, float_outputs: bool) -> Mended:
-    """Write the mended model to `out`, whole or not at all."""
+def judged_file(path: Path, report: Report) -> tuple[Report, Opened | None]:
+    """The report, with what ONNX Runtime says of a file that no rule calls broken; None where it was not asked.
+
+    Its refusal breaks the rule of valid files, but for want of a kernel where the dialect is another runtime's.
+    """
+    if any(rule.severity == "error" for rule in report.broken):
+        return report, None
+    found = opened(path)
+    return _with_opening(report, found), found
+
+
+def _with_opening(report: Report, found: Opened) -> Report:
+    if found.refused is None or (found.of_no_kernel and not report.dialect.startswith("ort")):
+        return report
+    finding = Finding(VALID.number, "file", found.sentence())
+    return Report(report.dialect, (finding, *report.findings))
+
+
+def mend_file(
+    path: Path, model: onnx.ModelProto, out: Path, shapes: Shapes, *, float_outputs: bool
+) -> tuple[Mended, Compared]:
+    """Write the mended model to `out`, whole or not at all, once both files compute the same. GraphError if not."""
     result = mended(model, float_outputs=float_outputs)
     if result.model.ByteSize() > MAX_BYTES:
         raise GraphError(
             f"{out} would have over 2 GiB with its weights inside, which no ONNX file can; nothing written"
         )
+    data = result.model.SerializeToString(deterministic=True)
     try:
-        write_whole(out, result.model.SerializeToString(deterministic=True))
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            new = Path(folder) / "new.onnx"
+            new.write_bytes(data)
+            tried = compared(path, new, shapes.or_plausible(declared_inputs(model)), result.made_float)
+            if tried.differing:
+                raise GraphError(
+                    f"{path} gives other values when mended, at {', '.join(tried.differing)}; nothing written. This "
+                    "is a fault of ours: please report it with the file"
+                )
+            os.replace(new, out)
     except OSError as error:
         raise GraphError(f"{out} cannot be written: {error.strerror}") from error
-    return result
-
-
-def write_whole(out: Path, data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        (Path(folder) / "new").write_bytes(data)
-        os.replace(Path(folder) / "new", out)
+    return result, tried
 
 
 def rule_lines(rule: Rule) -> list[str]:
@@ -126,6 +152,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--dialect", choices=RULES, required=True)
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a copy with all mended that changes no value")
     parser.add_argument("--float-outputs", action="store_true", help="with --fix: drop Q/DQ in front of graph outputs")
+    add_shape_argument(parser)
     parser.add_argument("--expect", type=Path, metavar="LIST", help="convolutions that must be in INT8, a name a line")
     parser.add_argument("--quantized-output", action="append", default=[], metavar="NAME", help="may end in Q/DQ")
     parser.add_argument("--rules", action="store_true", help="print the dialect's rules")
@@ -145,28 +172,36 @@ def asked_for(args: argparse.Namespace) -> Asked:
 
 def checked_file(args: argparse.Namespace) -> int:
     model, asked = read_model(args.file), asked_for(args)
-    report, done = lint(model, args.dialect, asked), None
-    if args.fix is not None:
+    notes: list[str] = []
+    if args.fix is None:
+        name, done = str(args.file), None
+        report, found = judged_file(args.file, lint(model, args.dialect, asked))
+    else:
         if args.fix.resolve() == args.file.resolve():
             raise GraphError(f"--fix {args.fix} is the file itself; give the path of a new file")
-        result = mend_file(model, args.fix, float_outputs=args.float_outputs)
-        report, done = lint(result.model, args.dialect, asked), result.done
-    name = str(args.file if args.fix is None else args.fix)
+        shapes = Shapes.read(args.shape, f"python -m quantize.lint {args.file} --dialect {args.dialect} --fix OUT")
+        result, tried = mend_file(args.file, model, args.fix, shapes, float_outputs=args.float_outputs)
+        name, done, found = str(args.fix), result.done, tried.after
+        report = _with_opening(lint(result.model, args.dialect, asked), found)
+        notes = [f"mended: {text}" for text in done] or ["mended: nothing"]
+        notes += ["outputs: the same to the bit" if tried.open is None else f"outputs: not compared, {tried.open}"]
     if args.json:
-        put_json(as_json(name, report, done))
+        put_json(as_json(name, report, done) | {"opened": None if found is None else found.sentence()})
     else:
-        mended_lines = [] if done is None else [f"mended: {text}" for text in done] or ["mended: nothing"]
-        put("\n".join([*mended_lines, *report_lines(name, report)]))
+        put("\n".join([*notes, *report_lines(name, report), *([] if found is None else ["", found.sentence()])]))
     return 1 if report.findings else 0
+
+
+def print_rules(dialect: str) -> None:
+    rules = RULES[dialect]
+    put("\n".join([f"{dialect}: {len(rules)} rules", *(line for rule in rules for line in ["", *rule_lines(rule)])]))
 
 
 @command("quantize.lint")
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.rules:
-        rules = RULES[args.dialect]
-        lines = [line for rule in rules for line in ["", *rule_lines(rule)]]
-        put("\n".join([f"{args.dialect}: {len(rules)} rules", *lines]))
+        print_rules(args.dialect)
         return 0
     if args.file is None:
         raise GraphError("no FILE given; see --help")

@@ -2,6 +2,7 @@
 
     python -m targets.estimate out/quantized --target orin-nx-16gb-25w
     python -m targets.estimate out/quantized --all --out floors.html
+    python -m targets.estimate model.onnx --target rtx-4090 --shape image=1,3,640,640
     python -m targets.estimate out/quantized --measure my-cpu.toml
 
 Predicted, never measured: see roofline.py for what is counted. With --measure the prediction is put beside what this
@@ -33,28 +34,36 @@ from targets.roofline.measure import best_of_rounds, measured_profile
 from targets.roofline.roofline import BOUNDS, Floor, float_bytes, layers_on
 from workshop.artifacts import provenance
 from workshop.command import command
+from workshop.onnx_files.shapes import Shapes, add_shape_argument, declared_inputs, with_shapes
 
 LABEL = "A floor, predicted from the graphs and the profile; never a measurement."
 SHOWN = 12  # slowest layers
 
 
-def estimate(source: Source, profile: Profile) -> list[Floor]:
-    """The floor of each graph that a step runs on this target."""
+NO_SHAPES = Shapes({}, "python -m targets.estimate MODEL --target NAME")
+
+
+def estimate(source: Source, profile: Profile, shapes: Shapes = NO_SHAPES) -> list[Floor]:
+    """The floor of each graph that a step runs on this target. shapes: of inputs that the files leave open."""
     found = []
-    for name, path, engine in source.graphs_for(profile):
-        kernels = kernels_of(_graph(source.folder / path), engine, float_bytes(profile))
+    chosen = source.graphs_for(profile)
+    graphs = [_graph(source.folder / path, shapes) for _, path, _ in chosen]
+    shapes.require_known({name for graph in graphs for name in graph.inputs})
+    for (name, path, engine), graph in zip(chosen, graphs, strict=True):
+        kernels = kernels_of(graph, engine, float_bytes(profile))
         found.append(Floor(name, path, layers_on(kernels, profile)))
     return found
 
 
-_read: dict[Path, Graph] = {}
+_read: dict[tuple[Path, str], Graph] = {}
 
 
-def _graph(path: Path) -> Graph:
+def _graph(path: Path, shapes: Shapes) -> Graph:
     """Read once: many targets share a graph."""
-    if path not in _read:
-        _read[path] = read_graph(path)
-    return _read[path]
+    key = (path, repr(sorted(shapes.given.items())))
+    if key not in _read:
+        _read[key] = read_graph(path, shapes)
+    return _read[key]
 
 
 def page(profile: Profile, floors: Sequence[Floor]) -> str:
@@ -132,7 +141,7 @@ def to_json(profile: Profile, floors: Sequence[Floor]) -> dict[str, Any]:
     }
 
 
-def compare(source: Source | None, out: Path, threads: int) -> dict[str, Any]:
+def compare(source: Source | None, out: Path, threads: int, shapes: Shapes = NO_SHAPES) -> dict[str, Any]:
     """Write this machine's profile; predict with it, and time, every graph that ONNX Runtime can run."""
     if out.suffix != ".toml":
         raise ConfigError(f"--measure {out}: a profile is a file NAME.toml, and NAME becomes the target's")
@@ -140,12 +149,20 @@ def compare(source: Source | None, out: Path, threads: int) -> dict[str, Any]:
     out.write_text(measured_profile(threads), encoding="utf-8")
     profile = read_profile(out, out.stem)
     paths = source.onnx_paths() if source else []
-    took_s = best_of_rounds([onnx.load(str(source.folder / path)) for path in paths], threads) if source else []
+    models = [_sized(source.folder / path, shapes) for path in paths] if source else []
+    took_s = best_of_rounds(models, threads) if source else []
     rows = []
     for path, measured_s in zip(paths, took_s, strict=True):
-        floor = Floor("", path, layers_on(kernels_of(_graph(source.folder / path), "onnxruntime"), profile))
+        floor = Floor("", path, layers_on(kernels_of(_graph(source.folder / path, shapes), "onnxruntime"), profile))
         rows.append({"path": path, "floor_ms": floor.time_ms, "measured_ms": measured_s * 1e3})
     return {"profile": asdict(profile), "threads": threads, "machine": describe_machine(), "graphs": rows}
+
+
+def _sized(path: Path, shapes: Shapes) -> onnx.ModelProto:
+    model = onnx.load(str(path))
+    declared = declared_inputs(model)
+    settled = shapes.among(list(declared)).settled(declared)
+    return model if settled == declared else onnx.shape_inference.infer_shapes(with_shapes(model, settled))
 
 
 def compare_page(result: dict[str, Any], out: Path) -> str:
@@ -176,6 +193,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--all", action="store_true", help="every target, one line each")
     add_profiles_argument(parser)
+    add_shape_argument(parser)
     parser.add_argument("--out", type=Path, help="page with the rooflines to write, self-contained HTML")
     parser.add_argument("--measure", type=Path, metavar="FILE.toml", help="measure this CPU, write its profile there")
     parser.add_argument("--threads", type=int, default=default_threads(), help="for --measure; default: physical cores")
@@ -184,7 +202,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _measure(args: argparse.Namespace) -> None:
-    result = compare(open_source(args.model) if args.model else None, args.measure, args.threads)
+    shapes = Shapes.read(args.shape, f"python -m targets.estimate {args.model} --measure {args.measure}")
+    result = compare(open_source(args.model) if args.model else None, args.measure, args.threads, shapes)
     if args.json:
         put_json(result | provenance(("onnxruntime", "onnx"), None))
     else:
@@ -197,7 +216,9 @@ def _estimate(args: argparse.Namespace) -> None:
     source = open_source(args.model)
     chosen = names(args.profiles) if args.all else args.target
     profiles = [load_profile(name, args.profiles) for name in chosen]
-    results = [(profile, estimate(source, profile)) for profile in profiles]
+    asked = "--all" if args.all else " ".join(f"--target {name}" for name in args.target)
+    shapes = Shapes.read(args.shape, f"python -m targets.estimate {args.model} {asked}")
+    results = [(profile, estimate(source, profile, shapes)) for profile in profiles]
     if args.out:
         from targets.roofline.estimate_page import html_page
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from quantize.rules.rule import Finding
+
 Shape = Sequence[int]
 
 
@@ -22,6 +24,7 @@ class Layer:
     macs: int | None
     int8: bool
     ms: float | None = None  # of one run; None: nobody measured
+    fault: str | None = None  # the linter's error that concerns its numbers: such a layer is not in INT8
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Executed:
     layers: tuple[Layer, ...]
     threads: int | None = None
     runs: int | None = None
+    errors: tuple[Finding, ...] = ()  # of the linter
 
     @property
     def counted(self) -> list[Layer]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from codriver.console import Progress
 from codriver.engines.openvino import shared_core
-from codriver.errors import BackendMissing, EngineError
+from codriver.errors import BackendMissing, CodriverError, EngineError
 from quantize.executed.layers import (
     Executed,
     Layer,
@@ -19,6 +19,7 @@ from quantize.executed.layers import (
     product_macs,
     transposed_macs,
 )
+from workshop.onnx_files.shapes import Shapes
 
 # Its layer types that multiply and accumulate, and those that do so in a way that is not counted here.
 PRODUCTS = ("FullyConnected", "MatMul")
@@ -27,7 +28,7 @@ NO_LAYERS = ("Const", "Input", "Output")
 GROUPED = "Subgraph"  # generated code for several operators of the model, products among them
 
 
-def executed(path: Path, *, threads: int, runs: int) -> Executed:
+def executed(path: Path, shapes: Shapes, *, threads: int, runs: int) -> Executed:
     try:
         import openvino
     except ImportError as error:
@@ -35,19 +36,25 @@ def executed(path: Path, *, threads: int, runs: int) -> Executed:
     core = shared_core()
     try:
         model = core.read_model(str(path))
-        model.reshape(
-            {port: [d.get_length() if d.is_static else 1 for d in port.partial_shape] for port in model.inputs}
-        )
+        settled = shapes.settled({port.get_any_name(): _sizes(port) for port in model.inputs})
+        model.reshape({port: list(settled[port.get_any_name()]) for port in model.inputs})
         settings = {"PERF_COUNT": True, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
         settings |= {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(model, "CPU", settings)
         times = _times_ms(compiled, runs)
         wanted = _macs_of_model(model)
         layers = tuple(_layers(compiled.get_runtime_model(), times, runs, wanted))
+    except CodriverError:
+        raise
     except Exception as error:  # RuntimeError mostly, but not by promise
         raise EngineError(f"OpenVINO {openvino.__version__} refused {path}: {_line(error)}") from error
     version = openvino.__version__.split("-")[0]
     return Executed(f"OpenVINO {version}", predicted=False, layers=layers, threads=threads, runs=runs)
+
+
+def _sizes(port: Any) -> list[int | None] | None:
+    shape = port.partial_shape
+    return [d.get_length() if d.is_static else None for d in shape] if shape.rank.is_static else None
 
 
 def _times_ms(compiled: Any, runs: int) -> dict[str, list[float]]:

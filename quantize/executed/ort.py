@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from codriver.console import Progress
-from codriver.errors import BackendMissing, EngineError
+from codriver.errors import BackendMissing, CodriverError, EngineError
 from quantize.executed.layers import (
     Executed,
     Layer,
@@ -22,7 +22,8 @@ from quantize.executed.layers import (
     product_macs,
     transposed_macs,
 )
-from quantize.rules.view import Graph, Node
+from quantize.rules.view import Node, Scope
+from workshop.onnx_files.shapes import Shapes
 
 # Operators that multiply and accumulate, standard or com.microsoft -> index of the weight (or right side).
 CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "NhwcFusedConv": 1, "QLinearConv": 3, "ConvInteger": 1}
@@ -36,7 +37,7 @@ TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(floa
 TYPES |= {f"tensor({name})": np.dtype(name) for name in ("uint8", "int8", "int32", "int64", "bool", "uint16", "int16")}
 
 
-def executed(path: Path, *, threads: int, runs: int) -> Executed:
+def executed(path: Path, shapes: Shapes, *, threads: int, runs: int) -> Executed:
     try:
         import onnxruntime as ort
     except ImportError as error:
@@ -44,17 +45,17 @@ def executed(path: Path, *, threads: int, runs: int) -> Executed:
     with tempfile.TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         try:
-            events = _profile(ort, path, optimized, threads, runs)
-        except EngineError:
+            events = _profile(ort, path, optimized, shapes, threads, runs)
+        except CodriverError:
             raise
         except Exception as error:  # its exceptions have no common root
             raise EngineError(f"ONNX Runtime {ort.__version__} refused {path}: {_line(error)}") from error
-        nodes = {node.proto.name: node for node in Graph(onnx.load(optimized)).nodes}
+        nodes = {node.proto.name: node for node in Scope(onnx.load(optimized).graph).all_nodes()}
     layers = tuple(_layers(events, nodes, runs))
     return Executed(f"ONNX Runtime {ort.__version__}", predicted=False, layers=layers, threads=threads, runs=runs)
 
 
-def _profile(ort: Any, path: Path, optimized: Path, threads: int, runs: int) -> list[dict[str, Any]]:
+def _profile(ort: Any, path: Path, optimized: Path, shapes: Shapes, threads: int, runs: int) -> list[dict[str, Any]]:
     """Events of executed nodes. The first run is warm-up and not among them."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -63,7 +64,9 @@ def _profile(ort: Any, path: Path, optimized: Path, threads: int, runs: int) -> 
     options.enable_profiling = True
     options.profile_file_prefix = str(optimized.parent / "profile")
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    inputs = {value.name: _example(value) for value in session.get_inputs()}
+    given = {value.name: value for value in session.get_inputs()}
+    settled = shapes.settled({name: _sizes(value) for name, value in given.items()})
+    inputs = {name: _example(value, settled[name]) for name, value in given.items()}
     with Progress("running", runs + 1) as progress:
         for _ in range(runs + 1):
             session.run(None, inputs)
@@ -74,10 +77,14 @@ def _profile(ort: Any, path: Path, optimized: Path, threads: int, runs: int) -> 
     return [e for e in events if e["cat"] == "Node" and e["name"].endswith("_kernel_time") and e["ts"] >= first_end]
 
 
-def _example(value: Any) -> np.ndarray:
+def _sizes(value: Any) -> list[int | None]:
+    return [size if isinstance(size, int) and size > 0 else None for size in value.shape]
+
+
+def _example(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     if value.type not in TYPES:
         raise EngineError(f"input {value.name!r} is {value.type}; only tensors of numbers can be made up for a run")
-    return example([size if isinstance(size, int) and size > 0 else 1 for size in value.shape], TYPES[value.type])
+    return example(shape, TYPES[value.type])
 
 
 def _layers(events: list[dict[str, Any]], nodes: dict[str, Node], runs: int) -> Iterator[Layer]:

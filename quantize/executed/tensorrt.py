@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import onnx
 
 from quantize.executed.layers import Executed, Layer, convolution_macs, product_macs, transposed_macs
 from quantize.rules.qdq import in_int8
-from quantize.rules.read import GraphError, read_model
+from quantize.rules.read import GraphError
 from quantize.rules.view import CONVOLUTIONS, LINEAR, Graph, Node
+from workshop.onnx_files.infer import with_inferred_shapes
+from workshop.onnx_files.shapes import Shapes, declared_inputs, with_shapes
+from workshop.onnx_files.spelling import inlined, written_out
 
 UNCOUNTED = ("Attention", "LSTM", "GRU", "RNN", "Einsum", "DeformConv")
 
 
-def executed(path: Path) -> Executed:
-    model = read_model(path)
-    for value in model.graph.input:  # one sample where the file leaves the size open
-        for dimension in value.type.tensor_type.shape.dim:
-            if not dimension.dim_value > 0:
-                dimension.dim_value = 1
-    del model.graph.value_info[:]
+def executed(model: onnx.ModelProto, shapes: Shapes) -> Executed:
+    plain = with_shapes(written_out(inlined(model)), shapes.settled(declared_inputs(model)))
     try:
-        graph = Graph(onnx.shape_inference.infer_shapes(model, data_prop=True))
+        graph = Graph(with_inferred_shapes(plain))
     except Exception as error:  # InferenceError, and what its C++ side throws on damaged files
-        raise GraphError(f"{path}: shapes cannot be inferred: {str(error).strip().splitlines()[0]}") from error
+        raise GraphError(f"shapes cannot be inferred: {str(error).strip().splitlines()[0]}") from error
     return Executed("TensorRT's Q/DQ rules", predicted=True, layers=tuple(_layers(graph)))
 
 
@@ -47,5 +44,7 @@ def _macs(node: Node) -> int:
 def _dims(node: Node, name: str) -> list[int]:
     found = node.scope.dims(name)
     if found is None:
-        raise GraphError(f"shape of {name!r} at {node.op} {node.name} cannot be inferred; export with fixed shapes")
+        raise GraphError(
+            f"shape of {name!r} at {node.op} {node.name} cannot be inferred: it depends on values; simplify the graph"
+        )
     return found

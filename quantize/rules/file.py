@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import onnx
@@ -9,31 +10,27 @@ import onnx
 from quantize.rules.qdq import quantizers
 from quantize.rules.rule import Asked, Check, Found
 from quantize.rules.view import STANDARD, Graph
+from workshop.onnx_files.check import faults
 
 MAX_IR_VERSION = 10  # newest that ONNX Runtime 1.23 and TensorRT 10.3's parser read
+# How onnx's shape inference words what it finds.
+PLACE = re.compile(r"\[\w+\] \(op_type:(?P<op>[^,]+), node name: (?P<name>[^)]*)\): (?P<what>.+)")
 # Operators of ONNX itself that hold integers inside. TensorRT's parser takes Q/DQ around float operators instead.
 FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
-KNOWN = ("No Op registered", "Unrecognized attribute: output_dtype")
-CHECKED_BYTES = 2**31 - 2**20  # onnx's checker takes a model as one message
 
 
 def valid_onnx(graph: Graph, asked: Asked) -> Iterator[Found]:
-    """What onnx's own checker says, but for unknown operators and output_dtype: those have rules of their own."""
-    if graph.model.ByteSize() > CHECKED_BYTES:
-        return
-    try:
-        onnx.checker.check_model(graph.model)
-    except Exception as error:  # ValidationError, and whatever its C++ side throws on damaged files
-        reason = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        if not any(known in reason[0] for known in KNOWN):
-            yield "file", reason[0]
+    """What a runtime's own check would refuse, but for unknown operators and output_dtype, which have own rules."""
+    for reason in faults(graph.model):
+        told = PLACE.match(reason)
+        yield (told["name"], f"{told['op']}: {told['what']}") if told and told["name"] else ("file", reason)
 
 
 def operators_of(*domains: str, refused: tuple[str, ...] = ()) -> Check:
     """Only operators of these domains, and of the standard one none that is unknown or refused."""
 
     def check(graph: Graph, asked: Asked) -> Iterator[Found]:
-        for node in graph.nodes:
+        for node in graph.written:
             domain, kind = node.proto.domain, node.proto.op_type
             if domain not in (*STANDARD, *domains):
                 yield node.name, f"{kind} of domain {domain}"
@@ -41,7 +38,7 @@ def operators_of(*domains: str, refused: tuple[str, ...] = ()) -> Check:
                 yield node.name, f"{kind} is no ONNX operator"
             elif domain in STANDARD and kind in refused:
                 yield node.name, f"{kind} works on integers inside; the runtime wants Q/DQ around the float operator"
-        used = {node.proto.domain for node in graph.nodes}
+        used = {node.proto.domain for node in graph.written}
         functions = {function.domain for function in graph.model.functions}
         for name in unused_imports(graph.model, used | functions):
             if name not in domains:

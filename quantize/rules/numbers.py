@@ -10,6 +10,7 @@ from quantize.rules.qdq import (
     WEIGHT_MOVING,
     activations,
     data_constant,
+    dynamic,
     is_bias,
     of_weight,
     pairs,
@@ -21,6 +22,7 @@ from quantize.rules.qdq import (
 from quantize.rules.rule import Asked, Check, Found
 from quantize.rules.view import LINEAR, Graph, Node, source
 
+HALF_SCALES = 19  # opset from which a scale may be in half precision
 SEVEN_BITS = 64  # largest magnitude of a weight: two products of 255 * 64 still fit in 16 bits
 
 
@@ -69,13 +71,21 @@ def scales_are_sound(graph: Graph, asked: Asked) -> Iterator[Found]:
             continue
         seen.add((id(node.scope), name))
         scale = node.constant(1)
-        if scale is None:
+        if scale is None and not dynamic(node):
             yield node.name, f"scale {name!r} is no constant that can be read"
-        elif scale.dtype != np.float32:
+        elif scale is None:
+            continue
+        elif scale.dtype.name not in scale_types(graph, node):
             yield node.name, f"scale is {scale.dtype.name}"
         elif not np.isfinite(scale).all() or not (scale > 0).all():
             bad = scale[~(np.isfinite(scale) & (scale > 0))].ravel()
             yield node.name, f"scale holds {bad[0]} ({bad.size} of {scale.size} values are no positive number)"
+
+
+def scale_types(graph: Graph, node: Node) -> tuple[str, ...]:
+    """Half precision came with opset 19; com.microsoft's operators always took it."""
+    half = graph.opset >= HALF_SCALES or node.integer.startswith("com.microsoft")
+    return ("float32", "float16", "bfloat16") if half else ("float32",)
 
 
 def activations_are_per_tensor(graph: Graph, asked: Asked) -> Iterator[Found]:

@@ -10,54 +10,88 @@ from collections.abc import Iterator
 import numpy as np
 
 from quantize.rules.qdq import dequantizer, weight_pair, zero_type
-from quantize.rules.rule import Asked, Found
+from quantize.rules.rule import Asked, Check, Found
 from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, Graph, Node, source
 
+FLOAT_FUSED = ("FusedConv", "FusedGemm")  # operators of com.microsoft that hold no integers
 EPSILON = float(np.finfo(np.float32).eps)
 
 
-def convolutions_fuse(graph: Graph, asked: Asked) -> Iterator[Found]:
-    """Conv becomes QLinearConv if its data, weight and output all carry a pair."""
-    for node in graph.of(*CONVOLUTIONS):
-        if asked.int8 is not None and not {node.name, *node.outputs} & asked.int8:
-            continue
-        if node.op == "ConvTranspose":
-            if weight_pair(node) is not None:
-                yield node.name, "ConvTranspose has no INT8 kernel: its Q/DQ cost time and accuracy for nothing"
-            continue
-        for reason in unfused(node):
-            yield node.name, reason
+def convolutions_fuse(signed: str) -> Check:
+    """Conv becomes QLinearConv if its data, weight and output all carry a pair. signed: see `unfused`."""
+
+    def check(graph: Graph, asked: Asked) -> Iterator[Found]:
+        for node in graph.of(*CONVOLUTIONS):
+            if asked.int8 is not None and not {node.name, *node.outputs} & asked.int8:
+                continue
+            if node.op == "ConvTranspose":
+                if weight_pair(node) is not None:
+                    yield node.name, "ConvTranspose has no INT8 kernel: its Q/DQ cost time and accuracy for nothing"
+                continue
+            for reason in unfused(node, signed):
+                yield node.name, reason
+
+    return check
 
 
-def unfused(node: Node) -> list[str]:
-    """Why a convolution stays in floating point; empty if it fuses."""
-    reasons = []
-    if dequantizer(node, 0) is None:
-        reasons.append("data does not come from DequantizeLinear")
-    if weight_pair(node) is None:
-        reasons.append("weight does not come from DequantizeLinear")
-    found = _output(node)
-    return [*reasons, found] if found else reasons
+def unfused(node: Node, signed: str = "in single pairs") -> list[str]:
+    """Why a convolution stays in floating point; empty if it fuses.
+
+    signed: where int8 activations fuse. "everywhere": on ARM. "in single pairs": x86 turns a pair into an unsigned one
+    if a QuantizeLinear has one reader, and runs no signed convolution.
+    """
+    if node.integer and node.integer.rpartition("::")[2] not in FLOAT_FUSED:
+        return []  # the file asks for the integer kernel by name
+    data, weight = dequantizer(node, 0), weight_pair(node)
+    reasons = ["data does not come from DequantizeLinear"] if data is None else []
+    reasons += ["weight does not come from DequantizeLinear"] if weight is None else []
+    found, end = _output(node)
+    reasons += [found] if found else []
+    pairs = [some for some in (data, weight[0] if weight else None, end) if some is not None]
+    half = [some.name for some in pairs if not _is_float32(some)]
+    reasons += [f"scale of {half[0]} is not float32, and no integer kernel takes another"] if half else []
+    if signed != "everywhere" and not reasons:
+        reasons += [text for some in (data, end) if some is not None and (text := _stays_signed(some))]
+    return reasons
 
 
-def _output(node: Node) -> str | None:
-    """What keeps the output of a node from being quantized within it; None if nothing does."""
+def _is_float32(quantizer: Node) -> bool:
+    scale = quantizer.constant(1)
+    return scale is None or scale.dtype == np.float32
+
+
+def _stays_signed(quantizer: Node) -> str | None:
+    """Why the pair of a quantizer keeps its signed codes on x86; None if they are or become unsigned."""
+    first = quantizer.producer(0) if quantizer.op == "DequantizeLinear" else quantizer
+    if zero_type(quantizer) != "int8":
+        return None
+    if first is None or first.op != "QuantizeLinear":
+        return f"{quantizer.name} holds signed codes, which x86 has no convolution for"
+    if len(first.readers) != 1 or first.leaves or first.readers[0][0].op != "DequantizeLinear":
+        return (
+            f"signed codes of {first.name} are read {len(first.readers)} times: x86 turns single pairs alone unsigned"
+        )
+    return None
+
+
+def _output(node: Node) -> tuple[str | None, Node | None]:
+    """What keeps the output of a node from being quantized within it, None if nothing does; and the quantizer."""
     between: list[Node] = []
     for _ in range(LIMIT):
         if node.leaves:
-            return f"{node.op} is an output of the graph, in floating point"
+            return f"{node.op} is an output of the graph, in floating point", None
         if len(node.readers) != 1:
-            return f"{node.op} is read by {len(node.readers)} nodes, not by one QuantizeLinear"
+            return f"{node.op} is read by {len(node.readers)} nodes, not by one QuantizeLinear", None
         node = node.readers[0][0]
         if node.op == "QuantizeLinear":
             kept = [step.op for step in between if step.op not in MOVING and not _absorbed(step, node)]
-            return f"{kept[0]} stays before {node.name}, whose range is wider" if kept else None
+            return (f"{kept[0]} stays before {node.name}, whose range is wider" if kept else None), node
         if node.op == "BatchNormalization":
-            return None  # a rule of its own
+            return None, None  # a rule of its own
         if node.op not in ("Relu", "Clip", *MOVING):
-            return f"output goes to {node.op} {node.name}, not to QuantizeLinear"
+            return f"output goes to {node.op} {node.name}, not to QuantizeLinear", None
         between.append(node)
-    return "output reaches no QuantizeLinear"
+    return "output reaches no QuantizeLinear", None
 
 
 def _absorbed(step: Node, quantizer: Node) -> bool:
@@ -91,6 +125,6 @@ def joins_are_paired(graph: Graph, asked: Asked) -> Iterator[Found]:
         inputs = [dequantizer(node, index, ("Identity",)) for index in range(len(node.inputs))]
         constants = [node.constant(index) is not None for index in range(len(node.inputs))]
         if len(inputs) > 1 and all(inputs) and not any(constants):
-            reason = _output(node)
+            reason, _ = _output(node)
             if reason:
                 yield node.name, reason

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quantize.rules.qdq import dequantizer, in_int8
+from quantize.rules.qdq import dequantizer, in_int8, weight_pair
 from quantize.rules.rule import Asked, Found
-from quantize.rules.view import CONVOLUTIONS, MOVING, PAIRED, Graph, Node, source
+from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, PAIRED, Graph, Node, source
 
 AFTER_CONV = ("BatchNormalization", "Relu", "Clip", "LeakyRelu", "Identity")  # the builder folds these into the layer
+# What would be one kernel with a float ConvTranspose.
+FUSED_BEHIND = ("BatchNormalization", "Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "Tanh", "HardSwish")
 
 
 def concat_has_one_scale(graph: Graph, asked: Asked) -> Iterator[Found]:
@@ -94,3 +96,26 @@ def _lacking(node: Node) -> str:
         if found is None or found.op != "DequantizeLinear":
             bare.append(f"{side} comes from {found.op if found is not None else 'a float tensor'}")
     return ", ".join(bare) or "weight is no constant"
+
+
+def transposed_ends_in_pair(graph: Graph, asked: Asked) -> Iterator[Found]:
+    """A quantized ConvTranspose is followed by its pair, with no activation or normalisation in between."""
+    for node in graph.of("ConvTranspose"):
+        if weight_pair(node) is None or not in_int8(node):
+            continue
+        for between in _until_pair(node):
+            yield node.name, f"{between.op} {between.name} stands between it and its output's pair"
+
+
+def _until_pair(node: Node) -> list[Node]:
+    """Activations and normalisations behind a node, each followed by a QuantizeLinear at last."""
+    found: list[Node] = []
+    for first, _ in node.readers:
+        step, chain = first, []
+        while step.op in (*FUSED_BEHIND, *MOVING) and len(chain) < LIMIT and step.readers:
+            chain.append(step)
+            step = step.readers[0][0]
+        kept = [some for some in chain if some.op in FUSED_BEHIND]
+        if kept and step.op == "QuantizeLinear":
+            found.append(kept[0])
+    return found

@@ -21,7 +21,7 @@ def data_constant(node: Node) -> np.ndarray | None:
     found = source(node.scope, node.input(0), WEIGHT_MOVING)
     if node.op == "DequantizeLinear" and found.node is not None and found.node.op == "QuantizeLinear":
         return data_constant(found.node)
-    return node.scope.constant(found.name) if found.node is None or found.node.op == "Constant" else None
+    return node.scope.constant(found.name)
 
 
 def of_weight(node: Node) -> bool:
@@ -77,6 +77,8 @@ def _quantized(node: Node, index: int) -> bool:
 def zero_type(node: Node) -> str | None:
     """Element type that a quantizer stores, as `int8`; None if the file does not say."""
     zero = node.constant(2)
+    if dynamic(node):
+        return "uint8"
     if node.input(2):
         return None if zero is None else zero.dtype.name
     if node.op == "QuantizeLinear":
@@ -87,6 +89,11 @@ def zero_type(node: Node) -> str | None:
         return stored.dtype.name
     before = node.producer(0)
     return zero_type(before) if before is not None and before.op == "QuantizeLinear" else None
+
+
+def dynamic(node: Node) -> bool:
+    """Whether scale and zero-point are measured on each run, by DynamicQuantizeLinear."""
+    return any(before is not None and before.op == "DynamicQuantizeLinear" for before in map(node.producer, (0, 1, 2)))
 
 
 _TYPES = set(onnx.TensorProto.DataType.values())

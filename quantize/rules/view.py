@@ -1,6 +1,8 @@
 """A graph as rules want to see it: who made a tensor, who reads it, which tensors are constant. Subgraphs included.
 
-Every walk ends, on graphs with cycles, missing inputs and repeated names too: the file may be damaged.
+Functions and integer operators are written out first (workshop/onnx_files/spelling.py), so that a rule knows one
+spelling of quantization and judges them all. Every walk ends, on graphs with cycles, missing inputs and repeated names
+too: the file may be damaged.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, numpy_helper
-from onnx.inliner import inline_local_functions
+from onnx import AttributeProto, helper, numpy_helper
+
+from workshop.onnx_files.spelling import inlined, stands_for, written_out
 
 PAIRED = ("QuantizeLinear", "DequantizeLinear")
 STANDARD = ("", "ai.onnx")
@@ -55,6 +58,11 @@ class Node:
     def has(self, name: str) -> bool:
         return any(found.name == name for found in self.proto.attribute)
 
+    @property
+    def integer(self) -> str:
+        """The integer operator that this node was written out of; empty for a node of the file."""
+        return stands_for(self.proto)
+
     @cached_property
     def readers(self) -> list[tuple[Node, int]]:
         """Nodes that read an output of this one, each with the index of its input."""
@@ -73,6 +81,7 @@ class Scope:
         self.proto, self.outer = proto, outer
         self.tensors = {tensor.name: tensor for tensor in proto.initializer}
         self.output_names = {output.name for output in proto.output}
+        self.input_names = {value.name for value in proto.input} - set(self.tensors)
         self.nodes = [Node(node, self, index) for index, node in enumerate(proto.node)]
         self.made = {name: node for node in self.nodes for name in node.outputs if name}
         self.inner = [
@@ -88,7 +97,7 @@ class Scope:
                 self.readers.setdefault(name, []).append((node, index))
         for scope in self.inner:  # what a subgraph takes from around it is read here
             for name, readers in scope.readers.items():
-                if name not in scope.made and name not in scope.tensors:
+                if not scope.defines(name):
                     self.readers.setdefault(name, []).extend(readers)
         self._constants: dict[str, np.ndarray | None] = {}
 
@@ -97,18 +106,20 @@ class Scope:
         for scope in self.inner:
             yield from scope.all_nodes()
 
+    def defines(self, name: str) -> bool:
+        """Whether a name means something in this graph itself, and not what it means around it."""
+        return name in self.made or name in self.tensors or name in self.input_names
+
     def producer(self, name: str) -> Node | None:
         scope: Scope | None = self
         while scope is not None and name:
-            if name in scope.made:
-                return scope.made[name]
-            if name in scope.tensors:
-                return None
+            if scope.defines(name):
+                return scope.made.get(name)
             scope = scope.outer
         return None
 
     def constant(self, name: str) -> np.ndarray | None:
-        """The value of an initializer or Constant node, through Identity; None if it is neither or cannot be read."""
+        """The value of an initializer or Constant node, through Cast and Identity; None if it has none to be read."""
         if name not in self._constants:
             self._constants[name] = None  # ends a cycle of Identity nodes
             self._constants[name] = self._evaluated(name)
@@ -135,9 +146,12 @@ class Scope:
                 return _array(scope.tensors[name])
             if name in scope.made:
                 node = scope.made[name]
-                if node.op == "Identity":
-                    return scope.constant(node.input(0))
-                return _constant_node(node.proto) if node.op == "Constant" else None
+                if node.op == "Constant":
+                    return _constant_node(node.proto)
+                value = scope.constant(node.input(0)) if node.op in ("Identity", "Cast") else None
+                return value if value is None or node.op == "Identity" else _cast(value, node.attribute("to", 0))
+            if name in scope.input_names:
+                return None
             scope = scope.outer
         return None
 
@@ -146,6 +160,14 @@ def _array(tensor: onnx.TensorProto) -> np.ndarray | None:
     try:
         return numpy_helper.to_array(tensor)
     except Exception:  # dims that do not fit the data, an unknown type, damaged bytes: rule 0 reports them
+        return None
+
+
+def _cast(value: np.ndarray, to: int) -> np.ndarray | None:
+    try:
+        with np.errstate(all="ignore"):
+            return value.astype(helper.tensor_dtype_to_np_dtype(to))
+    except Exception:  # no such type
         return None
 
 
@@ -193,22 +215,26 @@ def _moved(axis: int, steps: list[Node]) -> int | None:
 
 
 class Graph:
-    """A whole model."""
+    """A whole model, in one spelling of quantization."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self.scope = Scope(_inlined(model).graph)
+        self._inlined = inlined(model)
+        self.scope = Scope(written_out(self._inlined).graph)
         self.nodes = list(self.scope.all_nodes())
+
+    @cached_property
+    def written(self) -> list[Node]:
+        """Nodes as the file has them, functions written out."""
+        return list(Scope(self._inlined.graph).all_nodes())
+
+    @property
+    def opset(self) -> int:
+        """Of ONNX's own operators; 0 if the file names none."""
+        return max((i.version for i in self.model.opset_import if i.domain in STANDARD), default=0)
 
     def of(self, *operators: str) -> list[Node]:
         return [node for node in self.nodes if node.op in operators]
 
-
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Functions written out, where there are any, so that rules see what runs."""
-    if not model.functions:
-        return model
-    try:
-        return inline_local_functions(model)
-    except Exception:  # a damaged function: its calls are then foreign operators
-        return model
+    def named(self, name: str) -> list[Node]:
+        return [node for node in self.nodes if node.name == name]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper, shape_inference
-from onnx.reference import ReferenceEvaluator
+from onnx import NodeProto, TensorProto, helper, shape_inference
 
 from codriver.errors import SourceError
+from workshop.onnx_files.check import faults
+from workshop.onnx_files.infer import with_inferred_shapes
+from workshop.onnx_files.shapes import Shapes, declared_inputs, with_shapes
+from workshop.onnx_files.spelling import inlined, written_out
 
 VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})  # no byte is moved
-SMALL = 4096  # elements of a constant that a shape may be computed from
 OUTSIDE = -1  # stands for whoever takes a graph's output
 
 
-def read_graph(path: Path) -> Graph:
+def read_graph(path: Path, shapes: Shapes) -> Graph:
+    """shapes: of inputs that the file leaves open. A ConfigError if some are missing."""
     try:
-        return Graph(onnx.load(str(path)))
+        model = onnx.load(str(path))
+        fault = next(faults(model), None)
+        if fault is not None:
+            raise SourceError(f"{path} is not valid ONNX: {fault}")
+        declared = declared_inputs(model)
+        return Graph(with_shapes(model, shapes.among(list(declared)).settled(declared)))
     except FileNotFoundError as error:
         raise SourceError(
             f"{path} is not there; give an ONNX file, a bundle, or a folder made by quantize.run"
@@ -32,45 +37,11 @@ def read_graph(path: Path) -> Graph:
         raise SourceError(f"{path} is not an ONNX graph that can be read: {error}") from error
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """With the shape of every tensor; what shapes are computed from is computed, as ONNX's inference stops there."""
-    while True:
-        model = shape_inference.infer_shapes(model, data_prop=True)
-        values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        values = {name: value for name, value in values.items() if value.size <= SMALL}
-        shapes = {
-            value.name: value.type.tensor_type.shape.dim for value in (*model.graph.value_info, *model.graph.input)
-        }
-        found = [node for node in model.graph.node if _evaluate(node, values, shapes)]
-        for node in found:
-            model.graph.node.remove(node)
-            model.graph.initializer.extend(numpy_helper.from_array(values[name], name) for name in node.output)
-        if not found:
-            return model
-
-
-def _evaluate(node: NodeProto, values: dict[str, NDArray[Any]], shapes: Mapping[str, Any]) -> bool:
-    """Add to `values` what a node gives, if it depends on small constants or on a known shape alone."""
-    if node.op_type == "Shape":
-        dims = shapes.get(node.input[0])
-        if dims is None or not all(dim.HasField("dim_value") for dim in dims) or len(node.attribute):
-            return False
-        values[node.output[0]] = np.array([dim.dim_value for dim in dims], np.int64)
-        return True
-    inputs = [name for name in node.input if name]
-    if node.op_type in ("QuantizeLinear", "DequantizeLinear") or not all(name in values for name in inputs):
-        return False
-    given = {name: values[name] for name in inputs}
-    results = ReferenceEvaluator(node).run(None, given)
-    values.update(zip(node.output, map(np.asarray, results), strict=True))
-    return True
-
-
 class Graph:
     """Nodes in order, and what is known of their tensors. All shapes must be fixed."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        graph = _with_shapes(model).graph
+        graph = with_inferred_shapes(written_out(inlined(model))).graph
         self.nodes: list[NodeProto] = list(graph.node)
         self.inputs = {value.name for value in graph.input}
         self.outputs = {value.name for value in graph.output}
@@ -98,7 +69,7 @@ class Graph:
         if name not in self._types or not self._types[name].HasField("shape"):
             raise SourceError(f"the shape of {name} is not known; export the graph with fixed shapes")
         dims = self._types[name].shape.dim
-        if not all(dim.HasField("dim_value") for dim in dims):
+        if not all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in dims):
             raise SourceError(f"the shape of {name} is not fixed; export the graph with fixed shapes")
         return tuple(dim.dim_value for dim in dims)
 

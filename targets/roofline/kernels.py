@@ -46,11 +46,19 @@ class Fusion:
     recode: bool  # a float kernel may read and write 8 bits; else Q and DQ beside it are kernels of their own
     int8_needs_q: bool  # an INT8 convolution must also write INT8
     views: frozenset[str] = frozenset()  # that are launched like a kernel, though nothing moves
+    no_int8: frozenset[str] = frozenset()  # products that have no kernel in INT8
+    half_scales: bool = True  # a scale in half precision is as good
 
 
 FUSIONS = {
     "onnxruntime": Fusion(
-        add=frozenset({"float"}), chains=False, recode=False, int8_needs_q=True, views=VIEWS - {"Identity", "Dropout"}
+        add=frozenset({"float"}),
+        chains=False,
+        recode=False,
+        int8_needs_q=True,
+        views=VIEWS - {"Identity", "Dropout"},
+        no_int8=frozenset({"ConvTranspose"}),
+        half_scales=False,
     ),
     "openvino": Fusion(add=frozenset({"float", "int8"}), chains=True, recode=True, int8_needs_q=False),
     "tensorrt": Fusion(add=frozenset({"float", "int8"}), chains=True, recode=True, int8_needs_q=False),
@@ -122,10 +130,13 @@ class _Builder:
     def _is_int8(self, node: NodeProto) -> bool:
         """Whether a node can run in INT8: it reads 8 bits and, where the runtime asks for that, writes 8 bits."""
         graph = self._graph
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") or node.op_type in self._fusion.no_int8:
             return False
         operands = node.input[:2] if node.op_type in PRODUCTS else [n for n in node.input if graph.is_activation(n)]
-        if not operands or not all(graph.dequantizer(name) for name in operands):
+        quantizers = [graph.dequantizer(name) for name in operands]
+        if not quantizers or not all(quantizers):
+            return False
+        if not self._fusion.half_scales and not all(graph.itemsize(q.input[1]) == 4 for q in quantizers if q):
             return False
         if node.op_type in ("Gemm", "MatMul") or (node.op_type in PRODUCTS and not self._fusion.int8_needs_q):
             return True

@@ -137,6 +137,7 @@ CLEAN = {
     "ort-x86": onnxruntime_net,
     "ort-x86-7bit": lambda: onnxruntime_net(weight_max=64),
     "ort-arm": lambda: onnxruntime_net("int8"),
+    "openvino": onnxruntime_net,
 }
 
 

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from quantize.audit import audit, main, report_lines  # noqa: E402
 from quantize.executed.layers import product_macs, transposed_macs  # noqa: E402
 from tests.quantize.qdq_net import inserting, onnxruntime_net, reading, setting, tensorrt_net  # noqa: E402
+from workshop.onnx_files.shapes import Shapes  # noqa: E402
 
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
 STEM, BLOCK, HALF, JOINED = 64 * 8 * 27, 64 * 8 * 72, 16 * 8 * 72, 16 * 8 * 144
@@ -27,6 +28,15 @@ def written(folder: Path, model: onnx.ModelProto) -> Path:
     return path
 
 
+def net_for(runtime: str) -> onnx.ModelProto:
+    """A net that is clean for the runtime, with the same six convolutions each time."""
+    model = onnxruntime_net("int8" if runtime == "tensorrt" else "uint8")
+    for tensor in model.graph.initializer if runtime == "tensorrt" else ():
+        if tensor.name.endswith("_dq_z"):
+            tensor.CopyFrom(numpy_helper.from_array(np.int8(0), tensor.name))
+    return model
+
+
 def available(runtime: str) -> None:
     if runtime != "tensorrt":
         pytest.importorskip(runtime)
@@ -35,7 +45,7 @@ def available(runtime: str) -> None:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_clean_graph_runs_wholly_in_int8_and_its_products_are_counted(tmp_path: Path, runtime: str) -> None:
     available(runtime)
-    found = audit(written(tmp_path, onnxruntime_net()), runtime, runs=3)
+    found = audit(written(tmp_path, net_for(runtime)), runtime, runs=3)
     assert (found.macs, found.share, found.in_float) == (CONVOLUTIONS, 1.0, [])
     assert found.predicted == (runtime == "tensorrt")
 
@@ -43,7 +53,7 @@ def test_a_clean_graph_runs_wholly_in_int8_and_its_products_are_counted(tmp_path
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_convolution_on_floats_is_named_with_its_products_and_its_time(tmp_path: Path, runtime: str) -> None:
     available(runtime)
-    model = onnxruntime_net()
+    model = net_for(runtime)
     reading("joined", 0, "float")(model)
     floats = inserting(("Sigmoid", "float", ["join_dq"]), before="joined")
     floats(model)
@@ -86,11 +96,48 @@ def float_net() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_every_kind_of_product_is_counted_for_one_sample_of_an_open_batch(tmp_path: Path, runtime: str) -> None:
+def test_every_kind_of_product_is_counted(tmp_path: Path, runtime: str) -> None:
     available(runtime)
-    found = audit(written(tmp_path, float_net()), runtime, runs=2)
+    found = audit(written(tmp_path, float_net()), runtime, Shapes({"x": (1, 4, 6, 6)}, ""), runs=2)
     assert found.macs == 128 * 18 + 128 * 20 + 5 * 6 * 25 + 5 * 5 * 6
     assert found.share == 0
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_open_sizes_are_asked_for_with_the_command_to_give(
+    tmp_path: Path, runtime: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One convolution of any height and width: at 1x1 its share would say nothing."""
+    available(runtime)
+    model = net_for(runtime)
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"size{axis}"
+    path = written(tmp_path, model)
+    assert main([str(path), "--runtime", runtime, "--runs", "1"]) == 2
+    _, _, hint = capsys.readouterr().err.strip().partition("say at which it runs: python -m quantize.audit ")
+    assert hint == f"{path} --runtime {runtime} --shape image=1,3,224,224"
+    given = [*hint.replace("224,224", "16,8").split(), "--runs", "1", "--json", "--at-least", "99"]
+    assert main(given) == 0
+    assert json.loads(capsys.readouterr().out)["macs"] == 2 * CONVOLUTIONS
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ("image=1,3,9,9", "the file says 1,3,8,8"),
+        ("image=3,8,8", "the file says 1,3,8,8"),
+        ("picture=1,3,8,8", "there is no such input, only image"),
+        ("image=1,3,8,many", "expected an input's name and its sizes"),
+        ("image=1,3,8,0", "expected an input's name and its sizes"),
+        ("1,3,8,8", "expected an input's name and its sizes"),
+    ],
+)
+def test_sizes_that_cannot_be_meant_are_one_line(
+    tmp_path: Path, shape: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(written(tmp_path, net_for("tensorrt"))), "--runtime", "tensorrt", "--shape", shape]) == 2
+    err = capsys.readouterr().err
+    assert reason in err and err.count("\n") == 1
 
 
 def test_products_are_counted_whichever_side_is_turned() -> None:
@@ -117,7 +164,8 @@ def test_json_lists_every_layer_and_the_share(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_too_small_a_share_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(written(tmp_path, float_net())), "--runtime", "tensorrt", "--at-least", "99"]
+    path, shape = written(tmp_path, float_net()), ["--shape", "x=1,4,6,6"]
+    arguments = [str(path), "--runtime", "tensorrt", "--at-least", "99", *shape]
     assert main(arguments) == 1
     assert "at least 99 % is wanted" in capsys.readouterr().err
 

@@ -33,7 +33,7 @@ def quantized(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "quantized"
 
 
-@pytest.mark.parametrize("dialect", RULES)
+@pytest.mark.parametrize("dialect", [name for name in RULES if name != "openvino"])  # its graph is no ONNX file
 def test_every_graph_that_is_emitted_obeys_its_dialect(quantized: Path, dialect: str) -> None:
     assert lint(read_model(quantized / dialect / "encoder.onnx"), dialect).findings == ()
 

@@ -191,6 +191,14 @@ BREAKS: dict[str, dict[int, dict[str, Break]]] = {
             "float data": reading("second", 0, "first_relu"),
             "float weight": both(adding("floats", np.ones((8, 8, 3, 3), np.float32)), reading("second", 1, "floats")),
         },
+        14: {
+            "a ReLU": both(inserting(("Relu", "up_relu", ["up"]), before="pool"), pair_before("pool")),
+            "a normalisation": both(
+                adding("ones", np.ones(4, np.float32)),
+                inserting(("BatchNormalization", "norm", ["up", *["ones"] * 4]), before="pool"),
+                pair_before("pool"),
+            ),
+        },
     },
     "ort-x86": {
         0: {"a constant is missing": lost("stem_b")},
@@ -231,7 +239,14 @@ BREAKS: dict[str, dict[int, dict[str, Break]]] = {
         2: {"uint8": setting("second_dq_z", np.uint8(128))},
         7: {"symmetric behind a ReLU": setting("first_dq_z", np.int8(0))},
     },
+    "openvino": {
+        3: {"NaN": setting("second_dq_s", np.float32("nan"))},
+        7: {"behind": setting("join_dq_z", np.int8(0)), "before": setting("left_dq_z", np.int8(0))},
+        13: {"float data": reading("first", 0, "stem_relu")},
+    },
 }
+# Half precision below opset 19 is no ONNX either, and fuses nowhere on a CPU.
+MORE = {("tensorrt", "half"): {0}, ("ort-x86", "half"): {0, 7}}
 CASES = [(d, n, how) for d, rules in BREAKS.items() for n, ways in rules.items() for how in ways]
 
 
@@ -248,7 +263,7 @@ def test_a_clean_graph_has_no_findings(dialect: str) -> None:
 def test_a_graph_that_breaks_one_rule_is_told_so_and_of_no_other(dialect: str, number: int, how: str) -> None:
     model = CLEAN[dialect]()
     BREAKS[dialect][number][how](model)
-    assert broken(dialect, model) == {number}
+    assert broken(dialect, model) == {number} | MORE.get((dialect, how), set())
 
 
 def test_floats_that_are_quantized_on_loading_break_the_rule_of_stored_weights_alone() -> None:
@@ -258,7 +273,7 @@ def test_floats_that_are_quantized_on_loading_break_the_rule_of_stored_weights_a
 
 def test_every_rule_has_a_graph_that_breaks_it() -> None:
     tried = {dialect: set(rules) for dialect, rules in BREAKS.items()}
-    assert tried["tensorrt"] == {rule.number for rule in RULES["tensorrt"]} == set(range(14))
+    assert tried["tensorrt"] == {rule.number for rule in RULES["tensorrt"]} == set(range(15))
     assert tried["ort-x86"] | {11} == {rule.number for rule in RULES["ort-x86"]}
     assert tried["ort-x86-7bit"] == {r.number for r in RULES["ort-x86-7bit"]} - {r.number for r in RULES["ort-x86"]}
 
@@ -330,7 +345,7 @@ def test_a_constant_left_side_of_a_product_is_data_and_may_be_unsigned() -> None
     """As ONNX Runtime's own quantizer writes it."""
     model = onnxruntime_net()
     for name, values in {
-        "left_q8": np.ones((4, 8), np.uint8),
+        "left_q8": np.ones((4, 4), np.uint8),
         "left_s": np.float32(0.1),
         "left_z": np.uint8(3),
     }.items():
