@@ -315,6 +315,25 @@ def test_a_pair_at_the_branch_point_of_silu_is_allowed() -> None:
     assert broken("tensorrt", model) == set()
 
 
+@pytest.mark.parametrize("zero", [-128, -1, 1, 127])
+def test_a_zero_point_on_either_side_of_zero_is_found(zero: int) -> None:
+    model = tensorrt_net()
+    setting("block_dq_z", np.int8(zero))(model)
+    assert [finding.what for finding in lint(model, "tensorrt").findings] == [f"zero-point is {zero}"]
+    model = onnxruntime_net()
+    setting("first_w_z", np.full(8, zero, np.int8))(model)
+    assert broken("ort-x86", model) != set()
+
+
+@pytest.mark.parametrize(("layer", "axis"), [("first_w", -4), ("gemm_w", -2), ("matmul_w", -1), ("up_w", -3)])
+def test_an_axis_counted_from_the_end_is_the_axis_that_it_means(layer: str, axis: int) -> None:
+    model = tensorrt_net(stored=True)
+    attributes(layer, axis=axis)(model)
+    assert broken("tensorrt", model) == set()
+    attributes(layer, axis=-1 if axis != -1 else -2)(model)
+    assert broken("tensorrt", model) != set()
+
+
 def test_weights_behind_a_transpose_are_judged_by_the_axis_that_the_layer_sees() -> None:
     model = tensorrt_net()
     both(setting("matmul_w_q", np.ones((4, 6), np.int8)), attributes("matmul_w", axis=0))(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,29 @@ def test_the_newest_set_wins_and_those_in_between_are_counted() -> None:
     assert [percept.t for percept in found] == [CLEAN.t(0), CLEAN.t(7)]
     assert (counts.input, counts.processed, counts.overrun) == (8, 2, 6)
     assert found[1].reasons[0] == "overload: 6 of 8 sets dropped within 1 s"
+
+
+def test_an_engine_that_answers_while_its_hanging_is_written_down_is_not_told_of_afterwards() -> None:
+    """The answer was told first: an "invalid" behind it would be of the past."""
+    found: list[Percept] = []
+
+    def answers_meanwhile() -> Perceiver:
+        perceiver = gated()
+        invalid = perceiver.invalid
+
+        def slow(*of: Any) -> Percept:
+            Gate.opened.set()
+            eventually(lambda: found)
+            return invalid(*of)
+
+        perceiver.invalid = slow  # type: ignore[method-assign]
+        return perceiver
+
+    with PerceiverWorker(answers_meanwhile, found.append, config=QUICK) as worker:
+        Gate.opened.clear()
+        submit(worker, 0)
+        eventually(lambda: found)
+    assert [percept.t for percept in found] == [CLEAN.t(0)] and found[0].state != "invalid"
 
 
 def test_what_still_waits_at_the_end_is_counted_too() -> None:

@@ -10,6 +10,7 @@ pytest.importorskip("scipy")
 
 from codriver.answers.results import softmax
 from quantize.export.temperature import calibrated, confidence, fit_temperature, tempered
+from tests.formulas import metrics as formulas
 
 pytestmark = pytest.mark.torch
 
@@ -55,3 +56,15 @@ def test_each_task_has_its_own_column_of_labels() -> None:
     (labels, sharp), (others, honest) = overconfident(3.0), overconfident(1.0)
     found = confidence(np.stack([labels, others], axis=1), {"a": sharp, "b": honest})
     assert found["a"]["temperature"] > 2.5 and found["b"]["temperature"] == pytest.approx(1.0, rel=0.07)
+
+
+def test_each_half_is_judged_by_the_temperature_of_the_other_half() -> None:
+    """With halves that want other temperatures it shows: by its own, each would look better than it is."""
+    (labels, sharp), (_, honest) = overconfident(4.0, clips=400), overconfident(1.0, clips=400)
+    probabilities = sharp.copy()
+    probabilities[1::2] = honest[1::2]
+    found = calibrated(labels, probabilities)["after"]["nll"]
+    fitted = [fit_temperature(labels[half::2], probabilities[half::2]) for half in (0, 1)]
+    crossed = [formulas.temperature_nll(labels[h::2], probabilities[h::2], fitted[1 - h]) for h in (0, 1)]
+    own = [formulas.temperature_nll(labels[h::2], probabilities[h::2], fitted[h]) for h in (0, 1)]
+    assert found == pytest.approx(np.mean(crossed), abs=1e-4) and np.mean(own) < np.mean(crossed) - 0.01

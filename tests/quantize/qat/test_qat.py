@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,89 +17,27 @@ pytest.importorskip("nncf")
 
 from codriver.errors import ConfigError, SourceError  # noqa: E402
 from codriver.tasks import AIDE, JOINTS, STREAMS  # noqa: E402
-from quantize.graphs.dialects import DIALECTS  # noqa: E402
-from quantize.graphs.fold import folded, hold_joints_in_half  # noqa: E402
-from quantize.graphs.graphs import EncoderGraph, FuserGraph  # noqa: E402
+from quantize.graphs.fold import hold_joints_in_half  # noqa: E402
+from quantize.graphs.graphs import FuserGraph  # noqa: E402
 from quantize.graphs.reference import stepped_probabilities  # noqa: E402
-from quantize.ptq.calibration import encoder_steps  # noqa: E402
-from quantize.ptq.quantizers import quantized_encoder, quantizers  # noqa: E402
+from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.qat.clip_model import Tunable  # noqa: E402
-from quantize.qat.finetune import Lessons, Tuned, Watch, finetune  # noqa: E402
-from quantize.qat.losses import QATConfig, QATEngine, loss_of, train_config  # noqa: E402
+from quantize.qat.finetune import Watch  # noqa: E402
+from quantize.qat.losses import QATEngine, loss_of  # noqa: E402
+from tests.quantize.qat.tuning import CONFIG, HABITS, engine, one_task, scores, tuned  # noqa: E402
 from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import collate, predict  # noqa: E402
-from training.data.clips import Clip, class_counts, load_clips  # noqa: E402
-from training.losses.afd import LossConfig  # noqa: E402
+from training.data.clips import Clip  # noqa: E402
 from training.losses.decoupling import cosine  # noqa: E402
-from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
-from training.report.metrics import Scores  # noqa: E402
 from training.trainer.checkpoint import Run  # noqa: E402
-from training.trainer.processes import make_fabric  # noqa: E402
-from training.trainer.run_log import Habits  # noqa: E402
-from training.trainer.trainer import TrainConfig  # noqa: E402
-from workshop.aide_splits import read_split  # noqa: E402
 from workshop.command import Stopped  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
-CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)
-HABITS = Habits(device="cpu", workers=0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def clips(dataset: Path) -> list[Clip]:
-    return load_clips(read_split(dataset, "train"), SIZES["tiny"], AIDE)
-
-
-@pytest.fixture(scope="module")
-def run(clips: list[Clip]) -> Run:
-    """What a run folder holds after two epochs, with weights nobody trained."""
-    torch.manual_seed(0)
-    model = UVM3TL(SIZES["tiny"]).eval()
-    meta = {
-        "train": asdict(TrainConfig(size="tiny", batch=2)),
-        "loss": asdict(LossConfig()),
-        "augment": asdict(AugmentConfig()),
-        "class_counts": class_counts(clips, AIDE),
-        "loss_state": {"history": [[0.9, 0.8, 0.7, 0.6], [0.5, 0.7, 0.6, 0.55]]},
-    }
-    return Run(model, meta)
-
-
-@pytest.fixture(scope="module")
-def calibrated(run: Run, clips: list[Clip]) -> torch.nn.Module:
-    """An encoder after PTQ. Copy it before you train it."""
-    model = folded(run.model)
-    steps = list(encoder_steps(model, clips, (3, 9)))
-    return quantized_encoder(EncoderGraph(model).eval(), steps, DIALECTS["ort-x86-7bit"])
 
 
 @pytest.fixture
 def model(calibrated: torch.nn.Module) -> Tunable:
     return Tunable(copy.deepcopy(calibrated))
-
-
-def engine(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATEngine:
-    configs = config, train_config(run.meta, config)
-    return QATEngine(
-        make_fabric(device="cpu"), model, folded(run.model), loss_of(run.meta, model, config), clips, configs
-    )
-
-
-def tuned(
-    calibrated: torch.nn.Module, run: Run, clips: list[Clip], folder: Path, config: QATConfig, **habits: bool
-) -> Tuned:
-    lessons = Lessons(train=clips, val=clips[:2], ids={"train": "a", "val": "b"})
-    place = (folder, {"dialect": {"name": "ort-x86-7bit"}})
-    habit = replace(HABITS, **habits)
-    return finetune(copy.deepcopy(calibrated), folded(run.model), run, lessons, config, place, habit)
 
 
 def test_a_whole_clip_gets_the_answers_of_its_graphs_stepped_slot_by_slot(model: Tunable, clips: list[Clip]) -> None:
@@ -248,14 +185,6 @@ def test_a_task_beyond_its_budget_for_long_ends_it_and_what_was_best_is_kept(
     hold_joints_in_half(before.model)  # as it is stored
     start = before.state_dict()
     assert all(torch.equal(start[name], some) for name, some in found.model.encoder.state_dict().items())
-
-
-def scores(accuracy: float) -> dict[str, Scores]:
-    return {task: Scores(accuracy=accuracy, macro_f1=0.0, majority=0.0) for task in AIDE.names}
-
-
-def one_task(accuracy: float) -> dict[str, Scores]:
-    return {"driver_emotion": Scores(accuracy=accuracy, macro_f1=0.0, majority=0.0)}
 
 
 def test_a_run_without_the_state_of_its_loss_is_refused(model: Tunable, run: Run) -> None:

@@ -109,6 +109,13 @@ def two_homes(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(tensor)
 
 
+def elsewhere(model: onnx.ModelProto) -> None:
+    """Numbers in another file, without saying in which: a runtime would look for one."""
+    tensor = numpy_helper.from_array(np.zeros(1, np.float32), "c")
+    tensor.data_location = TensorProto.EXTERNAL
+    model.graph.initializer.append(tensor)
+
+
 def many_nodes(model: onnx.ModelProto) -> None:
     for _ in range(MAX_NODES):
         model.graph.node.add(op_type="Relu")
@@ -125,6 +132,7 @@ REFUSED: dict[str, tuple[str, Callable[[onnx.ModelProto], object]]] = {
     "a text": ("graph-unknown-part", text_constant),
     "more numbers than the shape says": ("graph-malformed", more_numbers),
     "numbers in two places": ("graph-malformed", two_homes),
+    "numbers in another file": ("graph-external-data", elsewhere),
     "too many nodes": ("graph-too-big", many_nodes),
     "a sequence": ("graph-unknown-part", lambda m: m.graph.output[0].type.sequence_type.elem_type.tensor_type.Clear()),
     "two sets of operators": ("graph-malformed", lambda m: m.opset_import.add(domain="ai.onnx", version=17)),

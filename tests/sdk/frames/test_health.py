@@ -82,6 +82,40 @@ def test_ten_good_frames_end_a_fault_and_frames_shown_twice_do_not_count() -> No
     assert health.fault == "" and health.status(2.0).status == "ok"
 
 
+def test_a_fault_that_comes_back_while_the_view_recovers_starts_the_count_anew() -> None:
+    health = fed([NOISE[0]] * 5)
+    for number in range(9):
+        health.judge(look_at(NOISE[1 + number]), 1.0 + number * 0.1)
+    for number in range(5):
+        health.judge(look_at(NOISE[9]), 2.0 + number * 0.1)
+    for number in range(9):
+        health.judge(look_at(NOISE[1 + number]), 3.0 + number * 0.1)
+        assert health.status(3.0).reason == f"was frozen; {number + 1} of 10 good frames since"
+    health.judge(look_at(NOISE[15]), 4.0)
+    assert health.fault == ""
+
+
+def same_grey(level: int) -> np.ndarray:
+    return np.full((36, 64, 3), level, np.uint8)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_repeat_by_themselves_and_are_no_freeze(level: int) -> None:
+    """Five equal pictures of a dark tunnel take a sixth of a second at 30 Hz; black is told after half of one."""
+    assert fed([same_grey(level)] * 14, rate_hz=30.0).fault == ""
+    assert fed([same_grey(level)] * 17, rate_hz=30.0).fault == ("black" if level == 0 else "saturated")
+
+
+def test_what_was_black_is_covered_only_after_a_second_without_detail_in_the_light() -> None:
+    health = ViewHealth(HealthConfig())
+    for number in range(18):  # 0.9 s
+        health.judge(look_at(same_grey(0)), number / 20)
+    for number, picture in enumerate(grey(120, count=22), start=18):
+        health.judge(look_at(picture), number / 20)
+        assert health.fault == ("black" if number - 18 < 20 else "covered")
+    assert health.began_s == pytest.approx(18 / 20)
+
+
 def test_a_picture_is_sampled_down_to_about_90_lines() -> None:
     for height, width in ((720, 1280), (1080, 1920), (180, 320)):
         picture = np.zeros((height, width, 3), np.uint8)

@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from codriver.frames.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize
+from codriver.frames.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize, stream_inputs
+from codriver.percept import Driver
 
 RANDOM = np.random.default_rng(0)
 
@@ -66,6 +67,29 @@ def test_a_crop_is_clamped_to_the_frame() -> None:
     cut = crop(image, (50, -5, 30, 25), MIN_FACE_PX)
     assert cut is not None
     np.testing.assert_array_equal(cut, image[0:20, 50:60])
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40)])
+def test_a_box_that_leaves_less_than_the_least_within_the_frame_is_none(height: int, width: int) -> None:
+    """What counts is what is left of it on each side of the frame, whichever is the longer one."""
+    image = RANDOM.integers(0, 256, (height, width, 3), np.uint8)
+    assert crop(image, (0, height - 9, width, 100), MIN_FACE_PX) is None
+    assert crop(image, (width - 9, 0, 100, height), MIN_FACE_PX) is None
+    for box, expected in (
+        ((0, height - 10, width, 100), image[height - 10 :]),
+        ((width - 10, 0, 100, height), image[:, width - 10 :]),
+    ):
+        cut = crop(image, box, MIN_FACE_PX)
+        assert cut is not None
+        np.testing.assert_array_equal(cut, expected)
+
+
+def test_a_box_of_the_face_is_the_face_alone_and_one_of_the_body_the_body_alone() -> None:
+    frames, sizes = {"incar": RANDOM.integers(0, 256, (60, 80, 3), np.uint8)}, {"face": 16, "body": 16}
+    box = (10.0, 5.0, 40.0, 40.0)
+    assert list(stream_inputs(frames, Driver(face_px=box), sizes)) == ["face"]
+    assert list(stream_inputs(frames, Driver(body_px=box), sizes)) == ["body"]
+    assert sorted(stream_inputs(frames, Driver(face_px=box, body_px=box), sizes)) == ["body", "face"]
 
 
 def test_keypoints_are_shares_of_the_frame_and_far_ones_are_clipped() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from codriver.config import ContextConfig
+from codriver.network.context import Context
 from codriver.perceiver import Perceiver
-from codriver.tasks import GROUP_OF, STREAMS
+from codriver.tasks import GROUP_OF, STREAMS, VIEWS
 from tests.spies import Spy, spied
 from tests.tiny import tiny_manifest, tiny_steps
 
@@ -196,6 +197,43 @@ def test_features_of_a_camera_that_stays_away_are_forgotten_too(spies: Spies) ->
         frames = tiny_steps(1)[0][0]
         perceiver.step({"incar": frames["incar"]}, number / 10)
     assert remembered(perceiver, "front")[0] == 0 < remembered(perceiver, "incar")[0]
+
+
+def filled_context() -> tuple[Context, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A context of a tiny manifest, and one feature and one slot of each stream."""
+    manifest = tiny_manifest()
+    outputs = manifest.encoder_signature.outputs
+    features, slots = {}, {}
+    for stream in manifest.streams:
+        group = GROUP_OF[stream.name]
+        features[stream.name] = np.ones(outputs[f"{group}_feature"].shape[1:], np.float32)
+        slots[stream.name] = np.ones(outputs[f"{group}_slot"].shape[1:], np.float32)
+    return Context(manifest), features, slots
+
+
+def at_once(t: float) -> dict[str, float]:
+    return dict.fromkeys(VIEWS, t)
+
+
+def test_what_was_not_the_world_is_no_feature_before_the_next_frame_either() -> None:
+    """A frozen picture is compared with nothing: the change since then would be the difference from a lie."""
+    context, features, slots = filled_context()
+    context.remember(features, {}, at_once(0.0))
+    context.remember(features, slots, at_once(0.2))
+    assert context.before("left", 0.4) is not None
+    context.forget_from("left", 0.1)
+    assert context.before("left", 0.4) is None and context.before("left", 0.2) is not None
+    assert context.before("right", 0.4) is not None
+    filled = context.recall(0.2)
+    assert not filled["left"][-1] and filled["right"][-1]
+
+
+def test_an_instant_that_gave_no_slot_is_empty_and_not_its_neighbours() -> None:
+    context, features, slots = filled_context()
+    context.remember(features, slots, at_once(0.2))
+    context.remember(features, {}, at_once(0.25))
+    assert not any(row[-1] for row in context.recall(0.25).values())
+    assert all(row[-1] for row in context.recall(0.2).values())
 
 
 def test_reset_lets_go_of_everything(spies: Spies) -> None:

@@ -274,6 +274,42 @@ def test_a_difference_is_told_by_its_path() -> None:
     assert difference({"t": 1}, {"t": 1, "events": []}) == ""  # recorded before percepts had events
 
 
+def test_another_status_of_a_view_and_another_reason_are_differences(recorded: Any) -> None:
+    """An answer that rests on other cameras, or is invalid for another reason, is another answer."""
+    percept = recorded[2][10]
+    for change, where in (
+        (lambda p: p["views"]["left"].update(status="frozen"), "views.left.status: recorded 'ok', now 'frozen'"),
+        (
+            lambda p: p["reasons"].append("left: frozen"),
+            f"reasons: recorded {percept['reasons']!r}, now {[*percept['reasons'], 'left: frozen']!r}",
+        ),
+        (lambda p: p.update(state="degraded"), "state: recorded 'invalid', now 'degraded'"),
+        (lambda p: p.update(sequence=99, model="other", latency_ms={}), ""),
+    ):
+        other = json.loads(json.dumps(percept))
+        change(other)
+        assert difference(percept, other) == where
+
+
+def test_a_recording_that_somebody_packed_is_refused_by_the_name_of_the_packing(recorded: Any, tmp_path: Path) -> None:
+    """Unpacking could make gigabytes of kilobytes; what codriver records is not packed."""
+    from mcap.writer import CompressionType, Writer
+
+    path = tmp_path / "packed.mcap"
+    with path.open("wb") as file, only_file(recorded[0]).open("rb") as source:
+        writer = Writer(file, compression=CompressionType.ZSTD)
+        writer.start()
+        channels: dict[int, int] = {}
+        for schema, channel, message in mcap.make_reader(source).iter_messages():
+            if channel.id not in channels:
+                known = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[channel.id] = writer.register_channel(channel.topic, channel.message_encoding, known)
+            writer.add_message(channels[channel.id], message.log_time, message.data, message.publish_time)
+        writer.finish()
+    with pytest.raises(SourceError, match=r"packed\.mcap: packed with 'zstd', and codriver packs nothing"):
+        list(Recording(path).steps())
+
+
 def test_the_pages_commands_and_lines_work_in_their_order(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

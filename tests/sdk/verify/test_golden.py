@@ -89,6 +89,23 @@ def test_a_frame_that_is_shown_twice_is_stored_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 
+@pytest.mark.parametrize("shifts", [(0.02, 0.0), (0.0, 0.02)])
+def test_the_worst_clip_counts_wherever_it_stands(
+    bundle_path: Path, tmp_path: Path, shifts: tuple[float, float]
+) -> None:
+    with Perceiver.open(bundle_path, threads=1, variant="ort-x86") as perceiver:
+        for seed, shift in enumerate(shifts):
+            perceiver.reset()
+            steps = tiny_steps(GOLDEN_STEPS, seed=seed)
+            percept = [perceiver.step(*step) for step in steps][-1]
+            expected = dict(percept.driver_emotion.probabilities)
+            expected["Peace"] += shift
+            write_golden(tmp_path / "golden", steps, {"ort-x86": {"driver_emotion": expected}}, tolerance=0.01)
+    with Perceiver.open(with_golden(tmp_path), threads=1, variant="ort-x86") as perceiver:
+        (found,) = check_golden(perceiver)
+    assert not found.ok and found.max_abs == pytest.approx(0.02, abs=1e-6)
+
+
 def test_clips_are_added_one_by_one_and_the_worst_counts(bundle_path: Path, tmp_path: Path) -> None:
     with Perceiver.open(bundle_path, threads=1, variant="ort-x86") as perceiver:
         for seed, shift in ((1, 0.0), (2, 0.02)):

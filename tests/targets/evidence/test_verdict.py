@@ -109,6 +109,16 @@ def test_every_other_budget_is_missed_by_its_own_number() -> None:
     assert "1.0 ms over the budget of 50 ms" in against(Made(right, step_ms=51.0).json(), FULL.json())[0]
 
 
+def test_one_task_that_misses_its_golden_vectors_is_enough() -> None:
+    subject = Made(FULL.right).json()
+    for order in (1, -1):
+        good = {"task": "a", "max_abs": 0.001, "tolerance": 0.01, "ok": True}
+        bad = {"task": "b", "max_abs": 0.02, "tolerance": 0.01, "ok": False}
+        subject["golden"] = [good, bad][::order]
+        found = {check.name: check for check in checks(subject, FULL.json())}["golden"]
+        assert found.state == FAIL and "of b, is off by 0.0200" in found.text
+
+
 def test_one_slow_step_in_a_hundred_does_not_show_that_p99_misses() -> None:
     subject = Made(FULL.right).json()
     subject["stream"]["total_ms"] = [10.0] * 988 + [90.0] * 12

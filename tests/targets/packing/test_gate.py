@@ -95,6 +95,14 @@ def test_full_precision_is_not_asked_for_int8() -> None:
     assert not verdict.misses and not verdict.open
 
 
+def test_full_precision_must_answer_as_the_model_does_too() -> None:
+    """It is what INT8 is compared with: where it is wrong, every comparison is."""
+    profile = load_profile("x86-ort-fp32")
+    entry = {"lint": None, "audit": None, "parity": {"faults": ["traffic_context flips 3 %"]}}
+    verdict = judge({dialect: entry for dialect in profile.dialects}, profile, 1.0)
+    assert [miss.name for miss in verdict.misses] == [f"parity:{dialect}" for dialect in profile.dialects]
+
+
 def test_a_name_that_no_check_has_cannot_be_allowed() -> None:
     check_names(("golden", "parity:ort-x86-7bit"), PROFILE)
     with pytest.raises(ConfigError, match=r"--allow accurracy is not known; choose from lint"):

@@ -136,3 +136,21 @@ def test_the_same_seed_varies_a_clip_in_the_same_way_and_another_epoch_in_anothe
 def test_labels_and_the_clips_id_stay(clip: Clip) -> None:
     varied = augment(clip, np.random.default_rng(0), AugmentConfig())
     assert varied.id == "0001" and np.array_equal(varied.labels, clip.labels)
+
+
+def test_framing_moves_by_up_to_the_share_that_the_config_says_in_every_direction() -> None:
+    """What is seen is the same picture, moved as a whole."""
+    size, config = 20, AugmentConfig(gain=0.0, shift=0.1)
+    picture = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+    found = set()
+    for seed in range(300):
+        moved = vary_pixels(picture, np.random.default_rng(seed), config)[0, 5:15, 5:15]
+        places = [
+            (down, right)
+            for down in range(-4, 5)
+            for right in range(-4, 5)
+            if np.array_equal(moved, picture[0, 5 - down : 15 - down, 5 - right : 15 - right])
+        ]
+        assert len(places) == 1
+        found.add(places[0])
+    assert found == {(down, right) for down in range(-2, 3) for right in range(-2, 3)}

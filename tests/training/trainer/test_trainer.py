@@ -284,6 +284,17 @@ def test_mixed_precision_trains_finite_weights(clips: list[Clip]) -> None:
     assert all(value.dtype != torch.bfloat16 and value.isfinite().all() for value in done.model.state_dict().values())
 
 
+@pytest.mark.parametrize(("norm", "moves"), [(1e-13, False), (5.0, True)])
+def test_a_gradient_is_clipped_to_the_norm_that_the_config_says(clips: list[Clip], norm: float, moves: bool) -> None:
+    """Adam divides by a gradient's own size but for 1e-8: one clipped far below that moves next to nothing."""
+    config = TrainConfig(size="tiny", epochs=1, batch=4, clip_gradient=norm, weight_decay=0.0)
+    before = engine(clips, config).model.state_dict()
+    after = trained(clips, config).model.state_dict()
+    learned = [name for name in after if name.endswith("weight") and "norm" not in name]
+    moved = max(float((after[name] - before[name]).abs().max()) for name in learned)
+    assert moves == (moved > 1e-4) and (moves or moved < 1e-6)
+
+
 def test_biases_norms_and_scalars_are_not_shrunk(clips: list[Clip]) -> None:
     decayed, rest = groups(torch.nn.ModuleDict({"model": torch.nn.Linear(2, 2), "loss": torch.nn.Linear(2, 2)}), 0.1)
     assert [len(decayed["params"]), decayed["weight_decay"]] == [1, 0.1]

@@ -1,0 +1,83 @@
+"""What the tests of QAT share: a run with weights that nobody trained, its engine, and a whole fine-tuning."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from codriver.tasks import AIDE
+from quantize.graphs.dialects import DIALECTS
+from quantize.graphs.fold import folded
+from quantize.graphs.graphs import EncoderGraph
+from quantize.ptq.calibration import encoder_steps
+from quantize.ptq.quantizers import quantized_encoder
+from quantize.qat.clip_model import Tunable
+from quantize.qat.finetune import Lessons, Tuned, finetune
+from quantize.qat.losses import QATConfig, QATEngine, loss_of, train_config
+from training.data.augment import AugmentConfig
+from training.data.clips import Clip, class_counts
+from training.losses.afd import LossConfig
+from training.model.uvm3tl import SIZES, UVM3TL
+from training.report.metrics import Scores
+from training.trainer.checkpoint import Run
+from training.trainer.processes import make_fabric
+from training.trainer.run_log import Habits
+from training.trainer.trainer import TrainConfig
+
+CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)
+HABITS = Habits(device="cpu", workers=0)
+
+
+def make_run(clips: list[Clip]) -> Run:
+    """What a run folder holds after two epochs, with weights nobody trained."""
+    torch.manual_seed(0)
+    model = UVM3TL(SIZES["tiny"]).eval()
+    meta = {
+        "train": asdict(TrainConfig(size="tiny", batch=2)),
+        "loss": asdict(LossConfig()),
+        "augment": asdict(AugmentConfig()),
+        "class_counts": class_counts(clips, AIDE),
+        "loss_state": {"history": [[0.9, 0.8, 0.7, 0.6], [0.5, 0.7, 0.6, 0.55]]},
+    }
+    return Run(model, meta)
+
+
+def make_calibrated(run: Run, clips: list[Clip]) -> torch.nn.Module:
+    """An encoder after PTQ. Copy it before you train it."""
+    model = folded(run.model)
+    steps = list(encoder_steps(model, clips, (3, 9)))
+    return quantized_encoder(EncoderGraph(model).eval(), steps, DIALECTS["ort-x86-7bit"])
+
+
+def engine(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATEngine:
+    configs = config, train_config(run.meta, config)
+    return QATEngine(
+        make_fabric(device="cpu"), model, folded(run.model), loss_of(run.meta, model, config), clips, configs
+    )
+
+
+def tuned(
+    calibrated: torch.nn.Module,
+    run: Run,
+    clips: list[Clip],
+    folder: Path,
+    config: QATConfig,
+    val: Sequence[Clip] | None = None,
+    **habits: bool,
+) -> Tuned:
+    lessons = Lessons(train=clips, val=clips[:2] if val is None else val, ids={"train": "a", "val": "b"})
+    place = (folder, {"dialect": {"name": "ort-x86-7bit"}})
+    habit = replace(HABITS, **habits)
+    return finetune(copy.deepcopy(calibrated), folded(run.model), run, lessons, config, place, habit)
+
+
+def scores(accuracy: float) -> dict[str, Scores]:
+    return {task: Scores(accuracy=accuracy, macro_f1=0.0, majority=0.0) for task in AIDE.names}
+
+
+def one_task(accuracy: float) -> dict[str, Scores]:
+    return {"driver_emotion": Scores(accuracy=accuracy, macro_f1=0.0, majority=0.0)}

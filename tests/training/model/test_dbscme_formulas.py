@@ -1,0 +1,123 @@
+"""DB-SCME against its figure in NumPy: random weights, random maps, every choice that the figure leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.formulas import dbscme as formulas  # noqa: E402
+from training.model.dbscme import BRANCHES, DBSCME, DBSCMEConfig, SharedBranch, SpecificBranch  # noqa: E402
+
+pytestmark = pytest.mark.torch
+CLASSES = {"mood": 3, "road": 2}
+STREAMS, WIDTH, GRID, CLIPS = 3, 8, 3, 2
+CHOICES = {
+    "the figure's": formulas.Choices(),
+    "two heads": formulas.Choices(heads=2),
+    "unscaled": formulas.Choices(scaled=False),
+    "not reduced": formulas.Choices(reduce=False),
+    "tied": formulas.Choices(tied=True),
+    "merged first": formulas.Choices(third_gated=False),
+    "no relu": formulas.Choices(head_relu=False),
+    "joints first": formulas.Choices(order=("joints", "scene", "driver")),
+}
+GROUPS = ("scene", "driver", "joints")
+
+
+def random_weights(module: torch.nn.Module, seed: int) -> dict[str, np.ndarray]:
+    """Give every parameter and statistic a random number; returns them."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, value in module.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.randn(value.shape, generator=generator) * 0.7)
+            if name.endswith("running_var"):
+                value.abs_().add_(0.5)
+    return {name: value.double().numpy() for name, value in module.state_dict().items()}
+
+
+def random_maps(count: int, seed: int = 5) -> np.ndarray:
+    """(count, clips, D, G, G)"""
+    return np.random.default_rng(seed).normal(size=(count, CLIPS, WIDTH, GRID, GRID))
+
+
+def tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+@pytest.mark.parametrize("branches", BRANCHES)
+@torch.no_grad()
+def test_the_block_is_its_figure(branches: str, choices: formulas.Choices) -> None:
+    config = DBSCMEConfig(branches=branches, query_reduction=2, **asdict(choices))
+    block = DBSCME(streams=STREAMS, width=WIDTH, classes=CLASSES, dropout=0.0, config=config).eval()
+    weights = random_weights(block, 1)
+    maps, sums = random_maps(STREAMS), random_maps(3, 6)
+    logits, specific, shared = block([tensor(some) for some in maps], *map(tensor, sums))
+    for clip in range(CLIPS):
+        groups = dict(zip(GROUPS, sums[:, clip], strict=True))
+        wanted = formulas.dbscme(list(maps[:, clip]), groups, weights, tuple(CLASSES), branches, choices)
+        for task in CLASSES:
+            near(logits[task][clip], wanted.logits[task])
+        near(None if specific is None else specific[clip], wanted.specific)
+        near(None if shared is None else shared[clip], wanted.shared)
+
+
+def near(found: Any, wanted: np.ndarray | None) -> None:
+    assert (found is None) == (wanted is None)
+    if wanted is not None:
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_specific_branch_adds_its_input_back_and_gates_by_multiplying() -> None:
+    branch = SpecificBranch(WIDTH, DBSCMEConfig()).eval()
+    weights = random_weights(branch, 2)
+    for x in random_maps(1)[0]:
+        wanted = formulas.specific_branch(x, {f"b.{k}": v for k, v in weights.items()}, "b", formulas.Choices())
+        near(branch(tensor(x)[None])[0], wanted)
+
+
+@torch.no_grad()
+def test_a_branch_whose_attention_says_nothing_passes_its_input_on() -> None:
+    """The residual: with values of zero there is nothing to add, and the gate stands at a half."""
+    branch = SpecificBranch(WIDTH, DBSCMEConfig()).eval()
+    for part in (branch.spatial.value, branch.gate.value):
+        for parameter in part.parameters():
+            parameter.zero_()
+    x = tensor(random_maps(1)[0])
+    near(branch(x), x.numpy() / 2)
+
+
+@torch.no_grad()
+def test_the_shared_branchs_gate_sees_the_sum_even_where_attention_says_nothing() -> None:
+    branch = SharedBranch(WIDTH, DBSCMEConfig()).eval()
+    random_weights(branch, 3)
+    for parameter in branch.spatial.value.parameters():
+        parameter.zero_()
+    weights = {f"b.{name}": value.double().numpy() for name, value in branch.state_dict().items()}
+    a, b = random_maps(2)
+    for clip in range(CLIPS):
+        wanted = formulas.shared_branch(a[clip], b[clip], weights, "b", formulas.Choices())
+        near(branch(tensor(a), tensor(b))[clip], wanted)
+    assert not np.allclose(wanted, (a[1] + b[1]) / 2, atol=0.05)  # the gate has something to say
+
+
+def test_swapped_shares_would_be_another_block() -> None:
+    """What the tests above stand on: with other shares, or another order, these numbers are others."""
+    weights = random_weights(DBSCME(streams=3, width=8, classes=CLASSES, dropout=0.0, config=DBSCMEConfig()), 1)
+    maps, sums = random_maps(STREAMS)[:, 0], dict(zip(GROUPS, random_maps(3, 6)[:, 0], strict=True))
+    plain = formulas.Choices()
+    answers = []
+    for swapped in (1, -1):
+        changed = weights | {f"mix.{task}": swapped * weights[f"mix.{task}"] for task in CLASSES}
+        answers.append(formulas.dbscme(list(maps), sums, changed, tuple(CLASSES), "both", plain))
+    answers.append(
+        formulas.dbscme(list(maps), sums, weights, tuple(CLASSES), "both", replace(plain, third_gated=False))
+    )
+    for other in answers[1:]:
+        assert np.abs(other.logits["mood"] - answers[0].logits["mood"]).max() > 0.01
