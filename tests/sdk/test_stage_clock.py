@@ -50,4 +50,4 @@ class Slow(Idle):
 def test_a_percept_says_that_its_step_was_late(deadline_ms: float | None, missed: bool) -> None:
     with perceiver_with(Slow) as perceiver:
         percept = perceiver.step(CLEAN.frames(0), CLEAN.t(0), deadline_ms=deadline_ms)
-    assert percept.missed == missed
+    assert percept.deadline_missed == missed

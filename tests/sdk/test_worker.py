@@ -106,14 +106,14 @@ def test_an_engine_that_answers_while_its_hanging_is_written_down_is_not_told_of
 
     def answers_meanwhile() -> Perceiver:
         perceiver = gated()
-        invalid = perceiver.invalid
+        invalid = perceiver._invalid
 
         def slow(*of: Any) -> Percept:
             Gate.opened.set()
             eventually(lambda: found)
             return invalid(*of)
 
-        perceiver.invalid = slow  # type: ignore[method-assign]
+        perceiver._invalid = slow  # type: ignore[method-assign]
         return perceiver
 
     with PerceiverWorker(answers_meanwhile, found.append, config=QUICK) as worker:
