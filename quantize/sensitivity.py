@@ -22,6 +22,7 @@ import numpy as np
 from codriver.console import Progress, put, say, table
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
+from codriver.files.atomic import whole_file
 from codriver.tasks import AIDE
 from quantize.export.fake_quant import load_fake_quant
 from quantize.graphs.graphs import example_step
@@ -81,6 +82,7 @@ def sensitivity(
     """Rank, and search if there is a budget. Writes JSON, picture and page; returns the JSON."""
     from quantize.report.page import write_page
     from quantize.report.pictures import sensitivity_figure
+    from workshop.figures import svg
 
     report = read_report(folder)
     refuse_other_run(run, report)
@@ -110,9 +112,8 @@ def sensitivity(
         trial = fewest_layers(layers, bench.names, bench.losses, rows, budget)
         found["search"] = trial.to_json(budget) | {"cost": costs_ms(folder, dialect, report, trial)}
     write_json(folder / f"sensitivity-{dialect}.json", found)
-    sensitivity_figure(found, model.task_set).savefig(
-        folder / f"sensitivity-{dialect}.svg", bbox_inches="tight", metadata={"Date": None}
-    )
+    with whole_file(folder / f"sensitivity-{dialect}.svg") as path:
+        path.write_bytes(svg(sensitivity_figure(found, model.task_set)))
     write_page(folder)
     return found
 

@@ -220,9 +220,9 @@ def _estimate(args: argparse.Namespace) -> None:
     shapes = Shapes.read(args.shape, f"python -m targets.estimate {args.model} {asked}")
     results = [(profile, estimate(source, profile, shapes)) for profile in profiles]
     if args.out:
-        from targets.roofline.estimate_page import html_page
+        from targets.roofline.page import floors_page
 
-        args.out.write_text(html_page(args.model.name, results), encoding="utf-8")
+        args.out.write_text(floors_page(args.model.name, results), encoding="utf-8")
     if args.json:
         targets = [to_json(profile, floors) for profile, floors in results]
         put_json({"kind": "floor", "label": LABEL, **provenance(("onnx",), None), "targets": targets})

@@ -15,7 +15,7 @@ from typing import Any
 
 from codriver.console import put, put_json
 from codriver.errors import ConfigError
-from targets.evidence.page import evidence_page, labels
+from targets.evidence.facts import labels
 from targets.evidence.schema import check_same_clips, read_evidence, subjects_of, write_text
 from targets.evidence.verdict import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
 from workshop.command import command
@@ -23,6 +23,8 @@ from workshop.command import command
 
 def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     """Write the page; returns each subject's name, its verdict and what speaks against it."""
+    from targets.evidence.page import evidence_page  # matplotlib takes a second, which a --help should not
+
     found = {str(path): read_evidence(path) for path in files}
     check_same_clips(found)
     evidence = list(found.values())

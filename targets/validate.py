@@ -38,7 +38,6 @@ from codriver.doctor.facts import fits, machine_facts
 from codriver.engines.base import UNPROVEN
 from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
-from targets.evidence.page import evidence_page
 from targets.evidence.schema import SCHEMA, parts_folder, write_text
 from targets.evidence.text import summary
 from targets.evidence.verdict import against, ran, reference_of
@@ -202,6 +201,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         write_text(args.out, json.dumps(evidence) + "\n")
     html = args.html or (args.out.with_suffix(".html") if args.out else None)
     if html:
+        from targets.evidence.page import evidence_page  # matplotlib takes a second
+
         write_text(html, evidence_page([evidence]))
         say(f"page: {html}")
     if parts and parts.is_dir():

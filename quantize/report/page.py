@@ -1,4 +1,4 @@
-"""The quantization report as one page, for someone who decides about a release: pictures inside, nothing fetched.
+"""The quantization report as one page, for someone who decides about a release; report.html has its words.
 
 It is made of what lies in the folder: report.json, and, as far as they are there, proof.json and sensitivity-*.json.
 """
@@ -7,30 +7,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from codriver.tasks import TASK_SETS
+from codriver.files.atomic import whole_file
+from codriver.tasks import TASK_SETS, TaskSet
 from quantize.parity.runners import FP32
 from quantize.report import sections
-from quantize.report.sections import box
-from workshop.pages import REPORT_STYLE, html_table
+from quantize.report.pictures import accuracy_figure, sensitivity_figure
+from quantize.report.sections import Box
+from workshop.figures import data_uri
+from workshop.pages import Cell, Row, points, render
 
+TEMPLATE = Path(__file__).with_name("report.html")
 PAGE = "report.html"
-MORE_STYLE = """
-.verdict { padding: 12px 16px; border-left: 6px solid; background: #f6f8fa; margin: 16px 0; }
-.good { border-color: #2f855a; } .bad { border-color: #c53030; } .open { border-color: #d9822b; }
-.verdict b { font-size: 17px; } .verdict ul { margin: 6px 0 0; padding-left: 20px; }
-td.wrong, .wrong { color: #c53030; font-weight: 600; }
-"""
 
 
 def write_page(folder: Path) -> None:
     """Make report.html anew from the JSON files beside it."""
     report, proof = (_read(folder / name) for name in ("report.json", "proof.json"))
     found = [_read(path) for path in sorted(folder.glob("sensitivity-*.json"))]
-    (folder / PAGE).write_text(page(report, proof or None, found), encoding="utf-8")
+    with whole_file(folder / PAGE) as path:
+        path.write_text(page(report, proof or None, found), encoding="utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -39,46 +37,56 @@ def _read(path: Path) -> dict[str, Any]:
 
 def page(report: Mapping[str, Any], proof: Mapping[str, Any] | None, sensitivities: Sequence[Mapping[str, Any]]) -> str:
     task_set = TASK_SETS[report["task_set"]]
-    title = f"INT8 of run {report['run']['weights_sha256'][:12]}, size {report['run']['size']}"
-    parts = [f"<h1>{escape(title)}</h1>", _about(report, proof), _verdict(report, proof)]
-    if proof:
-        parts += ["<h2>What INT8 costs</h2>", sections.accuracy(proof, task_set)]
-        parts += ["<h2>Whether runtimes give what the model gives</h2>", sections.parity(proof, task_set)]
-    parts += ["<h2>Files, and what runs in INT8</h2>", sections.files(report)]
-    parts += [part for found in sensitivities for part in sections.sensitivity(found, task_set)]
-    parts += ["<h2>Calibration</h2>", _calibration(report), "<h2>Where this comes from</h2>", _origin(report, proof)]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{REPORT_STYLE}{MORE_STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
-
-
-def _about(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> str:
-    tried = (
-        f"{proof['n']} clips of split {proof['split']} ({proof['data']}), {proof['machine']['cpu']}" if proof else ""
+    return render(
+        TEMPLATE,
+        title=f"INT8 of run {report['run']['weights_sha256'][:12]}, size {report['run']['size']}",
+        report=report,
+        titles=[task.title for task in task_set.tasks],
+        verdict_box=_verdict(report, proof),
+        proof=_proof(proof, task_set) if proof else None,
+        files=sections.files(report),
+        sensitivities=[_sensitivity(found, task_set) for found in sensitivities],
+        classes=_classes(report["calibration"]),
+        ranges=sections.ranges(report["calibration"].get("measured_ranges", {}), task_set),
+        origin=_origin(report, proof),
     )
-    return f"<p class=soft>Made {escape(report['created'])}. {escape(tried)}</p>"
 
 
-def _verdict(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> str:
+def _proof(proof: Mapping[str, Any], task_set: TaskSet) -> dict[str, Any]:
+    """What the page shows of a proof."""
+    return {
+        "facts": proof,
+        "picture": data_uri(accuracy_figure(proof["accuracy"], task_set)),
+        "accuracy": sections.accuracy(proof, task_set),
+        "fine_tuned": sections.fine_tuned(proof, task_set),
+        "parity": sections.parity(proof, task_set),
+    }
+
+
+def _sensitivity(found: Mapping[str, Any], task_set: TaskSet) -> dict[str, Any]:
+    return {
+        "facts": found,
+        "picture": data_uri(sensitivity_figure(found, task_set)),
+        "rows": sections.sensitivity(found, task_set),
+        "search": sections.search(found["search"]) if "search" in found else None,
+    }
+
+
+def _verdict(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> Box:
     if proof is None:
-        return box(
-            "open", "Not proven yet.", ["python -m quantize.prove compares every runtime and measures accuracy."]
-        )
+        how = "python -m quantize.prove compares every runtime and measures accuracy."
+        return Box("open", "Not proven yet.", [how])
     lost = _significant_losses(proof)
     unproven = [f"{d} in {r}: {why}" for d, some in proof["not_proven"].items() for r, why in some.items()]
-    lint = [
-        f"{name}: {_findings(entry)} lint findings" for name, entry in report["dialects"].items() if _findings(entry)
-    ]
+    counts = {name: int((entry.get("lint") or {}).get("findings", 0)) for name, entry in report["dialects"].items()}
+    lint = [f"{name}: {count} lint findings" for name, count in counts.items() if count]
     notes = [f"Not proven on this machine: {text}." for text in unproven]
     if proof["faults"] or lint:
-        return box("bad", "Do not release: a check fails.", [*proof["faults"], *lint, *lost, *notes])
+        return Box("fail", "Do not release: a check fails.", [*proof["faults"], *lint, *lost, *notes])
     if lost:
-        return box("bad", "Runtimes agree with the model, but INT8 loses accuracy beyond chance.", [*lost, *notes])
+        return Box("fail", "Runtimes agree with the model, but INT8 loses accuracy beyond chance.", [*lost, *notes])
     good = "Every runtime that ran gives what the model gives, and no loss of accuracy beyond chance was found."
-    return box("open" if notes else "good", good, [*_largest_loss(proof), *notes])
-
-
-def _findings(entry: Mapping[str, Any]) -> int:
-    return int((entry.get("lint") or {}).get("findings", 0))
+    return Box("open" if notes else "pass", good, [*_largest_loss(proof), *notes])
 
 
 def _changes(proof: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -102,44 +110,27 @@ def _significant_losses(proof: Mapping[str, Any]) -> list[str]:
 
 
 def _largest_loss(proof: Mapping[str, Any]) -> list[str]:
-    changes = _changes(proof)
-    if not changes:
+    if not (changes := _changes(proof)):
         return []
     name, title, change = changes[0]
-    low, high = (100 * side for side in change["interval"])
+    moved = points(change["difference"], change["interval"])
+    return [f"Largest change for the worse, in points: {title}, {name}: {moved}; one clip is {100 / proof['n']:.2f}."]
+
+
+def _classes(calibration: Mapping[str, Any]) -> list[Row]:
     return [
-        f"Largest change for the worse: {title}, {name}: {100 * change['difference']:+.1f} points "
-        f"({low:+.1f} to {high:+.1f}); one clip is {100 / proof['n']:.2f}."
+        [task, ", ".join(f"{label} {count}" for label, count in counts.items())]
+        for task, counts in calibration["class_counts"].items()
     ]
 
 
-def _calibration(report: Mapping[str, Any]) -> str:
-    found = report["calibration"]
-    rows = [
-        [escape(task), escape(", ".join(f"{label} {count}" for label, count in counts.items()))]
-        for task, counts in found["class_counts"].items()
-    ]
-    return (
-        f"<p>{found['clips']} clips of split {escape(found['split'])}, seed {found['seed']}, {found['used']} used; ids "
-        f"<code>sha256 {found['ids_sha256']}</code></p>" + html_table(("Task", "Clips of each class"), rows, left=2)
-    ) + sections.ranges(found.get("measured_ranges", {}), TASK_SETS[report["task_set"]])
-
-
-def _origin(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> str:
-    made = [("Quantized", report), *([("Proven", proof)] if proof else [])]
-    rows = [["Weights", f"<code>sha256 {report['run']['weights_sha256']}</code>"]]
-    for what, some in made:
+def _origin(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> list[Row]:
+    rows: list[Row] = [["Weights", Cell(f"sha256 {report['run']['weights_sha256']}", mark="code")]]
+    for what, some in (("Quantized", report), *([("Proven", proof)] if proof else [])):
         tools = ", ".join(f"{name} {version}" for name, version in some["tools"].items())
-        rows.append(
-            [what, f"{escape(some['created'])}, commit <code>{escape(some['git_commit'])}</code>, {escape(tools)}"]
-        )
+        rows.append([what, f"{some['created']}, commit {some['git_commit']}, {tools}"])
     if proof:
         machine = proof["machine"]
-        rows.append(
-            [
-                "Machine",
-                escape(f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"),
-            ]
-        )
-        rows.append(["Clips", f"<code>sha256 {proof['clips_sha256']}</code>"])
-    return html_table(("", ""), rows, left=2)
+        about = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
+        rows += [["Machine", about], ["Clips", Cell(f"sha256 {proof['clips_sha256']}", mark="code")]]
+    return rows

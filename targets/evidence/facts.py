@@ -1,26 +1,24 @@
-"""The conditions of each subject side by side, so that unlike ones are not compared unseen."""
+"""What subjects are called, and their conditions side by side, so that unlike ones are not compared unseen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from workshop.pages import Cell, table
+from workshop.pages import Cell, Row
 
 Subject = Mapping[str, Any]
 
 
-def conditions_table(several: Sequence[tuple[str, Subject]]) -> str:
+def conditions_rows(several: Sequence[tuple[str, Subject]]) -> list[Row]:
     """A column for each subject: what has to be alike before two figures are compared."""
     columns = [_facts(subject) for _, subject in several]
-    rows: list[list[Cell]] = []
+    rows: list[Row] = []
     for fact in columns[0]:
         values = [column[fact] for column in columns]
         differ = "open wide" if len(set(values)) > 1 and fact not in ("bundle", "measured") else "wide"
-        rows.append([fact, *((differ, escape(value)) for value in values)])
-    note = "Orange: not the same for all; figures of time and energy are then not of one condition."
-    return table(("", *(escape(name) for name, _ in several)), rows) + f'<p class="soft">{note}</p>'
+        rows.append([fact, *(Cell(value, mark=differ) for value in values)])
+    return rows
 
 
 def _facts(subject: Subject) -> dict[str, str]:
@@ -59,3 +57,14 @@ def _before_after(before: Any, after: Any) -> str:
 def machine_line(subject: Subject) -> str:
     machine = subject["machine"]
     return f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
+
+
+def labels(subjects: Sequence[Subject]) -> dict[int, str]:
+    """What a subject, by its id(), is called: as short as it can be while no two are called the same."""
+    machines = {subject["machine"]["cpu"] for subject in subjects}
+    short = [f"{subject['target']} · {subject['variant']}" for subject in subjects]
+    if len(machines) > 1:
+        short = [f"{name} · {subject['machine']['cpu']}" for name, subject in zip(short, subjects, strict=True)]
+    again = [short[:at].count(name) for at, name in enumerate(short)]
+    names = [f"{name} ({count + 1})" if count else name for name, count in zip(short, again, strict=True)]
+    return {id(subject): name for subject, name in zip(subjects, names, strict=True)}

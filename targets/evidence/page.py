@@ -1,15 +1,15 @@
-"""Evidence as one self-contained page for whoever decides about a release: verdicts first, then what they rest on."""
+"""Evidence as one page for whoever decides about a release; evidence.html has its words: verdicts first."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from pathlib import Path
 from typing import Any
 
-from targets.evidence import pictures as pictures
-from targets.evidence.facts import conditions_table, machine_line
+from targets.evidence import pictures
+from targets.evidence.facts import conditions_rows, labels, machine_line
 from targets.evidence.schema import Evidence, subjects_of
-from targets.evidence.text import full_precision, percent, title, turns
+from targets.evidence.text import full_precision, title, turns
 from targets.evidence.verdict import (
     FAIL,
     MISSING,
@@ -27,21 +27,13 @@ from targets.evidence.verdict import (
     reference_of,
     verdict,
 )
-from workshop.pages import Cell, page, table
+from workshop.figures import COLOURS, Line, data_uri, interval_figure
+from workshop.pages import Cell, Row, percent, render, with_interval
 
-STYLE = """
-.verdict{border-left:6px solid;background:#f6f8fa;padding:8px 14px;margin:10px 0}
-.verdict ul{margin:4px 0;padding-left:20px}
-.verdict.pass{border-color:#1b7f4d}.verdict.fail{border-color:#b00020}.verdict.open{border-color:#d9822b}
-.verdict.none{border-color:#888}td.pass{color:#1b7f4d}td.fail{color:#b00020;font-weight:600}td.open{color:#a85c00}
-.soft{color:#666;font-size:13px}th{font-weight:600}td,th{vertical-align:top}td{white-space:nowrap}td.wide{white-space:normal}h2{margin-top:2rem}body{max-width:1180px}
-"""
-CLASSES = {PASS: "pass", FAIL: "fail", OPEN: "open", MISSING: "open"}
-HOW = """Accuracy of a clip's last answer, stepped frame by frame. Intervals hold with 95 %: Wilson's for an accuracy, a
-bootstrap over clips for macro-F1, Bonett and Price's for the paired difference, order statistics for p99. p: McNemar's
-exact test on the clips that only one of the two got right, Holm-corrected over the tasks. A budget is missed if all of
-the interval lies beyond it, holds if all lies within, and is otherwise not shown by so few clips or steps."""
+TEMPLATE = Path(__file__).with_name("evidence.html")
+MARKS = {PASS: "pass", FAIL: "fail", OPEN: "open", MISSING: "open"}
 Subject = Mapping[str, Any]
+Several = Sequence[tuple[str, Subject]]  # each with what it is called
 
 
 def evidence_page(evidence: Sequence[Evidence]) -> str:
@@ -50,147 +42,95 @@ def evidence_page(evidence: Sequence[Evidence]) -> str:
     there, reference = ran(subjects), reference_of(subjects)
     names = labels(subjects)
     found = {id(subject): checks(subject, reference) for subject in there}
-    parts = [
-        _about(evidence, reference, names),
-        *(_verdict(s, found.get(id(s), []), names[id(s)], s is reference) for s in subjects),
-    ]
-    if there:
-        several = [(names[id(subject)], subject) for subject in there]
-        parts += ["<h2>Side by side</h2>", _overview(several, found)]
-        parts += ["<h2>Budgets</h2>", _budgets(several, found)]
-        parts += ["<h2>Accuracy</h2>", _picture(several), *_accuracy(several, reference), f'<p class="soft">{HOW}</p>']
-        parts += ["<h2>Golden vectors</h2>", _golden(several), "<h2>Latency</h2>", *_latency(several)]
-        parts += ["<h2>Start, throughput, memory, energy</h2>", _costs(several)]
-        parts += ["<h2>Conditions</h2>", conditions_table(several)]
-    return page("Evidence", parts, STYLE)
-
-
-def labels(subjects: Sequence[Subject]) -> dict[int, str]:
-    """What a subject, by its id(), is called: as short as it can be while no two are called the same."""
-    machines = {subject["machine"]["cpu"] for subject in subjects}
-    short = [f"{subject['target']} · {subject['variant']}" for subject in subjects]
-    if len(machines) > 1:
-        short = [f"{name} · {subject['machine']['cpu']}" for name, subject in zip(short, subjects, strict=True)]
-    again = [short[:at].count(name) for at, name in enumerate(short)]
-    names = [f"{name} ({count + 1})" if count else name for name, count in zip(short, again, strict=True)]
-    return {id(subject): name for subject, name in zip(subjects, names, strict=True)}
-
-
-def _about(evidence: Sequence[Evidence], reference: Subject | None, names: Mapping[int, str]) -> str:
-    clips, made = evidence[0]["clips"], ", ".join(dict.fromkeys(some["created"] for some in evidence))
-    machines = "; ".join(dict.fromkeys(machine_line(subject) for subject in subjects_of(evidence)))
-    against = f" Compared with <b>{escape(names[id(reference)])}</b>." if reference is not None else ""
-    text = (
-        f"{clips['n']} labelled test clips (sha256 {clips['sha256'][:12]}) on {escape(machines)}. Made {escape(made)}."
+    return render(
+        TEMPLATE,
+        title="Evidence",
+        clips=evidence[0]["clips"],
+        machines=dict.fromkeys(machine_line(subject) for subject in subjects),
+        created=dict.fromkeys(some["created"] for some in evidence),
+        reference=None if reference is None else names[id(reference)],
+        verdicts=[_verdict(s, found.get(id(s), []), names[id(s)], s is reference) for s in subjects],
+        measured=_measured([(names[id(s)], s) for s in there], found, reference) if there else None,
     )
-    return f'<p class="soft">{text}{against}</p>'
 
 
-def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: bool) -> str:
-    """In one box: may it ship, and each budget that it misses, by how much."""
+def _measured(several: Several, found: Mapping[int, Sequence[Check]], reference: Subject | None) -> dict[str, Any]:
+    """What the page shows of subjects that ran."""
+    tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
+    compared = {id(s): paired(s, reference) for _, s in several if reference is not None and s is not reference}
+    return {
+        "names": [name for name, _ in several],
+        "titles": [title(task) for task in tasks],
+        "in_turns": sorted({s["in_turns"]["against"] for _, s in several if "in_turns" in s}),
+        "overview": _overview(several, found, tasks),
+        "budgets": _budgets(several, found),
+        "picture": data_uri(_accuracy_figure(several, reference, tasks)),
+        "accuracy": [(title(task), _accuracy(several, compared, task)) for task in tasks],
+        "golden": _golden(several),
+        "percentiles": list(several[0][1]["stream"]["latency_ms"]["total"]),
+        "pictures": _latency_pictures(several),
+        "latency": _latency(several),
+        "costs": _costs(several),
+        "conditions": conditions_rows(several),
+    }
+
+
+def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: bool) -> dict[str, Any]:
+    """For one box: may it ship, and each budget that it misses, by how much."""
     judge = subject.get("judged_by", subject["target"])
     by = f", judged by the budgets of {judge}" if judge != subject["target"] else ""
-    head = f"<b>{escape(name)}</b> <span class=soft>{escape(subject['bundle'] + by)}</span>"
+    head = {"name": name, "bundle": subject["bundle"] + by}
     if subject["status"] != "ran":
-        why = f"<ul><li>{escape(subject['why'])}</li></ul>"
-        return f'<div class="verdict none">{head}: <b>{NOT_RUN}</b>{why}</div>'
+        return head | {"mark": "none", "said": NOT_RUN, "lines": [subject["why"]]}
     said = verdict(found)
     if said == PASS:
-        sentences = ["every budget holds"] if not is_reference else ["every budget holds; others are compared with it"]
+        lines = ["every budget holds; others are compared with it" if is_reference else "every budget holds"]
     else:
-        sentences = [check.text for state in (FAIL, MISSING, OPEN) for check in found if check.state == state]
-    items = "".join(f"<li>{escape(text)}</li>" for text in sentences)
-    return f'<div class="verdict {CLASSES[said]}">{head}: <b>{VERDICTS[said]}</b><ul>{items}</ul></div>'
+        lines = [check.text for state in (FAIL, MISSING, OPEN) for check in found if check.state == state]
+    return head | {"mark": MARKS[said], "said": VERDICTS[said], "lines": lines}
 
 
-def _overview(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequence[Check]]) -> str:
-    tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
-    head = [
-        "",
-        "verdict",
-        *(f"{_title(task)} %" for task in tasks),
-        "p50 ms",
-        "p99 ms",
-        "in turns",
-        "steps/s",
-        "MB",
-        "J/step",
-    ]
-    rows: list[list[Cell]] = []
+def _overview(several: Several, found: Mapping[int, Sequence[Check]], tasks: Sequence[str]) -> list[Row]:
+    rows: list[Row] = []
     for name, subject in several:
-        said, total = verdict(found[id(subject)]), subject["stream"]["latency_ms"]["total"]
+        said, stream = verdict(found[id(subject)]), subject["stream"]
+        total = stream["latency_ms"]["total"]
         shares = [percent(subject["tasks"][task]["accuracy"]) if task in subject["tasks"] else "-" for task in tasks]
-        joules = subject["stream"]["energy"]["joules_per_step"]
-        costs = [
-            f"{total['p50']:.1f}",
-            f"{total['p99']:.1f}",
-            turns(subject),
-            f"{subject['stream']['steps_per_s']:.1f}",
-        ]
-        costs += [f"{subject['memory_mb']:.0f}", number(joules, 3)]
-        rows.append([escape(name), (CLASSES[said], VERDICTS[said]), *shares, *costs])
-    compared = {subject["in_turns"]["against"] for _, subject in several if "in_turns" in subject}
-    note = (
-        f"In turns: what a step takes against one of {escape(', '.join(sorted(compared)))}, median of the ratios "
-        "turn by turn and its 95 % interval. The milliseconds beside it were taken one bundle after the other."
-    )
-    return table(head, rows) + (f'<p class="soft">{note}</p>' if compared else "")
+        times = [f"{total['p50']:.1f}", f"{total['p99']:.1f}", turns(subject), f"{stream['steps_per_s']:.1f}"]
+        costs = [f"{subject['memory_mb']:.0f}", number(stream["energy"]["joules_per_step"], 3)]
+        rows.append([name, Cell(VERDICTS[said], mark=MARKS[said]), *shares, *times, *costs])
+    return rows
 
 
-def _budgets(several: Sequence[tuple[str, Subject]], found: Mapping[int, Sequence[Check]]) -> str:
-    rows: list[list[Cell]] = [
-        [escape(name), *map(escape, (check.name, check.found, check.budget)), (CLASSES[check.state], check.state)]
+def _budgets(several: Several, found: Mapping[int, Sequence[Check]]) -> list[Row]:
+    return [
+        [name, check.name, check.found, check.budget, Cell(check.state, mark=MARKS[check.state])]
         for name, subject in several
         for check in found[id(subject)]
     ]
-    return table(("", "check", "found", "budget", ""), rows)
 
 
-def _picture(several: Sequence[tuple[str, Subject]]) -> str:
-    tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
-    rows = []
-    for name, subject in several:
+def _accuracy_figure(several: Several, reference: Subject | None, tasks: Sequence[str]) -> Any:
+    lines = []
+    for at, (name, subject) in enumerate(several):
         of = subject["tasks"]
-        rows.append((name, [(of[task]["accuracy"], intervals(of[task])[0]) if task in of else None for task in tasks]))
-    return pictures.accuracy_svg([title(task) for task in tasks], rows)
+        found = [(of[task]["accuracy"], intervals(of[task])[0]) if task in of else None for task in tasks]
+        lines.append(Line(name=name, found=found, colour=COLOURS[at % len(COLOURS)]))
+    compared = next((at for at, (_, subject) in enumerate(several) if subject is reference), None)
+    return interval_figure([title(task) for task in tasks], lines, compared, "accuracy, %")
 
 
-def _accuracy(several: Sequence[tuple[str, Subject]], reference: Subject | None) -> list[str]:
-    """A table for each task, a row for each subject."""
-    tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
-    pairs = {id(s): paired(s, reference) for _, s in several if reference is not None and s is not reference}
-    head = (
-        "",
-        "accuracy %",
-        "macro-F1 %",
-        "recorded FP32 %",
-        "change, points",
-        "won / lost",
-        "p",
-        "same class %",
-        "moved, mean / worst",
-    )
-    parts = []
-    for task in tasks:
-        rows = [
-            [
-                escape(name),
-                *_scores(subject["tasks"][task]),
-                _recorded(subject, task),
-                *_change(pairs.get(id(subject), {}).get(task)),
-            ]
-            for name, subject in several
-            if task in subject["tasks"]
-        ]
-        parts.append(f"<h3>{_title(task)}</h3>{table(head, rows)}")
-    return parts
-
-
-def _scores(row: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{percent(value)} [{percent(low)}, {percent(high)}]"
-        for value, (low, high) in zip((row["accuracy"], row["macro_f1"]), intervals(row), strict=True)
-    ]
+def _accuracy(several: Several, compared: Mapping[int, Mapping[str, Paired]], task: str) -> list[Row]:
+    """A row for each subject that answers the task. compared: by subject's id(), with the reference."""
+    rows: list[Row] = []
+    for name, subject in several:
+        if task not in subject["tasks"]:
+            continue
+        row = subject["tasks"][task]
+        shares = zip((row["accuracy"], row["macro_f1"]), intervals(row), strict=True)
+        scores = [with_interval(share, between) for share, between in shares]
+        rows.append([name, *scores, _recorded(subject, task), *_change(compared.get(id(subject), {}).get(task))])
+    return rows
 
 
 def _recorded(subject: Subject, task: str) -> str:
@@ -213,62 +153,45 @@ def _change(found: Paired | None) -> list[str]:
     ]
 
 
-def _golden(several: Sequence[tuple[str, Subject]]) -> str:
-    rows: list[list[Cell]] = []
+def _golden(several: Several) -> list[Row]:
+    rows: list[Row] = []
     for name, subject in several:
         for row in subject["golden"] or []:
-            state = (CLASSES[PASS if row["ok"] else FAIL], PASS if row["ok"] else FAIL)
+            state = PASS if row["ok"] else FAIL
             same = "same" if row["same_label"] else "another"
-            rows.append(
-                [escape(name), _title(row["task"]), f"{row['max_abs']:.5f}", f"{row['tolerance']:g}", same, state]
-            )
+            numbers = (f"{row['max_abs']:.5f}", f"{row['tolerance']:g}")
+            rows.append([name, title(row["task"]), *numbers, same, Cell(state, mark=MARKS[state])])
         if not subject["golden"]:
-            rows.append([escape(name), "-", "none in the bundle", "", "", ("open", OPEN)])
-    return table(("", "task", "worst probability difference", "tolerance", "class", ""), rows)
+            rows.append([name, "-", "none in the bundle", "", "", Cell(OPEN, mark="open")])
+    return rows
 
 
-def _latency(several: Sequence[tuple[str, Subject]]) -> list[str]:
-    streams = [(name, subject["stream"], subject["budget"]["latency_ms"]) for name, subject in several]
-    head = ["ms", "stage", *streams[0][1]["latency_ms"]["total"], "jitter"]
-    rows = []
-    for name, stream, _ in streams:
-        for stage, times in stream["latency_ms"].items():
-            jitter = number(stream["jitter_ms"], 2) if stage == "total" else ""
-            rows.append([escape(name), escape(stage), *(number(value, 2) for value in times.values()), jitter])
+def _latency_pictures(several: Several) -> list[str]:
+    times = [(name, s["stream"]["total_ms"], s["budget"]["latency_ms"]) for name, s in several]
     medians = [
-        (name, {stage: times["p50"] for stage, times in stream["latency_ms"].items() if stage != "total"})
-        for name, stream, _ in streams
+        (name, {stage: ms["p50"] for stage, ms in s["stream"]["latency_ms"].items() if stage != "total"})
+        for name, s in several
     ]
-    note = (
-        "Steps back to back, every slot of the context filled, frames decoded before. Jitter: mean difference of one "
-        "step's time to the next. p99.9 asks for 1000 steps. Bars: square roots of counts."
-    )
-    return [
-        pictures.histograms_svg([(name, stream["total_ms"], budget_ms) for name, stream, budget_ms in streams]),
-        pictures.stages_svg(medians),
-        table(head, rows),
-        f'<p class="soft">{note}</p>',
-    ]
+    return [data_uri(pictures.histograms(times)), data_uri(pictures.stages(medians))]
 
 
-def _costs(several: Sequence[tuple[str, Subject]]) -> str:
-    head = ("", "cold start ms", "steps/s", "peak memory MB", "J/step", "W", "energy metered by")
-    rows = []
+def _latency(several: Several) -> list[Row]:
+    rows: list[Row] = []
     for name, subject in several:
-        stream = subject["stream"]
-        energy = stream["energy"]
+        for stage, times in subject["stream"]["latency_ms"].items():
+            jitter = number(subject["stream"]["jitter_ms"], 2) if stage == "total" else ""
+            rows.append([name, stage, *(number(value, 2) for value in times.values()), jitter])
+    return rows
+
+
+def _costs(several: Several) -> list[Row]:
+    rows: list[Row] = []
+    for name, subject in several:
+        stream, energy = subject["stream"], subject["stream"]["energy"]
         cells = [f"{subject['cold_start_ms']:.0f}", f"{stream['steps_per_s']:.1f}", f"{subject['memory_mb']:.0f}"]
-        cells += [number(energy["joules_per_step"], 3), number(energy["watts"], 1), escape(energy["source"])]
-        rows.append([escape(name), *cells])
-    note = (
-        "Cold start: from opening the bundle to the first percept. Peak memory: of the process, over start and clips. "
-        "Energy: of the whole package or board, by RAPL's counters or Jetson's INA3221, where they can be read."
-    )
-    return table(head, rows) + f'<p class="soft">{note}</p>'
-
-
-def _title(task: str) -> str:
-    return escape(title(task))
+        cells += [number(energy["joules_per_step"], 3), number(energy["watts"], 1), energy["source"]]
+        rows.append([name, *cells])
+    return rows
 
 
 def number(value: float | None, digits: int) -> str:

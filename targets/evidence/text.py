@@ -18,6 +18,7 @@ from targets.evidence.verdict import (
     reference_of,
     verdict,
 )
+from workshop.pages import percent
 
 
 def summary(evidence: Mapping[str, Any]) -> str:
@@ -99,7 +100,3 @@ def turns(subject: Mapping[str, Any]) -> str:
 def title(task: str) -> str:
     known = {some.name: some.title for task_set in TASK_SETS.values() for some in task_set.tasks}
     return known.get(task, task)
-
-
-def percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"

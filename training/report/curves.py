@@ -8,14 +8,14 @@ from typing import Any
 
 from codriver.tasks import AIDE, TaskSet
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito's, which colour-blind people tell apart
-
 
 def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet = AIDE) -> None:
     """Loss, weight and validation accuracy of each task by epoch, as a PNG. records: lines of metrics.jsonl."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+
+    from workshop.figures import COLOURS, dress
 
     figure = Figure(figsize=(12.5, 3.9), layout="constrained")
     losses, weights, accuracies = figure.subplots(1, 3)
@@ -33,12 +33,9 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet
     titles = ("Training loss (1: guessing)", "Weight of the task", "Validation accuracy, % (dotted: majority)")
     sparse = [record["epoch"] for record in records if record["sparse"]]
     for axes, title in zip((losses, weights, accuracies), titles, strict=True):
-        axes.set_title(title, loc="left", fontsize=11)
-        axes.set_xlabel("epoch")
+        dress(axes, title=title, x="epoch")
         axes.set_xlim(0.5, max(epochs) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
         if sparse and len(sparse) < len(records):
             axes.axvspan(0.5, max(sparse) + 0.5, color="black", alpha=0.05, linewidth=0)
     losses.set_ylim(bottom=0)

@@ -40,7 +40,7 @@ def test_best_tries_each_estimator_and_calibrates_with_the_one_that_it_names(
     assert set(measured["losses"]) == {"minmax", "mean-quantile"}
     assert measured["chosen"] == least(measured["losses"])
     page = (tmp_path / "best" / "report.html").read_text()
-    assert page.count("<b>taken</b>") == 1 and "mean-quantile" in page
+    assert page.count(">taken<") == 1 and "mean-quantile" in page
     assert quantize([*base, "--out", str(tmp_path / "named"), "--ranges", measured["chosen"]]) == 0
     path = "tensorrt/encoder.onnx"
     assert (tmp_path / "best" / path).read_bytes() == (tmp_path / "named" / path).read_bytes()
