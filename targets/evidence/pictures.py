@@ -50,10 +50,8 @@ def stages(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
     for stage, colour in zip(names, COLOURS * len(names), strict=False):
         widths = np.array([times.get(stage, 0.0) for _, times in rows])
         bars = axes.barh(range(len(rows)), widths, left=ends, height=0.7, color=colour, edgecolor="white", label=stage)
-        wide = widths > 0.06 * max(sum(times.values()) for _, times in rows)
-        axes.bar_label(
-            bars, [stage if some else "" for some in wide], label_type="center", fontsize=7.5, color=ink_on(colour)
-        )
+        inside = [stage if width > 0.06 * longest else "" for width in widths]
+        axes.bar_label(bars, inside, label_type="center", fontsize=7.5, color=ink_on(colour))
         ends += widths
     for place, end in enumerate(ends):
         axes.text(end, place, f" {end:.1f}", va="center", fontsize=8.5, color=INK)

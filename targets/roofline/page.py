@@ -1,4 +1,4 @@
-"""Floors as one page: a table of the targets, and for each its roofline and slowest layers; floors.html has its words."""
+"""Floors as one page: a table of targets, and for each its roofline and slowest layers; floors.html has its words."""
 
 from __future__ import annotations
 
