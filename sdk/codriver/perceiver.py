@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
 from codriver.config import Policy
-from codriver.errors import CodriverError
+from codriver.errors import CodriverError, FrameError
+from codriver.frames.check import sort_out
 from codriver.frames.intake import Intake
 from codriver.handover import check_fits, heir, same_encoder
 from codriver.network.context import Context
@@ -208,12 +210,25 @@ class Perceiver:
             if error is None:  # else what went wrong first is what is told
                 raise
 
-    # For PerceiverWorker, which tells of steps that never came to be. Of these, any thread may call all but _go_on.
+    # For PerceiverWorker and `codriver run`, which tell of frames never stepped. Any thread may call all but _go_on.
 
     def _drop(self, frames: Mapping[str, object]) -> None:
         """Count a set that is not going to be stepped, because a newer one is there."""
         for result in ("input", "overrun"):
             self._intake.tally.count(result, frames)
+
+    def _usable(self, frames: Mapping[str, Any], tell: Callable[[FrameError], object]) -> dict[str, Any]:
+        """The frames of a form that `step` takes. Of each other one it tells, and counts it as rejected."""
+        fit, errors = sort_out(frames)
+        for error in errors:
+            tell(error)
+        self._reject([error.view for error in errors if error.view is not None])
+        return fit
+
+    def _reject(self, views: Collection[str]) -> None:
+        """Count frames that came and are of no use, so that the others can be stepped without them."""
+        for result in ("input", "rejected"):
+            self._intake.tally.count(result, views)
 
     def _tell(self, kind: str, text: str) -> None:
         """Have the next percept say this among its events and reasons. kind: of EVENTS."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from codriver.arrays import Image
 from codriver.config import WorkerConfig
+from codriver.device.process import OwnCondition
 from codriver.errors import CodriverError, EngineError, FrameError
 from codriver.frames.counts import Overload
 from codriver.perceiver import Perceiver
@@ -39,7 +40,7 @@ class PerceiverWorker:
 
     open_perceiver: opens the perceiver to work with, and another one when an engine failed or hung for too long.
     on_percept: called with every percept, one at a time, from the worker's threads. Without it iterate over the worker.
-    on_error: called with each FrameError and EngineError; the worker goes on.
+    on_error: called with each FrameError and EngineError; the worker goes on, with the other cameras' frames of a set.
     upgrade: opens a better perceiver, such as one whose engine takes minutes to build. It does so in a third thread
         while the first one answers, and the better one proves itself on its bundle's golden vectors before it takes
         over between two steps. If it cannot be opened or answers wrong the first one goes on, and on_error is told. If
@@ -59,7 +60,7 @@ class PerceiverWorker:
         self.config = config or WorkerConfig()
         self._open, self._on_percept, self._on_error = open_perceiver, on_percept, on_error
         self._perceiver = open_perceiver()
-        self._changed = threading.Condition()
+        self._changed = OwnCondition("worker")
         self._telling = threading.Lock()  # one percept at a time, and none of a step after a later one
         self._inbox: Job | None = None
         self._busy: Job | None = None
@@ -173,6 +174,8 @@ class PerceiverWorker:
 
     def close(self, timeout_s: float = 2.0) -> None:
         """End both threads. An engine that hangs for longer than `timeout_s` is left to itself."""
+        if self._changed.forked:
+            return  # the parent's to close
         with self._changed:
             self._closed = True
             waiting, self._inbox = self._inbox, None
@@ -223,8 +226,11 @@ class PerceiverWorker:
 
     def _step(self, job: Job) -> tuple[Percept | None, bool]:
         """What to tell of a set, and whether the engine failed on it."""
+        frames = self._perceiver._usable(job.frames, self._report)  # one bad camera does not blind the others
+        if job.frames and not frames:
+            return None, False
         try:
-            percept = self._perceiver.step(job.frames, job.t, job.driver, deadline_ms=self.config.deadline_ms)
+            percept = self._perceiver.step(frames, job.t, job.driver, deadline_ms=self.config.deadline_ms)
         except FrameError as error:
             self._report(error)
             return None, False
@@ -235,11 +241,10 @@ class PerceiverWorker:
 
     def _with_overload(self, percept: Percept) -> Percept:
         with self._changed:
-            reason = self._overload.reason()
-        if not reason:
-            return percept
-        state = "degraded" if percept.state == "ok" else percept.state
-        return replace(percept, state=state, reasons=(reason, *percept.reasons))
+            if reason := self._overload.reason():
+                state = "degraded" if percept.state == "ok" else percept.state
+                return replace(percept, state=state, reasons=(reason, *percept.reasons))
+        return percept
 
     def _replace(self) -> None:
         """Open another perceiver; counts and the numbering of steps go on. If that fails the old one stays."""
@@ -251,8 +256,8 @@ class PerceiverWorker:
         with self._changed:
             old = self._perceiver
             fresh._go_on(old)
-            now = f"{fresh.variant} in {fresh.engine}"
-            fresh._tell("replaced", f"the engine was replaced, now {now}: a new context begins")
+            now = f"now {fresh.variant} in {fresh.engine}"
+            fresh._tell("replaced", f"the engine was replaced, {now}: a new context begins")
             self._perceiver = fresh
         old.close()
 
@@ -269,8 +274,7 @@ class PerceiverWorker:
                 job.flagged_s = now_s
             waited_ms = (now_s - job.began_s) * 1e3
             event = Event("hangs", f"the engine has not answered for {waited_ms:.0f} ms")
-            percept = self._perceiver._invalid(job.t, event)
-            self._tell(replace(percept, latency_ms={"total": waited_ms}), job)
+            self._tell(replace(self._perceiver._invalid(job.t, event), latency_ms={"total": waited_ms}), job)
 
     def _due_s(self, job: Job | None) -> float:
         """When there is something to tell of a job that still runs."""

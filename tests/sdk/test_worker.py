@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from codriver.arrays import Arrays
@@ -234,6 +236,51 @@ def test_a_refused_set_is_reported_and_the_worker_goes_on() -> None:
         submit(worker, 1)
         eventually(lambda: found)
     assert isinstance(errors[0], FrameError) and found[0].t == CLEAN.t(1)
+
+
+ODD = {  # what cameras hand out now and then: infrared, raw, packed, with alpha
+    "grey": np.zeros((48, 64), np.uint8),
+    "one channel": np.zeros((48, 64, 1), np.uint8),
+    "YUYV": np.zeros((48, 64, 2), np.uint8),
+    "BGRA": np.zeros((48, 64, 4), np.uint8),
+    "16 bit": np.zeros((48, 64, 3), np.uint16),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=list(ODD))
+def test_a_frame_of_an_odd_form_is_lost_alone_and_counted(odd: object) -> None:
+    found, errors = [], []
+    with PerceiverWorker(perceiver_with, found.append, errors.append, PATIENT) as worker:
+        worker.submit({**CLEAN.frames(0), "front": odd}, CLEAN.t(0))
+        eventually(lambda: found)
+        stats = worker.stats().views
+    assert [(type(error), error.view) for error in errors] == [(FrameError, "front")]
+    assert (stats["front"].input, stats["front"].rejected, stats["front"].processed) == (1, 1, 0)
+    assert (stats["left"].input, stats["left"].rejected, stats["left"].processed) == (1, 0, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_worker_says_in_a_forked_child_that_its_threads_stayed_behind() -> None:
+    with PerceiverWorker(perceiver_with, config=PATIENT) as worker, worker._changed:  # shut, as at a bad moment
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            said = []
+            for use in (lambda: submit(worker, 0), lambda: next(iter(worker)), lambda: worker.swap(perceiver_with)):
+                try:
+                    use()
+                except BaseException as error:
+                    said.append(f"{type(error).__name__}: {error}")
+            worker.close()
+            os.write(writes, "\n".join(said).encode())
+            os._exit(0)
+        eventually(lambda: os.waitpid(child, os.WNOHANG)[0])
+        said = os.read(reads, 10_000).decode().splitlines()
+        os.close(reads), os.close(writes)
+    assert len(said) == 3
+    assert all(line.startswith("CodriverError: this worker was made in process") for line in said)
 
 
 def test_what_a_callback_raises_is_told_to_whoever_submits_next() -> None:

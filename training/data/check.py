@@ -168,7 +168,10 @@ def to_dict(report: Report) -> dict[str, Any]:
             for split, some in report.problems.items()
             for p in some
         ],
-        "notes": [{"file": str(note.file), "kind": note.kind, "count": note.count} for note in report.notes],
+        "notes": [
+            {"file": str(note.file), "kind": note.kind, "count": note.count, "frames": note.frames}
+            for note in report.notes
+        ],
     }
 
 
@@ -200,4 +203,7 @@ def to_text(report: Report, task_set: TaskSet = TASK_SETS["aide"]) -> str:
 def _summed(notes: Sequence[Note]) -> str:
     names = sorted({note.file.stem for note in notes})
     some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    named = [f"{note.file.name} {frame}" for note in notes for frame in note.frames]
+    if named:
+        some = ", ".join(named[:5]) + (", ..." if len(named) > 5 else "")
     return f"{sum(note.count for note in notes)} in {len(names)} clip{'s' * (len(names) != 1)} ({some})"

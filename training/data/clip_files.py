@@ -6,15 +6,15 @@ reports in the same words. A problem has to be mended; a note is something that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
+from codriver.files.images import BadImage, numbered, read_image
 from codriver.percept import Driver
 from codriver.sources.aide import Annotation, Defect, read_annotation
 from codriver.tasks import AIDE, VIEWS, TaskSet
@@ -33,6 +33,7 @@ class Note:
     file: Path
     kind: str
     count: int  # of frames
+    frames: tuple[str, ...] = ()  # which, where somebody may want to look
 
 
 @dataclass
@@ -131,12 +132,6 @@ def _list_frames(record: Record) -> None:
         record.notes.append(Note(folder, kind, len(record.numbers)))
 
 
-def numbered(folder: Path) -> dict[int, Path]:
-    """Frame number -> path, ascending as numbers, not as text."""
-    found = {int(path.stem): path for path in folder.glob("*.jpg") if path.stem.isdecimal()}
-    return dict(sorted(found.items()))
-
-
 def _compare_views(record: Record) -> None:
     """A slot is one instant, seen by all views: a frame that one of them lacks cannot be made up."""
     needed = {number for number in record.picked if number >= 0}
@@ -164,26 +159,29 @@ def _match_drivers(record: Record, annotation: Annotation) -> None:
         "poses of frames that are not there, unused": len(named - images),
     }
     record.notes += [Note(path, kind, count) for kind, count in counts.items() if count]
+    bad = tuple(_not_finite(annotation.drivers))
+    if bad:
+        kind = "frames with keypoints that are not finite, which become zeros; masked where most of a stream's are"
+        record.notes.append(Note(path, kind, len(bad), bad))
+
+
+def _not_finite(drivers: Mapping[str, Driver]) -> Iterator[str]:
+    """Of each frame with such keypoints its name and how many: "17.jpg: 136"."""
+    for image, driver in drivers.items():
+        if driver.keypoints is not None:
+            bad = int((~np.isfinite(driver.keypoints)).any(axis=1).sum())
+            if bad:
+                yield f"{image}: {bad}"
 
 
 def decode(path: Path) -> NDArray[np.uint8] | Problem:
     """(H, W, 3) uint8 BGR, or what is wrong with the file."""
-    expected, got = "a JPEG, whole", "cannot be decoded as an image"
+    expected = "a JPEG or PNG, whole"
     try:
-        content = path.read_bytes()
+        return read_image(path)
     except FileNotFoundError:
         return Problem(path, "is missing", "a frame", RESTORE)
     except OSError as error:
         return Problem(path, f"cannot be read ({error})", expected, RESTORE)
-    if _cut_off(content):
-        return Problem(path, "cannot be decoded as an image: its end is cut off", expected, RESTORE)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    except cv2.error:
-        image = None
-    return Problem(path, got, expected, RESTORE) if image is None else np.asarray(image, dtype=np.uint8)
-
-
-def _cut_off(content: bytes) -> bool:
-    """A JPEG whose last scan never ends; the decoder would fill the rest with grey and say nothing."""
-    return content.startswith(b"\xff\xd8") and content.find(b"\xff\xd9", content.rfind(b"\xff\xda")) < 0
+    except BadImage as error:
+        return Problem(path, f"cannot be decoded as an image: {error}", expected, RESTORE)

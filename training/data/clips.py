@@ -63,7 +63,8 @@ def read_frame(path: Path) -> NDArray[np.uint8]:
 
 def frame_set(folder: Path, number: int) -> dict[str, NDArray[np.uint8]]:
     """The four views at one instant."""
-    return {view: read_frame(folder / f"{view}frames" / f"{number}.jpg") for view in VIEWS}
+    folders = {view: folder / f"{view}frames" for view in VIEWS}
+    return {view: read_frame(numbered(there).get(number, there / f"{number}.jpg")) for view, there in folders.items()}
 
 
 def load_clip(ref: ClipRef, config: ModelConfig, task_set: TaskSet, sampling: Sampling = UNIFORM) -> Clip:

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: 
         for at in source:
             if args.stop.asked:
                 break
+            at = _usable(at, source, perceiver)
             frames = {view: frame for view, frame in at.frames.items() if view in views}
             if not frames:
                 skipped += 1
@@ -96,6 +98,17 @@ def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: 
     if args.stop.asked and not steps:
         raise Stopped(args.stop.asked)
     return skipped
+
+
+def _usable(at: FrameSet, source: Source, perceiver: Perceiver) -> FrameSet:
+    """Without the frames of a form that nothing here can use, which are problems of the source."""
+    perceiver._reject(at.unusable)
+    unfit: dict[str, str] = {}
+    frames = perceiver._usable(at.frames, lambda error: unfit.update({str(error.view): str(error)}))
+    if not unfit:
+        return at
+    source.problems.extend(why for why in unfit.values() if why not in source.problems)
+    return replace(at, frames=frames, driver=at.driver if "incar" in frames else None, absent={**at.absent, **unfit})
 
 
 def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:

@@ -76,6 +76,18 @@ def check_frames(views: tuple[str, ...], frames: object) -> tuple[dict[str, Imag
     return images, own_s
 
 
+def sort_out(frames: Mapping[str, Any]) -> tuple[dict[str, Any], list[FrameError]]:
+    """The frames whose form can be used, and why the others cannot. None of them is an error here."""
+    fit, errors = {}, []
+    for view, frame in frames.items():
+        try:
+            check_frame(view, frame.image if isinstance(frame, Frame) else frame)
+            fit[view] = frame
+        except FrameError as error:
+            errors.append(error)
+    return fit, errors
+
+
 def _own_seconds(view: str, t: object) -> float:
     try:
         return _seconds(t)

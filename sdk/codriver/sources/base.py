@@ -19,6 +19,7 @@ class FrameSet:
     t: float  # capture time, seconds, ascending within a source
     driver: Driver | None = None
     absent: Mapping[str, str] = field(default_factory=dict)  # view -> why the source has no frame of it
+    unusable: Mapping[str, str] = field(default_factory=dict)  # those of them whose frame came, and was no good
 
 
 class Source(Protocol):

@@ -138,10 +138,14 @@ class _Reader:
             except Exception as error:  # nobody to raise to in a thread: the view is absent
                 why = f"failed: {error}"
             if not self._stop.is_set():
-                self.failure = f"camera {self.where} {why}"
-                if self.failure not in self.failures:
-                    self.failures.append(self.failure)
+                self.failure = self._say(why)
             self._stop.wait(RETRY_S)
+
+    def _say(self, why: str) -> str:
+        said = f"camera {self.where} {why}"
+        if said not in self.failures:
+            self.failures.append(said)
+        return said
 
     def _read_until_it_fails(self) -> str:
         capture = self._open(self.where)
@@ -152,6 +156,10 @@ class _Reader:
                 came, frame = capture.read()
                 if not came:
                     return "stopped sending"
+                if frame is None:  # some drivers call this a frame
+                    self._say("handed out an empty frame")
+                    self._stop.wait(0.01)
+                    continue
                 self.newest, self.failure = (frame, time.monotonic()), ""
             return ""
         finally:

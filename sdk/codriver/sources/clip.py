@@ -8,13 +8,13 @@ from types import TracebackType
 
 from codriver.arrays import Image
 from codriver.errors import SourceError
+from codriver.files.images import BadImage, numbered, read_image
 from codriver.percept import Driver
 from codriver.sources.aide import Annotation, read_annotation
 from codriver.sources.base import FrameSet
 from codriver.tasks import VIEWS
 
 RATE_HZ = 15.0  # 45 frames in 3 s
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class Clip:
@@ -32,7 +32,7 @@ class Clip:
         self.name = self.folder.resolve().name
         self.strict = strict
         self.problems: list[str] = []
-        self._paths = {view: _numbered(self.folder / f"{view}frames") for view in VIEWS}  # by number
+        self._paths = {view: numbered(self.folder / f"{view}frames") for view in VIEWS}  # by number
         self.views = tuple(view for view in VIEWS if self._paths[view])
         if not self.views:
             raise SourceError(_not_a_clip(self.folder))
@@ -44,19 +44,21 @@ class Clip:
     def __iter__(self) -> Iterator[FrameSet]:
         for number in self._numbers:
             frames: dict[str, Image] = {}
-            absent: dict[str, str] = {}
+            missing, unusable = {}, {}
             for view in self.views:
                 path = self._paths[view].get(number)
-                image = None if path is None else _read(path)
-                if image is not None:
-                    frames[view] = image
-                elif path is None:
-                    absent[view] = f"frame {number} is missing"
-                else:
-                    absent[view] = f"{path} is not a readable image"
+                if path is None:
+                    missing[view] = f"frame {number} is missing"
+                    continue
+                try:
+                    frames[view] = read_image(path)
+                except (BadImage, OSError) as error:
+                    why = error.strerror if isinstance(error, OSError) else error
+                    unusable[view] = f"{path} is not a readable image: {why}"
+            absent = missing | unusable
             self._report(absent)
             driver = self._driver(number) if "incar" in frames else None
-            yield FrameSet(frames, number / RATE_HZ, driver, absent)
+            yield FrameSet(frames, number / RATE_HZ, driver, absent, unusable)
 
     def _driver(self, number: int) -> Driver | None:
         return self._annotation.drivers.get(self._paths["incar"][number].name)
@@ -91,27 +93,6 @@ class Clip:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    """Frame number -> path. Numbers are numbers: 10.jpg comes after 9.jpg."""
-    if not folder.is_dir():
-        return {}
-    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    return {int(path.stem): path for path in images if path.stem.isdecimal()}
-
-
-def _read(path: Path) -> Image | None:
-    """Decode from bytes: OpenCV's own imread prints warnings that nobody asked for."""
-    import cv2
-    import numpy as np
-
-    try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-        image: Image | None = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except (OSError, cv2.error):
-        return None
-    return image
 
 
 def _not_a_clip(folder: Path) -> str:

@@ -191,3 +191,24 @@ def test_what_went_wrong_first_is_what_is_told(tmp_path: Path, perceiver: Percei
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert told.value is first
+
+
+def test_a_camera_that_hands_out_an_odd_frame_loses_it_counted_and_the_run_goes_on(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def odd(where: object, *a: object) -> Any:
+        camera = FakeCamera()
+        if where == 1:
+            grey = camera.read
+            camera.read = lambda: (True, grey()[1][..., 0])
+        return opens(where, *a) if "." in str(where) else camera
+
+    opens = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", odd)
+    outputs = ("--out", tmp_path / "p.jsonl", "--view", tmp_path / "v.mp4", "--sheet", tmp_path / "s.png", "--json")
+    line = ("run", bundle_path, "--source", "incar=0,front=1", "--limit", 5, "--record", tmp_path / "rec", *outputs)
+    assert main([str(argument) for argument in line]) == 0
+    summary = json.loads(capsys.readouterr().err)
+    assert summary["frames"]["front"]["rejected"] == summary["frames"]["front"]["input"] > 0
+    assert summary["frames"]["incar"]["processed"] == 5 and summary["frames"]["incar"]["rejected"] == 0
+    assert len(summary["problems"]) == 1 and "view 'front': got shape (54, 96)" in summary["problems"][0]

@@ -78,10 +78,14 @@ def test_an_annotation_that_is_not_json_is_a_problem_unless_strict(tmp_path):
         Clip(clip, strict=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a JPEG", b"\xff\xd8\xff\xe0 cut off"])
+WHOLE = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (54, 96, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a JPEG", b"\xff\xd8\xff\xe0 cut off", WHOLE[: len(WHOLE) // 2]])
 def test_an_unreadable_frame_is_left_out_and_named(tmp_path, content):
     clip = make_clip(tmp_path, frames=3)
     (clip / "leftframes" / "1.jpg").write_bytes(content)
+    assert [list(step.unusable) for step in Clip(clip)] == [[], ["left"], []]
     source = Clip(clip)
     assert [set(step.frames) >= {"left"} for step in source] == [True, False, True]
     assert str(clip / "leftframes" / "1.jpg") in source.problems[0]
@@ -226,6 +230,15 @@ def test_a_camera_that_is_plugged_in_again_comes_back(monkeypatch):
         unplugged.plugged = True
         steps_until(source, lambda step: "front" in step.frames)
     assert "front: camera 1 stopped sending" in source.problems
+
+
+def test_a_camera_that_hands_out_an_empty_frame_loses_that_one_alone():
+    gappy = FakeCamera()
+    read = gappy.read
+    gappy.read = lambda: (True, None) if gappy.count == 3 and read() else read()
+    with live({0: FakeCamera(), 1: gappy}) as source:
+        steps_until(source, lambda step: gappy.count > 6 and "front" in step.frames)
+    assert source.problems == ["front: camera 1 handed out an empty frame"]
 
 
 def test_no_camera_at_all_is_an_error_that_names_each():

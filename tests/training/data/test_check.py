@@ -15,7 +15,7 @@ from codriver.errors import SourceError
 from codriver.tasks import AIDE, VIEWS
 from tests.aide import edit_annotation, write_dataset
 from training.data.__main__ import main
-from training.data.check import CheckConfig, Report, check_dataset, inspect
+from training.data.check import CheckConfig, Report, check_dataset, inspect, to_dict, to_text
 from training.data.clips import load_clip
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import ClipRef, first_of
@@ -162,3 +162,28 @@ def test_a_copy_of_a_clip_under_another_number_is_noted(dataset: Path, tmp_path:
     shutil.copy(root / "AIDE_Dataset/annotation/0001.json", root / "AIDE_Dataset/annotation/0006.json")
     report = check_dataset(root, CheckConfig(), lambda clips, total: clips)
     assert [note.kind for note in report.notes] == ["annotations identical to 0001.json: a copied clip?"]
+
+
+def test_keypoints_that_are_not_finite_are_counted_with_file_and_frame(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, clips=3)
+
+    def change(content: Any) -> None:
+        person(content, 7)["keypoints"] = [float("nan")] * 408
+        person(content, 9)["keypoints"][3 * 5 + 1] = float("inf")  # y of the sixth point
+
+    edit_annotation(root, "0002", change)
+    report = check_dataset(root, CheckConfig(), lambda clips, total: clips)
+    (note,) = [note for note in report.notes if "not finite" in note.kind]
+    assert report.found == 0 and note.file.name == "0002.json"
+    assert (note.count, sorted(note.frames)) == (2, ["7.jpg: 136", "9.jpg: 1"])
+    assert "0002.json 7.jpg: 136" in to_text(report)
+    assert to_dict(report)["notes"][0]["frames"]
+
+
+def test_a_frame_that_was_cut_short_is_refused_in_the_readers_words(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, clips=3)
+    frame = root / "AIDE_Dataset" / "0001" / "incarframes" / "44.jpg"
+    frame.write_bytes(frame.read_bytes()[:-200])
+    report = check_dataset(root, CheckConfig(), lambda clips, total: clips)
+    (said,) = [str(problem) for some in report.problems.values() for problem in some]
+    assert "44.jpg cannot be decoded as an image: its end is cut off; expected a JPEG or PNG, whole" in said
