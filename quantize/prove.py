@@ -19,7 +19,7 @@ import numpy as np
 
 from codriver.console import say
 from codriver.device.machine import describe_machine
-from codriver.errors import ConfigError, SourceError
+from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from codriver.tasks import TASK_SETS
 from quantize.graphs.fold import folded
@@ -34,6 +34,7 @@ from training.trainer.checkpoint import load_run
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
+from workshop.quantized_report import QuantizedReport
 
 SCHEMA = 1
 PROOF, PREDICTIONS = "proof.json", "proof.npz"
@@ -53,21 +54,21 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
     """Write the proof beside the graphs and return what proof.json holds."""
     from quantize.report.page import write_page  # matplotlib takes a second
 
-    report, run = read_report(folder), load_run(run_folder)
+    report, run = QuantizedReport.read(folder), load_run(run_folder)
     refuse_other_run(run_folder, report)
     refs = read_split(data, config.split)[: config.clips]
     model = folded(run.model)
     clips = open_clips(refs, model.config, model.task_set, config.cache)
-    subjects = [some for name in _chosen(report, dialects) for some in subjects_of(folder, report, name)]
+    subjects = [some for name in dialects or report.dialects for some in subjects_of(folder, report, name)]
     fp32 = TorchGraphs(EncoderGraph(model), FuserGraph(model), model.task_set.names)
     answers = run_all(subjects, fp32, clips, model.config, config.batch, config.wholes)
     checks = check_reports(subjects, model.task_set)
     proof = {
         "schema": SCHEMA,
         "kind": "proof",
-        **provenance(("torch", "nncf", "onnxruntime", "openvino"), report["seed"]),
+        **provenance(("torch", "nncf", "onnxruntime", "openvino"), report.seed),
         "machine": describe_machine(),
-        "weights_sha256": report["run"]["weights_sha256"],
+        "weights_sha256": report.run.weights_sha256,
         "data": footage_kind(data),
         "split": config.split,
         "n": len(refs),
@@ -85,35 +86,13 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
     return proof
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """What quantize.run wrote."""
-    path = folder / "report.json"
-    if not path.is_file():
-        raise SourceError(f"{folder} holds no report.json; make a quantized folder with quantize.run")
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise SourceError(f"{path} is not JSON: {error}; quantize the run again") from error
-    if report.get("kind") != "quantized":
-        raise SourceError(f"{path}: kind {report.get('kind')!r}, expected 'quantized'; give what quantize.run wrote")
-    return report
-
-
-def refuse_other_run(run_folder: Path, report: Mapping[str, Any]) -> None:
+def refuse_other_run(run_folder: Path, report: QuantizedReport) -> None:
     """A ConfigError if the graphs come from other weights than the run's."""
-    found, expected = sha256((run_folder / "model.safetensors").read_bytes()), report["run"]["weights_sha256"]
+    found, expected = sha256((run_folder / "model.safetensors").read_bytes()), report.run.weights_sha256
     if found != expected:
         raise ConfigError(
             f"{run_folder} holds weights {found[:12]}, the graphs come from {expected[:12]}; give that run"
         )
-
-
-def _chosen(report: Mapping[str, Any], dialects: Sequence[str]) -> list[str]:
-    unknown = [name for name in dialects if name not in report["dialects"]]
-    if unknown:
-        there = ", ".join(report["dialects"])
-        raise ConfigError(f"dialect {', '.join(unknown)} was not emitted; this folder holds {there}")
-    return list(dialects or report["dialects"])
 
 
 def not_proven(subjects: Sequence[Subject]) -> dict[str, dict[str, str]]:

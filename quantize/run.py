@@ -15,12 +15,14 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from codriver.bundle.manifest import StreamSpec
+from codriver.config import ContextConfig
 from codriver.console import say
 from codriver.files.atomic import sha256
 from codriver.tasks import JOINTS, STREAMS
@@ -41,20 +43,30 @@ from quantize.qat.losses import QATConfig
 from quantize.qat.options import add_qat_options, habits_of, qat_config
 from training.data.batches import predict
 from training.data.clips import CONTEXT, labels_of, load_clips
-from training.model.uvm3tl import POINTS_OF, UVM3TL
+from training.model.uvm3tl import POINTS_OF, UVM3TL, ModelConfig
 from training.trainer.checkpoint import Run, clear, load_run, partial_folder
 from training.trainer.run_log import Habits
 from workshop.aide_splits import ClipRef, read_split
-from workshop.artifacts import provenance, whole_folder, write_json
+from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
+from workshop.quantized_report import (
+    REPORT,
+    CalibrationRecord,
+    EmittedDialect,
+    FittedTemperature,
+    MeasuredRanges,
+    QuantizedReport,
+    RunOrigin,
+    SubsetAccuracy,
+)
+from workshop.records import decoded
 
 EXAMPLES = """examples:
   python -m quantize.run out/run --data out/data --out out/quantized
   fine-tune each INT8 dialect for six epochs; after a stop, the same with --resume goes on:
     python -m quantize.run out/run --data out/data --out out/quantized --qat 6 --cache out/cache
 """
-SCHEMA = 2
-MARKER = "report.json"
+GOLDEN = "golden/golden.json"
 CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
 
 
@@ -74,8 +86,8 @@ class Options:
 
 def quantize(
     run_folder: Path, data: Path, out: Path, dialects: Sequence[str], options: Options | None = None
-) -> dict[str, Any]:
-    """Leave a folder with graphs, golden vectors and report.json; returns the report.
+) -> QuantizedReport:
+    """Leave a folder with graphs, golden vectors and the report, which it returns.
 
     With QAT, OUT.partial/ holds checkpoints until the folder is whole. Raises Stopped after a signal, with one written.
     """
@@ -83,26 +95,18 @@ def quantize(
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)
     model, origin = folded(run.model), _origin(run_folder, run)
-    with whole_folder(out, marker=MARKER) as folder:
+    with whole_folder(out, marker=REPORT) as folder:
         calibrated, calibration = _calibrated(model, data, chosen, options)
         tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
         models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
         held_out = read_split(data, "val")
-        report = {
-            "schema": SCHEMA,
-            "kind": "quantized",
-            **provenance(("torch", "nncf", "onnx", "openvino"), options.seed),
-            **_contract(model),
-            "run": origin,
-            **_held_out_facts(folder, model, models, held_out, options.golden),
-            "dialects": emit_all(folder, chosen, calibrated, models),
-            "calibration": calibration,
-            "keep_float": options.keep_float,
-        }
+        fitted = _temperatures(model, held_out)
+        _write_golden(folder, model, models, held_out[: options.golden], fitted)
+        written = emit_all(folder, chosen, calibrated, models)
+        report = _report(model, origin, fitted, written, calibration, options)
         say("linting, auditing and comparing what was written")
-        for name, found in check_dialects(folder, report, model, held_out[: options.check]).items():
-            report["dialects"][name] |= found
-        write_json(folder / MARKER, report)
+        report = replace(report, dialects=check_dialects(folder, report, model, held_out[: options.check]))
+        report.write(folder)
         from quantize.report.page import write_page  # matplotlib takes a second
 
         write_page(folder)
@@ -111,31 +115,87 @@ def quantize(
     return report
 
 
+def _report(
+    model: UVM3TL,
+    origin: RunOrigin,
+    fitted: Mapping[str, FittedTemperature],
+    written: Mapping[str, EmittedDialect],
+    calibration: CalibrationRecord,
+    options: Options,
+) -> QuantizedReport:
+    made = provenance(("torch", "nncf", "onnx", "openvino"), options.seed)
+    slots = model.config.slots
+    return QuantizedReport(
+        created=made["created"],
+        tools=made["tools"],
+        git_commit=made["git_commit"],
+        seed=options.seed,
+        task_set=model.task_set.name,
+        color="bgr",
+        streams=tuple(_stream(name, model.config) for name in STREAMS),
+        context=ContextConfig(slots=slots, slot_s=CONTEXT.slot_s, tolerance_s=CONTEXT.tolerance_s),
+        run=origin,
+        golden=GOLDEN,
+        confidence=fitted,
+        dialects=written,
+        calibration=calibration,
+        keep_float=options.keep_float,
+    )
+
+
+def _stream(name: str, config: ModelConfig) -> StreamSpec:
+    joints = name in JOINTS
+    return StreamSpec(
+        name=name,
+        kind="joints" if joints else "image",
+        size=POINTS_OF[name] if joints else config.size_px(name),
+        feature=config.feature_shape(name),
+        slot=config.slot_shape(name),
+    )
+
+
 def _calibrated(
     model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: Options
-) -> tuple[dict[str, nn.Module], dict[str, Any]]:
+) -> tuple[dict[str, nn.Module], CalibrationRecord]:
     """By dialect, the calibrated encoder; and for the report, what it was calibrated on. model: folded."""
     say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
     say("NNCF compiles its quantizers at its first call on a machine: about a minute")
     calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     measured = _measured_ranges(model, steps, chosen, data, options) if options.ranges == BEST else {}
-    ranges = {some.name: measured.get(some.name, {}).get("chosen", options.ranges) for some in chosen}
-    used = {"slots": CALIBRATION_SLOTS, "used": len(steps), "ranges": options.ranges, "measured_ranges": measured}
-    return encoders_of(model, steps, chosen, ranges, options.keep_float), calibration.record | used
+    ranges = {s.name: measured[s.name].chosen if s.name in measured else options.ranges for s in chosen}
+    record = CalibrationRecord(
+        split="train",
+        clips=options.clips,
+        seed=options.seed,
+        ids=calibration.ids,
+        ids_sha256=sha256("\n".join(calibration.ids).encode()),
+        class_counts=calibration.class_counts,
+        slots=CALIBRATION_SLOTS,
+        used=len(steps),
+        ranges=options.ranges,
+        measured_ranges=measured,
+    )
+    return encoders_of(model, steps, chosen, ranges, options.keep_float), record
 
 
-def _held_out_facts(
-    folder: Path, model: UVM3TL, models: Mapping[str, Model], held_out: Sequence[ClipRef], golden: int
-) -> dict[str, Any]:
-    """For the report, what validation clips say: temperatures, and the golden vectors written into the folder."""
+def _temperatures(model: UVM3TL, held_out: Sequence[ClipRef]) -> dict[str, FittedTemperature]:
     say(f"fitting temperatures on {len(held_out)} validation clips")
-    known = _confidence(model, held_out)
+    clips = load_clips(held_out, model.config, model.task_set)
+    return confidence(labels_of(clips), predict(model, clips))
+
+
+def _write_golden(
+    folder: Path,
+    model: UVM3TL,
+    models: Mapping[str, Model],
+    refs: Sequence[ClipRef],
+    fitted: Mapping[str, FittedTemperature],
+) -> None:
     say("writing golden vectors from validation clips")
-    temperatures = {task: some["temperature"] for task, some in known.items()}
+    temperatures = {task: some.temperature for task, some in fitted.items()}
     graphs = {name: (some.encoder, some.fuser) for name, some in models.items()}
-    write_golden_clips(folder / "golden", held_out[:golden], model, graphs, temperatures)
-    return {"golden": "golden/golden.json", "confidence": known}
+    write_golden_clips((folder / GOLDEN).parent, refs, model, graphs, temperatures)
 
 
 def encoders_of(
@@ -160,7 +220,7 @@ def encoders_of(
 
 
 def _tuned(
-    calibrated: dict[str, nn.Module], run: Run, origin: dict[str, Any], places: tuple[Path, Path], options: Options
+    calibrated: dict[str, nn.Module], run: Run, origin: RunOrigin, places: tuple[Path, Path], options: Options
 ) -> dict[str, Model]:
     """By dialect, the fine-tuned model; those that share a calibrated encoder share it. places: data, checkpoints."""
     assert options.qat
@@ -171,7 +231,7 @@ def _tuned(
         if id(encoder) in made or not dialect(name).is_int8:
             continue
         say(f"fine-tuning {name}: {options.qat.epochs} epochs on {len(lessons.train)} clips")
-        identity = {"run": {"weights_sha256": origin["weights_sha256"]}, "dialect": {"name": name}}
+        identity = {"run": {"weights_sha256": origin.weights_sha256}, "dialect": {"name": name}}
         place = partial / name, identity | {"calibration": {"clips": options.clips, "ranges": options.ranges}}
         teacher = folded(run.model)
         done = finetune(copy.deepcopy(encoder), teacher, run, lessons, options.qat, place, options.habits)
@@ -191,62 +251,38 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> n
 
 def _measured_ranges(
     model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], data: Path, options: Options
-) -> dict[str, Any]:
+) -> dict[str, MeasuredRanges]:
     say(f"trying {len(RANGES)} range estimators on {CLIPS} validation clips, for each dialect")
     clips, _ = validation_clips(data, model.config, CLIPS, options.seed)
     return best_ranges(model, chosen, clips, lambda some, ranges: encoder_of(model, steps, some, ranges))
 
 
-def _confidence(model: UVM3TL, refs: Sequence[ClipRef]) -> dict[str, Any]:
-    clips = load_clips(refs, model.config, model.task_set)
-    return confidence(labels_of(clips), predict(model, clips))
-
-
-def _contract(model: UVM3TL) -> dict[str, Any]:
-    """What a device must know to feed the graphs and to read their answers."""
-    config = model.config
-    streams = [
-        {
-            "name": s,
-            "kind": "joints" if s in JOINTS else "image",
-            "size": POINTS_OF[s] if s in JOINTS else config.size_px(s),
-            "feature": config.feature_shape(s),
-            "slot": config.slot_shape(s),
-        }
-        for s in STREAMS
-    ]
-    context = {"slots": config.slots, "slot_s": CONTEXT.slot_s, "tolerance_s": CONTEXT.tolerance_s}
-    return {"task_set": model.task_set.name, "color": "bgr", "streams": streams, "context": context}
-
-
-def _origin(folder: Path, run: Run) -> dict[str, Any]:
-    kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
+def _origin(folder: Path, run: Run) -> RunOrigin:
     weights = sha256((folder / "model.safetensors").read_bytes())
-    return {
-        "weights_sha256": weights,
-        "subsets": _subsets(folder, weights),
-        **{key: run.meta[key] for key in kept},
-    }
+    kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
+    facts = {"weights_sha256": weights, "subsets": [], **{key: run.meta[key] for key in kept if key in run.meta}}
+    origin = decoded(RunOrigin, facts, str(folder / "meta.json"), "train the model again")
+    return replace(origin, subsets=_subsets(folder, weights))
 
 
-def _subsets(folder: Path, weights_sha256: str) -> list[dict[str, Any]]:
+def _subsets(folder: Path, weights_sha256: str) -> tuple[SubsetAccuracy, ...]:
     """Accuracy with each set of cameras, if `training.evaluate --subsets` measured these weights; else nothing."""
     path = folder / "evaluation-test" / "report.json"
     if not path.is_file():
-        return []
+        return ()
     report = json.loads(path.read_text(encoding="utf-8"))
     if report["run"]["weights_sha256"] != weights_sha256:
         say(f"{path} is of other weights: accuracy by set of cameras is left out")
-        return []
-    return [
-        {
-            "views": row["views"],
-            "answered": row["answered"],
-            "accuracy": {task: round(row["tasks"][task]["accuracy"], 4) for task in row["answered"]},
-            "clips": report["n"],
-        }
+        return ()
+    return tuple(
+        SubsetAccuracy(
+            views=tuple(row["views"]),
+            answered=tuple(row["answered"]),
+            accuracy={task: round(row["tasks"][task]["accuracy"], 4) for task in row["answered"]},
+            clips=report["n"],
+        )
         for row in report["subsets"]
-    ]
+    )
 
 
 @command("quantize.run", stopped="give the same command again, with --resume where --qat has learnt something")
@@ -285,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
     options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
     report = quantize(args.run, args.data, args.out, names, options)
-    sys.stdout.write(json.dumps(report) + "\n" if args.json else f"quantized: {args.out}\n")
+    sys.stdout.write(json.dumps(asdict(report)) + "\n" if args.json else f"quantized: {args.out}\n")
     return 0
 
 

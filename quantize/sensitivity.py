@@ -29,9 +29,10 @@ from quantize.graphs.graphs import example_step
 from quantize.precision.bench import Bench, validation_clips
 from quantize.precision.layers import layers_of, readable
 from quantize.precision.search import MEASURES, Budget, costs_ms, fewest_layers, parse_budget
-from quantize.prove import read_report, refuse_other_run
+from quantize.prove import refuse_other_run
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
+from workshop.quantized_report import QuantizedReport
 
 SCHEMA = 1
 ALONE, WITHOUT = "alone", "without"
@@ -84,10 +85,10 @@ def sensitivity(
     from quantize.report.pictures import sensitivity_figure
     from workshop.figures import svg
 
-    report = read_report(folder)
+    report = QuantizedReport.read(folder)
     refuse_other_run(run, report)
-    if dialect not in report["dialects"] or dialect == "fp32":
-        there = ", ".join(name for name in report["dialects"] if name != "fp32")
+    if dialect not in report.dialects or dialect == "fp32":
+        there = ", ".join(name for name in report.dialects if name != "fp32")
         raise ConfigError(f"dialect {dialect!r} has no quantizers in this folder; choose from {there}")
     encoder, fuser, model = load_fake_quant(folder, dialect)
     clips, digest = validation_clips(data, model.config, config.clips, config.seed)

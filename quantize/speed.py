@@ -24,13 +24,13 @@ from codriver.device.cpu import cpu_features
 from codriver.device.machine import describe_machine
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature, Tensor, describe
-from codriver.errors import ConfigError
 from codriver.tasks import GROUPS
 from quantize.export.fake_quant import CONFIG
 from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model.uvm3tl import ModelConfig
 from workshop.artifacts import provenance
 from workshop.command import command
+from workshop.quantized_report import EmittedDialect, QuantizedReport
 
 SCHEMA = 1
 REFERENCE = {"onnxruntime": "fp32", "openvino": "openvino-fp32"}  # by runtime, the dialect in full precision
@@ -38,15 +38,11 @@ REFERENCE = {"onnxruntime": "fp32", "openvino": "openvino-fp32"}  # by runtime, 
 
 def measure(quantized: Path, dialects: Sequence[str], threads: int, rounds: int) -> dict[str, Any]:
     """Times of one encoder step by dialect, in ms, and the ratio to full precision with its spread over the rounds."""
-    if not (quantized / "report.json").is_file():
-        raise ConfigError(f"{quantized} holds no report.json; make a quantized folder with quantize.run")
-    report = json.loads((quantized / "report.json").read_text(encoding="utf-8"))
-    chosen = list(dialects) or [n for n, d in report["dialects"].items() if d["engine"] in REFERENCE]
-    missing = [name for name in chosen if name not in report["dialects"]]
-    if missing:
-        raise ConfigError(f"{quantized} has no dialect {', '.join(missing)}; it has {', '.join(report['dialects'])}")
+    report = QuantizedReport.read(quantized)
+    chosen = list(dialects) or [name for name, some in report.dialects.items() if some.engine in REFERENCE]
+    emitted = {name: report.dialect(name) for name in chosen}
     inputs, signature = step_of(quantized, chosen[0])
-    engines = {name: opened(quantized, report["dialects"][name], signature, threads) for name in chosen}
+    engines = {name: opened(quantized, some, signature, threads) for name, some in emitted.items()}
     times_ms = in_turns(engines, inputs, rounds)
     return {
         "schema": SCHEMA,
@@ -55,7 +51,7 @@ def measure(quantized: Path, dialects: Sequence[str], threads: int, rounds: int)
         "machine": describe_machine() | {"features": sorted(cpu_features())},
         "threads": threads,
         "rounds": rounds,
-        "dialects": {n: row(n, times_ms, report["dialects"][n]["engine"]) for n in chosen},
+        "dialects": {name: row(name, times_ms, some.engine) for name, some in emitted.items()},
     }
 
 
@@ -75,11 +71,11 @@ def step_of(quantized: Path, dialect: str) -> tuple[Arrays, Signature]:
     return inputs, Signature(inputs=describe(inputs), outputs=outputs)
 
 
-def opened(quantized: Path, entry: Mapping[str, Any], signature: Signature, threads: int) -> Engine:
-    encoder = entry["encoder"]
-    weights = (quantized / encoder["weights"]["path"]).read_bytes() if "weights" in encoder else b""
-    graph = GraphFiles((quantized / encoder["path"]).read_bytes(), weights)
-    return open_engine(entry["engine"], graph, signature, threads=threads)
+def opened(quantized: Path, emitted: EmittedDialect, signature: Signature, threads: int) -> Engine:
+    encoder = emitted.encoder
+    weights = (quantized / encoder.weights.path).read_bytes() if encoder.weights else b""
+    graph = GraphFiles((quantized / encoder.path).read_bytes(), weights)
+    return open_engine(emitted.engine, graph, signature, threads=threads)
 
 
 def in_turns(engines: Mapping[str, Engine], inputs: Arrays, rounds: int) -> dict[str, list[float]]:

@@ -7,19 +7,18 @@ python -m targets.build QUANTIZED --target x86-ort --target orin-nano-8gb-25w --
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
+from codriver.bundle.manifest import Manifest, TaskSpec, VariantSpec
 from codriver.bundle.signing import sign_bundle
 from codriver.bundle.variants import why_not
 from codriver.bundle.writer import new_bundle, seal
-from codriver.config import ContextConfig, default_policy
+from codriver.config import default_policy
 from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
 from codriver.perceiver import Perceiver
@@ -28,7 +27,7 @@ from codriver.verify.golden import check_golden, said_wrong
 from targets.estimate import estimate
 from targets.list import add_profiles_argument
 from targets.packing.gate import GateError, Miss, Verdict, check_names, judge
-from targets.packing.leave_out import LeftOverError, check_left_out, kept_tasks, metrics_without
+from targets.packing.leave_out import LeftOverError, check_left_out
 from targets.packing.model_card import model_card
 from targets.packing.pack import pack
 from targets.packing.reference_run import rehearse
@@ -36,9 +35,8 @@ from targets.profiles.profile import Profile, load_profile
 from targets.roofline.graph_sources import open_source
 from workshop.artifacts import provenance
 from workshop.command import command
+from workshop.quantized_report import QuantizedReport, RunOrigin
 from workshop.statistics import wilson
-
-SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,112 +58,93 @@ def build(
     """Pack graphs, golden vectors and model card, unless the gate refuses; see gate.py for what it asks."""
     profile = load_profile(target, profiles)
     check_names(release.allow, profile)
-    report = read_report(quantized)
+    report = QuantizedReport.read(quantized).without(release.without)
     with new_bundle(out) as folder:
-        packed = pack(quantized, profile, report, release.without)
-        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release)
+        packed = pack(quantized, profile, report)
+        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release.version)
         for path, data in packed.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
-        card = model_card(draft.name, profile, report, release.without)
+        card = model_card(draft.name, profile, report)
         (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         seal(folder, draft)
-        results = metrics_without(report["dialects"], release.without)
-        verdict = judge(results, profile, floor_ms(quantized, profile))
+        verdict = judge(report.dialects, profile, floor_ms(quantized, profile))
         verdict.misses += prove(folder)
         verdict.refuse_unless(release.allow)
         tell(verdict)
         manifest = seal(folder, replace(draft, metrics={**draft.metrics, "gate": verdict.to_json(release.allow)}))
-        check_left_out(folder, report["task_set"], release.without)
+        check_left_out(folder, report)
         if release.key:
             sys.stderr.write(f"  signed by {sign_bundle(folder, release.key)}\n")
     return manifest
 
 
-def read_report(quantized: Path) -> dict[str, Any]:
-    path = quantized / "report.json"
-    if not path.is_file():
-        raise SourceError(f"{quantized} holds no report.json; make a quantized folder with quantize.run")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise SourceError(f"{path} is not JSON: {error}; quantize the run again") from error
-    if report.get("schema") != SCHEMA or report.get("kind") != "quantized":
-        raise SourceError(f"{path}: schema {report.get('schema')!r}, expected {SCHEMA}; quantize the run again")
-    return dict(report)
-
-
 def manifest_draft(
-    name: str, profile: Profile, report: dict[str, Any], variants: tuple[VariantSpec, ...], release: Release = DEFAULT
+    name: str, profile: Profile, report: QuantizedReport, variants: tuple[VariantSpec, ...], version: int = 0
 ) -> Manifest:
-    origin = provenance(("onnxruntime",), report["seed"])
+    origin = provenance(("onnxruntime",), report.seed)
     return Manifest(
         name=name,
-        version=release.version,
+        version=version,
         target=profile.name,
-        task_set=report["task_set"],
-        color=report["color"],
+        task_set=report.task_set,
+        color=report.color,
         created=origin["created"],
-        tools=report["tools"] | origin["tools"],
+        tools={**report.tools, **origin["tools"]},
         git_commit=origin["git_commit"],
-        seed=report["seed"],
-        tasks=task_specs(report, release),
-        streams=tuple(
-            StreamSpec(**(stream | {key: tuple(stream[key]) for key in ("feature", "slot")}))
-            for stream in report["streams"]
-        ),
+        seed=report.seed,
+        tasks=task_specs(report),
+        streams=report.streams,
         variants=variants,
-        context=ContextConfig(**report["context"]),
-        policy=default_policy(s["name"] for s in report["streams"] if s["name"] in VIEWS),
-        golden=report["golden"],
-        metrics=measured(report, release),
-        training=report["run"]["data"] | {"calibration_clips": report["calibration"]["clips"]},
+        context=report.context,
+        policy=default_policy(stream.name for stream in report.streams if stream.name in VIEWS),
+        golden=report.golden,
+        metrics=measured(report),
+        training=asdict(report.run.data) | {"calibration_clips": report.calibration.clips},
     )
 
 
-def task_specs(report: dict[str, Any], release: Release) -> tuple[TaskSpec, ...]:
-    fitted = report.get("confidence", {})  # by task
+def task_specs(report: QuantizedReport) -> tuple[TaskSpec, ...]:
     return tuple(
         TaskSpec(
             name=task.name,
             labels=task.labels,
-            needs_any=telling_views(task, report["run"]),
+            needs_any=telling_views(task, report.run),
             kind=task.kind,
-            temperature=fitted.get(task.name, {}).get("temperature", 1.0),
+            temperature=report.confidence[task.name].temperature,
         )
-        for task in kept_tasks(report["task_set"], release.without)
+        for task in report.tasks
     )
 
 
-def telling_views(task: Task, run: Mapping[str, Any]) -> tuple[str, ...]:
+def telling_views(task: Task, run: RunOrigin) -> tuple[str, ...]:
     """Of the views that the task may need, those that tell of it by themselves, where accuracy was measured for each.
 
     A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an
     answer from it is a guess, which the runtime then calls invalid. Not measured, or if none tells, all count.
     """
-    alone = {row["views"][0]: row for row in run.get("subsets", []) if len(row["views"]) == 1}
+    alone = {row.views[0]: row for row in run.subsets if len(row.views) == 1}
     telling = []
     for view in task.needs_any:
-        row = alone.get(view, {})
-        accuracy = row.get("accuracy", {}).get(task.name)
-        if accuracy is None:
+        row = alone.get(view)
+        if row is None or task.name not in row.accuracy:
             telling.append(view)
             continue
-        least, _ = wilson(round(accuracy * row["clips"]), row["clips"])
-        if least > run["test"][task.name]["majority"]:
+        least, _ = wilson(round(row.accuracy[task.name] * row.clips), row.clips)
+        if least > run.test[task.name].majority:
             telling.append(view)
     return tuple(telling) or task.needs_any
 
 
-def measured(report: dict[str, Any], release: Release) -> dict[str, Any]:
-    """What is known of the model's accuracy, without the tasks that are left out."""
-    run = report["run"]
+def measured(report: QuantizedReport) -> dict[str, Any]:
+    """What is known of the model's accuracy, for the manifest."""
+    run = report.run
     return {
-        "fp32": metrics_without(run["test"], release.without),
-        "clips": run["test_clips"],
-        "clips_sha256": run["data"]["clips_sha256"]["test"],
-        "confidence": metrics_without(report.get("confidence", {}), release.without),
-        "subsets": metrics_without(run.get("subsets", []), release.without),
+        "fp32": {task: asdict(scores) for task, scores in run.test.items()},
+        "clips": run.test_clips,
+        "clips_sha256": run.data.clips_sha256["test"],
+        "confidence": {task: asdict(fitted) for task, fitted in report.confidence.items()},
+        "subsets": [asdict(row) for row in run.subsets],
     }
 
 

@@ -6,6 +6,7 @@ python -m tests.untrained --size edge --data DATA --out RUN
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,10 +17,13 @@ from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 
 
-def write_untrained_run(out: Path, size: str, data: Path, seed: int = 0) -> None:
+def write_untrained_run(
+    out: Path, size: str, data: Path, seed: int = 0, change: Callable[[UVM3TL], None] = lambda model: None
+) -> None:
     """Leave a run folder that quantize.run takes. Its scores are zero, as nothing was scored."""
     torch.manual_seed(seed)
     model = UVM3TL(SIZES[size]).eval()
+    change(model)
     splits = {name: read_split(data, name) for name in ("train", "val", "test")}
     nothing = {task.name: {"accuracy": 0.0, "macro_f1": 0.0, "majority": 0.0} for task in model.task_set.tasks}
     meta = {

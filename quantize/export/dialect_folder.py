@@ -6,10 +6,9 @@ Q/fuser.onnx                                  in full precision, for dialects wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -28,6 +27,7 @@ from quantize.graphs.graphs import (
     example_context,
     example_step,
 )
+from workshop.quantized_report import EmittedDialect, EmittedFile, EmittedGraph, GraphPair
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Model:
     """What a dialect's graphs are made from, and how it was fine-tuned (None: not at all)."""
 
     encoder: nn.Module  # an EncoderGraph, as it is or with NNCF's quantizers
-    qat: dict[str, Any] | None = None
+    qat: Mapping[str, object] | None = None
 
     @property
     def fuser(self) -> FuserGraph:
@@ -43,27 +43,33 @@ class Model:
 
 
 def emit_all(
-    folder: Path, chosen: Sequence[Dialect], calibrated: dict[str, nn.Module], models: dict[str, Model]
-) -> dict[str, Any]:
+    folder: Path, chosen: Sequence[Dialect], calibrated: Mapping[str, nn.Module], models: Mapping[str, Model]
+) -> dict[str, EmittedDialect]:
     """The report's entries. Without QAT the fuser is in full precision, and all dialects of a format share it."""
-    shared: dict[bool, dict[str, Any]] = {}
+    shared: dict[bool, EmittedGraph] = {}
     written = {}
     for some in chosen:
         model, before = models[some.name], Model(calibrated[some.name])
         if some.is_ir not in shared:
             shared[some.is_ir] = _write_fuser(folder, "fuser", before.fuser, some)
-        entry = _emit(folder, some.name, some, model.encoder)
-        entry |= {"fuser": shared[some.is_ir]}
+        entry = EmittedDialect(
+            engine=some.engine,
+            requires=some.requires,
+            why=some.why,
+            encoder=_write_encoder(folder, some.name, some, model.encoder),
+            fuser=shared[some.is_ir],
+        )
         if model.qat is not None:
-            entry |= {"fuser": _write_fuser(folder, f"{some.name}/fuser", model.fuser, some), "qat": model.qat}
-            ptq = _emit(folder, f"{some.name}/ptq", some, before.encoder)
-            entry["ptq"] = {"encoder": ptq["encoder"], "fuser": shared[some.is_ir]}
+            fuser = _write_fuser(folder, f"{some.name}/fuser", model.fuser, some)
+            encoder = _write_encoder(folder, f"{some.name}/ptq", some, before.encoder)
+            ptq = GraphPair(encoder=encoder, fuser=entry.fuser)
+            entry = replace(entry, fuser=fuser, qat=model.qat, ptq=ptq)
         written[some.name] = entry
     return written
 
 
-def _emit(folder: Path, place: str, some: Dialect, encoder: nn.Module) -> dict[str, Any]:
-    """The dialect's folder, and its entry in the report."""
+def _write_encoder(folder: Path, place: str, some: Dialect, encoder: nn.Module) -> EmittedGraph:
+    """A folder with the encoder as a graph and as the torch model behind it."""
     (folder / place).mkdir()
     config = encoder.model.config  # type: ignore[union-attr]
     save_fake_quant(folder / place, encoder, config)  # type: ignore[arg-type]
@@ -72,12 +78,12 @@ def _emit(folder: Path, place: str, some: Dialect, encoder: nn.Module) -> dict[s
         graph = ir_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)
     else:
         graph = GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS, some.signed_codes))
-    entry = _write_graph(folder, f"{place}/encoder", graph)
-    say(f"  {place}: encoder {(len(graph.model) + len(graph.weights)) / 1e6:.2f} MB")
-    return {"engine": some.engine, "requires": list(some.requires), "why": some.why, "encoder": entry}
+    written = _write_graph(folder, f"{place}/encoder", graph)
+    say(f"  {place}: encoder {written.all_bytes / 1e6:.2f} MB")
+    return written
 
 
-def _write_fuser(folder: Path, stem: str, fuser: FuserGraph, some: Dialect) -> dict[str, Any]:
+def _write_fuser(folder: Path, stem: str, fuser: FuserGraph, some: Dialect) -> EmittedGraph:
     model = fuser.model
     example = example_context(model.config), FUSER_INPUTS, model.task_set.names
     return _write_graph(
@@ -85,12 +91,13 @@ def _write_fuser(folder: Path, stem: str, fuser: FuserGraph, some: Dialect) -> d
     )
 
 
-def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> dict[str, Any]:
-    """Write <stem>.onnx, or <stem>.xml and its weights. Returns the report's entry."""
-    entry = _write_file(folder, f"{stem}.xml" if graph.weights else f"{stem}.onnx", graph.model)
-    return entry | {"weights": _write_file(folder, f"{stem}.bin", graph.weights)} if graph.weights else entry
+def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> EmittedGraph:
+    """Write <stem>.onnx, or <stem>.xml and its weights."""
+    weights = _write_file(folder, f"{stem}.bin", graph.weights) if graph.weights else None
+    file = _write_file(folder, f"{stem}.xml" if graph.weights else f"{stem}.onnx", graph.model)
+    return EmittedGraph(path=file.path, sha256=file.sha256, bytes=file.bytes, weights=weights)
 
 
-def _write_file(folder: Path, path: str, data: bytes) -> dict[str, Any]:
+def _write_file(folder: Path, path: str, data: bytes) -> EmittedFile:
     (folder / path).write_bytes(data)
-    return {"path": path, "sha256": sha256(data), "bytes": len(data)}
+    return EmittedFile(path=path, sha256=sha256(data), bytes=len(data))

@@ -7,12 +7,12 @@ proven apart.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.report.metrics import reliability
+from workshop.quantized_report import CalibrationError, FittedTemperature
 
 Floats = NDArray[np.float64]
 BOUNDS = (0.05, 20.0)  # of a temperature; beyond them the split is too small or too easy to tell
@@ -43,8 +43,8 @@ def fit_temperature(labels: NDArray[np.int64], probabilities: Floats) -> float:
     return float(np.exp(found.x))
 
 
-def calibrated(labels: NDArray[np.int64], probabilities: Floats) -> dict[str, Any]:
-    """One task's temperature, and what it does to clips that it was not fitted on, JSON-ready.
+def calibrated(labels: NDArray[np.int64], probabilities: Floats) -> FittedTemperature:
+    """One task's temperature, and what it does to clips that it was not fitted on.
 
     labels: (n,), -1 where there is none. `after` is cross-fitted: each half of the clips with the temperature of the
     other half, so that it is no praise of itself.
@@ -52,25 +52,25 @@ def calibrated(labels: NDArray[np.int64], probabilities: Floats) -> dict[str, An
     known = labels >= 0
     labels, probabilities = labels[known], probabilities[known]
     if len(labels) < MIN_CLIPS:
-        return {"temperature": 1.0, "clips": len(labels), "before": None, "after": None}
+        return FittedTemperature(temperature=1.0, clips=len(labels))
     halves = np.arange(len(labels)) % 2
     crossed = probabilities.copy()
     for half in (0, 1):
         other = halves != half
         crossed[~other] = tempered(probabilities[~other], fit_temperature(labels[other], probabilities[other]))
-    return {
-        "temperature": round(fit_temperature(labels, probabilities), 4),
-        "clips": len(labels),
-        "before": _errors(labels, probabilities),
-        "after": _errors(labels, crossed),
-    }
+    return FittedTemperature(
+        temperature=round(fit_temperature(labels, probabilities), 4),
+        clips=len(labels),
+        before=_errors(labels, probabilities),
+        after=_errors(labels, crossed),
+    )
 
 
-def _errors(labels: NDArray[np.int64], probabilities: Floats) -> dict[str, float]:
-    """ece: expected calibration error over 15 bins of confidence."""
-    return {"ece": round(reliability(labels, probabilities).ece, 5), "nll": round(nll(labels, probabilities), 5)}
+def _errors(labels: NDArray[np.int64], probabilities: Floats) -> CalibrationError:
+    ece = reliability(labels, probabilities).ece
+    return CalibrationError(ece=round(ece, 5), nll=round(nll(labels, probabilities), 5))
 
 
-def confidence(labels: NDArray[np.int64], probabilities: Mapping[str, Floats]) -> dict[str, dict[str, Any]]:
+def confidence(labels: NDArray[np.int64], probabilities: Mapping[str, Floats]) -> dict[str, FittedTemperature]:
     """Every task's calibration. labels: (n, tasks). probabilities: task -> (n, K), in the order of the labels."""
     return {task: calibrated(labels[:, k], some) for k, (task, some) in enumerate(probabilities.items())}

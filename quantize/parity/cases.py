@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from quantize.parity.compare import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, 
 from quantize.parity.runners import FAKE_QUANT, FP32, INTEGER, Ways, ways_of
 from training.data.clips import Clip
 from training.model.uvm3tl import ModelConfig
+from workshop.quantized_report import QuantizedReport
 
 Probabilities = dict[str, NDArray[np.float64]]  # task -> (n, K)
 STEPPED, WHOLE, BOTH = "stepped", "whole", "whole against stepped"
@@ -55,15 +56,15 @@ class Subject:
         self.answers.append(traces[nearest, STEPPED].probabilities)
 
 
-def subjects_of(folder: Path, report: Mapping[str, Any], name: str) -> list[Subject]:
+def subjects_of(folder: Path, report: QuantizedReport, name: str) -> list[Subject]:
     """A dialect's graphs, and, if they were fine-tuned, those from before without checks of their own."""
-    entry = report["dialects"][name]
+    entry = report.dialect(name)
     if dialect(name).weight_bits == 32:
-        ways = ways_of(folder, report, entry, None)
+        ways = ways_of(folder, report, entry, entry, None)
         checks = [Check(name, way, FP32, STEPPED, SAME_FLOATS) for way in ways.open]
         return [Subject(name, "", ways, [*checks, Check(name, FP32, FP32, BOTH, SAME_FLOATS)])]
     encoder, fuser, model = load_fake_quant(folder, name)
-    ways = ways_of(folder, report, entry, TorchGraphs(encoder, fuser, model.task_set.names))
+    ways = ways_of(folder, report, entry, entry, TorchGraphs(encoder, fuser, model.task_set.names))
     tolerances = {way: SAME_CODES if way == INTEGER else RUNTIME for way in list(ways.open)[1:]}
     checks = [
         Check(name, FAKE_QUANT, FP32, STEPPED, ROUNDING),
@@ -71,9 +72,10 @@ def subjects_of(folder: Path, report: Mapping[str, Any], name: str) -> list[Subj
         Check(name, FAKE_QUANT, FAKE_QUANT, BOTH, SAME_CODES),
         *(Check(name, way, FAKE_QUANT, WHOLE, tolerance) for way, tolerance in tolerances.items()),
     ]
-    tuned = "ptq" in entry
-    before = [Subject(name, "PTQ", ways_of(folder, report, entry | entry["ptq"], None))] if tuned else []
-    return [*before, Subject(name, "QAT" if tuned else "PTQ", ways, checks)]
+    if entry.ptq is None:
+        return [Subject(name, "PTQ", ways, checks)]
+    before = Subject(name, "PTQ", ways_of(folder, report, entry, entry.ptq, None))
+    return [before, Subject(name, "QAT", ways, checks)]
 
 
 def run_all(

@@ -8,24 +8,22 @@ integer       ONNX Runtime without optimisation: what QuantizeLinear and Dequant
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from codriver.arrays import Arrays
-from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, weights_of
-from codriver.config import ContextConfig
+from codriver.bundle.manifest import Manifest, TaskSpec, weights_of
 from codriver.device.cpu import cpu_features
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.errors import BackendMissing
-from codriver.tasks import GROUPS, TASK_SETS
+from codriver.tasks import GROUPS
 from quantize.graphs.stepping import Graphs
+from workshop.quantized_report import EmittedDialect, GraphPair, QuantizedReport
 
 FP32, FAKE_QUANT, INTEGER = "fp32", "fake-quant", "integer"
 
@@ -110,16 +108,21 @@ def any_rows(encoder: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def ways_of(folder: Path, report: Mapping[str, Any], entry: Mapping[str, Any], fake_quant: Graphs | None) -> Ways:
-    """Open each way that a dialect can be run here. entry: the dialect's. fake_quant: None if there is none to open."""
+def ways_of(
+    folder: Path, report: QuantizedReport, emitted: EmittedDialect, graphs: GraphPair, fake_quant: Graphs | None
+) -> Ways:
+    """Open each way that a dialect can be run here.
+
+    graphs: the dialect's, as shipped or from before fine-tuning. fake_quant: None if there is none to open.
+    """
     found = Ways()
     if fake_quant is not None:
         found.open[FAKE_QUANT] = fake_quant
-    encoder, fuser = (folder / graph["path"] for graph in (entry["encoder"], entry.get("fuser") or report["fuser"]))
+    encoder, fuser = folder / graphs.encoder.path, folder / graphs.fuser.path
     if encoder.suffix == ".onnx":
         found.open[INTEGER] = IntegerGraphs(onnx.load(encoder), onnx.load(fuser))
-    runtime = entry.get("engine", "onnxruntime")
-    lacking = sorted(set(entry["requires"]) - set(cpu_features()))
+    runtime = emitted.engine
+    lacking = sorted(set(emitted.requires) - set(cpu_features()))
     if lacking:
         found.closed[runtime] = f"this processor lacks {', '.join(lacking)}"
         return found
@@ -130,7 +133,7 @@ def ways_of(folder: Path, report: Mapping[str, Any], entry: Mapping[str, Any], f
     return found
 
 
-def _engines(runtime: str, encoder: Path, fuser: Path, report: Mapping[str, Any]) -> EngineGraphs:
+def _engines(runtime: str, encoder: Path, fuser: Path, report: QuantizedReport) -> EngineGraphs:
     takes, gives = signatures(report)
     return EngineGraphs(
         open_engine(runtime, _files(encoder), takes, threads=1),
@@ -143,22 +146,18 @@ def _files(path: Path) -> GraphFiles:
     return GraphFiles(path.read_bytes(), (path.parent / weights).read_bytes() if weights else b"")
 
 
-def signatures(report: Mapping[str, Any]) -> tuple[Signature, Signature]:
+def signatures(report: QuantizedReport) -> tuple[Signature, Signature]:
     """What encoder and fuser take and give, as the bundle's manifest will say it."""
     draft = Manifest(
         name="proof",
         target="",
-        created=report["created"],
+        created=report.created,
         tools={},
         git_commit="",
-        seed=report["seed"],
-        tasks=tuple(
-            TaskSpec(name=t.name, labels=t.labels, needs_any=t.needs_any) for t in TASK_SETS[report["task_set"]].tasks
-        ),
-        streams=tuple(
-            StreamSpec(**(some | {key: tuple(some[key]) for key in ("feature", "slot")})) for some in report["streams"]
-        ),
+        seed=report.seed,
+        tasks=tuple(TaskSpec(name=task.name, labels=task.labels, needs_any=task.needs_any) for task in report.tasks),
+        streams=report.streams,
         variants=(),
-        context=ContextConfig(**report["context"]),
+        context=report.context,
     )
     return draft.encoder_signature, draft.fuser_signature

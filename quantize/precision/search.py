@@ -20,6 +20,7 @@ from quantize.export.onnx_export import onnx_bytes
 from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from quantize.parity.runners import signatures
 from quantize.precision.layers import Layers, keep_float
+from workshop.quantized_report import QuantizedReport
 
 Losses = Mapping[str, Mapping[str, float]]  # task -> measure -> what INT8 costs
 MEASURES = ("mean_abs", "kl", "accuracy")
@@ -126,7 +127,7 @@ def by_cost(layers: Layers, ranking: Sequence[Mapping[str, Any]], budget: Budget
     )
 
 
-def costs_ms(folder: Path, dialect: str, report: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+def costs_ms(folder: Path, dialect: str, report: QuantizedReport, trial: Trial) -> dict[str, Any]:
     """What a step's encoder takes in ONNX Runtime with each exception alone, and with all of them.
 
     All graphs take turns, so that whatever else the machine does hits each alike. One thread.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codriver.errors import ConfigError
-from codriver.files.atomic import sha256
 from codriver.sources.aide import read_annotation
 from codriver.tasks import GROUPS, TaskSet
 from training.data.clips import Clip, load_clips, read_labels
@@ -21,10 +20,11 @@ from workshop.aide_splits import ClipRef
 
 @dataclass(frozen=True)
 class Calibration:
-    """Clips to calibrate on, and how they were chosen."""
+    """Clips to calibrate on, and which these are."""
 
     clips: list[Clip]
-    record: dict[str, object]
+    ids: tuple[str, ...]
+    class_counts: dict[str, dict[str, int]]  # task -> label
 
 
 def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
@@ -54,16 +54,8 @@ def calibration_clips(refs: Sequence[ClipRef], model: UVM3TL, count: int, seed: 
     labels = np.stack([read_labels(ref, read_annotation(ref.annotation), model.task_set) for ref in refs])
     chosen = [refs[index] for index in choose(labels, count, seed)]
     picked = labels[[refs.index(ref) for ref in chosen]]
-    ids = [ref.id for ref in chosen]
-    record = {
-        "split": "train",
-        "clips": count,
-        "seed": seed,
-        "ids": ids,
-        "ids_sha256": sha256("\n".join(ids).encode()),
-        "class_counts": class_table(picked, model.task_set),
-    }
-    return Calibration(load_clips(chosen, model.config, model.task_set), record)
+    ids = tuple(ref.id for ref in chosen)
+    return Calibration(load_clips(chosen, model.config, model.task_set), ids, class_table(picked, model.task_set))
 
 
 def class_table(labels: NDArray[np.int64], task_set: TaskSet) -> dict[str, dict[str, int]]:

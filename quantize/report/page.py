@@ -18,6 +18,7 @@ from quantize.report.pictures import accuracy_figure, sensitivity_figure
 from quantize.report.sections import Box
 from workshop.figures import data_uri
 from workshop.pages import Cell, Row, points, render
+from workshop.quantized_report import QuantizedReport
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PAGE = "report.html"
@@ -25,7 +26,7 @@ PAGE = "report.html"
 
 def write_page(folder: Path) -> None:
     """Make report.html anew from the JSON files beside it."""
-    report, proof = (_read(folder / name) for name in ("report.json", "proof.json"))
+    report, proof = QuantizedReport.read(folder), _read(folder / "proof.json")
     found = [_read(path) for path in sorted(folder.glob("sensitivity-*.json"))]
     with whole_file(folder / PAGE) as path:
         path.write_text(page(report, proof or None, found), encoding="utf-8")
@@ -35,19 +36,19 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def page(report: Mapping[str, Any], proof: Mapping[str, Any] | None, sensitivities: Sequence[Mapping[str, Any]]) -> str:
-    task_set = TASK_SETS[report["task_set"]]
+def page(report: QuantizedReport, proof: Mapping[str, Any] | None, sensitivities: Sequence[Mapping[str, Any]]) -> str:
+    task_set = TASK_SETS[report.task_set]
     return render(
         TEMPLATE,
-        title=f"INT8 of run {report['run']['weights_sha256'][:12]}, size {report['run']['size']}",
+        title=f"INT8 of run {report.run.weights_sha256[:12]}, size {report.run.size}",
         report=report,
         titles=[task.title for task in task_set.tasks],
         verdict_box=_verdict(report, proof),
         proof=_proof(proof, task_set) if proof else None,
         files=sections.files(report),
         sensitivities=[_sensitivity(found, task_set) for found in sensitivities],
-        classes=_classes(report["calibration"]),
-        ranges=sections.ranges(report["calibration"].get("measured_ranges", {}), task_set),
+        classes=_classes(report.calibration.class_counts),
+        ranges=sections.ranges(report.calibration.measured_ranges, task_set),
         origin=_origin(report, proof),
     )
 
@@ -72,13 +73,13 @@ def _sensitivity(found: Mapping[str, Any], task_set: TaskSet) -> dict[str, Any]:
     }
 
 
-def _verdict(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> Box:
+def _verdict(report: QuantizedReport, proof: Mapping[str, Any] | None) -> Box:
     if proof is None:
         how = "python -m quantize.prove compares every runtime and measures accuracy."
         return Box("open", "Not proven yet.", [how])
     lost = _significant_losses(proof)
     unproven = [f"{d} in {r}: {why}" for d, some in proof["not_proven"].items() for r, why in some.items()]
-    counts = {name: int((entry.get("lint") or {}).get("findings", 0)) for name, entry in report["dialects"].items()}
+    counts = {name: some.lint.findings if some.lint else 0 for name, some in report.dialects.items()}
     lint = [f"{name}: {count} lint findings" for name, count in counts.items() if count]
     notes = [f"Not proven on this machine: {text}." for text in unproven]
     if proof["faults"] or lint:
@@ -117,18 +118,20 @@ def _largest_loss(proof: Mapping[str, Any]) -> list[str]:
     return [f"Largest change for the worse, in points: {title}, {name}: {moved}; one clip is {100 / proof['n']:.2f}."]
 
 
-def _classes(calibration: Mapping[str, Any]) -> list[Row]:
+def _classes(class_counts: Mapping[str, Mapping[str, int]]) -> list[Row]:
     return [
         [task, ", ".join(f"{label} {count}" for label, count in counts.items())]
-        for task, counts in calibration["class_counts"].items()
+        for task, counts in class_counts.items()
     ]
 
 
-def _origin(report: Mapping[str, Any], proof: Mapping[str, Any] | None) -> list[Row]:
-    rows: list[Row] = [["Weights", Cell(f"sha256 {report['run']['weights_sha256']}", mark="code")]]
-    for what, some in (("Quantized", report), *([("Proven", proof)] if proof else [])):
-        tools = ", ".join(f"{name} {version}" for name, version in some["tools"].items())
-        rows.append([what, f"{some['created']}, commit {some['git_commit']}, {tools}"])
+def _origin(report: QuantizedReport, proof: Mapping[str, Any] | None) -> list[Row]:
+    rows: list[Row] = [["Weights", Cell(f"sha256 {report.run.weights_sha256}", mark="code")]]
+    made = [("Quantized", report.tools, report.created, report.git_commit)]
+    made += [("Proven", proof["tools"], proof["created"], proof["git_commit"])] if proof else []
+    for what, versions, created, commit in made:
+        tools = ", ".join(f"{name} {version}" for name, version in versions.items())
+        rows.append([what, f"{created}, commit {commit}, {tools}"])
     if proof:
         machine = proof["machine"]
         about = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from codriver.tasks import TaskSet
 from quantize.parity.runners import FP32
 from workshop.pages import Cell, Row, interval_text, percent, points
+from workshop.quantized_report import MeasuredRanges, QuantizedReport
 
 SHOWN_QUANTIZERS = 12
 
@@ -69,33 +70,32 @@ def parity(proof: Mapping[str, Any], task_set: TaskSet) -> list[Row]:
     return rows
 
 
-def files(report: Mapping[str, Any]) -> list[Row]:
-    full = report["dialects"].get(FP32, {}).get("encoder", {}).get("bytes")
+def files(report: QuantizedReport) -> list[Row]:
+    full = report.dialects.get(FP32)
     rows: list[Row] = []
-    for name, entry in report["dialects"].items():
-        size = sum(file["bytes"] for file in (entry["encoder"], entry["encoder"].get("weights")) if file)
-        audit, lint = entry.get("audit") or {}, entry.get("lint") or {}
+    for name, some in report.dialects.items():
+        size, share = some.encoder.all_bytes, some.audit.int8_share if some.audit else None
         rows.append(
             [
                 name,
-                entry.get("engine", "onnxruntime"),
-                ", ".join(entry["requires"]) or "any processor",
+                some.engine,
+                ", ".join(some.requires) or "any processor",
                 f"{size / 1e6:.2f}",
-                f"{percent(size / full)} %" if full else "",
-                f"{percent(audit['int8_share'])} %" if "int8_share" in audit else Cell("not audited", mark="none"),
-                str(lint["findings"]) if "findings" in lint else Cell("not linted", mark="none"),
+                f"{percent(size / full.encoder.all_bytes)} %" if full else "",
+                Cell("not audited", mark="none") if share is None else f"{percent(share)} %",
+                str(some.lint.findings) if some.lint else Cell("not linted", mark="none"),
             ]
         )
     return rows
 
 
-def ranges(measured: Mapping[str, Any], task_set: TaskSet) -> list[Row]:
+def ranges(measured: Mapping[str, MeasuredRanges], task_set: TaskSet) -> list[Row]:
     """What each range estimator cost, where quantize.run tried them all."""
     taken = Cell("taken", mark="pass")
     return [
-        [name, tried, *(_loss(losses[task]) for task in task_set.names), taken if tried == some["chosen"] else ""]
+        [name, tried, *(_loss(asdict(losses[task])) for task in task_set.names), taken if tried == some.chosen else ""]
         for name, some in measured.items()
-        for tried, losses in some["losses"].items()
+        for tried, losses in some.losses.items()
     ]
 
 

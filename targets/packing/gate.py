@@ -11,7 +11,7 @@ Accuracy is judged by the paired difference's confidence interval, so that chanc
 the loss misses its budget if all of the interval lies beyond it, holds if all of it lies within, and is otherwise not
 shown by so few clips, which is written into the manifest and into the page, but stops nothing.
 
-quantize.run and quantize.prove leave results in report.json: `dialects.NAME.lint`, `.audit`, `.parity`, `.accuracy`.
+Lint, audit, parity and accuracy were found out by quantize and stand in its report.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from codriver.errors import CodriverError, ConfigError
 from targets.profiles.profile import Profile
+from workshop.quantized_report import AccuracyChange, AuditResult, EmittedDialect, LintResult
 
 CHECKS = ("lint", "audit", "parity", "golden", "accuracy", "latency")
 INT8_SHARE = 0.9  # least share of multiply-accumulates in INT8; size tiny, whose joint encoders weigh most, has 0.914
@@ -77,25 +78,21 @@ def check_names(allowed: Sequence[str], profile: Profile) -> None:
             raise ConfigError(f"--allow {name} is not known; choose from {', '.join(known)}")
 
 
-def judge(results: Mapping[str, Any], profile: Profile, floor_ms: float | None) -> Verdict:
-    """All but the golden vectors, which need the bundle.
-
-    results: `dialects` of the report as quantize/checks.py writes them, None where a check could not be made.
-    floor_ms: of a step; None where no graph could be read.
-    """
+def judge(dialects: Mapping[str, EmittedDialect], profile: Profile, floor_ms: float | None) -> Verdict:
+    """All but the golden vectors, which need the bundle. floor_ms: of a step; None where no graph could be read."""
     verdict = Verdict()
     for dialect in profile.dialects:
-        entry = results[dialect]
-        for check, judged in (("lint", _lint), ("audit", _audit), ("parity", _parity)):
-            if dialect.endswith("fp32") and check != "parity":
-                continue  # nothing in it is in INT8, and none should be
-            if entry.get(check) is not None:
-                verdict.misses += [Miss(check, dialect, message) for message in judged(entry[check])]
-            else:
+        some, full = dialects[dialect], dialect.endswith("fp32")
+        checked: dict[str, list[str] | None] = {} if full else {"lint": _lint(some.lint), "audit": _audit(some.audit)}
+        checked["parity"] = None if some.parity is None else list(some.parity.faults)
+        for check, messages in checked.items():
+            if messages is None:
                 verdict.open.append(f"{check}:{dialect} was not checked")
-        if "accuracy" in entry:
-            _accuracy(entry["accuracy"], dialect, profile.accuracy_budget_points, verdict)
-        elif not dialect.endswith("fp32"):
+            else:
+                verdict.misses += [Miss(check, dialect, message) for message in messages]
+        if some.accuracy is not None:
+            _accuracy(some.accuracy, dialect, profile.accuracy_budget_points, verdict)
+        elif not full:
             verdict.open.append(f"accuracy:{dialect} was not measured; targets.validate does")
     if floor_ms is None:
         verdict.open.append("latency was not predicted: none of the graphs is ONNX")
@@ -106,35 +103,34 @@ def judge(results: Mapping[str, Any], profile: Profile, floor_ms: float | None) 
     return verdict
 
 
-def _lint(found: Mapping[str, Any]) -> list[str]:
-    if not found["broken"]:
-        return []
-    return [f"{found['broken']} rules are broken, {found['findings']} findings; the first: {found['first']}"]
+def _lint(found: LintResult | None) -> list[str] | None:
+    """What speaks against the graph; None if nobody looked."""
+    if found is None or not found.broken:
+        return None if found is None else []
+    return [f"{found.broken} rules are broken, {found.findings} findings; the first: {found.first}"]
 
 
-def _audit(found: Mapping[str, Any]) -> list[str]:
-    share = found["int8_share"]
+def _audit(found: AuditResult | None) -> list[str] | None:
+    if found is None:
+        return None
+    share = found.int8_share
     if share is not None and share >= INT8_SHARE:
         return []
     reached = "an unknown share" if share is None else f"{100 * share:.1f} %"
     return [f"{reached} of the multiply-accumulates run in INT8, at least {100 * INT8_SHARE:.0f} % are wanted"]
 
 
-def _parity(found: Mapping[str, Any]) -> list[str]:
-    return list(found["faults"])
-
-
 def _accuracy(
-    rows: Mapping[str, Mapping[str, float]], dialect: str, budget: Mapping[str, float], verdict: Verdict
+    changes: Mapping[str, AccuracyChange], dialect: str, budget: Mapping[str, float], verdict: Verdict
 ) -> None:
-    """rows: task -> difference, low and high of its interval, as shares: INT8 minus full precision; n: clips."""
-    for task, row in rows.items():
-        loss, least, most = (-100 * row[key] for key in ("difference", "high", "low"))
+    """changes: by task. budget: points that each may lose."""
+    for task, change in changes.items():
+        loss, least, most = (-100 * share for share in (change.difference, change.high, change.low))
         allowed = budget[task]
         text = f"{task} loses {loss:.1f} points of accuracy, {least:.1f} to {most:.1f} with 95 % confidence"
         if least > allowed:
             over = f"{text}: at least {least - allowed:.1f} more than the {allowed:g} allowed"
             verdict.misses.append(Miss("accuracy", dialect, over))
         elif most > allowed:
-            more = f"{text}; {row['n']:.0f} clips cannot show that it is within the {allowed:g} allowed"
+            more = f"{text}; {change.n} clips cannot show that it is within the {allowed:g} allowed"
             verdict.open.append(f"accuracy:{dialect}: {more}")

@@ -7,31 +7,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from codriver.errors import CodriverError, ConfigError
-from codriver.tasks import TASK_SETS, Task
+from codriver.errors import CodriverError
+from codriver.tasks import TASK_SETS
+from workshop.quantized_report import QuantizedReport
 
 
 class LeftOverError(CodriverError):
     """Something of a task that was left out is still there."""
-
-
-def kept_tasks(task_set: str, without: Collection[str]) -> tuple[Task, ...]:
-    """The tasks that stay; a ConfigError if one to leave out is not there, or none would stay."""
-    tasks = TASK_SETS[task_set].tasks
-    names = ", ".join(task.name for task in tasks)
-    for name in without:
-        if name not in TASK_SETS[task_set].names:
-            raise ConfigError(f"--without {name}: the model answers {names}; leave out some of these")
-    kept = tuple(task for task in tasks if task.name not in without)
-    if not kept:
-        raise ConfigError(f"--without: nothing would be left of {names}; leave out fewer")
-    return kept
 
 
 def file_without(folder: Path, path: str, without: Collection[str]) -> bytes:
@@ -121,18 +109,9 @@ def golden_without(content: dict[str, Any], tasks: Collection[str]) -> bytes:
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
-def metrics_without(metrics: Any, tasks: Collection[str]) -> Any:
-    """Figures without those of these tasks, at any depth of dictionaries and lists."""
-    if isinstance(metrics, Mapping):
-        return {name: metrics_without(value, tasks) for name, value in metrics.items() if name not in tasks}
-    if isinstance(metrics, list):
-        return [metrics_without(value, tasks) for value in metrics if value not in tasks]
-    return metrics
-
-
-def check_left_out(folder: Path, task_set: str, without: Collection[str]) -> None:
+def check_left_out(folder: Path, report: QuantizedReport) -> None:
     """Look for the names of what was left out in every file of a bundle; a LeftOverError says where one is."""
-    for task in (TASK_SETS[task_set][name] for name in without):
+    for task in (TASK_SETS[report.task_set][name] for name in report.left_out):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             data = path.read_bytes()
             labels = task.labels if path.suffix in (".json", ".md", ".xml") else ()

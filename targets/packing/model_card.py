@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
-
-from targets.packing.leave_out import kept_tasks
 from targets.profiles.profile import Profile
+from workshop.quantized_report import QuantizedReport
 
 TEMPLATE = """\
 # {name}
@@ -49,27 +46,25 @@ SYNTHETIC = """\
 REAL = "* AIDE is licensed for non-commercial research and education only; so are weights trained on it."
 
 
-def model_card(name: str, profile: Profile, report: dict[str, Any], without: Collection[str] = ()) -> str:
-    run = report["run"]
+def model_card(name: str, profile: Profile, report: QuantizedReport) -> str:
+    run, kind = report.run, report.run.data.kind
     rows = []
-    tasks = kept_tasks(report["task_set"], without)
-    for task in tasks:
-        scores = run["test"][task.name]
-        values = " | ".join(f"{100 * scores[key]:.1f}" for key in ("accuracy", "macro_f1", "majority"))
+    for task in report.tasks:
+        scores = run.test[task.name]
+        values = " | ".join(f"{100 * value:.1f}" for value in (scores.accuracy, scores.macro_f1, scores.majority))
         rows.append(f"| {task.title} | {', '.join(task.labels)} | {values} |")
-    synthetic = "synthetic" in run["data"]["kind"]
     return TEMPLATE.format(
         name=name,
-        size=run["size"],
+        size=run.size,
         target=profile.title,
-        created=report["created"],
-        commit=report["git_commit"],
-        data=run["data"]["kind"][:1].upper() + run["data"]["kind"][1:],
-        **run["data"]["clips"],
-        n=run["test_clips"],
-        calibration=report["calibration"]["clips"],
-        ids=report["calibration"]["ids_sha256"][:16],
+        created=report.created,
+        commit=report.git_commit,
+        data=kind[:1].upper() + kind[1:],
+        **run.data.clips,
+        n=run.test_clips,
+        calibration=report.calibration.clips,
+        ids=report.calibration.ids_sha256[:16],
         rows="\n".join(rows),
-        limits=SYNTHETIC if synthetic else REAL,
-        law=LAW if EMOTION in [task.name for task in tasks] else "",
+        limits=SYNTHETIC if "synthetic" in kind else REAL,
+        law=LAW if EMOTION in [task.name for task in report.tasks] else "",
     )

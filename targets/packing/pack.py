@@ -20,8 +20,9 @@ from codriver.bundle.manifest import VariantSpec
 from codriver.engines.trt.build import BuildOptions
 from targets.packing.fp16 import to_half
 from targets.packing.gate import GateError
-from targets.packing.leave_out import file_without, metrics_without
+from targets.packing.leave_out import file_without
 from targets.profiles.profile import Profile
+from workshop.quantized_report import EmittedDialect, QuantizedReport
 
 FULL = "fp32"  # the dialect that a twin is made of
 INT8, TWIN = "tensorrt", "tensorrt-fp16"
@@ -36,10 +37,10 @@ class Packed:
     files: Mapping[str, bytes]
 
 
-def pack(quantized: Path, profile: Profile, report: Mapping[str, Any], without: Collection[str] = ()) -> Packed:
-    """Everything that the quantized folder gives for this target. without: tasks to leave out."""
+def pack(quantized: Path, profile: Profile, report: QuantizedReport) -> Packed:
+    """Everything that the quantized folder gives for this target, without the tasks that the report has left out."""
     check_emitted(profile, report)
-    read: Callable[[str], bytes] = lambda path: file_without(quantized, path, without)  # noqa: E731
+    read: Callable[[str], bytes] = lambda path: file_without(quantized, path, report.left_out)  # noqa: E731
     variants: list[VariantSpec] = []
     graphs: dict[str, bytes] = {}
     for name in profile.dialects:
@@ -48,29 +49,36 @@ def pack(quantized: Path, profile: Profile, report: Mapping[str, Any], without: 
             variants += pair
             graphs |= {path: half_of(read(source)) for path, source in sources.items()}
         else:
-            variants.append(_variant(profile, name, report["dialects"][name]))
+            variants.append(_variant(profile, name, report.dialects[name]))
             graphs |= {path: read(path) for path in variants[-1].paths}
-    golden = {path.relative_to(quantized).as_posix() for path in (quantized / "golden").iterdir()}
-    files = graphs | {path: read(path) for path in sorted(golden)}
-    if in_half(profile) and report["golden"]:
-        files[report["golden"]] = _with_twin(files[report["golden"]])
-    files[PROFILE_NAME] = _json(metrics_without(asdict(profile), without))
+    files = graphs | {path: read(path) for path in golden_files(quantized, report)}
+    if in_half(profile):
+        files[report.golden] = _with_twin(files[report.golden])
+    files[PROFILE_NAME] = _json(asdict(profile.without(report.left_out)))
     if profile.tensorrt:
         files[PLAN] = _json(build_plan(profile, variants, graphs))
     return Packed(tuple(variants), files)
 
 
-def check_emitted(profile: Profile, report: Mapping[str, Any]) -> None:
+def golden_files(quantized: Path, report: QuantizedReport) -> list[str]:
+    """The golden vectors and their frames. A GateError if there are none: a device could not prove itself."""
+    if not (quantized / report.golden).is_file():
+        raise GateError(f"{quantized} holds no {report.golden}; run quantize.run with --golden 1 or more")
+    folder = (quantized / report.golden).parent
+    return sorted(path.relative_to(quantized).as_posix() for path in folder.iterdir())
+
+
+def check_emitted(profile: Profile, report: QuantizedReport) -> None:
     """Raise a GateError unless each dialect that is needed was emitted, for the engine that is to run it."""
     wanted = [*profile.dialects, *([FULL] if in_half(profile) else [])]
-    missing = [dialect for dialect in wanted if dialect not in report["dialects"]]
+    missing = [dialect for dialect in wanted if dialect not in report.dialects]
     if missing:
         options = " ".join(f"--dialect {name}" for name in wanted)
         raise GateError(
             f"target {profile.name} needs {', '.join(missing)}, which was not emitted; run quantize.run with {options}"
         )
     for variant in profile.variants:
-        emitted = report["dialects"][variant.dialect]["engine"]
+        emitted = report.dialects[variant.dialect].engine
         if emitted != variant.engine:
             raise GateError(
                 f"target {profile.name} runs {variant.dialect} in {variant.engine}, and it was emitted for {emitted}; "
@@ -83,30 +91,30 @@ def in_half(profile: Profile) -> bool:
     return profile.other_precision == "fp16" and INT8 in profile.dialects
 
 
-def _variant(profile: Profile, name: str, entry: Mapping[str, Any]) -> VariantSpec:
+def _variant(profile: Profile, name: str, entry: EmittedDialect) -> VariantSpec:
     return VariantSpec(
         name=name,
-        engine=entry["engine"],
-        requires=tuple(entry["requires"]),
-        encoder=entry["encoder"]["path"],
-        fuser=entry["fuser"]["path"],
-        versions=profile.tensorrt if entry["engine"] == "tensorrt" else (),
+        engine=entry.engine,
+        requires=entry.requires,
+        encoder=entry.encoder.path,
+        fuser=entry.fuser.path,
+        versions=profile.tensorrt if entry.engine == "tensorrt" else (),
     )
 
 
-def _in_half(profile: Profile, report: Mapping[str, Any]) -> tuple[tuple[VariantSpec, ...], dict[str, str]]:
+def _in_half(profile: Profile, report: QuantizedReport) -> tuple[tuple[VariantSpec, ...], dict[str, str]]:
     """TensorRT's variant and its twin, and where each of their files comes from.
 
     The twin has full precision's own fuser: a fine-tuned one learned with INT8's features. Else they share it.
     """
-    entry, full = report["dialects"][INT8], report["dialects"][FULL]
+    entry, full = report.dialects[INT8], report.dialects[FULL]
     int8 = replace(_variant(profile, INT8, entry), fuser=f"{INT8}/fuser.onnx")
-    shared = full["fuser"]["path"] == entry["fuser"]["path"]
+    shared = full.fuser.path == entry.fuser.path
     twin = replace(
         int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx", fuser=int8.fuser if shared else f"{TWIN}/fuser.onnx"
     )
-    of_twin = {twin.encoder: full["encoder"]["path"], twin.fuser: full["fuser"]["path"]}
-    return (int8, twin), of_twin | {int8.encoder: entry["encoder"]["path"], int8.fuser: entry["fuser"]["path"]}
+    of_twin = {twin.encoder: full.encoder.path, twin.fuser: full.fuser.path}
+    return (int8, twin), of_twin | {int8.encoder: entry.encoder.path, int8.fuser: entry.fuser.path}
 
 
 def half_of(model: bytes) -> bytes:

@@ -8,8 +8,8 @@ drop one file into targets/profiles, or into a folder of your own and give it as
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,11 @@ class Profile:
     @property
     def dialects(self) -> tuple[str, ...]:
         return tuple(variant.dialect for variant in self.variants)
+
+    def without(self, tasks: Collection[str]) -> Profile:
+        """The same target for a model that does not answer these."""
+        kept = {task: points for task, points in self.accuracy_budget_points.items() if task not in tasks}
+        return replace(self, accuracy_budget_points=kept)
 
 
 def targets_of(folders: Sequence[Path] = ()) -> dict[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.bundle.manifest_json import read_manifest
 from codriver.errors import SourceError
 from targets.profiles.profile import Profile
+from workshop.quantized_report import REPORT, QuantizedReport
 
 # For a dialect that was not emitted, or as OpenVINO's IR, another one stands in: its graph has the same layers.
 INT8_STAND_INS = ("ort-x86", "ort-x86-7bit", "tensorrt", "ort-arm")
@@ -56,18 +56,7 @@ def open_source(path: Path) -> Source:
     if (path / MANIFEST_NAME).is_file():
         variants = read_manifest(path).variants
         return Source(path, {v.name: (("encoder", v.encoder), ("fuser", v.fuser)) for v in variants})
-    if (path / "report.json").is_file():
-        return Source(path, _dialects(path / "report.json"))
+    if (path / REPORT).is_file():
+        dialects = QuantizedReport.read(path).dialects
+        return Source(path, {n: (("encoder", d.encoder.path), ("fuser", d.fuser.path)) for n, d in dialects.items()})
     raise SourceError(f"{path} is not there, or neither an ONNX file, a bundle nor a folder made by quantize.run")
-
-
-def _dialects(report: Path) -> dict[str, tuple[tuple[str, str], ...]]:
-    try:
-        content = json.loads(report.read_text(encoding="utf-8"))
-        shared = content.get("fuser")  # older folders have one for all dialects
-        return {
-            name: tuple((part, entry.get(part, shared)["path"]) for part in ("encoder", "fuser"))
-            for name, entry in content["dialects"].items()
-        }
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{report} does not say where its graphs are ({error!r}); quantize the run again") from error

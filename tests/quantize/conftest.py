@@ -6,25 +6,21 @@ from pathlib import Path
 
 import pytest
 
-KEPT = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
-
 
 @pytest.fixture(scope="session")
-def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untrained_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of size tiny whose weights and statistics are random, always the same."""
     torch = pytest.importorskip("torch")
-    from training.model.uvm3tl import SIZES, UVM3TL
-    from training.trainer.checkpoint import save_run
+    from tests.untrained import write_untrained_run
 
-    torch.manual_seed(0)
-    model = UVM3TL(SIZES["tiny"])
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 1.5)
+    def scramble(model: torch.nn.Module) -> None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 1.5)
+
     folder = tmp_path_factory.mktemp("untrained") / "run"
-    folder.mkdir()
-    save_run(folder, model.eval(), {key: {} for key in KEPT})
+    write_untrained_run(folder, "tiny", dataset, change=scramble)
     return folder
 
 

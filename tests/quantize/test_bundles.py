@@ -24,11 +24,11 @@ from codriver.perceiver import Perceiver
 from quantize.lint import main as lint
 from quantize.run import main as quantize
 from targets.build import main as build
-from targets.build import read_report
 from targets.packing.pack import pack
 from targets.packing.reference_run import rehearse
 from targets.profiles.profile import load_profile
 from tests.untrained import write_untrained_run
+from workshop.quantized_report import QuantizedReport
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 TARGETS = ("x86-no-vnni", "orin-nano-8gb-25w", "agx-orin-64gb-50w", "rtx-4090")
@@ -101,16 +101,18 @@ def test_golden_vectors_of_a_runtime_that_is_not_here_are_rehearsed_and_a_wrong_
 def test_a_fine_tuned_fuser_is_int8s_alone_and_the_twin_keeps_full_precisions(folder: Path, tmp_path: Path) -> None:
     """QAT tunes the fuser to INT8's features; the twin has none of those."""
     tuned = Path(shutil.copytree(folder, tmp_path / "tuned"))
-    report = json.loads((tuned / "report.json").read_text())
-    model = onnx.load(tuned / report["dialects"]["fp32"]["fuser"]["path"])
+    report = QuantizedReport.read(tuned)
+    model = onnx.load(tuned / report.dialects["fp32"].fuser.path)
     weights = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 2)
     weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * 1.5, weights.name))
     onnx.save(model, tuned / "tensorrt" / "fuser.onnx")
-    report["dialects"]["tensorrt"]["fuser"]["path"] = "tensorrt/fuser.onnx"
+    some = report.dialects["tensorrt"]
+    own = replace(some, fuser=replace(some.fuser, path="tensorrt/fuser.onnx"))
     profile = load_profile("rtx-4090")
-    before, after = pack(folder, profile, read_report(folder)), pack(tuned, profile, report)
-    shared, own = before.files["tensorrt/fuser.onnx"], after.files["tensorrt-fp16/fuser.onnx"]
-    assert own == shared != after.files["tensorrt/fuser.onnx"]
+    changed = replace(report, dialects={**report.dialects, "tensorrt": own})
+    before, after = pack(folder, profile, report), pack(tuned, profile, changed)
+    shared, of_twin = before.files["tensorrt/fuser.onnx"], after.files["tensorrt-fp16/fuser.onnx"]
+    assert of_twin == shared != after.files["tensorrt/fuser.onnx"]
     assert [variant.fuser for variant in before.variants] == ["tensorrt/fuser.onnx"] * 2
     assert [variant.fuser for variant in after.variants] == ["tensorrt/fuser.onnx", "tensorrt-fp16/fuser.onnx"]
 

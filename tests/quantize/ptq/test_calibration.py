@@ -44,10 +44,13 @@ def test_more_clips_than_there_are_is_an_error() -> None:
         choose(np.zeros((4, 4), np.int64), 9, seed=0)
 
 
-def test_the_record_names_split_seed_and_clips(dataset: Path) -> None:
-    calibration = calibration_clips(read_split(dataset, "train"), UVM3TL(SIZES["tiny"]), 3, seed=5)
-    assert calibration.record["split"] == "train" and calibration.record["seed"] == 5
-    assert len(calibration.record["ids"]) == 3 == len(calibration.clips)
+def test_it_is_known_which_clips_and_classes_were_calibrated_on(dataset: Path) -> None:
+    refs = read_split(dataset, "train")
+    calibration = calibration_clips(refs, UVM3TL(SIZES["tiny"]), 3, seed=5)
+    assert len(set(calibration.ids) & {ref.id for ref in refs}) == 3 == len(calibration.clips)
+    assert {task: sum(counts.values()) for task, counts in calibration.class_counts.items()} == dict.fromkeys(
+        AIDE.names, 3
+    )
 
 
 def test_a_clip_that_lacks_a_stream_does_not_teach_the_ranges(dataset: Path) -> None:

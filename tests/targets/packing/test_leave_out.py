@@ -12,74 +12,27 @@ import onnxruntime
 import pytest
 
 from codriver.bundle.manifest import Manifest
-from codriver.bundle.manifest_json import read_manifest
 from codriver.cli.main import main as codriver
 from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles, Signature
-from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
 from targets.build import main as build
-from targets.packing.leave_out import LeftOverError, check_left_out, graph_without, ir_without, kept_tasks
+from targets.packing.leave_out import LeftOverError, check_left_out, graph_without, ir_without
 from tests.clips import make_clip
-from tests.tiny import make_tiny_bundle, run, tiny_fuser, tiny_manifest, tiny_steps
+from tests.reports import quantized_folder
+from tests.tiny import run, tiny_fuser, tiny_manifest, tiny_steps
+from workshop.quantized_report import QuantizedReport
 
 EMOTION = AIDE["driver_emotion"]
 TRACES = ("emotion", *EMOTION.labels)
-
-
-def quantized(folder: Path) -> Path:
-    """A quantized folder as `quantize.run` leaves it, around the graphs of a tiny bundle."""
-    manifest = read_manifest(make_tiny_bundle(folder))
-    dialects = {
-        v.name: {
-            "engine": v.engine,
-            "requires": list(v.requires),
-            "encoder": {"path": v.encoder},
-            "fuser": {"path": v.fuser},
-        }
-        for v in manifest.variants
-    }
-    score = {"accuracy": 0.5, "macro_f1": 0.4, "majority": 0.3}
-    clips = {"train": 3, "val": 2, "test": 1}
-    data = {"kind": "synthetic footage", "clips": clips, "clips_sha256": dict.fromkeys(clips, "0" * 64)}
-    report = {
-        "schema": 2,
-        "kind": "quantized",
-        "created": manifest.created,
-        "tools": {},
-        "git_commit": "0" * 12,
-        "seed": 0,
-        "task_set": "aide",
-        "color": "bgr",
-        "streams": [
-            {"name": s.name, "kind": s.kind, "size": s.size, "feature": s.feature, "slot": s.slot}
-            for s in manifest.streams
-        ],
-        "context": {"slots": 16, "slot_s": 0.2, "tolerance_s": manifest.context.tolerance_s},
-        "golden": "golden/golden.json",
-        "dialects": dialects,
-        "calibration": {"clips": 4, "ids_sha256": "0" * 64},
-        "confidence": {name: {"temperature": 1.0, "ece": 0.1} for name in AIDE.names},
-        "run": {
-            "size": "tiny",
-            "data": data,
-            "test": dict.fromkeys(AIDE.names, score),
-            "test_clips": 1,
-            "subsets": [
-                {"views": ["incar"], "clips": 60, "answered": [*AIDE.names], "accuracy": dict.fromkeys(AIDE.names, 0.5)}
-            ],
-        },
-    }
-    (folder / "report.json").write_text(json.dumps(report))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`with` and `without` the emotion, of the same quantized folder."""
     folder = tmp_path_factory.mktemp("leave")
-    arguments = [str(quantized(folder / "q")), "--target", "x86-ort"]
+    arguments = [str(quantized_folder(folder / "q")), "--target", "x86-ort"]
     assert build([*arguments, "--out", str(folder / "with")]) == 0
     assert build([*arguments, "--out", str(folder / "without"), "--without", EMOTION.name, "--version", "4"]) == 0
     return folder
@@ -120,19 +73,17 @@ def test_no_command_says_a_word_of_the_task(bundles: Path, tmp_path: Path, capsy
 
 
 def test_a_task_that_is_not_there_or_all_of_them_cannot_be_left_out(tmp_path: Path, capsys: Any) -> None:
-    with pytest.raises(ConfigError, match="--without weather: the model answers driver_emotion, driver_behavior"):
-        kept_tasks("aide", ["weather"])
-    with pytest.raises(ConfigError, match="nothing would be left"):
-        kept_tasks("aide", AIDE.names)
-    arguments = [str(quantized(tmp_path / "q")), "--target", "x86-ort", "--out", str(tmp_path / "b")]
+    arguments = [str(quantized_folder(tmp_path / "q")), "--target", "x86-ort", "--out", str(tmp_path / "b")]
     assert build([*arguments, "--without", "weather"]) == 2
     assert "the model answers" in capsys.readouterr().err and not (tmp_path / "b").exists()
 
 
 def test_what_is_still_there_is_named(tmp_path: Path) -> None:
-    (tmp_path / "card.md").write_text("answers driver_behavior and Happiness")
+    report = QuantizedReport.read(quantized_folder(tmp_path / "q")).without(["driver_emotion"])
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "card.md").write_text("answers driver_behavior and Happiness")
     with pytest.raises(LeftOverError, match=r"card\.md still holds 'Happiness' of driver_emotion"):
-        check_left_out(tmp_path, "aide", ["driver_emotion"])
+        check_left_out(tmp_path / "bundle", report)
 
 
 @pytest.mark.torch

@@ -1,0 +1,287 @@
+"""report.json of a quantized folder: what quantize leaves and targets builds from. Read and written here alone.
+
+    report = QuantizedReport.read(folder)
+    report.dialects["ort-x86"].encoder.path
+
+Shares are shares, not percent; paths are relative to the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from codriver.bundle.manifest import StreamSpec
+from codriver.config import ContextConfig
+from codriver.errors import ConfigError, SourceError
+from codriver.tasks import TASK_SETS, Task
+from workshop.artifacts import write_json
+from workshop.records import decoded, read_json_object
+
+REPORT = "report.json"
+SCHEMA, KIND = 2, "quantized"
+REMEDY = "quantize the run again"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmittedFile:
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmittedGraph(EmittedFile):
+    """An ONNX file, or OpenVINO's XML with its weights."""
+
+    weights: EmittedFile | None = None
+
+    @property
+    def all_bytes(self) -> int:
+        return self.bytes + (self.weights.bytes if self.weights else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphPair:
+    encoder: EmittedGraph
+    fuser: EmittedGraph
+
+
+@dataclass(frozen=True, kw_only=True)
+class LintResult:
+    """Of the encoder, against the rules of its dialect."""
+
+    rules: int
+    broken: int
+    findings: int
+    first: str  # of the findings, as a sentence; empty without any
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditResult:
+    """Of the encoder, in the runtime that it is made for."""
+
+    runtime: str
+    predicted: bool  # from the graph, not read from what ran
+    macs: int
+    int8_share: float | None  # of the multiply-accumulates; None: the graph has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityResult:
+    """The runtime's answers held against the fake-quantized model's."""
+
+    split: str
+    clips: int
+    checked: tuple[str, ...]  # ways to run it that were compared
+    max_abs: float  # of a probability
+    faults: tuple[str, ...]  # sentences
+    not_proven: Mapping[str, str]  # runtime -> why it did not run
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyChange:
+    """Of one task, INT8 minus full precision on the same clips, with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+    n: int  # clips
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmittedDialect(GraphPair):
+    """The graphs of one dialect, and what was found out about them; None: not checked, or nothing to check."""
+
+    engine: str  # the runtime that it is made for
+    requires: tuple[str, ...]  # features of the processor
+    why: str
+    qat: Mapping[str, object] | None = None  # fine-tuning's own record: settings, every epoch, which was kept
+    ptq: GraphPair | None = None  # from before fine-tuning
+    lint: LintResult | None = None
+    audit: AuditResult | None = None
+    parity: ParityResult | None = None
+    accuracy: Mapping[str, AccuracyChange] | None = None  # by task
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationError:
+    """ece: expected calibration error over 15 bins of confidence. nll: negative log-likelihood, nats."""
+
+    ece: float
+    nll: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedTemperature:
+    """One task's. `after` is cross-fitted; None with too few clips to tell."""
+
+    temperature: float
+    clips: int
+    before: CalibrationError | None = None
+    after: CalibrationError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskLoss:
+    """What INT8 costs one task."""
+
+    mean_abs: float  # of a probability
+    kl: float  # nats
+    accuracy: float  # lost
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRanges:
+    """Every range estimator that was tried for a dialect, and the one taken."""
+
+    chosen: str
+    losses: Mapping[str, Mapping[str, TaskLoss]]  # estimator -> task
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationRecord:
+    """What the ranges of activations were measured on."""
+
+    split: str
+    clips: int
+    seed: int
+    ids: tuple[str, ...]
+    ids_sha256: str
+    class_counts: Mapping[str, Mapping[str, int]]  # task -> label
+    slots: tuple[int, ...]  # of each clip
+    used: int  # clips in which no stream lacks one of the slots
+    ranges: str  # estimator that was asked for
+    measured_ranges: Mapping[str, MeasuredRanges]  # by dialect, if all were tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskScores:
+    """One task on the test split, in full precision. See training.report.metrics.Scores."""
+
+    accuracy: float
+    macro_f1: float
+    majority: float
+    balanced_accuracy: float | None = None
+    ece: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetAccuracy:
+    """Accuracy with these cameras alone."""
+
+    views: tuple[str, ...]
+    answered: tuple[str, ...]  # tasks that one of the cameras is there for
+    accuracy: Mapping[str, float]  # by task
+    clips: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootageOrigin:
+    """What the model learned from."""
+
+    kind: str
+    clips: Mapping[str, int]  # by split
+    clips_sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrigin:
+    """The run that was quantized."""
+
+    weights_sha256: str
+    subsets: tuple[SubsetAccuracy, ...]  # none: not measured
+    size: str
+    data: FootageOrigin
+    class_counts: Mapping[str, tuple[int, ...]]  # of the training split, by task
+    train: Mapping[str, object]  # training's settings
+    test: Mapping[str, TaskScores]  # by task
+    test_clips: int
+    git_commit: str
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizedReport:
+    """What is in a quantized folder, what a device must know to run it, and what was found out about it."""
+
+    schema: int = SCHEMA
+    kind: str = KIND
+    created: str
+    tools: Mapping[str, str]  # versions
+    git_commit: str
+    seed: int
+    task_set: str
+    color: str
+    streams: tuple[StreamSpec, ...]
+    context: ContextConfig
+    run: RunOrigin
+    golden: str  # path of the golden vectors' JSON
+    confidence: Mapping[str, FittedTemperature]  # by task
+    dialects: Mapping[str, EmittedDialect]
+    calibration: CalibrationRecord
+    keep_float: tuple[str, ...]  # layers that INT8 dialects keep in floating point
+    left_out: tuple[str, ...] = ()  # tasks that this report no longer speaks of; see `without`
+
+    @classmethod
+    def read(cls, folder: Path) -> QuantizedReport:
+        """A SourceError says in one line what is wrong with the file."""
+        path = folder / REPORT
+        if not path.is_file():
+            raise SourceError(f"{folder} holds no {REPORT}; make a quantized folder with quantize.run")
+        content = read_json_object(path, REMEDY)
+        if content.get("kind") != KIND or content.get("schema") != SCHEMA:
+            raise SourceError(
+                f"{path}: kind {content.get('kind')!r}, schema {content.get('schema')!r}, expected {SCHEMA} of kind "
+                f"{KIND!r}; give what quantize.run wrote, or {REMEDY}"
+            )
+        report = decoded(cls, content, str(path), REMEDY)
+        if report.task_set not in TASK_SETS:
+            known = ", ".join(TASK_SETS)
+            raise SourceError(f"{path}: task_set: got {report.task_set!r}, expected one of {known}; {REMEDY}")
+        return report
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / REPORT, asdict(self))
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those that the model answers and nobody left out."""
+        return tuple(task for task in TASK_SETS[self.task_set].tasks if task.name not in self.left_out)
+
+    def dialect(self, name: str) -> EmittedDialect:
+        """A ConfigError lists what was emitted if that was not."""
+        if name not in self.dialects:
+            there = ", ".join(self.dialects)
+            raise ConfigError(f"dialect {name} was not emitted; this folder holds {there}")
+        return self.dialects[name]
+
+    def without(self, tasks: Collection[str]) -> QuantizedReport:
+        """The report of a model that never answered these tasks: no figure of theirs is left.
+
+        A ConfigError if one of them is not there, or none would be left.
+        """
+        names = ", ".join(task.name for task in self.tasks)
+        for name in tasks:
+            if name not in TASK_SETS[self.task_set].names:
+                raise ConfigError(f"--without {name}: the model answers {names}; leave out some of these")
+        cut = replace(_without(self, tuple(tasks)), left_out=(*self.left_out, *tasks))
+        if not cut.tasks:
+            raise ConfigError(f"--without: nothing would be left of {names}; leave out fewer")
+        return cut
+
+
+def _without(value: T, tasks: tuple[str, ...]) -> T:
+    """A record without what is kept under a task's name or names one, at any depth."""
+    found: Any = value
+    if is_dataclass(value) and not isinstance(value, type):
+        found = replace(value, **{some.name: _without(getattr(value, some.name), tasks) for some in fields(value)})
+    elif isinstance(value, Mapping):
+        found = {name: _without(some, tasks) for name, some in value.items() if name not in tasks}
+    elif isinstance(value, tuple | list):
+        found = type(value)(_without(some, tasks) for some in value if some not in tasks)
+    return cast(T, found)
