@@ -25,8 +25,7 @@ from codriver.device.cpu import default_threads
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from targets.list import add_profiles_argument
-from targets.profiles.profile import Profile, load_profile, names
-from targets.profiles.profile_reader import read_profile
+from targets.profiles.profile import Profile, ProfileFile, load_profile, names
 from targets.roofline.graph import Graph, read_graph
 from targets.roofline.graph_sources import Source, open_source
 from targets.roofline.kernels import kernels_of
@@ -147,7 +146,7 @@ def compare(source: Source | None, out: Path, threads: int, shapes: Shapes = NO_
         raise ConfigError(f"--measure {out}: a profile is a file NAME.toml, and NAME becomes the target's")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(measured_profile(threads), encoding="utf-8")
-    profile = read_profile(out, out.stem)
+    profile = ProfileFile(out).profile(out.stem)
     paths = source.onnx_paths() if source else []
     models = [_sized(source.folder / path, shapes) for path in paths] if source else []
     took_s = best_of_rounds(models, threads) if source else []

@@ -5,21 +5,26 @@ Thresholds follow reference/integration.md 4.2; openpilot pairs its cameras at 2
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from codriver.errors import ConfigError
+from codriver.files.decode import Fault, decode, encode, rule
 
+MAX_LIMIT = 1e6  # of any limit that has none of its own
 FAULTS = ("lost", "black", "saturated", "frozen", "covered")  # what a view must recover from
+
+
+def limit(default: float, *, low: float = 0, high: float = MAX_LIMIT) -> Any:
+    return rule(default, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingConfig:
-    pair_s: float = 0.025  # frames of one set lie at most this far from its time; USB cameras may need 0.033
-    warn_s: float = 0.010  # a frame further than this from its set's time is used, and reported
-    jump_s: float = 1.0  # steps further apart than this, forwards or backwards, begin a new context
+    pair_s: float = limit(0.025)  # frames of one set lie at most this far from its time; USB cameras may need 0.033
+    warn_s: float = limit(0.010)  # a frame further than this from its set's time is used, and reported
+    jump_s: float = limit(1.0)  # steps further apart than this, forwards or backwards, begin a new context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,25 +35,29 @@ class HealthConfig:
     empty sky) or with a strong noise filter wants a lower `covered_below`.
     """
 
-    late_s: float = 0.15  # no frame for so long: late. Three periods of 20 Hz
-    lost_s: float = 1.0  # no frame for so long: lost (Autoware's time-out)
-    frozen_frames: int = 5  # this many frames without a changed pixel: frozen. A stuck buffer repeats at any rate
-    black_below: float = 8.0  # mean level
-    saturated_above: float = 247.0  # mean level
-    flat_std: float = 4.0  # black and saturated pictures spread less than this
-    flat_s: float = 0.5  # for this long
-    covered_below: float = 1.0  # variance of the Laplacian in one of 4 x 4 blocks, level²
-    covered_share: float = 0.6  # of the blocks
-    covered_s: float = 1.0  # for this long
-    recovery_frames: int = 10  # good frames after a fault before the view is used again (openpilot's warm-up)
+    late_s: float = limit(0.15)  # no frame for so long: late. Three periods of 20 Hz
+    lost_s: float = limit(1.0)  # no frame for so long: lost (Autoware's time-out)
+    frozen_frames: int = limit(
+        5, low=2
+    )  # this many frames without a changed pixel: frozen. A stuck buffer repeats at any rate
+    black_below: float = limit(8.0, high=255)  # mean level
+    saturated_above: float = limit(247.0, high=255)  # mean level
+    flat_std: float = limit(4.0, high=255)  # black and saturated pictures spread less than this
+    flat_s: float = limit(0.5)  # for this long
+    covered_below: float = limit(1.0)  # variance of the Laplacian in one of 4 x 4 blocks, level²
+    covered_share: float = limit(0.6, high=1)  # of the blocks
+    covered_s: float = limit(1.0)  # for this long
+    recovery_frames: int = limit(
+        10, low=1
+    )  # good frames after a fault before the view is used again (openpilot's warm-up)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothingConfig:
     """A label that does not flicker, beside the raw one. Off while both are 0."""
 
-    time_s: float = 0.0  # time constant of the smoothed probabilities
-    switch_s: float = 0.0  # another class must lead for this long before the label follows
+    time_s: float = limit(0.0)  # time constant of the smoothed probabilities
+    switch_s: float = limit(0.0)  # another class must lead for this long before the label follows
 
     @property
     def on(self) -> bool:
@@ -59,7 +68,9 @@ class SmoothingConfig:
 class Policy:
     timing: TimingConfig = field(default_factory=TimingConfig)
     health: Mapping[str, HealthConfig] = field(default_factory=dict)  # by view; others have the defaults
-    masked: tuple[str, ...] = FAULTS  # a view with one of these counts as absent; others of FAULTS are only reported
+    masked: tuple[str, ...] = rule(
+        FAULTS, choices=FAULTS
+    )  # a view with one of these counts as absent; others of FAULTS are only reported
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
 
     def health_of(self, view: str) -> HealthConfig:
@@ -73,14 +84,6 @@ class Policy:
         changed = replace(self.health_of(view), **limits)  # type: ignore[arg-type]
         return replace(self, health={**self.health, view: changed})
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "timing": asdict(self.timing),
-            "health": {view: asdict(limits) for view, limits in self.health.items()},
-            "masked": list(self.masked),
-            "smoothing": asdict(self.smoothing),
-        }
-
 
 def default_policy(views: Iterable[str]) -> Policy:
     """The defaults, spelt out for every view, so that a manifest shows what can be set."""
@@ -90,38 +93,24 @@ def default_policy(views: Iterable[str]) -> Policy:
 def check_policy(policy: Policy, views: Iterable[str]) -> None:
     """Raise a ConfigError for the first value that cannot be meant. views: that the bundle knows."""
     known = tuple(views)
-    for view, limits in policy.health.items():
+    for view in policy.health:
         if view not in known:
             raise ConfigError(f"policy: health of view {view!r}, expected some of {', '.join(known)}")
-        _check_numbers(f"health of {view}", limits)
-    _check_numbers("timing", policy.timing)
-    _check_numbers("smoothing", policy.smoothing)
-    strangers = [fault for fault in policy.masked if fault not in FAULTS]
-    if strangers or len(set(policy.masked)) < len(policy.masked):
-        raise ConfigError(f"policy: masked is {list(policy.masked)}, expected some of {', '.join(FAULTS)}, each once")
-
-
-MAXIMUM = {"covered_share": 1.0, "black_below": 255.0, "saturated_above": 255.0, "flat_std": 255.0}
-MINIMUM = {"frozen_frames": 2, "recovery_frames": 1}
-
-
-def _check_numbers(where: str, config: TimingConfig | HealthConfig | SmoothingConfig) -> None:
-    for f in fields(config):
-        value, whole = getattr(config, f.name), f.type == "int"
-        low, high = MINIMUM.get(f.name, 0), MAXIMUM.get(f.name, 1e6)
-        number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not low <= value <= high:
-            kind = "a whole number" if whole else "a number"
-            raise ConfigError(f"policy: {where}: {f.name} is {value!r}, expected {kind} from {low:g} to {high:g}")
+    try:
+        decode(Policy, encode(policy), "policy")
+    except Fault as fault:
+        raise ConfigError(str(fault)) from fault
+    if len(set(policy.masked)) < len(policy.masked):
+        raise ConfigError(f"policy: masked is {list(policy.masked)}, expected each once")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContextConfig:
-    slots: int = 16  # instants that the model sees at once (T)
-    slot_s: float = 0.2  # between two instants; 16 slots reach 3 s back, as AIDE's clips do
-    tolerance_s: float = 0.1  # a feature further from its instant than this does not fill the slot
-    max_rate_hz: float = 60.0  # frames that come faster are still encoded, but not all are remembered
-    min_context: float = 0.5  # share of the slots that must hold a view before any answer is given
+    slots: int = rule(16, low=1, high=256)  # instants that the model sees at once (T)
+    slot_s: float = rule(0.2, low=0, high=60, above=True)  # between two; 16 slots reach 3 s back, as AIDE's clips do
+    tolerance_s: float = rule(0.1, low=0, high=60, above=True)  # how far from its slot's instant a feature may be
+    max_rate_hz: float = rule(60.0, low=0, high=1000, above=True)  # of what is remembered; all frames are encoded
+    min_context: float = rule(0.5, low=0, high=1)  # share of the slots that must hold a view before any answer is given
 
     @property
     def span_s(self) -> float:

@@ -5,12 +5,11 @@ The workshop writes more into it than is read here. It is one of the bundle's fi
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from codriver.bundle.decode import Fields
 from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError
+from codriver.files.decode import Fault, decode, from_json
 
 PROFILE_NAME = "profile.json"
 
@@ -34,15 +33,10 @@ def read_target(bundle: Bundle) -> Target | None:
 
 def parse_target(data: bytes) -> Target:
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{PROFILE_NAME}: not JSON ({error}); build the bundle anew") from error
-    fields = Fields(PROFILE_NAME, content)
-    return Target(
-        name=fields.text("name"),
-        title=fields.text("title"),
-        latency_budget_ms=fields.number("latency_budget_ms"),
-        memory_budget_mb=fields.number("memory_budget_mb"),
-        nvpmodel=fields.text("nvpmodel"),
-        compute_capability=fields.text("compute_capability"),
-    )
+        content = from_json(data)
+        known = {some.name for some in fields(Target)}
+        return decode(
+            Target, {k: v for k, v in content.items() if k in known} if isinstance(content, dict) else content
+        )
+    except Fault as fault:
+        raise BundleError(f"{PROFILE_NAME}: {fault}; build the bundle anew", code="manifest-invalid") from fault

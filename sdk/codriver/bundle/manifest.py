@@ -1,6 +1,7 @@
 """manifest.json: the contract between the workshop that makes a bundle and the device that runs it.
 
-These are its types; manifest_json.py reads them, strictly.
+These are its types, each field with its rule. rules.py has what must hold between fields; manifest_json.py reads the
+file.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codriver.config import ContextConfig, Policy
-from codriver.engines.base import Signature, Tensor
+from codriver.engines.base import RUNTIMES, Signature, Tensor
+from codriver.files.decode import Rule, encode, rule
 from codriver.tasks import GROUPS, VIEWS
 
 SCHEMA = 2
 MANIFEST_NAME = "manifest.json"
-CONTEXT_KEYS = ("slots", "slot_s", "tolerance_s", "max_rate_hz", "min_context")
 
 
 def weights_of(graph: str) -> str | None:
@@ -30,23 +31,16 @@ class TaskSpec:
     """One question that the bundle answers."""
 
     name: str
+    kind: str = rule("classification", choices=("classification",))
     labels: tuple[str, ...]  # in the order of the logits
     needs_any: tuple[str, ...]  # views of which at least one must be fresh
-    kind: str = "classification"
-    hold_s: float = 0.0  # a view whose newest filled slot is this old is still fresh; 0: it must fill the newest slot
-    temperature: float = 1.0  # logits are divided by it, so that probabilities mean what they say
-    unknown_below: float = 0.0  # the answer is "unknown" while no class is this likely
+    hold_s: float = rule(0.0, low=0)  # a view whose newest filled slot is this old is still fresh; 0: only the newest
+    temperature: float = rule(1.0, low=0.01, high=100)  # divides logits, so that probabilities mean what they say
+    unknown_below: float = rule(0.0, low=0, high=1)  # the answer is "unknown" while no class is this likely
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "labels": list(self.labels),
-            "needs_any": list(self.needs_any),
-            "hold_s": self.hold_s,
-            "temperature": self.temperature,
-            "unknown_below": self.unknown_below,
-        }
+
+def size_key(stream: Mapping[str, Any]) -> str:
+    return "points" if stream.get("kind") == "joints" else "size_px"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +48,8 @@ class StreamSpec:
     """One input of the encoder: an image (1, size_px, size_px, 3) uint8 or joints (1, points, 3) float32."""
 
     name: str
-    kind: str  # "image" or "joints"
-    size: int  # size_px of an image, points of joints
+    kind: str = rule(choices=("image", "joints"))
+    size: int = rule(low=1, high=4096, key=size_key)  # size_px of an image, points of joints
     feature: tuple[int, ...]  # shape of one encoded frame, handed in again one slot later
     slot: tuple[int, ...]  # shape of what the context remembers of one frame
 
@@ -72,27 +66,17 @@ class StreamSpec:
     def slot_name(self) -> str:
         return f"{self.name}_slot"
 
-    def to_json(self) -> dict[str, Any]:
-        size_key = "size_px" if self.kind == "image" else "points"
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            size_key: self.size,
-            "feature": list(self.feature),
-            "slot": list(self.slot),
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class VariantSpec:
     """One pair of graphs, and what a machine must have to run it right."""
 
     name: str  # the dialect: ort-x86, ort-x86-7bit, ...
-    engine: str  # the runtime that its graphs are made for: one of engines.RUNTIMES
+    engine: str = rule(choices=RUNTIMES, code="other-engine")  # the runtime that its graphs are made for
     requires: tuple[str, ...]  # features of the processor, see device/cpu.py; () runs anywhere
-    encoder: str  # paths in the bundle; the weights of an .xml lie beside it, see `weights_of`
-    fuser: str
-    versions: tuple[str, ...] = ()  # of the runtime that may run it, as "10.3"; () any
+    encoder: str = rule(path=True)  # in the bundle; the weights of an .xml lie beside it, see `weights_of`
+    fuser: str = rule(path=True)
+    versions: tuple[str, ...] = rule((), absent=True)  # of the runtime that may run it, as "10.3"; () any
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -100,48 +84,36 @@ class VariantSpec:
         graphs = (self.encoder, self.fuser)
         return graphs + tuple(path for path in map(weights_of, graphs) if path)
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "engine": self.engine,
-            "requires": list(self.requires),
-            "encoder": self.encoder,
-            "fuser": self.fuser,
-        } | ({"versions": list(self.versions)} if self.versions else {})
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileSpec:
-    sha256: str
-    bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"sha256": self.sha256, "bytes": self.bytes}
+    sha256: str = rule(pattern="[0-9a-f]{64}", expected="64 of 0-9 a-f")
+    bytes: int = rule(low=0, high=2 << 30, code="file-too-big")  # ONNX's own limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a bundle is, needs and holds. `seal` in writer.py adds `id` and `files`."""
 
-    name: str
+    id: str = ""
+    name: str = rule(pattern="[a-z0-9][a-z0-9._-]{0,63}", expected="up to 64 of a-z 0-9 . _ -")
+    version: int = rule(0, low=0, high=(1 << 31) - 1)  # rises with every release, so that an older one can be refused
     target: str
     created: str  # ISO 8601
     tools: Mapping[str, str]  # name -> version
     git_commit: str
     seed: int
-    tasks: tuple[TaskSpec, ...]
+    task_set: str = "aide"
+    tasks: tuple[TaskSpec, ...] = rule(filled=True)
+    color: str = rule("bgr", choices=("bgr", "rgb"))  # what the graphs take; frames may come in the other order
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
-    variants: tuple[VariantSpec, ...]  # best first
     context: ContextConfig = field(default_factory=ContextConfig)
     policy: Policy = field(default_factory=Policy)
-    task_set: str = "aide"
-    color: str = "bgr"  # what the graphs take; frames may come in the other order
-    version: int = 0  # rises with every release of a bundle, so that an older one can be refused
-    golden: str | None = None  # path of golden.json in the bundle
+    variants: tuple[VariantSpec, ...] = rule(filled=True)  # best first
+    golden: str | None = rule(None, path=True)  # golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, FileSpec] = field(default_factory=dict)
-    id: str = ""
+    files: Mapping[str, FileSpec] = field(default_factory=dict, metadata={"rule": Rule(path=True)})
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -183,34 +155,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""
-        return json.dumps(self._content(), indent=1, allow_nan=False) + "\n"
+        ordered = replace(self, files=dict(sorted(self.files.items())))
+        return json.dumps({"schema": SCHEMA} | encode(ordered), indent=1, allow_nan=False) + "\n"
 
     def with_id(self) -> Manifest:
         """The same manifest under its id: its name and a hash over all of it, the files' hashes included."""
         content = replace(self, id="").to_json().encode()
         return replace(self, id=f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}")
-
-    def _content(self) -> dict[str, Any]:
-        context = self.context
-        return {
-            "schema": SCHEMA,
-            "id": self.id,
-            "name": self.name,
-            "version": self.version,
-            "target": self.target,
-            "created": self.created,
-            "tools": dict(self.tools),
-            "git_commit": self.git_commit,
-            "seed": self.seed,
-            "task_set": self.task_set,
-            "tasks": [task.to_json() for task in self.tasks],
-            "color": self.color,
-            "streams": [stream.to_json() for stream in self.streams],
-            "context": {key: getattr(context, key) for key in CONTEXT_KEYS},
-            "policy": self.policy.to_json(),
-            "variants": [variant.to_json() for variant in self.variants],
-            "golden": self.golden,
-            "metrics": dict(self.metrics),
-            "training": dict(self.training),
-            "files": {path: self.files[path].to_json() for path in sorted(self.files)},
-        }

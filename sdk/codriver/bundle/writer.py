@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from codriver.bundle.decode import is_plain_path
 from codriver.bundle.folder import Bundle, file_spec, walk
 from codriver.bundle.manifest import MANIFEST_NAME, Manifest
 from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.bundle.signature import SIGNATURE_NAME
 from codriver.errors import BundleError
 from codriver.files.atomic import staged_folder
+from codriver.files.decode import is_plain_path
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 from codriver.cli.shared import Commands, add_command, add_engine, open_perceiver
 from codriver.console import put, put_json
+from codriver.files.decode import encode
 from codriver.recording.reader import Recording
 from codriver.recording.replay import replay
 
@@ -30,12 +31,13 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     recording = Recording(args.recording)
-    color = next((recording.about["color"] for _ in recording.steps()), "bgr")
+    color = next((recording.about.color for _ in recording.steps() if recording.about), "bgr")
     recording.cut.clear()
     with open_perceiver(args, color) as perceiver:
         result = asdict(replay(recording, perceiver))
         result |= {"bundle": perceiver.manifest.id, "variant": perceiver.variant}
-        result["same_policy"] = recording.about["policy"] == json.dumps(perceiver.bundle.policy.to_json())
+        policy = json.dumps(encode(perceiver.bundle.policy))
+        result["same_policy"] = recording.about is not None and recording.about.policy == policy
     exact = not result["different"]
     result["ok"] = exact or (not result["other_labels"] and result["max_abs"] <= args.tolerance)
     if args.json:

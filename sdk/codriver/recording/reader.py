@@ -19,8 +19,9 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.errors import BackendMissing, SourceError
+from codriver.files.decode import Fault, decode
 from codriver.percept import Driver, Frame
-from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP
+from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP, About, StepInput
 
 MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less
 MAX_PIXELS = 1 << 25
@@ -48,14 +49,14 @@ class Recording:
     """A file or a folder of files. `about` and `cut` are known when `steps` has been read."""
 
     path: Path
-    about: dict[str, str] = field(default_factory=dict)
+    about: About | None = None
     cut: list[str] = field(default_factory=list)  # what is missing, a sentence for each file that ends early
 
     def steps(self) -> Iterator[RecordedStep]:
         """In order. A file that was cut short ends where it was cut; a broken one is a SourceError."""
         for path in self._files():
             yield from self._steps_of(path)
-        if not self.about:
+        if self.about is None:
             raise SourceError(f"{self.path}: no recording of codriver's; {'; '.join(self.cut) or 'nothing is in it'}")
 
     def _files(self) -> list[Path]:
@@ -68,13 +69,13 @@ class Recording:
 
     def _steps_of(self, path: Path) -> Iterator[RecordedStep]:
         pictures: dict[str, bytes] = {}
-        step: dict[str, Any] | None = None
+        step: StepInput | None = None
         for topic, content in self._messages(path):
             try:
                 if topic.startswith(INPUT):
                     pictures[topic.removeprefix(INPUT)] = base64.b64decode(content["data"], validate=True)
                 elif topic == STEP:
-                    step = content
+                    step = decode(StepInput, content)
                 elif topic == PERCEPT and step is not None:
                     yield _step(pictures, step, content)
                     pictures, step = {}, None
@@ -100,7 +101,10 @@ class Recording:
     def _take_about(self, path: Path, about: Mapping[str, str]) -> None:
         if about.get("schema") != str(RECORDING_SCHEMA):
             raise SourceError(f"{path}: recorded in schema {about.get('schema')!r}, expected {RECORDING_SCHEMA}")
-        self.about = self.about or dict(about)
+        try:
+            self.about = self.about or decode(About, dict(about))
+        except Fault as fault:
+            raise SourceError(f"{path}: its head {fault}; record it anew") from fault
 
 
 class _Cut(Exception):
@@ -141,23 +145,19 @@ def _content(path: Path, data: bytes) -> dict[str, Any]:
     return content
 
 
-def _step(pictures: Mapping[str, bytes], step: Mapping[str, Any], percept: Mapping[str, Any]) -> RecordedStep:
-    views = [str(view) for view in step["views"]]
-    times = {view: float(t) for view, t in step["times"].items()}
-    frames = {view: Frame(_image(pictures[view]), times.get(view)) for view in views if view in pictures}
-    t = float(step["t"])
-    if not math.isfinite(t):
-        raise ValueError(f"t is {t}")
-    return RecordedStep(frames, t, _driver(step), percept, complete=len(frames) == len(views))
+def _step(pictures: Mapping[str, bytes], step: StepInput, percept: Mapping[str, Any]) -> RecordedStep:
+    frames = {view: Frame(_image(pictures[view]), step.times.get(view)) for view in step.views if view in pictures}
+    return RecordedStep(frames, step.t, _driver(step), percept, complete=len(frames) == len(step.views))
 
 
-def _driver(step: Mapping[str, Any]) -> Driver | None:
-    if step["face_px"] is None and step["body_px"] is None and step["keypoints"] is None:
+def _driver(step: StepInput) -> Driver | None:
+    if step.face_px is None and step.body_px is None and step.keypoints is None:
         return None
-    points = step["keypoints"]
-    if points is not None:
-        points = np.array([[math.nan if v is None else float(v) for v in point] for point in points], np.float32)
-    return Driver(face_px=step["face_px"], body_px=step["body_px"], keypoints=points)
+    points = None
+    if step.keypoints is not None:
+        rows = [[math.nan if value is None else value for value in point] for point in step.keypoints]
+        points = np.array(rows, np.float32)
+    return Driver(face_px=step.face_px, body_px=step.body_px, keypoints=points)
 
 
 def _image(data: bytes) -> Image:

@@ -10,6 +10,7 @@ from codriver.console import Progress
 from codriver.errors import ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.recording.reader import Recording, difference
+from codriver.recording.schemas import About
 
 SETTLE_S = 2.0  # beyond the context: how long a fault of a camera may be remembered
 
@@ -24,7 +25,7 @@ class Replay:
     first: dict[str, Any] | None = None  # step, t and where, of the first that differs
     max_abs: float = 0.0  # largest difference of any probability
     other_labels: int = 0  # answers, over all tasks, with another class or none
-    about: dict[str, str] = field(default_factory=dict)
+    about: About | None = None
     cut: list[str] = field(default_factory=list)
 
 
@@ -54,7 +55,7 @@ def replay(recording: Recording, perceiver: Perceiver) -> Replay:
 
 
 def _check(recording: Recording, perceiver: Perceiver) -> None:
-    color = recording.about.get("color", "bgr")
+    color = recording.about.color if recording.about else "bgr"
     if perceiver.bundle.color != color:
         raise ConfigError(
             f"{recording.path}: recorded in {color}, the perceiver takes {perceiver.bundle.color}; open it so"

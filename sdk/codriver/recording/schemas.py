@@ -5,6 +5,8 @@ Pictures are in Foxglove's form, so that its viewer shows them; all else is ours
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 INPUT = "/codriver/input/"  # and the name of the view
@@ -13,6 +15,35 @@ PERCEPT = "/codriver/percept"
 HEALTH = "/codriver/health"
 META = "codriver"  # name of the metadata record at the head of each file
 RECORDING_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """At the head of each file, by whom and how it was recorded. MCAP keeps texts alone."""
+
+    schema: str
+    codriver: str  # version
+    bundle: str  # id
+    variant: str
+    engine: str
+    color: str
+    policy: str  # JSON
+    images: str  # of IMAGES
+    lossless: str  # "true" or "false"
+    file: str  # its number, from 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepInput:
+    """A step as it was given, without its pictures."""
+
+    t: float
+    views: tuple[str, ...]
+    times: Mapping[str, float]
+    face_px: tuple[float, ...] | None
+    body_px: tuple[float, ...] | None
+    keypoints: tuple[tuple[float | None, ...], ...] | None
+
 
 _TIME = {"type": "object", "properties": {"sec": {"type": "integer"}, "nsec": {"type": "integer"}}}
 _NUMBERS = {"type": ["array", "null"], "items": {"type": "number"}}

@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.errors import BackendMissing, ConfigError
+from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
 from codriver.recording.schemas import (
@@ -34,6 +35,7 @@ from codriver.recording.schemas import (
     RECORDING_SCHEMA,
     STEP,
     STEP_SCHEMA,
+    About,
 )
 from codriver.version import VERSION
 
@@ -131,7 +133,7 @@ class Recorder:
         if self._file is None:
             self._make_room()
             path = self.folder / f"codriver-{self._number:06d}.mcap"
-            self._file = _File(path, self._writer_class, self._about | {"file": str(self._number)}, t)
+            self._file = _File(path, self._writer_class, encode(replace(self._about, file=str(self._number))), t)
             self._number += 1
         elif self._file.size_mb > self._file_limit_mb:
             self.close()
@@ -260,18 +262,19 @@ def _check_folder(folder: Path) -> None:
         raise ConfigError(f"{folder}: cannot be recorded to ({error.strerror}); give a folder of yours") from error
 
 
-def _about(perceiver: Perceiver, config: RecorderConfig) -> dict[str, str]:
-    return {
-        "schema": str(RECORDING_SCHEMA),
-        "codriver": VERSION,
-        "bundle": perceiver.manifest.id,
-        "variant": perceiver.variant,
-        "engine": perceiver.engine,
-        "color": perceiver.bundle.color,
-        "policy": json.dumps(perceiver.bundle.policy.to_json()),
-        "images": config.images,
-        "lossless": str(config.lossless).lower(),
-    }
+def _about(perceiver: Perceiver, config: RecorderConfig) -> About:
+    return About(
+        schema=str(RECORDING_SCHEMA),
+        codriver=VERSION,
+        bundle=perceiver.manifest.id,
+        variant=perceiver.variant,
+        engine=perceiver.engine,
+        color=perceiver.bundle.color,
+        policy=json.dumps(encode(perceiver.bundle.policy)),
+        images=config.images,
+        lossless=str(config.lossless).lower(),
+        file="0",
+    )
 
 
 def _plain(driver: Driver | None) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.bundle.decode import Fields
 from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError, EngineError
+from codriver.files.decode import Fault, decode, from_json, rule, take_schema
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 
@@ -172,54 +172,53 @@ def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordedStep:
+    """One of a clip's steps as golden.json has it."""
+
+    t: float
+    frames: Mapping[str, str]  # view -> its picture, beside golden.json
+    face_px: tuple[float, ...] | None
+    body_px: tuple[float, ...] | None
+    keypoints: tuple[tuple[float, ...], ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenClip:
+    tolerance: float
+    steps: tuple[RecordedStep, ...] = rule(filled=True)
+    expected: Mapping[str, Mapping[str, Mapping[str, float]]]  # by variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenFile:
+    clips: tuple[GoldenClip, ...] = rule(filled=True)
+
+
 def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
     """Each clip's steps, expected probabilities and tolerance, all of it read through the bundle's checks."""
     path = bundle.manifest.golden
     if path is None:
         raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")
     try:
-        content = json.loads(bundle.read(path))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{bundle.path / path}: not JSON ({error}); build the bundle anew") from error
-    fields = Fields(path, content)
-    schema = fields.integer("schema")
-    if schema != SCHEMA:
-        raise BundleError(f"{bundle.path / path}: schema {schema}, expected {SCHEMA}; update codriver")
-    clips = fields.objects("clips")
-    fields.end()
-    if not clips:
-        raise BundleError(f"{bundle.path / path}: holds no clip; build the bundle with some")
+        content = from_json(bundle.read(path))
+        schema = take_schema(content)
+        if schema != SCHEMA:
+            raise BundleError(f"{bundle.path / path}: schema {schema}, expected {SCHEMA}; update codriver")
+        golden = decode(GoldenFile, content)
+    except Fault as fault:
+        raise BundleError(f"{bundle.path / path}: {fault}; build the bundle anew", code="manifest-invalid") from fault
     folder = path.rpartition("/")[0]
-    for clip in clips:
-        yield _read_clip(bundle, folder, clip)
+    for clip in golden.clips:
+        if not clip.expected or not all(clip.expected.values()):
+            raise BundleError(f"{bundle.path / path}: a clip without expected answers; build the bundle anew")
+        yield [_read_step(bundle, folder, step) for step in clip.steps], clip.expected, clip.tolerance
 
 
-def _read_clip(bundle: Bundle, folder: str, clip: Fields) -> tuple[list[Step], Expected, float]:
-    steps = [_read_step(bundle, folder, step) for step in clip.objects("steps")]
-    by_variant = clip.object("expected")
-    expected = {variant: by_variant.numbers_by_two_names(variant) for variant in by_variant.names()}
-    tolerance = clip.number("tolerance")
-    if not steps or not expected or not all(expected.values()):
-        raise clip.fault("a clip without steps or without expected answers")
-    clip.end()
-    return steps, expected, tolerance
-
-
-def _read_step(bundle: Bundle, folder: str, step: Fields) -> Step:
-    names = step.texts_by_name("frames")
-    frames = {view: _read_png(bundle, f"{folder}/{name}" if folder else name) for view, name in names.items()}
-    driver = Driver(
-        face_px=step.numbers_or_none("face_px"),
-        body_px=step.numbers_or_none("body_px"),
-        keypoints=_array_or_none(step.rows_or_none("keypoints")),
-    )
-    t = step.number("t")
-    step.end()
-    return frames, t, driver
-
-
-def _array_or_none(rows: list[tuple[float, ...]] | None) -> NDArray[np.float32] | None:
-    return None if rows is None else np.asarray(rows, dtype=np.float32)
+def _read_step(bundle: Bundle, folder: str, step: RecordedStep) -> Step:
+    frames = {v: _read_png(bundle, f"{folder}/{name}" if folder else name) for v, name in step.frames.items()}
+    keypoints = None if step.keypoints is None else np.asarray(step.keypoints, dtype=np.float32)
+    return frames, step.t, Driver(face_px=step.face_px, body_px=step.body_px, keypoints=keypoints)
 
 
 def _read_png(bundle: Bundle, name: str) -> NDArray[np.uint8]:

@@ -138,14 +138,14 @@ def test_pictures_of_any_size_can_be_looked_at(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"late_s": -1.0}, "health of incar: late_s is -1.0, expected a number from 0"),
+        ({"late_s": -1.0}, "health.incar.late_s is -1.0, expected a number from 0"),
         ({"lost_s": float("nan")}, "lost_s is nan"),
         ({"flat_s": float("inf")}, "flat_s is inf"),
         ({"frozen_frames": 1}, "frozen_frames is 1, expected a whole number from 2"),
         ({"frozen_frames": 5.5}, "frozen_frames is 5.5, expected a whole number"),
         ({"covered_share": 1.5}, "covered_share is 1.5"),
-        ({"black_below": True}, "black_below is True"),
-        ({"covered_s": "1"}, "covered_s is '1'"),
+        ({"black_below": True}, "black_below is true"),
+        ({"covered_s": "1"}, "covered_s is the text '1'"),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_a_config_error(changes: dict[str, float], message: str) -> None:
@@ -158,7 +158,7 @@ def test_a_policy_names_only_what_there_is() -> None:
         Policy().with_view("incar", blackness=1.0)
     with pytest.raises(ConfigError, match="health of view 'rear', expected some of incar"):
         check_policy(Policy().with_view("rear", late_s=1.0), VIEWS)
-    with pytest.raises(ConfigError, match="masked is \\['late'\\], expected some of lost, black"):
+    with pytest.raises(ConfigError, match="masked\\[0\\] is 'late', expected one of lost, black"):
         check_policy(Policy(masked=("late",)), VIEWS)
 
 

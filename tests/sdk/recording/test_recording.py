@@ -181,7 +181,7 @@ def test_less_can_be_kept_and_the_file_says_so(
     record(tmp_path / "r", bundle, tiny_steps(3), **config)
     recording = Recording(tmp_path / "r")
     steps = list(recording.steps())
-    assert recording.about["lossless"] == str(lossless).lower() and len(steps) == 3
+    assert recording.about.lossless == str(lossless).lower() and len(steps) == 3
     if config.get("images") == "none":
         assert not any(step.frames or step.complete for step in steps)
         with opened(bundle) as perceiver, pytest.raises(SourceError, match="without pictures"):
@@ -326,3 +326,14 @@ def test_the_pages_commands_and_lines_work_in_their_order(
     topics = set(re.findall(r"^\| `(/codriver/[a-z]+)", page, re.MULTILINE))
     assert topics == {STEP, PERCEPT, HEALTH, INPUT.rstrip("/")}
     assert all(f"`{schema['title']}`" in page for schema in (STEP_SCHEMA, PERCEPT_SCHEMA, HEALTH_SCHEMA, IMAGE_SCHEMA))
+
+
+def test_a_head_without_all_that_it_should_say_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "codriver-000000.mcap"
+    with path.open("wb") as file:
+        writer = pytest.importorskip("mcap.writer").Writer(file)
+        writer.start()
+        writer.add_metadata("codriver", {"schema": "1", "color": "bgr"})
+        writer.finish()
+    with pytest.raises(SourceError, match="its head lacks codriver, bundle, variant, engine, policy"):
+        list(Recording(path).steps())

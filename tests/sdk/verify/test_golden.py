@@ -131,13 +131,13 @@ def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ({"schema": 2, "clips": []}, "schema 2, expected 1"),
-        ({"schema": 1, "clips": []}, "holds no clip"),
-        ({"schema": 1, "clips": [CLIP | {"steps": []}]}, "without steps"),
+        ({"schema": 1, "clips": []}, "clips is a list that is empty"),
+        ({"schema": 1, "clips": [CLIP | {"steps": []}]}, r"clips\[0\].steps is a list that is empty"),
         ({"schema": 1, "clips": [CLIP | {"expected": {}}]}, "without expected answers"),
         ({"schema": 1, "clips": [CLIP | {"expected": {"ort-x86": {}}}]}, "without expected answers"),
-        ({"schema": 1, "clips": [CLIP | {"expected": PEACE}]}, "Peace: got a number"),
-        ({"schema": 1, "clips": [CLIP | {"steps": [{"t": 0}]}]}, "'frames' is missing"),
-        ({"schema": 1}, "'clips' is missing"),
+        ({"schema": 1, "clips": [CLIP | {"expected": PEACE}]}, "Peace is 1.0, expected an object"),
+        ({"schema": 1, "clips": [CLIP | {"steps": [{"t": 0}]}]}, "lacks frames"),
+        ({"schema": 1}, "lacks clips"),
     ],
 )
 def test_golden_vectors_that_cannot_be_meant_are_refused(tmp_path: Path, content: dict[str, Any], message: str) -> None:

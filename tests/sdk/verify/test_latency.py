@@ -91,7 +91,7 @@ def test_the_stream_leaves_the_perceiver_as_new_and_its_counts_untouched(own_bun
         (b"{", "not JSON"),
         (b"[]", "expected an object"),
         (json.dumps(PROFILE | {"latency_budget_ms": "fast"}).encode(), "latency_budget_ms"),
-        (b'{"name": "x"}', "'title' is missing"),
+        (b'{"name": "x"}', "lacks title"),
     ],
 )
 def test_a_profile_that_is_not_one_is_refused_with_what_is_wrong(data: bytes, says: str) -> None:
