@@ -42,12 +42,12 @@ from training.data.batches import predict
 from training.data.clips import labels_of, load_clips
 from training.evaluate import Predictions
 from training.model.uvm3tl import UVM3TL
-from training.report.metrics import BootstrapConfig, interval, resample
 from training.trainer.checkpoint import Run, load_run
 from training.trainer.run_log import Habits
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
+from workshop.resampling import BootstrapConfig, interval, resample
 
 SCHEMA = 1
 CALIBRATION_SLOTS = (3, 7, 11, 15)

@@ -29,12 +29,12 @@ from quantize.parity.accuracy import accuracies, accuracy_table
 from quantize.parity.cases import Subject, check_reports, run_all, subjects_of
 from quantize.parity.compare import all_faults, parity_table
 from training.data.clips import footage_kind, labels_of, open_clips
-from training.report.metrics import BootstrapConfig
 from training.trainer.checkpoint import load_run
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
 from workshop.quantized_report import QuantizedReport
+from workshop.resampling import BootstrapConfig
 
 SCHEMA = 1
 PROOF, PREDICTIONS = "proof.json", "proof.npz"

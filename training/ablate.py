@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student
 from tqdm import tqdm
 
 from codriver.device.machine import describe_machine
@@ -37,6 +36,7 @@ from training.trainer.trainer import Engine, TrainConfig
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance
 from workshop.command import command
+from workshop.statistics import student_half
 
 RUNS, TABLE = "runs.jsonl", "table.md"
 SINGLE = "single"  # variants "single <task>" are one row of the table: each task's accuracy from its own model
@@ -134,9 +134,8 @@ def difference(these: Mapping[int, float], those: Mapping[int, float]) -> tuple[
     seeds = sorted(these.keys() & those.keys())
     if len(seeds) < 2:
         return None
-    gaps = np.array([these[seed] - those[seed] for seed in seeds])
-    error = gaps.std(ddof=1) / np.sqrt(len(gaps))
-    return float(gaps.mean()), float(student.ppf(0.975, len(gaps) - 1) * error)
+    gaps = [these[seed] - those[seed] for seed in seeds]
+    return float(np.mean(gaps)), student_half(gaps)
 
 
 def verdict(gap: tuple[float, float] | None) -> str:

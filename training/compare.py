@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codriver.errors import ConfigError, SourceError
 from codriver.tasks import TASK_SETS, TaskSet
 from training.evaluate import MARKER, REPORT, SCHEMA, Predictions
-from training.report.metrics import BootstrapConfig, holm, interval, mcnemar, resample
 from workshop.command import command
+from workshop.resampling import BootstrapConfig, paired_difference, resample
+from workshop.statistics import paired_tests
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def compare(
     refuse_other_clips(a, b)
     right_a, right_b = a.found.right, b.found.right
     weights = resample(len(right_a), bootstrap)
-    tests = [mcnemar(right_a[:, k], right_b[:, k]) for k in range(len(task_set.tasks))]
-    corrected = holm([test.p for test in tests])
+    tests = paired_tests([(right_a[:, k], right_b[:, k]) for k in range(len(task_set.tasks))])
     rows = {}
     for k, task in enumerate(task_set.tasks):
         row = paired_difference(right_a[:, k].astype(float), right_b[:, k].astype(float), weights, bootstrap)
-        row |= {**asdict(tests[k]), "p_holm": corrected[k]}
+        test = tests[k]
+        row |= {"only_a": test.lost, "only_b": test.gained, "p": test.p, "p_holm": test.p_holm}
         rows[task.name] = row | {"verdict": verdict(task.title, row, 1 - bootstrap.confidence)}
     return {
         "schema": 1,
@@ -91,18 +91,6 @@ def refuse_other_clips(a: Evaluation, b: Evaluation) -> None:
     if not same or a.found.clips != b.found.clips or not np.array_equal(a.found.labels, b.found.labels):
         said = [f"{e.folder}: split {e.report['split']}, clips {e.report['clips_sha256'][:12]}" for e in (a, b)]
         raise ConfigError(f"{'; '.join(said)}: expected the same clips; evaluate both runs with one --data and --split")
-
-
-def paired_difference(
-    a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64], bootstrap: BootstrapConfig
-) -> dict[str, Any]:
-    """a, b: (n,) what each clip scored. A clip is drawn with both runs' answers, so what is hard for both cancels."""
-    return {
-        "accuracy_a": float(a.mean()),
-        "accuracy_b": float(b.mean()),
-        "difference": float((b - a).mean()),
-        "interval": interval(weights @ (b - a) / len(a), bootstrap),
-    }
 
 
 def verdict(title: str, row: Mapping[str, Any], level: float) -> str:

@@ -23,24 +23,12 @@ from codriver.files.atomic import sha256
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.data.batches import predict
 from training.data.clips import Clip, footage_kind, labels_of, load_clips
-from training.report.metrics import (
-    COARSE,
-    BootstrapConfig,
-    Scores,
-    confusions,
-    intervals,
-    mean_accuracy,
-    mean_accuracy_interval,
-    plain_scores,
-    reliability,
-    resample,
-    score,
-    table,
-)
+from training.report.metrics import COARSE, Scores, plain_scores, reliability, score, table
 from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder, write_json
 from workshop.command import command
+from workshop.resampling import BootstrapConfig, confusions, intervals, mean_accuracy, mean_accuracy_interval, resample
 
 SCHEMA = 1
 REPORT = "report.json"

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from codriver.console import table
 from codriver.tasks import TaskSet
 from quantize.parity.runners import FP32
-from training.compare import paired_difference
 from training.evaluate import Predictions
-from training.report.metrics import BootstrapConfig, confusions, holm, intervals, mcnemar, plain_scores, resample
+from training.report.metrics import plain_scores
+from workshop.resampling import BootstrapConfig, confusions, intervals, paired_difference, resample
+from workshop.statistics import paired_tests
 
 METRICS = ("accuracy", "macro_f1")
 Answers = Mapping[str, Mapping[str, NDArray[np.float64]]]  # name -> task -> (n, K) probabilities
@@ -67,12 +68,11 @@ def paired(
 
     before, after: (n, tasks), what each got right.
     """
-    tests = [mcnemar(before[:, k], after[:, k]) for k in range(len(task_set.tasks))]
-    corrected = holm([test.p for test in tests])
+    tests = paired_tests([(before[:, k], after[:, k]) for k in range(len(task_set.tasks))])
     return {
         task.name: paired_difference(before[:, k].astype(float), after[:, k].astype(float), weights, bootstrap)
-        | {"only_before": tests[k].only_a, "only_after": tests[k].only_b, "p": tests[k].p, "p_holm": corrected[k]}
-        for k, task in enumerate(task_set.tasks)
+        | {"only_before": test.lost, "only_after": test.gained, "p": test.p, "p_holm": test.p_holm}
+        for k, (task, test) in enumerate(zip(task_set.tasks, tests, strict=True))
     }
 
 

@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from workshop.statistics import Interval
+from workshop.resampling import Interval
 
 INK, SOFT, GRID = "#1b2430", "#5b6675", "#e4e8ee"
 BLUE, VERMILLION, GREEN, PURPLE, AMBER, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"

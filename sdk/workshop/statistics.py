@@ -1,31 +1,33 @@
-"""What so few clips, or steps, can show: intervals and an exact paired test, in numpy and the standard library.
+"""What so few clips, or steps, can show: intervals, and tests of two models on the same clips. scipy defines them.
 
-Shares are shares, not percent; intervals are (low, high) and hold with CONFIDENCE.
+Shares are shares, not percent; intervals are (low, high) and hold with CONFIDENCE. Bootstraps are in resampling.
+scipy is imported where it is used: it takes a second, which a --help should not.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
-Z = 1.959963984540054  # of the standard normal distribution, two-sided at CONFIDENCE
-RESAMPLES = 2000  # of a bootstrap
-Interval = tuple[float, float]
-Classes = NDArray[np.int64]  # (n,) class indices
+from workshop.resampling import CONFIDENCE, RESAMPLES, Classes, Interval, macro_f1_of
+
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+Right = NDArray[np.bool_]  # (n,) clips that a model got right
 
 
 def wilson(hits: int, n: int) -> Interval:
     """Of a share of n clips (Wilson 1927): keeps within 0..1 and has a width at 0 and at n, unlike the usual one."""
+    from scipy.stats import binomtest
+
     if not n:
         return 0.0, 1.0
-    share, extra = hits / n, Z * Z / n
-    middle = (share + extra / 2) / (1 + extra)
-    half = Z / (1 + extra) * math.sqrt(share * (1 - share) / n + extra / (4 * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    found = binomtest(hits, n).proportion_ci(CONFIDENCE, "wilson")
+    return float(found.low), float(found.high)
 
 
 def paired_interval(gained: int, lost: int, n: int) -> Interval:
@@ -39,21 +41,24 @@ def paired_interval(gained: int, lost: int, n: int) -> Interval:
     return up - down - half, up - down + half
 
 
-def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p that both are right equally often (McNemar 1947), from the clips that only one got right."""
-    n, few = gained + lost, min(gained, lost)
-    tail = sum(math.comb(n, k) for k in range(few + 1)) / 2**n
-    return float(min(1.0, 2 * tail))
+def student_half(values: Sequence[float]) -> float:
+    """Half the width of the interval of a mean (Student's t); at least two values, taken to be normal."""
+    from scipy.stats import t
+
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values, corrected for being one of several tests (Holm 1979)."""
-    order = np.argsort(p_values, kind="stable")
-    corrected, highest = [0.0] * len(p_values), 0.0
-    for rank, at in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
-        corrected[at] = highest
-    return corrected
+def quantile_interval(values: Sequence[float], share: float) -> Interval:
+    """Of a quantile, from the order of the values alone; no distribution is assumed, only that they are independent.
+
+    An end is infinite where there are too few values to bound it: the upper one of p99, below 368.
+    """
+    from scipy.stats import quantile_test
+
+    found = quantile_test(values, p=share).confidence_interval(CONFIDENCE)  # nan where it cannot say
+    low, high = float(found.low), float(found.high)
+    return -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high
 
 
 def f1_interval(labels: Classes, predictions: Classes, classes: int, seed: int = 0) -> Interval:
@@ -62,31 +67,46 @@ def f1_interval(labels: Classes, predictions: Classes, classes: int, seed: int =
     predictions: -1 where there was no answer. Clips of one label and one answer are exchangeable, so that drawing how
     often each pair occurs is drawing the clips.
     """
-    n = len(labels)
-    pairs = np.bincount(labels * (classes + 1) + predictions + 1, minlength=classes * (classes + 1))
+    n, columns = len(labels), classes + 1  # the last column: no answer
+    answers = np.where(predictions < 0, classes, predictions)
+    pairs = np.bincount(labels * columns + answers, minlength=classes * columns)
     drawn = np.random.default_rng(seed).multinomial(n, pairs / n, RESAMPLES)
-    counts = drawn.reshape(RESAMPLES, classes, classes + 1)  # (draw, label, answer + 1)
-    labelled, answered = counts.sum(axis=2), counts.sum(axis=1)[:, 1:]
-    hits = np.diagonal(counts[:, :, 1:], axis1=1, axis2=2)
-    there = labelled > 0  # as codriver.evaluate.macro_f1: over the classes that occur
-    f1 = np.where(there, 2 * hits / np.maximum(labelled + answered, 1), 0.0).sum(axis=1) / there.sum(axis=1)
-    tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(f1, (tail, 100 - tail))
+    f1 = macro_f1_of(drawn.reshape(RESAMPLES, classes, columns).astype(np.float64))
+    low, high = np.quantile(f1, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return float(low), float(high)
 
 
-def quantile_interval(values: Sequence[float], share: float) -> Interval:
-    """Of a quantile, from the order of the values alone; no distribution is assumed, only that they are independent.
+@dataclass(frozen=True, kw_only=True)
+class PairedTest:
+    """Two models on the same clips, of which few may differ."""
 
-    high is infinite where there are too few values to bound it: for p99, below 368.
-    """
-    ordered, n, tail = sorted(values), len(values), (1 - CONFIDENCE) / 2
-    below = np.cumsum([_binomial(k, n, share) for k in range(n + 1)])  # P(at most k values lie below the quantile)
-    low = int(np.searchsorted(below, tail, side="right"))  # ranks from 1; 0: none
-    high = int(np.searchsorted(below, 1 - tail)) + 1
-    return ordered[low - 1] if low else -math.inf, ordered[high - 1] if high <= n else math.inf
+    gained: int  # clips that only the second got right
+    lost: int  # only the first
+    p: float  # McNemar's exact test, two-sided
+    p_holm: float  # corrected for being one of several tests
 
 
-def _binomial(k: int, n: int, p: float) -> float:
-    ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-    return math.exp(ways + k * math.log(p) + (n - k) * math.log1p(-p))
+def paired_tests(pairs: Sequence[tuple[Right, Right]]) -> list[PairedTest]:
+    """pairs: of what the first and the second got right, one for each question that is asked."""
+    counts = [(int((after & ~before).sum()), int((before & ~after).sum())) for before, after in pairs]
+    p_values = [mcnemar(gained, lost) for gained, lost in counts]
+    return [
+        PairedTest(gained=gained, lost=lost, p=p, p_holm=corrected)
+        for (gained, lost), p, corrected in zip(counts, p_values, holm(p_values), strict=True)
+    ]
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p (McNemar 1947): were both right equally often, each clip they differ on were a fair coin."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values, corrected for being one of several tests (Holm 1979); scipy has no such correction."""
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1.0)
+    return [float(p) for p in corrected]

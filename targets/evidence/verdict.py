@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workshop import statistics
+from workshop.resampling import Interval
 
 PASS, FAIL, OPEN, MISSING = "pass", "fail", "not shown", "nothing to compare with"
 VERDICTS = {PASS: "may ship", FAIL: "may not ship", OPEN: "not shown that it may ship"}
@@ -38,7 +39,7 @@ class Paired:
     """One task's answers against the reference's on the same clips. Shares, not percent."""
 
     difference: float  # of accuracy, this minus reference
-    interval: statistics.Interval
+    interval: Interval
     gained: int  # clips that only this got right
     lost: int
     p: float  # McNemar's exact test
@@ -66,27 +67,20 @@ def paired(subject: Subject, reference: Subject) -> dict[str, Paired]:
     """By task that both answer."""
     common = [task for task in subject["tasks"] if task in reference["tasks"] and subject["tasks"][task]["labels"]]
     rights = {task: (_right(reference["tasks"][task]), _right(subject["tasks"][task])) for task in common}
-    counts = {
-        task: (int((after & ~before).sum()), int((before & ~after).sum())) for task, (before, after) in rights.items()
-    }
-    p_values = [statistics.mcnemar(*counts[task]) for task in common]
-    corrected = statistics.holm(p_values)
+    tests = statistics.paired_tests(list(rights.values()))
     return {
-        task: _pair(subject["tasks"][task], reference["tasks"][task], counts[task], (p_values[at], corrected[at]))
-        for at, task in enumerate(common)
+        task: _pair(subject["tasks"][task], reference["tasks"][task], test)
+        for task, test in zip(common, tests, strict=True)
     }
 
 
-def _pair(here: Mapping[str, Any], there: Mapping[str, Any], counts: tuple[int, int], p: tuple[float, float]) -> Paired:
-    (gained, lost), n = counts, len(here["labels"])
+def _pair(here: Mapping[str, Any], there: Mapping[str, Any], test: statistics.PairedTest) -> Paired:
+    n = len(here["labels"])
     moved = np.abs(np.array(here["probabilities_e4"]) - np.array(there["probabilities_e4"])) / 1e4  # (n, K)
     return Paired(
-        difference=(gained - lost) / n,
-        interval=statistics.paired_interval(gained, lost, n),
-        gained=gained,
-        lost=lost,
-        p=p[0],
-        p_holm=p[1],
+        difference=(test.gained - test.lost) / n,
+        interval=statistics.paired_interval(test.gained, test.lost, n),
+        **asdict(test),
         agreement=float(np.mean(np.array(here["predicted"]) == np.array(there["predicted"]))),
         mean_moved=float(moved.mean()),
         max_moved=float(moved.max()),
@@ -98,7 +92,7 @@ def _right(task: Mapping[str, Any]) -> NDArray[np.bool_]:
     return np.array(task["predicted"]) == np.array(task["labels"])
 
 
-def intervals(task: Mapping[str, Any]) -> tuple[statistics.Interval, statistics.Interval]:
+def intervals(task: Mapping[str, Any]) -> tuple[Interval, Interval]:
     """Of the accuracy and of the macro-F1."""
     right, labels = _right(task), np.array(task["labels"], dtype=np.int64)
     answers = np.array(task["predicted"], dtype=np.int64)

@@ -7,13 +7,30 @@ import math
 import numpy as np
 import pytest
 
-from workshop.statistics import f1_interval, holm, mcnemar, paired_interval, quantile_interval, wilson
+from workshop.statistics import (
+    f1_interval,
+    holm,
+    mcnemar,
+    paired_interval,
+    paired_tests,
+    quantile_interval,
+    student_half,
+    wilson,
+)
 
 
 def test_wilsons_interval_is_that_of_the_textbook() -> None:
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, table I
     assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
     assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 7), (3, 7), (140, 140), (512, 600)])
+def test_wilsons_ends_are_where_the_share_is_as_far_off_as_chance_allows(hits: int, n: int) -> None:
+    """They solve |hits/n - p| = 1.96 sqrt(p (1 - p) / n), which is how Wilson defined them."""
+    for end in wilson(hits, n):
+        apart = abs(hits / n - end)
+        assert apart == pytest.approx(1.959964 * math.sqrt(max(0.0, end * (1 - end)) / n), abs=1e-6)
 
 
 def test_an_interval_of_no_clips_is_all_there_is() -> None:
@@ -31,6 +48,15 @@ def test_mcnemars_p_is_the_exact_binomial_one(gained: int, lost: int, p: float) 
 
 def test_mcnemar_holds_for_thousands_of_clips() -> None:
     assert mcnemar(1000, 1200) == pytest.approx(2.2e-5, rel=0.1)
+
+
+def test_a_pair_is_tested_on_the_clips_that_differ_and_corrected_for_how_many_are_asked() -> None:
+    before = np.array([True] * 20 + [True] * 1 + [False] * 7)
+    after = np.array([True] * 20 + [False] * 1 + [True] * 7)
+    first, same = paired_tests([(before, after), (before, before)])
+    assert (first.gained, first.lost) == (7, 1) and (same.gained, same.lost) == (0, 0)
+    assert first.p == pytest.approx(2 * (1 + 8) / 2**8) and first.p_holm == pytest.approx(2 * first.p)
+    assert (same.p, same.p_holm) == (1.0, 1.0)
 
 
 def test_the_paired_interval_is_bonett_and_prices() -> None:
@@ -56,6 +82,13 @@ def test_the_paired_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_holm_corrects_in_steps_and_keeps_the_order() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.03, 0.02]) == pytest.approx([0.04, 0.04])  # a larger p is never corrected below a smaller one
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    assert student_half([1.0, 2.0, 3.0, 4.0]) == pytest.approx(
+        3.1824 * math.sqrt(5 / 3) / 2, rel=1e-4
+    )  # t(3), a table's
 
 
 def test_the_interval_of_macro_f1_holds_its_value_and_shrinks_with_clips() -> None:
@@ -82,6 +115,18 @@ def test_a_quantile_is_bounded_by_the_ranks_that_the_binomial_gives() -> None:
     assert quantile_interval(range(1, 11), 0.5) == (2, 9)  # a table's: n = 10, the median lies in x2..x9 with 97.9 %
     low, high = quantile_interval(range(1, 1001), 0.99)
     assert low < 990 < high <= 1000
+
+
+@pytest.mark.parametrize(("n", "share"), [(20, 0.5), (57, 0.9), (600, 0.99)])
+def test_a_quantiles_ranks_leave_at_most_a_fortieth_on_either_side(n: int, share: float) -> None:
+    """Of n values, so many lie below the quantile as a coin of that share says; counted here one by one."""
+
+    def at_most(k: int) -> float:
+        return sum(math.comb(n, i) * share**i * (1 - share) ** (n - i) for i in range(k + 1))
+
+    low, high = (int(end) for end in quantile_interval(range(1, n + 1), share))
+    assert at_most(low - 1) <= 0.025 < at_most(low)
+    assert at_most(high - 1) >= 0.975 > at_most(high - 2)
 
 
 def test_too_few_steps_do_not_bound_p99() -> None:

@@ -1,7 +1,6 @@
-"""How good answers are: pure functions on arrays. Shares, not percent; n clips, K classes, R resamples.
+"""How good answers are: pure functions on arrays. Shares, not percent; n clips, K classes.
 
-scikit-learn defines the metrics. Resampling needs them a thousand times over, so there they are computed from all
-resamples' confusion matrices at once; a test holds the two to the same numbers.
+scikit-learn defines the metrics; workshop.resampling has their intervals.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from codriver.tasks import Task, TaskSet
 from training.data.clips import Clip, labels_of
 
 BINS = 15  # of confidence, as Guo et al. use
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -136,102 +134,3 @@ def reliability(truth: NDArray[np.int64], probabilities: NDArray[np.float64], bi
         confidence=np.bincount(place, confidence, bins) / filled,
         accuracy=np.bincount(place, right, bins) / filled,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BootstrapConfig:
-    confidence: float = 0.95  # level of the intervals
-    resamples: int = 2000
-    seed: int = 0
-
-
-def resample(n: int, config: BootstrapConfig) -> NDArray[np.float64]:
-    """(R, n): how often each clip is in each resample. One draw serves all tasks and both runs of a pair."""
-    rng = np.random.default_rng(config.seed)
-    return rng.multinomial(n, np.full(n, 1 / n), size=config.resamples).astype(np.float64)
-
-
-def interval(values: NDArray[np.float64], config: BootstrapConfig) -> Interval:
-    """Percentile interval of a statistic over the resamples, (R,); resamples without a number do not count."""
-    tail = (1 - config.confidence) / 2
-    low, high = np.nanquantile(values, (tail, 1 - tail))
-    return float(low), float(high)
-
-
-def confusions(
-    truth: NDArray[np.int64], answer: NDArray[np.int64], classes: int, weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Confusion matrix of every resample, (R, K, K): rows are the labels, columns the answers. weights: (R, n)."""
-    cells = np.eye(classes * classes)[truth * classes + answer]
-    return (weights @ cells).reshape(-1, classes, classes)
-
-
-def accuracy_of(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(R, K, K) -> (R,)"""
-    return np.asarray(np.trace(matrices, axis1=1, axis2=2) / matrices.sum(axis=(1, 2)))
-
-
-def macro_f1_of(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(R, K, K) -> (R,), over the classes that occur in each resample."""
-    hits, labelled, answered = _diagonal(matrices), matrices.sum(axis=2), matrices.sum(axis=1)
-    return _mean_where(2 * hits / np.maximum(labelled + answered, 1), labelled > 0)
-
-
-def balanced_accuracy_of(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(R, K, K) -> (R,), over the classes that occur in each resample."""
-    labelled = matrices.sum(axis=2)
-    return _mean_where(_diagonal(matrices) / np.maximum(labelled, 1), labelled > 0)
-
-
-def _diagonal(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.diagonal(matrices, axis1=1, axis2=2)
-
-
-def _mean_where(values: NDArray[np.float64], there: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray((values * there).sum(axis=1) / there.sum(axis=1))
-
-
-def intervals(matrices: NDArray[np.float64], config: BootstrapConfig) -> dict[str, Interval]:
-    """Interval of each metric of one task. None for calibration: resampling itself adds to that error."""
-    return {
-        "accuracy": interval(accuracy_of(matrices), config),
-        "macro_f1": interval(macro_f1_of(matrices), config),
-        "balanced_accuracy": interval(balanced_accuracy_of(matrices), config),
-    }
-
-
-def mean_accuracy(right: NDArray[np.bool_]) -> float:
-    """Plain mean of the tasks' accuracies (MMTL-UniAD equation 12). right: (n, tasks)."""
-    return float(right.mean(axis=0).mean())
-
-
-def mean_accuracy_interval(right: NDArray[np.bool_], weights: NDArray[np.float64], config: BootstrapConfig) -> Interval:
-    """A clip is drawn with all its answers, because a hard clip is hard for several tasks. right: (n, tasks)."""
-    return interval(weights @ right.mean(axis=1) / len(right), config)
-
-
-@dataclass(frozen=True, kw_only=True)
-class McNemar:
-    """Two runs on the same clips."""
-
-    only_a: int  # clips that only the first got right
-    only_b: int
-    p: float  # exact, two-sided
-
-
-def mcnemar(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNemar:
-    """McNemar's exact test: were the runs equal, each clip they differ on would be a fair coin. Both (n,)."""
-    from scipy.stats import binomtest  # as slow as sklearn
-
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    return McNemar(only_a=only_a, only_b=only_b, p=float(p))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction for asking several questions at once; in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    factors = len(p_values) - np.arange(len(p_values))
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.minimum(np.maximum.accumulate(np.asarray(p_values)[order] * factors), 1.0)
-    return corrected.tolist()

@@ -13,20 +13,17 @@ pytest.importorskip("torch")
 from codriver.tasks import AIDE
 from tests.formulas import metrics as formulas
 from training.data.clips import Clip
-from training.report.metrics import (
+from training.report.metrics import reliability, score, task_scores
+from workshop.resampling import (
     BootstrapConfig,
     confusions,
-    holm,
     interval,
     intervals,
-    mcnemar,
     mean_accuracy,
     mean_accuracy_interval,
-    reliability,
     resample,
-    score,
-    task_scores,
 )
+from workshop.statistics import holm, paired_tests
 
 pytestmark = pytest.mark.torch
 SEEDS = pytest.mark.parametrize("seed", range(8))
@@ -105,9 +102,9 @@ def test_resamples_without_a_number_do_not_count_in_an_interval() -> None:
 def test_two_runs_are_compared_by_the_exact_test(seed: int) -> None:
     random = np.random.default_rng(seed)
     a, b = random.random(40) < 0.8, random.random(40) < 0.6
-    found = mcnemar(a, b)
+    (found,) = paired_tests([(a, b)])
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    assert (found.only_a, found.only_b) == (only_a, only_b)
+    assert (found.lost, found.gained) == (only_a, only_b)
     assert found.p == pytest.approx(formulas.mcnemar_p(only_a, only_b))
 
 
