@@ -67,11 +67,10 @@ def f1_interval(labels: Classes, predictions: Classes, classes: int, seed: int =
     predictions: -1 where there was no answer. Clips of one label and one answer are exchangeable, so that drawing how
     often each pair occurs is drawing the clips.
     """
-    n, columns = len(labels), classes + 1  # the last column: no answer
-    answers = np.where(predictions < 0, classes, predictions)
-    pairs = np.bincount(labels * columns + answers, minlength=classes * columns)
-    drawn = np.random.default_rng(seed).multinomial(n, pairs / n, RESAMPLES)
-    f1 = macro_f1_of(drawn.reshape(RESAMPLES, classes, columns).astype(np.float64))
+    n, columns = len(labels), classes + 1  # the first column: no answer
+    pairs = np.bincount(labels * columns + predictions + 1, minlength=classes * columns)
+    drawn = np.random.default_rng(seed).multinomial(n, pairs / n, RESAMPLES).reshape(RESAMPLES, classes, columns)
+    f1 = macro_f1_of(np.roll(drawn, -1, axis=2).astype(np.float64))
     low, high = np.quantile(f1, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return float(low), float(high)
 
