@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from codriver.percept import Driver, Percept, TaskResult, ViewStatus
+from codriver.percept import Driver, DriverSight, Percept, TaskResult, ViewStatus
 from codriver.sources import FrameSet
 from codriver.tasks import AIDE, VIEWS
 
@@ -99,6 +99,7 @@ def percept(
     lost: tuple[str, ...] = (),
     late: tuple[str, ...] = (),
     state: str = "ok",
+    driver: DriverSight | None = None,
 ) -> Percept:
     """What a step may answer: class `winner` of every task with 70 %, except of the invalid ones."""
     views = {view: ViewStatus(status="ok", age_s=0.0, reason="") for view in VIEWS}
@@ -113,6 +114,7 @@ def percept(
         views=views,
         context=1.0,
         model="tiny-0123456789ab",
+        driver=driver or DriverSight(),
         tasks={task.name: _result(task.labels, winner, task.name in invalid) for task in AIDE.tasks},
         latency_ms={
             "health": 0.2,

@@ -15,7 +15,7 @@ import codriver  # noqa: F401  before any test imports ONNX Runtime, which would
 from codriver.perceiver import Perceiver
 from tests.aide import write_dataset
 from tests.spies import Spy, spied
-from tests.tiny import make_tiny_bundle, tiny_manifest
+from tests.tiny import make_tiny_bundle, tiny_manifest, without_finder
 
 # An example over a second fails. The tests look at the same examples each time; `make fuzz` looks at new ones.
 _SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -67,14 +67,14 @@ def perceiver(shared_perceiver: Perceiver) -> Perceiver:
 
 @pytest.fixture(scope="session")
 def shared_spies() -> Iterator[tuple[Perceiver, Spy, Spy]]:
-    spies = spied(tiny_manifest())
+    spies = spied(without_finder(tiny_manifest()))
     with spies[0]:
         yield spies
 
 
 @pytest.fixture
 def spies(shared_spies: tuple[Perceiver, Spy, Spy]) -> tuple[Perceiver, Spy, Spy]:
-    """A perceiver, and its encoder and fuser as they are seen from inside. Not to be closed."""
+    """A perceiver without a finder, and its encoder and fuser as they are seen from inside. Not to be closed."""
     perceiver, *engines = shared_spies
     perceiver.reset()
     for spy in engines:

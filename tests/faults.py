@@ -19,7 +19,7 @@ from codriver.errors import FrameError
 from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept
 from codriver.tasks import VIEWS
-from tests.tiny import loaded, tiny_manifest
+from tests.tiny import finder_logits, loaded, tiny_manifest
 
 SIZE_PX = (48, 32)  # width, height
 PERIOD_S = 0.05  # 20 Hz
@@ -40,11 +40,30 @@ class Idle:
         pass
 
 
+class Finds:
+    """A finder's engine that sees what it is told to; a driver, surely, unless it is told otherwise."""
+
+    def __init__(self, **sees: Any) -> None:
+        self.sees(**sees)
+        self.looks = 0
+
+    def sees(self, **what: Any) -> None:
+        self._logits = finder_logits(**what)
+
+    def infer(self, inputs: Arrays) -> Arrays:
+        self.looks += 1
+        return {name: values.copy() for name, values in self._logits.items()}
+
+    def close(self) -> None:
+        pass
+
+
 def perceiver_with(engine: Any = Idle, policy: Policy | None = None, **changes: object) -> Perceiver:
     """A perceiver of a tiny bundle whose graphs are not run. engine: made from a signature, Idle or FakeEngine."""
     manifest: Manifest = tiny_manifest(**{"context": SHORT, **changes})
     encoder, fuser = engine(manifest.encoder_signature), engine(manifest.fuser_signature)
-    return Perceiver(loaded(manifest, encoder, fuser, policy=policy or manifest.policy))
+    finder = Finds() if manifest.finder else None
+    return Perceiver(loaded(manifest, encoder, fuser, policy=policy or manifest.policy, finder=finder))
 
 
 class Cameras:

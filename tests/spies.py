@@ -13,7 +13,7 @@ from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles
 from codriver.errors import EngineError
 from codriver.perceiver import Perceiver
-from tests.tiny import loaded, tiny_encoder, tiny_fuser
+from tests.tiny import loaded, tiny_encoder, tiny_finder, tiny_fuser
 
 
 class Spy:
@@ -58,4 +58,6 @@ def spied(manifest: Manifest) -> tuple[Perceiver, Spy, Spy]:
         Spy(open_engine("onnxruntime", GraphFiles(graph.SerializeToString()), signature, threads=1))
         for graph, signature in graphs
     )
-    return Perceiver(loaded(manifest, encoder, fuser)), encoder, fuser
+    graph = GraphFiles(tiny_finder(manifest).SerializeToString()) if manifest.finder else None
+    finder = open_engine("onnxruntime", graph, manifest.finder_signature, threads=1) if graph else None
+    return Perceiver(loaded(manifest, encoder, fuser, finder=finder)), encoder, fuser

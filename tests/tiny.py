@@ -16,11 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from codriver.bundle.folder import Bundle
 from codriver.bundle.loader import LoadedBundle
-from codriver.bundle.manifest import Manifest, StreamSpec, TaskSpec, VariantSpec
+from codriver.bundle.manifest import FinderSpec, Manifest, StreamSpec, TaskSpec, VariantSpec
 from codriver.bundle.writer import write_bundle
 from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
+from codriver.finder_graph import BINS_X, BINS_Y, HIGH, JOINT_POINTS, LOW, PIXELS, POINTS
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
@@ -35,6 +36,7 @@ def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Mani
     """A draft, without files and id, of a bundle with these streams."""
     needs = {task.name: tuple(view for view in task.needs_any if view in streams) for task in AIDE.tasks}
     tasks = [TaskSpec(name=task.name, labels=task.labels, needs_any=needs[task.name]) for task in AIDE.tasks]
+    finds = "incar" in streams
     draft = Manifest(
         name="tiny",
         target="test",
@@ -44,10 +46,18 @@ def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Mani
         seed=0,
         tasks=tuple(task for task in tasks if task.needs_any),
         streams=tuple(_stream(name) for name in streams),
-        variants=(_variant("ort-x86", "vnni"), _variant("ort-x86-7bit")),
+        variants=(_variant("ort-x86", "vnni", finds=finds), _variant("ort-x86-7bit", finds=finds)),
+        finder=FinderSpec(scores=(0.5,) * len(JOINT_POINTS)) if finds else None,
         policy=default_policy(view for view in VIEWS if view in streams),
     )
-    return replace(draft, **changes)
+    made = replace(draft, **changes)
+    return made if all(variant.finder for variant in made.variants) else without_finder(made)
+
+
+def without_finder(manifest: Manifest) -> Manifest:
+    """The same draft, of a bundle whose caller must say where the driver is."""
+    variants = tuple(replace(variant, finder=None) for variant in manifest.variants)
+    return replace(manifest, finder=None, variants=variants)
 
 
 def _stream(name: str) -> StreamSpec:
@@ -56,9 +66,9 @@ def _stream(name: str) -> StreamSpec:
     return StreamSpec(name=name, kind="image", size=SIZE_PX[name], feature=(2, 3, 3), slot=(4, 2, 2))
 
 
-def _variant(name: str, *requires: str) -> VariantSpec:
-    encoder, fuser = f"{name}/encoder.onnx", f"{name}/fuser.onnx"
-    return VariantSpec(name=name, engine="onnxruntime", requires=requires, encoder=encoder, fuser=fuser)
+def _variant(name: str, *requires: str, finds: bool = True) -> VariantSpec:
+    graphs = {role: f"{name}/{role}.onnx" for role in ("encoder", "fuser", *(["finder"] if finds else []))}
+    return VariantSpec(name=name, engine="onnxruntime", requires=requires, **graphs)
 
 
 def tiny_files(manifest: Manifest) -> dict[str, bytes]:
@@ -67,6 +77,8 @@ def tiny_files(manifest: Manifest) -> dict[str, bytes]:
     for seed, variant in enumerate(manifest.variants):
         files[variant.encoder] = tiny_encoder(manifest, seed).SerializeToString()
         files[variant.fuser] = tiny_fuser(manifest, seed).SerializeToString()
+        if variant.finder:
+            files[variant.finder] = tiny_finder(manifest).SerializeToString()
     return files
 
 
@@ -93,6 +105,34 @@ def tiny_fuser(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
         parts = [graph.linear(name, tensor.shape, classes) for name, tensor in signature.inputs.items()]
         graph.add("Sum", parts, task.name)
     return graph.model(signature)
+
+
+def tiny_finder(manifest: Manifest) -> onnx.ModelProto:
+    """A driver in the middle of every frame, surely; how bright the frame is moves nothing by a visible amount."""
+    graph = _Graph(0)
+    signature = manifest.finder_signature
+    mean = graph.add("ReduceMean", [graph.add("Cast", [PIXELS], to=TensorProto.FLOAT)], axes=[0, 1, 2, 3], keepdims=0)
+    nothing = graph.add("Mul", [mean, graph.constant(np.array(1e-9, np.float32))])
+    for name, logits in finder_logits().items():
+        graph.add("Add", [nothing, graph.constant(logits)], name)
+    return graph.model(signature)
+
+
+def finder_logits(
+    shift: float = 0.0, presence: tuple[float, float, float] = (9.0, 9.0, 9.0), spread_bins: float = 1.0
+) -> dict[str, np.ndarray]:
+    """What a finder says of a driver: face 0.3 to 0.7 of the frame, body 0.1 to 0.9, joints between, all moved right.
+
+    spread_bins: of the belief around each point; 100 is hardly any certainty.
+    """
+    logits = {}
+    for axis, bins in (("x", BINS_X), ("y", BINS_Y)):
+        places = np.linspace(0.3, 0.7, POINTS)
+        places[-4:] = (0.3, 0.7, 0.1, 0.9)  # low and high of face and body
+        centres = LOW + (np.arange(bins) + 0.5) * (HIGH - LOW) / bins
+        off_bins = (centres - places[:, None] - (shift if axis == "x" else 0.0)) * bins / (HIGH - LOW)
+        logits[axis] = (-0.5 * (off_bins / spread_bins) ** 2)[None].astype(np.float32)
+    return logits | {"presence": np.array([presence], np.float32)}
 
 
 class _Graph:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from codriver.monitoring.event_log import EventLog, log_file
     from codriver.monitoring.prometheus import PrometheusMetrics
     from codriver.perceiver import Perceiver
-    from codriver.percept import Driver, Event, Frame, Percept, Stats, TaskResult, ViewStatus
+    from codriver.percept import Driver, DriverSight, Event, Frame, Percept, Stats, TaskResult, ViewStatus
     from codriver.recording.writer import Recorder, RecorderConfig
     from codriver.sources import FrameSet, Source, open_source
     from codriver.view.live import LiveView
@@ -45,6 +45,7 @@ __all__ = [
     "CodriverError",
     "ConfigError",
     "Driver",
+    "DriverSight",
     "EngineError",
     "Event",
     "EventLog",
@@ -85,7 +86,7 @@ _NAMES_BY_MODULE = {
     "monitoring.event_log": "EventLog log_file",
     "monitoring.prometheus": "PrometheusMetrics",
     "perceiver": "Perceiver",
-    "percept": "Driver Event Frame Percept Stats TaskResult ViewStatus",
+    "percept": "Driver DriverSight Event Frame Percept Stats TaskResult ViewStatus",
     "recording.writer": "Recorder RecorderConfig",
     "sources": "FrameSet Source open_source",
     "view.live": "LiveView",

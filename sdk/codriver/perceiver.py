@@ -21,6 +21,7 @@ from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
 from codriver.config import Policy
 from codriver.errors import CodriverError, FrameError
+from codriver.finder.finder import Finder
 from codriver.frames.check import sort_out
 from codriver.frames.intake import Intake
 from codriver.handover import check_fits, heir, same_encoder
@@ -40,6 +41,7 @@ class Perceiver:
         self.bundle = bundle  # closed by close()
         self._graphs = Graphs(bundle)
         self._context = Context(bundle.manifest)
+        self._finder = Finder(bundle.manifest, bundle.finder, bundle.color)
         self._intake = Intake(bundle.policy, bundle.manifest.views, bundle.manifest.sizes_px)
         self._answers = Answers(bundle.manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells
@@ -120,7 +122,7 @@ class Perceiver:
         all is a step too: it tells what is still known.
         t: time of the set in seconds, later than the last step's; None: the time that most Frames have, or now on the
         monotonic clock. Each frame should be taken within 10 ms of it, and must be within 25 ms to be used.
-        driver: where the driver is in this in-car frame; each part is optional.
+        driver: where the driver is in this in-car frame, for who knows better than the bundle's finder; part by part.
         deadline_ms: the percept says whether the step took longer, and `stats()` counts it. Nothing is cut short.
         After a FrameError all is as it was before. After an EngineError go on with the next frames.
         """
@@ -131,7 +133,10 @@ class Perceiver:
                 self._forget()
             t = taken.request.t
             clock.end("health")
-            seen = self._intake.see(taken.request, clock)
+            with self._intake.failing(taken.request.frames):
+                sight = self._finder.look(taken.request)
+            clock.end("find")
+            seen = self._intake.see(replace(taken.request, driver=sight.driver), clock)
             for view, since_s in seen.masked.items():
                 self._context.forget_from(view, since_s)
             clock.end("health")
@@ -141,7 +146,7 @@ class Perceiver:
             clock.end("fuse")
             views = self._intake.statuses(t, taken)
             news = tuple(self._news)
-            percept = self._answers.percept(t, outputs, views, (*taken.notes, *seen.notes), news)
+            percept = self._answers.percept(t, outputs, views, (*taken.notes, *seen.notes, *sight.notes), news, sight)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), deadline_missed=clock.over(deadline_ms))
@@ -172,6 +177,7 @@ class Perceiver:
                 self._context = fresh._context
             self.bundle, fresh._closed = heir(old, fresh.bundle), True
             self._graphs, self._intake, self._answers = fresh._graphs, fresh._intake, fresh._answers
+            self._finder = fresh._finder
             context = "the context goes on" if same else "a new context begins"
             self._tell("swapped", f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
         for error in old.close():  # the new ones are at work already
@@ -258,5 +264,6 @@ class Perceiver:
             self._lock.release()
 
     def _forget(self) -> None:
+        self._finder.clear()
         self._context.clear()
         self._answers.clear()

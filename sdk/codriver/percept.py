@@ -22,6 +22,7 @@ EVENTS = (
     "refused",  # a better engine was to take over, and did not prove itself
     "not_closed",  # the engine of before did not let go of everything
 )
+DRIVER_PARTS = ("face", "body", "posture", "gesture")
 UNKNOWN = "unknown"  # label of a valid answer that no class is likely enough for
 
 
@@ -40,6 +41,48 @@ class Driver:
     face_px: Sequence[float] | None = None  # x, y, width, height
     body_px: Sequence[float] | None = None  # x, y, width, height
     keypoints: NDArray[np.float32] | None = None  # (136, 3) Halpe-136: x, y in pixels, score 0..1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriverSight:
+    """Where the driver is at a step, how sure that is, and who says so: the bundle's finder, or the caller."""
+
+    present: bool | None = None  # whether there is a driver; None: nobody can say
+    reason: str = ""  # why there is no driver to answer about; "" while there is one
+    sources: Mapping[str, str] = field(
+        default_factory=lambda: dict.fromkeys(DRIVER_PARTS, "none")
+    )  # found, given, none
+    reasons: Mapping[str, str] = field(default_factory=dict)  # of parts that the finder left out
+    certainty: Mapping[str, float] = field(default_factory=dict)  # 0..1, of parts that the finder looked for
+    presence: Mapping[str, float] = field(default_factory=dict)  # probabilities: driver, face, usable camera
+    face_px: Sequence[float] | None = None  # x, y, width, height
+    body_px: Sequence[float] | None = None
+    # (136, 3) Halpe-136; zeros: not looked for, or left out. An array is not compared; to_dict() tells it all.
+    keypoints: NDArray[np.float32] | None = field(default=None, compare=False)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to say of parts that are not looked at although there is a driver."""
+        return [f"{part} is left out: {why}" for part, why in self.reasons.items()]
+
+    @property
+    def driver(self) -> Driver:
+        """What the streams are cut from."""
+        return Driver(face_px=self.face_px, body_px=self.body_px, keypoints=self.keypoints)
+
+    def to_dict(self) -> dict[str, Any]:
+        found = self.keypoints is not None and "found" in (self.sources["posture"], self.sources["gesture"])
+        return {
+            "present": self.present,
+            "reason": self.reason,
+            "sources": dict(self.sources),
+            "reasons": dict(self.reasons),
+            "certainty": dict(self.certainty),
+            "presence": dict(self.presence),
+            "face_px": None if self.face_px is None else [float(x) for x in self.face_px],
+            "body_px": None if self.body_px is None else [float(x) for x in self.body_px],
+            "keypoints": np.asarray(self.keypoints, float).tolist() if found else None,  # who gave them knows them
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +148,8 @@ class Percept:
     views: Mapping[str, ViewStatus]
     context: float  # share of the context's slots that hold a view
     model: str  # bundle id
-    latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, preprocess, encode, fuse, total
+    driver: DriverSight = field(default_factory=DriverSight)
+    latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, find, preprocess, encode, fuse, total
     deadline_missed: bool = False  # the step took longer than its deadline
     events: tuple[Event, ...] = ()
 
@@ -130,6 +174,7 @@ class Percept:
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "views": {name: view.to_dict() for name, view in self.views.items()},
             "context": self.context,
+            "driver": self.driver.to_dict(),
             "latency_ms": dict(self.latency_ms),
             "deadline_missed": self.deadline_missed,
             "model": self.model,

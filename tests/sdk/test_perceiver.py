@@ -56,7 +56,7 @@ def test_a_percept_is_json_ready(perceiver: Perceiver) -> None:
 
 def test_latency_is_told_by_stage(perceiver: Perceiver) -> None:
     latency_ms = run(perceiver, tiny_steps(2)).latency_ms
-    assert list(latency_ms) == ["health", "preprocess", "encode", "fuse", "total"]
+    assert list(latency_ms) == ["health", "find", "preprocess", "encode", "fuse", "total"]
     assert 0 < sum(list(latency_ms.values())[:4]) <= latency_ms["total"]
 
 

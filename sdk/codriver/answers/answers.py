@@ -9,7 +9,7 @@ from codriver.answers.smoothing import Smoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest
 from codriver.config import SmoothingConfig
-from codriver.percept import Event, Percept, TaskResult, ViewStatus
+from codriver.percept import DriverSight, Event, Percept, TaskResult, ViewStatus
 
 
 def reasons_of(
@@ -64,14 +64,16 @@ class Answers:
         views: Mapping[str, ViewStatus],
         notes: Sequence[str],
         events: tuple[Event, ...] = (),
+        driver: DriverSight | None = None,
     ) -> Percept:
-        """outputs: the slots that each stream fills, and logits (1, K) by task."""
+        """outputs: the slots that each stream fills, and logits (1, K) by task. driver: None: nobody has looked."""
+        driver = driver or DriverSight()
         manifest, (filled_by, logits) = self._manifest, outputs
         rows = {view: filled_by[view] for view in self._views}
         filled = filled_slots(rows.values())
         self._was_full |= not is_gathering(manifest.context, filled)
         starting = not self._was_full and is_starting(views)
-        tasks = with_steady(task_results(manifest, logits, rows, starting), self._smoothers, t)
+        tasks = with_steady(task_results(manifest, logits, rows, starting, driver.reason), self._smoothers, t)
         self._views = dict(views)
         self.sequence += 1
         return Percept(
@@ -82,6 +84,7 @@ class Answers:
             tasks=tasks,
             views=views,
             context=filled / manifest.context.slots,
+            driver=driver,
             model=manifest.id,
             events=events,
         )

@@ -27,10 +27,12 @@ def softmax(logits: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def task_results(manifest: Manifest, logits: Arrays, rows: Rows, starting: bool) -> dict[str, TaskResult]:
+def task_results(
+    manifest: Manifest, logits: Arrays, rows: Rows, starting: bool, no_driver: str = ""
+) -> dict[str, TaskResult]:
     """Every task's answer, or why there is none.
 
-    logits: (1, K) by task. rows: of each view. starting: see is_starting.
+    logits: (1, K) by task. rows: of each view. starting: see is_starting. no_driver: why there is none to tell of.
     """
     context, results = manifest.context, {}
     early = _gathering(context, filled_slots(rows.values())) if starting else ""
@@ -38,9 +40,15 @@ def task_results(manifest: Manifest, logits: Arrays, rows: Rows, starting: bool)
     gathering = {views: _gathering(context, filled_slots(some)) for views, some in seen.items()}  # tasks share views
     for task in manifest.tasks:
         views = task.needs_any
-        reason = early or _missing_view(context, task, seen[views]) or gathering[views]
+        lacking = no_driver if is_of_driver(task) else ""
+        reason = early or _missing_view(context, task, seen[views]) or lacking or gathering[views]
         results[task.name] = _invalid(reason) if reason else _valid(task, logits[task.name][0])
     return results
+
+
+def is_of_driver(task: TaskSpec) -> bool:
+    """Whether it asks about the driver: what only the in-car camera can tell."""
+    return set(task.needs_any) == {"incar"}
 
 
 def filled_slots(rows: Iterable[Sequence[bool]]) -> int:

@@ -19,7 +19,7 @@ from codriver.errors import ConfigError, EngineError
 
 COLORS = ("bgr", "rgb")
 FASTEST = "fastest"
-Engines = tuple[Engine, Engine]  # encoder, fuser
+Engines = tuple[Engine, Engine, "Engine | None"]  # encoder, fuser, finder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class LoadedBundle:
     variant: VariantSpec  # with the engine that runs it
     encoder: Engine
     fuser: Engine
+    finder: Engine | None = None  # None: somebody else must say where the driver is
     policy: Policy
     color: str = "bgr"  # of the frames that will come
     threads: int | None = None  # that one inference uses, as it was asked for
@@ -40,15 +41,17 @@ class LoadedBundle:
         return self.folder.manifest
 
     def warm_up(self, runs: int) -> None:
-        """Run both graphs on zeros."""
+        """Run each graph on zeros."""
         for _ in range(runs):
             self.encoder.infer(self.manifest.encoder_signature.zeros())
             self.fuser.infer(self.manifest.fuser_signature.zeros())
+            if self.finder is not None:
+                self.finder.infer(self.manifest.finder_signature.zeros())
 
     def close(self) -> list[EngineError]:
-        """Let go of both graphs; returns why one did not."""
+        """Let go of each graph; returns why one did not."""
         errors = []
-        for engine in (self.encoder, self.fuser):
+        for engine in filter(None, (self.encoder, self.fuser, self.finder)):
             try:
                 engine.close()
             except EngineError as error:
@@ -83,6 +86,7 @@ def load_bundle(
         variant=chosen,
         encoder=engines[0],
         fuser=engines[1],
+        finder=engines[2],
         policy=policy or bundle.manifest.policy,
         color=color,
         threads=threads,
@@ -104,14 +108,18 @@ def _check_options(engine: str, threads: int | None, color: str, min_version: in
 
 
 def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
-    manifest = bundle.manifest
-    encoder = open_engine(variant.engine, bundle.graph(variant.encoder), manifest.encoder_signature, threads=threads)
+    """Every graph of the variant; if one does not load, those before it are closed."""
+    manifest, opened = bundle.manifest, list[Engine]()
+    wanted = [(variant.encoder, manifest.encoder_signature), (variant.fuser, manifest.fuser_signature)]
+    wanted += [(variant.finder, manifest.finder_signature)] if variant.finder else []
     try:
-        fuser = open_engine(variant.engine, bundle.graph(variant.fuser), manifest.fuser_signature, threads=threads)
+        for path, signature in wanted:
+            opened.append(open_engine(variant.engine, bundle.graph(path), signature, threads=threads))
     except BaseException:
-        encoder.close()
+        for engine in opened:
+            engine.close()
         raise
-    return encoder, fuser
+    return opened[0], opened[1], opened[2] if variant.finder else None
 
 
 def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
@@ -130,7 +138,7 @@ def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, 
     finally:
         for name, engines in opened.items():
             if name != winner:
-                for engine in engines:
+                for engine in filter(None, engines):
                     engine.close()
     return variant_named(bundle, winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}
 

@@ -15,6 +15,7 @@ from typing import Any
 from codriver.config import ContextConfig, Policy
 from codriver.engines.base import RUNTIMES, Signature, Tensor
 from codriver.files.decode import Rule, encode, rule
+from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, POINTS, PRESENCE, WIDTH_PX
 from codriver.tasks import GROUPS, VIEWS
 
 SCHEMA = 2
@@ -68,20 +69,32 @@ class StreamSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinderSpec:
+    """How the bundle's finder is used."""
+
+    every_s: float = rule(0.2, low=0, high=10)  # between two looks; meanwhile the driver is where the last one said
+    present_s: float = rule(0.4, low=0, high=10)  # a driver must be seen for so long before there is one
+    absent_s: float = rule(0.4, low=0, high=10)  # and be missed for so long before there is none
+    sure: float = rule(0.3, low=0, high=1)  # a part that the finder is less certain of is left out
+    scores: tuple[float, ...] = rule(low=0, high=1)  # by joint, training's mean: certainty is told on that scale
+
+
+@dataclass(frozen=True, kw_only=True)
 class VariantSpec:
-    """One pair of graphs, and what a machine must have to run it right."""
+    """One set of graphs, and what a machine must have to run it right."""
 
     name: str  # the dialect: ort-x86, ort-x86-7bit, ...
     engine: str = rule(choices=RUNTIMES, code="other-engine")  # the runtime that its graphs are made for
     requires: tuple[str, ...]  # features of the processor, see device/cpu.py; () runs anywhere
     encoder: str = rule(path=True)  # in the bundle; the weights of an .xml lie beside it, see `weights_of`
     fuser: str = rule(path=True)
+    finder: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with a finder
     versions: tuple[str, ...] = rule((), absent=True)  # of the runtime that may run it, as "10.3"; () any
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file that is needed to run it."""
-        graphs = (self.encoder, self.fuser)
+        graphs = (self.encoder, self.fuser, *([self.finder] if self.finder else []))
         return graphs + tuple(path for path in map(weights_of, graphs) if path)
 
 
@@ -109,6 +122,8 @@ class Manifest:
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
     context: ContextConfig = field(default_factory=ContextConfig)
     policy: Policy = field(default_factory=Policy)
+    # None: somebody else must say where the driver is
+    finder: FinderSpec | None = field(default=None, metadata={"rule": Rule(absent=True)})
     variants: tuple[VariantSpec, ...] = rule(filled=True)  # best first
     golden: str | None = rule(None, path=True)  # golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -152,6 +167,13 @@ class Manifest:
         inputs["mask"] = Tensor("float32", (1, len(self.streams), slots))
         outputs = {task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
         return Signature(inputs=inputs, outputs=outputs)
+
+    @property
+    def finder_signature(self) -> Signature:
+        """The in-car frame (1, 144, 256, 3) uint8 -> logits of P points along x and y, and of what is present."""
+        along_x, along_y = (Tensor("float32", (1, POINTS, bins)) for bins in (BINS_X, BINS_Y))
+        outputs = {"x": along_x, "y": along_y, "presence": Tensor("float32", (1, len(PRESENCE)))}
+        return Signature(inputs={PIXELS: Tensor("uint8", (1, HEIGHT_PX, WIDTH_PX, 3))}, outputs=outputs)
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""

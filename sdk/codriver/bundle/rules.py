@@ -9,6 +9,7 @@ from codriver.bundle.manifest import MANIFEST_NAME, Manifest, StreamSpec, TaskSp
 from codriver.config import check_policy
 from codriver.errors import ConfigError
 from codriver.files.decode import Fault
+from codriver.finder_graph import JOINT_POINTS
 from codriver.percept import UNKNOWN
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, STREAMS, TASK_SETS, VIEWS
 
@@ -34,6 +35,18 @@ def check_manifest(manifest: Manifest) -> None:
     for task in manifest.tasks:
         _check_task(task, manifest)
     _check_files(manifest)
+    _check_finder(manifest)
+
+
+def _check_finder(manifest: Manifest) -> None:
+    finder = manifest.finder
+    for variant in manifest.variants:
+        has, declares = ("a finder" if some else "no finder" for some in (variant.finder, finder))
+        _require(has == declares, f"variant {variant.name} has {has}, the bundle declares {declares}")
+    if finder is not None:
+        _require("incar" in manifest.views, "a finder without incar, the view that it looks at")
+        whole = len(finder.scores) == len(JOINT_POINTS)
+        _require(whole, f"finder: {len(finder.scores)} scores, expected {len(JOINT_POINTS)}")
 
 
 def _require(holds: object, message: str, code: str = "") -> None:

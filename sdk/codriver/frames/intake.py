@@ -89,8 +89,18 @@ class Intake:
             inputs=inputs,
             times_s={view: t for view, t in request.times_s.items() if view not in masked},
             masked=masked,
-            notes=tuple(driver_notes(request.driver, inputs)),
+            notes=tuple(self._notes(request, inputs)),
         )
+
+    def _notes(self, request: Request, found: Collection[str]) -> list[str]:
+        """What to say of the driver's parts that are left out. found: the streams that could be had."""
+        driver = request.driver
+        if driver is None or "incar" not in request.frames:
+            return []
+        boxes = {"face": driver.face_px, "body": driver.body_px}
+        lost = [s for s in boxes if s in self._sizes_px and boxes[s] is not None and s not in found]
+        what = "its box holds too little of the in-car frame, so it is left out"
+        return [*(f"{stream}: {what}" for stream in lost), *driver_notes(driver, found)]
 
     def _checked(self, frames: object, t: object, driver: object) -> Request:
         given = tuple(frames) if isinstance(frames, Mapping) else ()
@@ -111,6 +121,15 @@ class Intake:
         finally:
             self.tally.count(result, views)
 
+    @contextmanager
+    def failing(self, views: Iterable[str]) -> Iterator[None]:
+        """Count the frames of these views as failed if an error ends the step meanwhile."""
+        try:
+            yield
+        except BaseException:
+            self.tally.count("failed", views)
+            raise
+
     def statuses(self, t: float, taken: Taken) -> dict[str, ViewStatus]:
         """How each camera is after a step of time `t`."""
         return self._health.statuses(t, taken.refused)
@@ -127,9 +146,9 @@ class Intake:
         self._last_t = None
 
 
-def driver_notes(driver: Driver | None, found: Collection[str]) -> list[str]:
+def driver_notes(driver: Driver, found: Collection[str]) -> list[str]:
     """What to say of keypoints that are left out. found: the streams that could be had."""
-    if driver is None or driver.keypoints is None or all(stream in found for stream in JOINTS):
+    if driver.keypoints is None or all(stream in found for stream in JOINTS):
         return []
     shares = bad_joints(driver.keypoints)
     return [

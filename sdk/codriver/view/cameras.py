@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.arrays import Image
-from codriver.percept import Driver, ViewStatus
+from codriver.percept import Driver, DriverSight, ViewStatus
 from codriver.view import draw
 from codriver.view.theme import BACKGROUND, SOFT, STATE_COLOURS, TEXT, Colour, Rect, mix
 
@@ -25,7 +25,7 @@ def draw_camera(
     frame: Image | None,
     status: ViewStatus,
     *,
-    driver: Driver | None = None,
+    driver: DriverSight | None = None,
     title: bool = True,
 ) -> None:
     """Draw a tile. frame: the newest there is, or None. One that is not trusted is dimmed, a lost one not shown."""
@@ -37,7 +37,9 @@ def draw_camera(
         scale, x, y = draw.place(image, rect, frame, dim=1.0 if status.status == "ok" else 0.55)
         if driver is not None and status.status == "ok":
             tile = image[rect.y : rect.bottom, rect.x : rect.right]  # nothing is drawn outside
-            _draw_driver(tile, driver, scale, np.array([x - rect.x, y - rect.y], dtype=np.float64))
+            _draw_driver(tile, driver.driver, scale, np.array([x - rect.x, y - rect.y], dtype=np.float64))
+            if rect.height > 300 and driver.certainty:
+                draw.chip(image, (rect.x + 10, rect.bottom - 34), found_text(driver), 12, (BACKGROUND, SOFT))
     draw.round_corners(image, rect)
     big = rect.height > 300
     at, size = (rect.x + 10, rect.y + 10), 14 if big else 12
@@ -48,6 +50,14 @@ def draw_camera(
         age = f" {status.age_s:.1f} s" if status.status == "late" else ""
         colours = BACKGROUND, STATE_COLOURS["degraded"]
         draw.chip(image, (at[0] + wide + 6, at[1]), f"{status.status}{age}", size, colours)
+
+
+def found_text(driver: DriverSight) -> str:
+    """What the finder says, for the picture: how sure it is of each part, or that nobody is there."""
+    if not driver.present:
+        return driver.reason
+    shares = [f"{part} {100 * sure:.0f} %" for part, sure in driver.certainty.items()]
+    return f"found: {', '.join(shares)}"
 
 
 def _draw_driver(tile: Image, driver: Driver, scale: float, offset: Floats) -> None:

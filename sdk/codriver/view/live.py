@@ -97,7 +97,7 @@ class LiveView:
             status = percept.views.get(view, UNKNOWN)
             if status.status != "ok" and view in at.absent:
                 status = ViewStatus(status=status.status, age_s=status.age_s, reason=at.absent[view])
-            driver = at.driver if view == "incar" else None
+            driver = percept.driver if view == "incar" and view in at.frames else None
             draw_camera(image, rect, view, self._newest.get(view), status, driver=driver)
 
 

@@ -275,3 +275,29 @@ def test_a_manifest_that_is_a_link_is_refused(own_bundle_path: Path, tmp_path: P
 def test_a_number_of_a_million_digits_is_refused_quickly() -> None:
     with pytest.raises(BundleError, match="not JSON"):
         parse_manifest(b'{"schema": ' + b"1" * 1_000_000 + b"}")
+
+
+def test_a_finder_is_read_with_its_graphs(data: bytes) -> None:
+    found = parse_manifest(data)
+    assert found.finder == tiny_manifest().finder and found.variants[0].paths[2] == "ort-x86/finder.onnx"
+    assert list(found.finder_signature.outputs) == ["x", "y", "presence"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("finder"), "has a finder, the bundle declares no finder"),
+        (
+            lambda content: content["variants"][1].pop("finder"),
+            "ort-x86-7bit has no finder, the bundle declares a finder",
+        ),
+        (lambda content: content["finder"]["scores"].pop(), "67 scores, expected 68"),
+        (lambda content: content["finder"].update(every_s=11), "every_s is 11, expected a number from 0 to 10"),
+        (lambda content: content["finder"]["scores"].__setitem__(3, 1.5), r"scores\[3\] is 1.5"),
+    ],
+)
+def test_a_finder_that_cannot_be_meant_is_refused(data: bytes, change: Change, message: str) -> None:
+    content = json.loads(data)
+    change(content)
+    with pytest.raises(BundleError, match=message):
+        parse_manifest(json.dumps(content).encode())

@@ -96,7 +96,8 @@ def refusal(bundle: Path, keys: Path, **options: Any) -> str:
 def test_the_bundle_opens_as_long_as_nobody_touches_it(bundle: Path, keys: Path, parsers: Parsers) -> None:
     with Perceiver.open(bundle, trusted_key=keys / "ours.pub", min_version=5, variant="ort-x86-7bit", threads=1):
         pass
-    files = [(bundle / name).read_bytes() for name in (GRAPH, "ort-x86-7bit/fuser.onnx")]
+    graphs = (GRAPH, "ort-x86-7bit/fuser.onnx", "ort-x86-7bit/finder.onnx")
+    files = [(bundle / name).read_bytes() for name in graphs]
     assert parsers.looked_over == parsers.loaded == files
 
 

@@ -167,7 +167,7 @@ def test_bench_measures_every_stage_with_a_full_context(bundle, capsys):
     assert run("bench", bundle, "--steps", 5, "--size", "64x48", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["steps"] == 5 and result["context"] == 1.0 and result["frame_px"] == [64, 48]
-    assert list(result["latency_ms"]) == ["health", "preprocess", "encode", "fuse", "total"]
+    assert list(result["latency_ms"]) == ["health", "find", "preprocess", "encode", "fuse", "total"]
     assert all(times["p50"] <= times["p99"] <= times["worst"] for times in result["latency_ms"].values())
     assert result["machine"]["cpu"] and result["engine_version"] and result["steps_per_s"] > 0
 

@@ -6,10 +6,11 @@ import pytest
 
 from codriver.errors import ConfigError
 from codriver.files.atomic import check_output, whole_file
-from codriver.percept import Driver
+from codriver.percept import DriverSight
 from codriver.sources import FrameSet
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet, text
+from codriver.view.cameras import found_text
 from codriver.view.live import BIG, PANEL, SMALL
 from codriver.view.media import video_file, write_image
 from codriver.view.record import KEPT
@@ -88,8 +89,8 @@ def test_the_past_is_drawn_and_forgotten_when_a_new_clip_begins():
 
 def test_a_driver_is_drawn_inside_the_in_car_tile_only():
     keypoints = np.full((136, 3), 30, np.float32)
-    driver = Driver(face_px=(-500, -500, 2000, 2000), body_px=(10, 5, 50, 40), keypoints=keypoints)
-    plain, drawn = (LiveView().render(instant(driver=d), percept()) for d in (None, driver))
+    driver = DriverSight(face_px=(-500, -500, 2000, 2000), body_px=(10, 5, 50, 40), keypoints=keypoints)
+    plain, drawn = (LiveView().render(instant(), percept(driver=d)) for d in (None, driver))
     assert (part(plain, BIG) != part(drawn, BIG)).any()
     plain[BIG.y : BIG.bottom, BIG.x : BIG.right] = drawn[BIG.y : BIG.bottom, BIG.x : BIG.right]
     assert (plain == drawn).all()
@@ -98,15 +99,23 @@ def test_a_driver_is_drawn_inside_the_in_car_tile_only():
 @pytest.mark.parametrize(
     "driver",
     [
-        Driver(face_px=(np.nan, 1, 2, 3)),
-        Driver(body_px=(5, 5, -10, 0)),
-        Driver(face_px=(1e9, 1e9, 1, 1)),
-        Driver(keypoints=np.full((136, 3), np.inf, np.float32)),
-        Driver(keypoints=np.full((136, 3), 1e6, np.float32)),
+        DriverSight(face_px=(np.nan, 1, 2, 3)),
+        DriverSight(body_px=(5, 5, -10, 0)),
+        DriverSight(face_px=(1e9, 1e9, 1, 1)),
+        DriverSight(keypoints=np.full((136, 3), np.inf, np.float32)),
+        DriverSight(keypoints=np.full((136, 3), 1e6, np.float32)),
     ],
 )
 def test_a_strange_driver_does_not_stop_the_drawing(driver):
-    LiveView().render(instant(driver=driver), percept())
+    LiveView().render(instant(), percept(driver=driver))
+
+
+def test_the_picture_says_how_sure_the_finder_is_or_that_nobody_is_there():
+    sure = DriverSight(present=True, certainty={"face": 0.934, "gesture": 0.5})
+    assert found_text(sure) == "found: face 93 %, gesture 50 %"
+    assert found_text(DriverSight(present=False, reason="no driver to be seen")) == "no driver to be seen"
+    plain, said = (LiveView().render(instant(), percept(driver=d)) for d in (DriverSight(present=True), sure))
+    assert (plain != said).any()
 
 
 @pytest.mark.parametrize("size_px", [(1, 1), (30, 400), (400, 30), (1280, 720), (3000, 10)])

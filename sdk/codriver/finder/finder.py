@@ -1,0 +1,79 @@
+"""Looks for the driver in the in-car frame, once per frame or at a rate of its own, and remembers what makes surer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codriver.arrays import Arrays, Image
+from codriver.bundle.manifest import FinderSpec, Manifest
+from codriver.engines.base import Engine
+from codriver.errors import EngineError
+from codriver.finder.peaks import Sight, read_sight
+from codriver.finder.presence import Presence
+from codriver.finder.smooth import Smoother
+from codriver.finder.told import Found, driver_sight, is_whole
+from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
+from codriver.frames.check import Request
+from codriver.frames.preprocess import resize_to
+from codriver.percept import Driver, DriverSight
+
+NOT_YET = DriverSight(reason="no in-car frame yet to look for the driver in")
+RATE_TOLERANCE_S = 0.005  # frames come a little early at times
+
+
+class Finder:
+    def __init__(self, manifest: Manifest, engine: Engine | None, color: str) -> None:
+        """engine: of the finder's graph; None: the bundle has none, and what is given is all there is."""
+        self._spec = manifest.finder or FinderSpec(scores=())
+        self._engine = engine
+        self._pixels: Arrays = {PIXELS: np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.uint8)}
+        self._swap = color != manifest.color
+        self._smoother = Smoother()
+        self._present = {name: Presence(self._spec.present_s, self._spec.absent_s) for name in PRESENCE}
+        self.clear()
+
+    def clear(self) -> None:
+        self._looked_s: float | None = None
+        self._found: Found | None = None
+        self._last = NOT_YET
+        self._smoother.clear()
+        for presence in self._present.values():
+            presence.clear()
+
+    def look(self, request: Request) -> DriverSight:
+        """Where the driver is in this step's in-car frame. Without that frame: what was last known."""
+        frame = request.frames.get("incar")
+        if frame is None:
+            return self._last
+        given = request.driver or Driver()
+        if self._engine is None or is_whole(given):
+            self._last = driver_sight(None, given, frame, self._spec)
+        else:
+            t = request.times_s["incar"]
+            if self._looked_s is None or t - self._looked_s >= self._spec.every_s - RATE_TOLERANCE_S:
+                self._looked_s = t
+                self._found = self._judged(self._seen(self._engine, frame), t)
+            self._last = driver_sight(self._found, given, frame, self._spec)
+        return self._last
+
+    def _seen(self, engine: Engine, frame: Image) -> Sight:
+        small = resize_to(frame, WIDTH_PX, HEIGHT_PX)
+        self._pixels[PIXELS][0] = small[..., ::-1] if self._swap else small
+        outputs = engine.infer(self._pixels)
+        for name, values in outputs.items():
+            if not np.isfinite(values).all():
+                raise EngineError(f"the finder gave NaN or infinity in {name}; run `codriver verify` on it")
+        return read_sight(outputs)
+
+    def _judged(self, sight: Sight, t: float) -> Found:
+        """What to believe of a frame, after those before it."""
+        beliefs = dict(zip(PRESENCE, sight.presence.tolist(), strict=True))
+        there = {name: self._present[name].update(belief, t) for name, belief in beliefs.items()}
+        if not there["driver"]:
+            self._smoother.clear()
+        elif beliefs["driver"] >= 0.5:
+            points = self._smoother.update(sight.points, sight.boxes, t)
+            sight = Sight(points, sight.certainty, sight.presence)
+        elif self._found is not None:  # a frame that seems empty moves nothing
+            sight = Sight(self._found.sight.points, self._found.sight.certainty, sight.presence)
+        return Found(sight, **there)
