@@ -1,0 +1,273 @@
+"""Small changes to the code behind the important promises, by mutmut; a change that no test notices is a survivor.
+
+python -m tests.mutate                                  every module of MODULES, hours at --sample 0
+python -m tests.mutate dbscme qat --sample 40           40 changes of each, chosen by the seed
+
+Works on a copy in a temporary folder, where the SDK lies in src/ (mutmut knows no other name for a source root).
+Writes tests/results/mutants.json and mutants.md. tests/mutants.toml says of survivors why they are equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomllib
+
+from tests import ROOT
+from workshop.artifacts import git_commit, write_json
+
+RESULTS = ROOT / "tests/results"
+REASONS = ROOT / "tests/mutants.toml"
+COPIED = ("training", "quantize", "targets", "samples", "tests", "docs", "README.md", "CHANGELOG.md", "DECISIONS.md")
+KILLED, SURVIVED, TIMEOUT, UNTESTED = 1, 0, 36, 33  # mutmut's exit codes, of those that we tell apart
+
+
+@dataclass(frozen=True)
+class Module:
+    """Files that keep one promise, and the tests that should notice when they do not."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+def module(files: str, tests: str) -> Module:
+    return Module(tuple(files.split()), tuple(tests.split()))
+
+
+MODULES = {
+    "losses": module("training/losses/afd.py", "tests/training/losses"),
+    "weighting": module("training/losses/weighting.py", "tests/training/losses"),
+    "decoupling": module("training/losses/decoupling.py", "tests/training/losses"),
+    "dbscme": module(
+        "training/model/dbscme.py", "tests/training/model/test_dbscme.py tests/training/model/test_dbscme_formulas.py"
+    ),
+    "temporal": module("training/model/temporal.py", "tests/training/model/test_temporal.py"),
+    "metrics": module("training/report/metrics.py", "tests/training/report"),
+    "qat": module("quantize/qat/losses.py", "tests/quantize/qat"),
+    "finetune": module("quantize/qat/finetune.py", "tests/quantize/qat"),
+    "lint rules": module(
+        "quantize/rules/numbers.py quantize/rules/placement.py quantize/rules/qdq.py quantize/rules/fragile.py",
+        "tests/quantize/test_lint_rules.py tests/quantize/test_lint_fusion.py",
+    ),
+    "gate": module("targets/packing/gate.py", "tests/targets/packing/test_gate.py"),
+    "verdict": module("targets/evidence/verdict.py", "tests/targets/evidence/test_verdict.py"),
+    "health": module("src/codriver/frames/health.py", "tests/sdk/frames/test_health.py tests/sdk/test_faults.py"),
+    "policy": module(
+        "src/codriver/config.py",
+        "tests/sdk/frames/test_health.py tests/sdk/frames/test_sync.py tests/sdk/answers tests/sdk/test_faults.py",
+    ),
+    "answers": module(
+        "src/codriver/answers/answers.py src/codriver/answers/results.py",
+        "tests/sdk/answers tests/sdk/test_faults.py",
+    ),
+    "context": module("src/codriver/network/context.py src/codriver/network/memory.py", "tests/sdk/network"),
+    "sync": module("src/codriver/frames/sync.py", "tests/sdk/frames/test_sync.py"),
+    "store": module("src/codriver/engines/trt/store.py", "tests/sdk/engines/test_store.py"),
+    "signature": module("src/codriver/bundle/signature.py", "tests/sdk/bundle/test_signature.py"),
+}
+SETTINGS = """
+[tool.mutmut]
+source_paths = ["src", "training", "quantize", "targets"]
+only_mutate = {files}
+also_copy = ["tests", "docs", "samples", "README.md", "CHANGELOG.md", "DECISIONS.md"]
+pytest_add_cli_args_test_selection = {tests}
+pytest_add_cli_args = ["-q", "-p", "no:cacheprovider"]
+"""
+
+
+@dataclass(frozen=True)
+class Survivor:
+    module: str
+    file: str
+    was: str
+    became: str
+    why: str  # empty: nobody has said that it is equal
+
+    @property
+    def is_wording(self) -> bool:
+        """Whether texts alone differ: the words of a message, never what is decided by it."""
+        return _without_texts(self.was) == _without_texts(self.became)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a module's mutants."""
+
+    made: int
+    tried: int
+    killed: int
+    survivors: tuple[Survivor, ...]
+
+    @property
+    def left(self) -> list[Survivor]:
+        return [some for some in self.survivors if not some.why and not some.is_wording]
+
+    def to_json(self) -> dict[str, Any]:
+        equal, wording = (
+            sum(test(some) for some in self.survivors) for test in (lambda s: bool(s.why), lambda s: s.is_wording)
+        )
+        rest = max(1, self.tried - (len(self.survivors) - len(self.left)))
+        return {
+            "made": self.made,
+            "tried": self.tried,
+            "killed": self.killed,
+            "survived": len(self.survivors),
+            "equal": equal,
+            "wording": wording,
+            "score": round(self.killed / max(1, self.tried), 4),
+            "score_after_triage": round(self.killed / rest, 4),
+        }
+
+
+def _without_texts(line: str) -> str:
+    """A line with each plain text replaced by a mark; what an f-string computes stays."""
+    kept, quote = [], ""
+    for sign in line:
+        if quote:
+            if sign == quote:
+                quote = ""
+        elif sign in "\"'":
+            quote = sign
+            kept.append("T")
+        else:
+            kept.append(sign)
+    return "".join(kept)
+
+
+def copy_checkout(place: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+        else:
+            shutil.copy(source, place / name)
+    shutil.copytree(ROOT / "sdk", place / "src", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def configure(place: Path, some: Module) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = text.replace('pythonpath = ["sdk", "."]', 'pythonpath = ["src", "."]').replace(" --durations=10", "")
+    shutil.rmtree(place / "mutants", ignore_errors=True)
+    (place / "pyproject.toml").write_text(
+        text + SETTINGS.format(files=json.dumps(some.files), tests=json.dumps(some.tests)), encoding="utf-8"
+    )
+
+
+def mutmut(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("PYTHONPATH", None)  # or the checkout would be tested and not its copy
+    command = [sys.executable, "-m", "mutmut", *arguments]
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+
+
+def codes(place: Path, some: Module) -> dict[str, int | None]:
+    """Mutant -> mutmut's exit code, None where it was not tried."""
+    found: dict[str, int | None] = {}
+    for file in some.files:
+        meta = place / "mutants" / f"{file}.meta"
+        found |= json.loads(meta.read_text(encoding="utf-8"))["exit_code_by_key"] if meta.is_file() else {}
+    return found
+
+
+def run(place: Path, name: str, sample: int, seed: int, reasons: Sequence[dict[str, str]], children: int) -> Outcome:
+    some = MODULES[name]
+    configure(place, some)
+    said = mutmut(place, "run", "--max-children", str(children), "nothing.of.this.name")  # makes them, tries none
+    names = sorted(codes(place, some))
+    if not names:
+        raise SystemExit(f"{name}: mutmut made nothing.\n{said.stdout[-3000:]}\n{said.stderr[-2000:]}")
+    chosen = random.Random(seed).sample(names, min(sample or len(names), len(names)))
+    said = mutmut(place, "run", "--max-children", str(children), *chosen)
+    found = codes(place, some)
+    untried = [one for one in chosen if found[one] is None]
+    if untried:
+        raise SystemExit(f"{name}: {len(untried)} not tried.\n{said.stdout[-3000:]}\n{said.stderr[-2000:]}")
+    survivors = [_survivor(place, name, one, reasons) for one in chosen if found[one] in (SURVIVED, UNTESTED)]
+    kept = tuple(sorted(survivors, key=lambda s: (s.file, s.was, s.became)))
+    return Outcome(len(names), len(chosen), len(chosen) - len(kept), kept)
+
+
+def _survivor(place: Path, module: str, mutant: str, reasons: Iterable[dict[str, str]]) -> Survivor:
+    lines = mutmut(place, "show", mutant).stdout.splitlines()
+    file = next(line[4:] for line in lines if line.startswith("--- "))
+    was = "\n".join(line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---"))
+    became = "\n".join(line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++"))
+    why = next((r["why"] for r in reasons if (r["file"], r["was"], r["became"]) == (file, was, became)), "")
+    return Survivor(module, file.replace("src/codriver", "sdk/codriver"), was, became, why)
+
+
+def page(record: dict[str, Any], outcomes: dict[str, Outcome]) -> str:
+    lines = [
+        "# Mutants",
+        "",
+        f"`{record['command']}` on {record['machine']}, commit {record['git_commit']}, seed {record['seed']}.",
+        "Tried: chosen by the seed among all that mutmut makes. Equal: tests/mutants.toml says why. Wording: texts alone",
+        "differ, as in a message. After triage: killed of those that are neither.",
+        "",
+        "| module | made | tried | killed | equal | wording | left | score % | after triage % |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, outcome in outcomes.items():
+        row = outcome.to_json()
+        cells = [name, *(row[key] for key in ("made", "tried", "killed", "equal", "wording")), len(outcome.left)]
+        cells += [f"{100 * row[key]:.1f}" for key in ("score", "score_after_triage")]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    for title, kept in (("Left", lambda o: o.left), ("Equal", lambda o: [s for s in o.survivors if s.why])):
+        lines += ["", f"## {title}", ""]
+        for outcome in outcomes.values():
+            lines += [line for some in kept(outcome) for line in _told(some)]
+    return "\n".join(lines) + "\n"
+
+
+def _told(some: Survivor) -> list[str]:
+    why = f"  {some.why}" if some.why else ""
+    return [f"* {some.file}{':' if why else ''}{why}", f"  - `{some.was}`", f"  - `{some.became}`"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__.splitlines()[0])
+    parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"some of: {', '.join(MODULES)}; default all")
+    parser.add_argument("--sample", type=int, default=100, help="mutants of each module; 0 all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--children", type=int, default=2, help="processes at once")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args(argv)
+    names = args.modules or list(MODULES)
+    reasons = tomllib.loads(REASONS.read_text(encoding="utf-8")).get("equal", [])
+    outcomes: dict[str, Outcome] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy_checkout(Path(folder))
+        for name in names:
+            outcomes[name] = run(Path(folder), name, args.sample, args.seed, reasons, args.children)
+            sys.stderr.write(f"{name}: {outcomes[name].to_json()}\n")
+            for some in outcomes[name].left:
+                sys.stderr.write(f"  left: {some.file}: {some.was!r} -> {some.became!r}\n")
+    record = {
+        "command": f"python -m tests.mutate {' '.join(names) if args.modules else ''} --sample {args.sample}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "git_commit": git_commit(),
+        "seed": args.seed,
+        "modules": {name: outcome.to_json() for name, outcome in outcomes.items()},
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json(args.out / "mutants.json", record)
+    (args.out / "mutants.md").write_text(page(record, outcomes), encoding="utf-8")
+    left = sum(len(outcome.left) for outcome in outcomes.values())
+    sys.stdout.write(f"{args.out / 'mutants.json'}: {left} survivors that nobody has explained\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
