@@ -26,6 +26,7 @@ from training.data.batches import predict
 from training.data.clips import Clip, class_counts, footage_kind, load_clips, open_clips
 from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
 from training.losses.decoupling import TERMS
+from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
@@ -165,6 +166,7 @@ def _describe_training(engine: Engine, began: dict[str, Any]) -> dict[str, Any]:
         "kept_epoch": best_epoch if config.keep == "best" else config.epochs,
         "best_epoch": best_epoch,
         "loss_state": engine.loss.state_for_meta(),
+        KEY: of_records(engine.progress.records),
     }
 
 

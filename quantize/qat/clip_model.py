@@ -31,6 +31,11 @@ class Tunable(nn.Module):
         return self.encoder.model  # type: ignore[return-value]
 
     @property
+    def encoders(self) -> nn.Module:
+        """Single frames to features, group by group, as UVM3TL's."""
+        return self.core.encoders
+
+    @property
     def task_set(self) -> TaskSet:
         return self.core.task_set
 

@@ -22,6 +22,7 @@ from quantize.qat.clip_model import Tunable
 from quantize.qat.losses import QATConfig, QATEngine, augmentation, loss_of, train_config
 from training.data.batches import predict
 from training.data.clips import Clip, ClipSet, labels_of, open_clips
+from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import UVM3TL
 from training.report.metrics import Scores, score
 from training.trainer import checkpoint
@@ -185,5 +186,6 @@ class Watch(Recorder):
             "val_fp32": {task: asdict(result) for task, result in self.full.items()},
             "val_ptq": self.start["val"],
             "records": progress.records,
+            KEY: of_records(progress.records),
             "loss_state": self.engine.loss.state_for_meta(),
         }

@@ -105,14 +105,15 @@ class Taught(Learner):
         self.config, self._outside = config, (teacher.eval(),)
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch -> total loss, task losses (tasks,), decoupling term."""
+        """Batch -> total loss, task losses (tasks,), decoupling term. Leaves `terms`."""
         fused = self.model(frames, mask)
         parts = self.loss(fused, labels, mask)
-        total = parts.total
+        total, self.terms = parts.total, dict(parts.terms)
         if self.config.teacher:
             with torch.no_grad():
                 wanted = self._outside[0](frames, mask)
-            total = total + self.config.teacher * distance(fused, wanted, self.config.temperature)
+            self.terms["teacher"] = self.config.teacher * distance(fused, wanted, self.config.temperature)
+            total = total + self.terms["teacher"]
         return total, parts.tasks, parts.decoupling
 
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from codriver.errors import ConfigError
 from codriver.files.atomic import staged_folder
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 def provenance(packages: Sequence[str], seed: int | None) -> dict[str, Any]:
@@ -41,10 +44,33 @@ def git_commit() -> str:
         return "unknown"
 
 
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
+def check_docs_result(arguments: Sequence[str], checkout: Path = CHECKOUT) -> None:
+    """A ConfigError if a command is about to write into the checkout's docs/ what no commit could give again.
+
+    arguments: the command's own; `--out` says where it writes. What is in docs/ itself may differ: results are there.
+    """
+    named = [after for before, after in pairwise(arguments) if before == "--out"]
+    named += [argument.removeprefix("--out=") for argument in arguments if argument.startswith("--out=")]
+    docs = (checkout / "docs").resolve()
+    out = next((path for path in named if Path(path).resolve().is_relative_to(docs)), None)
+    if out is None:
+        return
+    try:
+        changed = _git("status", "--porcelain", "--", ".", ":(exclude)docs", cwd=checkout).splitlines()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"{out} lies in docs/, where results name their commit, and git cannot tell it") from error
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise ConfigError(
+            f"{out} lies in docs/, where results name their commit, and files differ from it: {changed[0][3:]}{more}; "
+            "commit first, or write elsewhere"
+        )
+
+
+def _git(*arguments: str, cwd: Path | None = None) -> str:
+    here = cwd or Path(__file__).parent
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True, cwd=here)
-    return done.stdout.strip()
+    return done.stdout.rstrip()
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from codriver.console import say
 from codriver.errors import CodriverError
+from workshop.artifacts import check_docs_result
 
 DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
 START_ANEW = "nothing half-written is left; the same command starts anew"
@@ -42,6 +43,7 @@ def command(program: str, stopped: str = START_ANEW) -> Callable[[Callable[..., 
         def wrapped(*args: Any, **named: Any) -> int:
             try:
                 with _ended_as_by_ctrl_c():
+                    check_docs_result((args[0] if args else None) or sys.argv[1:])
                     return main(*args, **named)
             except BrokenPipeError:  # an OSError, so it comes first
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain as it closes it

@@ -14,7 +14,7 @@ import pytest
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
 from workshop import artifacts
-from workshop.artifacts import git_commit, provenance, whole_folder, write_json
+from workshop.artifacts import check_docs_result, git_commit, provenance, whole_folder, write_json
 
 MARKER = "meta.json"
 
@@ -216,3 +216,40 @@ def test_a_place_that_cannot_be_written_to_is_named_before_the_work_begins() -> 
 def test_another_error_of_the_system_passes_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "run", marker=MARKER):
         (tmp_path / "none").read_text()
+
+
+def git(checkout: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    subprocess.run(["git", *who, *arguments], cwd=checkout, check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with code and a docs/, all committed."""
+    root = tmp_path / "checkout"
+    for name in ("docs/results.md", "training/model.py"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text("as committed\n")
+    git(root, "init", "-q")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "all")
+    return root
+
+
+@pytest.mark.parametrize("given", [["--out", "{}"], ["--split", "test", "--out={}"]])
+@pytest.mark.parametrize("change", ["edited", "new"])
+def test_a_result_goes_into_docs_from_a_committed_tree_only(checkout: Path, given: list[str], change: str) -> None:
+    arguments = [text.format(checkout / "docs" / "qat") for text in given]
+    check_docs_result(arguments, checkout)
+    (checkout / "docs/results.md").write_text("a figure")  # results themselves are what is written
+    check_docs_result(arguments, checkout)
+    name = "training/model.py" if change == "edited" else "training/new.py"
+    (checkout / name).write_text("changed\n")
+    with pytest.raises(ConfigError, match=rf"docs/qat lies in docs/.*files differ from it: {name}; commit first"):
+        check_docs_result(arguments, checkout)
+    check_docs_result(["--out", str(checkout / "out"), str(checkout / "docs")], checkout)  # elsewhere, or only read
+
+
+def test_a_docs_folder_without_git_takes_no_result(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="git cannot tell it"):
+        check_docs_result(["--out", str(tmp_path / "docs" / "a.json")], tmp_path)

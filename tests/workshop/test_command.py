@@ -126,3 +126,20 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_complaint(tmp_path: P
         assert process.stdout and process.stderr
         process.stdout.close()
         assert process.stderr.read() == "" and process.wait(timeout=30) == 141
+
+
+def test_every_command_asks_for_a_committed_tree_before_it_writes_into_docs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ran = []
+
+    @command("training.x")
+    def main(argv: list[str] | None = None) -> int:
+        ran.append(argv)
+        return 0
+
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr("workshop.artifacts.check_docs_result.__defaults__", (tmp_path,))  # a checkout without git
+    assert main(["--out", str(tmp_path / "docs" / "a")]) == 2 and not ran
+    assert "training.x: " in capsys.readouterr().err
+    assert main(["--out", str(tmp_path / "a")]) == 0 and len(ran) == 1

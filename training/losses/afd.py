@@ -2,9 +2,12 @@
 
 The paper (arXiv 2602.01594) names both parts; their equations are not public. Ours:
 
-    L = sum_k w_k * CE_k / ln(K_k) + beta * L_dec
+    L = sum_k w_k * CE_k / ln(K_k) + beta * L_dec + auxiliary * sum_k w_k * A_k
 
-CE_k / ln(K_k) puts tasks of different class counts on one scale: guessing evenly costs 1 in each.
+CE_k / ln(K_k) puts tasks of different class counts on one scale: guessing evenly costs 1 in each. A_k is the same of
+the answers that every remembered slot of every stream gives alone, the mean over the streams that are there and can
+know of the task; it is no part of the paper, and most of the loss's value. How much each term moves the encoders is
+measured in every run: training/losses/shares.py.
 w_k: training/losses/weighting.py, six candidates. L_dec: training/losses/decoupling.py, three. The engine's part:
 
     parts = loss(model(frames, mask), labels, mask)         parts.total.backward(); optimizer.step()
@@ -70,6 +73,7 @@ class LossParts:
     tasks: Tensor  # (tasks,) detached, CE_k / ln(K_k)
     weights: Tensor  # (tasks,) detached, as used
     decoupling: Tensor  # scalar, detached
+    terms: dict[str, Tensor]  # scalars with gradient, in sum the total: cross_entropy, decoupling, auxiliary
 
 
 class AFDLoss(nn.Module):
@@ -96,18 +100,18 @@ class AFDLoss(nn.Module):
         """
         with torch.autocast(labels.device.type, enabled=False):
             losses, known = self.task_losses(fused, labels), labels >= 0  # (tasks,), (B, tasks)
-            total, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
+            entropy, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
+            terms = {"cross_entropy": entropy}
             specific = None if fused.specific is None else fused.specific[:, self.chosen]
             decoupling = TERMS[self.config.decoupling](specific, fused.shared)
             if self.config.beta:
-                total = total + self.config.beta * decoupling
+                terms["decoupling"] = self.config.beta * decoupling
             if self.config.auxiliary and fused.guesses is not None:
-                total = (
-                    total + self.config.auxiliary * (weights * self._guess_losses(fused.guesses, labels, mask)).sum()
-                )
+                guesses = self._guess_losses(fused.guesses, labels, mask)
+                terms["auxiliary"] = self.config.auxiliary * (weights * guesses).sum()
         if self.training:
             self._remember(losses.detach(), known.sum(dim=0))
-        return LossParts(total, losses.detach(), weights, decoupling.detach())
+        return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
 
     def task_losses(self, fused: Fused, labels: Tensor) -> Tensor:
         """(tasks,) CE_k / ln(K_k), 0 where no clip has a label. Changes no state: what `after_step` wants."""
@@ -197,6 +201,13 @@ class AFDLoss(nn.Module):
         for key, values in state.get("tensors", {}).items():
             own[key].copy_(torch.tensor(values, dtype=own[key].dtype))
         self.weighting.set_extra_state(state)
+
+
+def sum_of_terms(terms: dict[str, Tensor]) -> Tensor:
+    first, *rest = terms.values()
+    for some in rest:
+        first = first + some
+    return first
 
 
 def make_weighting(config: LossConfig, trained: Tensor) -> Equal:

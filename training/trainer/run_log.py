@@ -14,6 +14,7 @@ from tqdm import tqdm
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip
+from training.losses.shares import KEY, said
 from training.report.curves import draw_curves
 from training.report.metrics import score
 from training.trainer import checkpoint
@@ -81,6 +82,8 @@ class Recorder:
         if self.first and (last or epoch % config.validate_every == 0):
             self._validate(record)
         if self.first:
+            if KEY in record:
+                tqdm.write(f"epoch {epoch}  gradient at the encoders: {said(record[KEY])}", sys.stderr)
             with (self.partial / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             if "val" in record:

@@ -24,6 +24,7 @@ from training.data.augment import AugmentConfig
 from training.data.batches import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
 from training.data.clips import Clip, labels_of
 from training.losses.afd import AFDLoss
+from training.losses.shares import KEY, gradients_at
 from training.model.uvm3tl import UVM3TL
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Progress:
     batch: int = 0  # of the epoch that is under way
     seconds: float = 0.0  # spent on these batches
     decoupling: float = 0.0  # sum over these batches
+    gradients: dict[str, Any] = field(default_factory=dict)  # see losses/shares.py, of the epoch's first batch
     best: float = -1.0  # mean validation accuracy
     best_epoch: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -86,11 +88,13 @@ class Learner(nn.Module):
     def __init__(self, model: UVM3TL, loss: AFDLoss) -> None:
         super().__init__()
         self.model, self.loss = model, loss
+        self.terms: dict[str, Tensor] = {}  # of the newest batch, with gradient; in sum the total
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch -> total loss, losses (tasks,), decoupling term."""
+        """Batch -> total loss, losses (tasks,), decoupling term. Leaves `terms`."""
         mask = mask.float()  # mixed precision halves all that comes in
         parts = self.loss(self.model(frames, mask), labels, mask)
+        self.terms = parts.terms
         return parts.total, parts.tasks, parts.decoupling
 
 
@@ -116,9 +120,9 @@ class Engine:
         self.model = fabric.to_device(model)
         average = warming_average(config.ema)
         self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if config.ema else None
-        learner = self.make_learner()
-        self.raw_optimizer, self.schedule = self.make_optimizer(learner)
-        self.learner, self.optimizer = fabric.setup(learner, self.raw_optimizer)
+        self.raw_learner = self.make_learner()
+        self.raw_optimizer, self.schedule = self.make_optimizer(self.raw_learner)
+        self.learner, self.optimizer = fabric.setup(self.raw_learner, self.raw_optimizer)
         self.progress = Progress()
 
     def make_learner(self) -> Learner:
@@ -189,6 +193,10 @@ class Engine:
             share = len(labels) / whole  # parts may differ by a clip
             with fabric.no_backward_sync(self.learner, enabled=number + 1 < len(lessons)):
                 total, _, decoupling = self.learner(frames, mask, labels)
+                terms, self.raw_learner.terms = self.raw_learner.terms, {}
+                if self._measures_gradients(number):
+                    self.progress.gradients = gradients_at(self.model.encoders.parameters(), terms)
+                del terms  # and with them the graph
                 fabric.backward(total * (share * fabric.world_size))  # the mean over processes is taken on the way
             results.append(share * torch.stack([total.detach(), decoupling.detach()]))
         fabric.clip_gradients(self.learner, self.optimizer, self.config.clip_gradient, error_if_nonfinite=False)
@@ -204,6 +212,11 @@ class Engine:
             where = f"epoch {self.progress.epoch + 1}, step {self.progress.batch + 1}"
             raise CodriverError(f"the loss is {total} at {where}; lower --learning-rate or take --precision 32-true")
         return total, decoupling
+
+    def _measures_gradients(self, part: int) -> bool:
+        """In the first batch of the first and of the last epoch: a backward pass for each term costs time."""
+        first = not self.progress.batch and part == 0
+        return first and self.progress.epoch in (0, self.config.epochs - 1)
 
     @torch.no_grad()
     def _losses_after(self, lessons: list[tuple[Batch, int]]) -> Tensor:
@@ -245,6 +258,8 @@ class Engine:
             "seconds": round(progress.seconds, 3),
             "clips_per_s": round(len(self.clips) / max(progress.seconds, 1e-9), 2),
         }
+        if progress.gradients:
+            record[KEY], progress.gradients = progress.gradients, {}
         progress.records.append(record)
         progress.epoch, progress.batch, progress.seconds, progress.decoupling = progress.epoch + 1, 0, 0.0, 0.0
         return record

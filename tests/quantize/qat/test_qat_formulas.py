@@ -26,6 +26,7 @@ from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import predict  # noqa: E402
 from training.data.clips import Clip  # noqa: E402
 from training.losses.afd import WEIGHTINGS, AFDLoss  # noqa: E402
+from training.losses.shares import KEY  # noqa: E402
 from training.model.uvm3tl import Fused  # noqa: E402
 from training.trainer.checkpoint import BEST, Run  # noqa: E402
 
@@ -93,3 +94,32 @@ def test_what_is_judged_and_kept_is_the_average_and_not_the_newest_weights(
         answers = predict(whole.kept, clips)[task].argmax(axis=1)
         right = np.mean(answers == [clip.labels[AIDE.names.index(task)] for clip in clips])
         assert row["accuracy"] == pytest.approx(right)
+
+
+AFD_FLOOR = (
+    0.01  # of the gradient at the encoders, by cross-entropy and the slots' own guesses under AFD-Loss's weights
+)
+DECOUPLING_FLOOR = 1e-5  # by the decoupling term: small from the start, and no more than that is claimed
+
+
+def test_afd_loss_is_active_in_qat_by_a_number(
+    calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path
+) -> None:
+    """Beside the teacher, which holds the model to its FP32 answers, each term of AFD-Loss still moves the encoders."""
+    found = tuned(calibrated, run, clips, tmp_path / "q", QATConfig(epochs=2, patience=9))
+    assert [row["epoch"] for row in found.record[KEY]] == [1, 2]
+    for row in found.record[KEY]:
+        share = row["share"]
+        assert set(share) == {"cross_entropy", "decoupling", "auxiliary", "teacher"}
+        assert share["cross_entropy"] + share["auxiliary"] > AFD_FLOOR and share["decoupling"] > DECOUPLING_FLOOR
+        assert share["cross_entropy"] > 0 < share["auxiliary"]
+
+
+def test_a_decoupling_weight_of_zero_is_no_active_decoupling(
+    calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path
+) -> None:
+    """What the floor above would tell."""
+    meta = copy.deepcopy(run.meta)
+    meta["loss"]["beta"] = 0.0
+    found = tuned(calibrated, Run(run.model, meta), clips, tmp_path / "q", QATConfig(epochs=1, patience=9))
+    assert found.record[KEY][0]["share"].get("decoupling", 0.0) == 0.0
