@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 
 from codriver.console import put, put_json, table
+from codriver.errors import EngineError
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.judged import dialect_of, errors, judged
 from quantize.executed.layers import Executed, Layer
@@ -48,7 +49,11 @@ def audit(path: Path, runtime: str, shapes: Shapes | None = None, *, threads: in
     invalid = next((fault for fault in faults if fault.rule == VALID.number), None)
     if invalid is not None:
         raise GraphError(f"{path} is not valid ONNX: {invalid.what}")
-    ran = _ran(path, model, runtime, shapes, threads, runs)
+    try:
+        ran = _ran(path, model, runtime, shapes, threads, runs)
+    except EngineError as error:
+        told = f"; the linter finds rule {faults[0].rule}, {faults[0].where}: {faults[0].what}" if faults else ""
+        raise EngineError(f"{error}{told}") from error
     return judged(ran, Graph(model), faults) if faults else ran
 
 

@@ -66,19 +66,23 @@ def judged_file(path: Path, report: Report) -> tuple[Report, Opened | None]:
     """
     if any(rule.severity == "error" for rule in report.broken):
         return report, None
-    found = opened(path)
+    found = opened(path, optimized=is_onnxruntimes(report.dialect))
     return _with_opening(report, found), found
 
 
+def is_onnxruntimes(dialect: str) -> bool:
+    return dialect.startswith("ort")
+
+
 def _with_opening(report: Report, found: Opened) -> Report:
-    if found.refused is None or (found.of_no_kernel and not report.dialect.startswith("ort")):
+    if found.refused is None or (found.of_no_kernel and not is_onnxruntimes(report.dialect)):
         return report
     finding = Finding(VALID.number, "file", found.sentence())
     return Report(report.dialect, (finding, *report.findings))
 
 
 def mend_file(
-    path: Path, model: onnx.ModelProto, out: Path, shapes: Shapes, *, float_outputs: bool
+    path: Path, model: onnx.ModelProto, out: Path, shapes: Shapes, *, optimized: bool, float_outputs: bool
 ) -> tuple[Mended, Compared]:
     """Write the mended model to `out`, whole or not at all, once both files compute the same. GraphError if not."""
     result = mended(model, float_outputs=float_outputs)
@@ -91,7 +95,8 @@ def mend_file(
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             new = Path(folder) / "new.onnx"
             new.write_bytes(data)
-            tried = compared(path, new, shapes.or_plausible(declared_inputs(model)), result.made_float)
+            sizes = shapes.or_plausible(declared_inputs(model))
+            tried = compared(path, new, sizes, optimized=optimized, aside=result.made_float)
             if tried.differing:
                 raise GraphError(
                     f"{path} gives other values when mended, at {', '.join(tried.differing)}; nothing written. This "
@@ -180,7 +185,10 @@ def checked_file(args: argparse.Namespace) -> int:
         if args.fix.resolve() == args.file.resolve():
             raise GraphError(f"--fix {args.fix} is the file itself; give the path of a new file")
         shapes = Shapes.read(args.shape, f"python -m quantize.lint {args.file} --dialect {args.dialect} --fix OUT")
-        result, tried = mend_file(args.file, model, args.fix, shapes, float_outputs=args.float_outputs)
+        optimized = is_onnxruntimes(args.dialect)
+        result, tried = mend_file(
+            args.file, model, args.fix, shapes, optimized=optimized, float_outputs=args.float_outputs
+        )
         name, done, found = str(args.fix), result.done, tried.after
         report = _with_opening(lint(result.model, args.dialect, asked), found)
         notes = [f"mended: {text}" for text in done] or ["mended: nothing"]

@@ -61,36 +61,30 @@ def _is_called(layer: str, name: str) -> bool:
 
 
 def layers_at(graph: Graph, where: str) -> list[Node]:
-    """Convolutions and products that a finding's place concerns: it is one, or its quantizer stands beside one."""
-    found: dict[int, Node] = {}
-    for node in graph.named(where):
-        for some in _of_one_scale(graph, node):
-            found |= {id(layer): layer for layer in (*_behind(some), *_before(some))}
-        if node.op in LINEAR:
-            found[id(node)] = node
-    return list(found.values())
+    """Convolutions and products that a finding's place concerns: it is one, or stands right before or behind one."""
+    nodes = graph.named(where)
+    layers = [node for node in nodes if node.op in LINEAR]
+    if not layers:
+        layers = [near for node in nodes for some in _of_one_scale(graph, node) for near in _beside(some)]
+    return list({id(layer): layer for layer in layers}.values())
 
 
 def _of_one_scale(graph: Graph, node: Node) -> Iterator[Node]:
     """A finding names the first of the quantizers that share a scale."""
-    if node.op not in PAIRED:
-        return
-    for other in graph.of(*PAIRED):
-        if other is node or (other.scope is node.scope and other.input(1) == node.input(1)):
+    yield node
+    for other in graph.of(*PAIRED) if node.op in PAIRED else ():
+        if other is not node and (other.scope is node.scope and other.input(1) == node.input(1)):
             yield other
 
 
-def _behind(quantizer: Node) -> Iterator[Node]:
-    front = [quantizer]
+def _beside(place: Node) -> Iterator[Node]:
+    before = source(place.scope, place.input(0), (*BEHIND, *PAIRED)).node
+    if before is not None and before.op in LINEAR:
+        yield before
+    front = [place]
     seen: set[int] = set()
     for _ in range(STEPS):
         readers = [reader for some in front for reader, _ in some.readers if id(reader) not in seen]
         seen |= {id(reader) for reader in readers}
         yield from (reader for reader in readers if reader.op in LINEAR)
         front = [reader for reader in readers if reader.op in (*PAIRED, *MOVING, "Concat", "Cast")]
-
-
-def _before(quantizer: Node) -> Iterator[Node]:
-    node = source(quantizer.scope, quantizer.input(0), (*BEHIND, *PAIRED)).node
-    if node is not None and node.op in LINEAR:
-        yield node

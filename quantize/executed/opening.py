@@ -44,19 +44,23 @@ class Compared:
     open: str | None  # why nothing was compared; None if it was
 
 
-def opened(path: Path) -> Opened:
+def opened(path: Path, optimized: bool) -> Opened:
+    """optimized: as it would run, with ONNX Runtime's fusions; else whether the file as such is taken."""
     if find_spec("onnxruntime") is None:
         return Opened(None, None)
-    answer = _asked({"files": [str(path)]})
+    answer = _asked({"files": [str(path)], "optimized": optimized})
     return Opened(answer.get("version"), answer["refused"][0])
 
 
-def compared(before: Path, after: Path, shapes: Mapping[str, Sequence[int]], aside: Sequence[str] = ()) -> Compared:
-    """Both files on the same random values, with no optimization. aside: outputs that may differ."""
+def compared(
+    before: Path, after: Path, shapes: Mapping[str, Sequence[int]], *, optimized: bool, aside: Sequence[str] = ()
+) -> Compared:
+    """Both files on the same random values, with no fusion. optimized: as for `opened`. aside: may differ."""
     if find_spec("onnxruntime") is None:
         return Compared(Opened(None, None), (), NOT_INSTALLED)
     sizes = {name: list(shape) for name, shape in shapes.items()}
-    answer = _asked({"files": [str(before), str(after)], "shapes": sizes, "aside": list(aside)})
+    request = {"files": [str(before), str(after)], "shapes": sizes, "aside": list(aside), "optimized": optimized}
+    answer = _asked(request)
     first, second = answer["refused"]
     reason = answer.get("not_compared") or (f"the file given is refused: {first}" if first else None)
     return Compared(Opened(answer.get("version"), second), tuple(answer.get("differing", ())), reason)

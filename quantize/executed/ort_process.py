@@ -26,9 +26,9 @@ def session(path: str, optimized: bool) -> Any:
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def refusal(path: str) -> str | None:
+def refusal(path: str, optimized: bool) -> str | None:
     try:
-        session(path, optimized=True)
+        session(path, optimized)
     except Exception as error:  # its exceptions have no common root
         return (str(error).strip() or type(error).__name__).splitlines()[0]
     return None
@@ -58,7 +58,10 @@ def differing(before: str, after: str, shapes: dict[str, list[int]], aside: list
 
 def main() -> None:
     request = json.load(sys.stdin)
-    answer: dict[str, Any] = {"version": ort.__version__, "refused": [refusal(path) for path in request["files"]]}
+    answer: dict[str, Any] = {
+        "version": ort.__version__,
+        "refused": [refusal(path, request["optimized"]) for path in request["files"]],
+    }
     if len(request["files"]) == 2 and answer["refused"] == [None, None]:
         try:
             answer["differing"] = differing(*request["files"], request["shapes"], request["aside"])

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from quantize.rules.qdq import dequantizer, weight_pair, zero_type
+from quantize.rules.qdq import dequantizer, replaceable, weight_pair, zero_type
 from quantize.rules.rule import Asked, Check, Found
 from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, Graph, Node, source
 
 FLOAT_FUSED = ("FusedConv", "FusedGemm")  # operators of com.microsoft that hold no integers
+STEP_TOLERANCE = 0.021  # of a bias's scale; ONNX Runtime 1.32 takes 2 % and refuses 3 %
 EPSILON = float(np.finfo(np.float32).eps)
 
 
@@ -50,9 +51,39 @@ def unfused(node: Node, signed: str = "in single pairs") -> list[str]:
     pairs = [some for some in (data, weight[0] if weight else None, end) if some is not None]
     half = [some.name for some in pairs if not _is_float32(some)]
     reasons += [f"scale of {half[0]} is not float32, and no integer kernel takes another"] if half else []
+    given = [some.name for some in pairs if replaceable(some)]
+    reasons += (
+        [f"scale or zero-point of {given[0]} is an input of the graph, which a caller may replace"] if given else []
+    )
+    coarse = _bias_of_another_step(node, data, weight[0] if weight else None)
+    reasons += [coarse] if coarse else []
     if signed != "everywhere" and not reasons:
-        reasons += [text for some in (data, end) if some is not None and (text := _stays_signed(some))]
+        kept = [data and _stays_signed(data, node), end and _stays_signed(end)]
+        reasons += [text for text in kept if text]
     return reasons
+
+
+def _bias_of_another_step(node: Node, data: Node | None, weight: Node | None) -> str | None:
+    """What is wrong with a bias that carries Q/DQ: the kernel takes int32 in steps of data times weight, or a float."""
+    bias = dequantizer(node, 2, ("Identity",))
+    if bias is None or data is None or weight is None:
+        return None
+    kind, steps = zero_type(bias), [some.constant(1) for some in (bias, data, weight)]
+    if kind != "int32":
+        return f"bias {bias.name} is stored as {kind}, and the kernel takes int32"
+    zero = bias.constant(2)
+    if zero is not None and np.any(zero != 0):
+        return f"bias {bias.name} has a zero-point"
+    if any(step is None for step in steps):
+        return None
+    step, left, right = (np.asarray(some, np.float64) for some in steps)
+    if (
+        left.size != 1
+        or step.size not in (1, right.size)
+        or np.allclose(step, left * right, rtol=STEP_TOLERANCE, atol=0)
+    ):
+        return None
+    return f"bias {bias.name} has a scale that is not the data's times the weight's"
 
 
 def _is_float32(quantizer: Node) -> bool:
@@ -60,18 +91,27 @@ def _is_float32(quantizer: Node) -> bool:
     return scale is None or scale.dtype == np.float32
 
 
-def _stays_signed(quantizer: Node) -> str | None:
-    """Why the pair of a quantizer keeps its signed codes on x86; None if they are or become unsigned."""
+def _stays_signed(quantizer: Node, reader: Node | None = None) -> str | None:
+    """Why a pair keeps its signed codes on x86; None if they are or become unsigned. reader: of data, further down."""
     first = quantizer.producer(0) if quantizer.op == "DequantizeLinear" else quantizer
     if zero_type(quantizer) != "int8":
         return None
     if first is None or first.op != "QuantizeLinear":
         return f"{quantizer.name} holds signed codes, which x86 has no convolution for"
-    if len(first.readers) != 1 or first.leaves or first.readers[0][0].op != "DequantizeLinear":
-        return (
-            f"signed codes of {first.name} are read {len(first.readers)} times: x86 turns single pairs alone unsigned"
-        )
+    chain = [first, *(pair for pair, _ in first.readers), *(_movers(reader) if reader is not None else ())]
+    if any(len(step.readers) + step.leaves != 1 for step in chain):
+        return f"signed codes of {first.name} are read more than once: x86 makes single pairs alone unsigned"
     return None
+
+
+def _movers(node: Node) -> list[Node]:
+    """Nodes between a convolution's data and its DequantizeLinear."""
+    found: list[Node] = []
+    step = node.producer(0)
+    while step is not None and step.op in MOVING and len(found) < LIMIT:
+        found.append(step)
+        step = step.producer(0)
+    return found
 
 
 def _output(node: Node) -> tuple[str | None, Node | None]:

@@ -91,6 +91,15 @@ def zero_type(node: Node) -> str | None:
     return zero_type(before) if before is not None and before.op == "QuantizeLinear" else None
 
 
+def replaceable(node: Node) -> bool:
+    """Whether scale or zero-point is an input of the graph with a default: a constant no more."""
+    scope = node.scope
+    while scope.outer is not None:
+        scope = scope.outer
+    given = {value.name for value in scope.proto.input} & set(scope.tensors)
+    return any(source(node.scope, node.input(index), ("Identity", "Cast")).name in given for index in (1, 2))
+
+
 def dynamic(node: Node) -> bool:
     """Whether scale and zero-point are measured on each run, by DynamicQuantizeLinear."""
     return any(before is not None and before.op == "DynamicQuantizeLinear" for before in map(node.producer, (0, 1, 2)))
