@@ -1,4 +1,4 @@
-"""A file is called valid where a runtime opens it, and not where it refuses it: each case is put before ONNX Runtime."""
+"""A file is called valid where a runtime opens it, and not where it refuses it: each case is shown to ONNX Runtime."""
 
 from __future__ import annotations
 
