@@ -245,8 +245,8 @@ BREAKS: dict[str, dict[int, dict[str, Break]]] = {
         13: {"float data": reading("first", 0, "stem_relu")},
     },
 }
-# Half precision below opset 19 is no ONNX either, and fuses nowhere on a CPU.
-MORE = {("tensorrt", "half"): {0}, ("ort-x86", "half"): {0, 7}}
+# Half precision below opset 19 is no ONNX either, and fuses nowhere on a CPU; nor does a bias in 8 bits.
+MORE = {("tensorrt", "half"): {0}, ("ort-x86", "half"): {0, 7}, ("ort-x86", "uint8"): {7}}
 CASES = [(d, n, how) for d, rules in BREAKS.items() for n, ways in rules.items() for how in ways]
 
 
