@@ -8,6 +8,10 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+# What a polygon is, for labels; nothing that is drawn depends on it.
+ROAD, PAVEMENT, KERB, LANE_DASHED, CENTRE_DASHED, CENTRE_SOLID, STOP_LINE = range(7)
+BUILDING, POLE, SIGN, TREE, CAR, CAR_SHADOW, SKY, HOOD = range(7, 15)
+
 CORNERS = 8  # every polygon has this many; shorter ones repeat their last
 # Added to a polygon's distance (m) to order the drawing, farthest first; fractions order one body's parts.
 GROUND, PAINT, SHADOW, SOLID = 3000.0, 2000.0, 1000.0, 0.0
@@ -31,7 +35,9 @@ class Mesh:
     layers: list[float] = field(default_factory=list)
     reaches: list[float] = field(default_factory=list)
     corners: list[int] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
     bodies: list[Frozen] = field(default_factory=list)
+    kind: int = ROAD  # of what is added next
 
     def add(
         self,
@@ -53,6 +59,7 @@ class Mesh:
         self.layers.append(layer)
         self.reaches.append(reach_m)
         self.corners.append(len(points))
+        self.kinds.append(self.kind)
 
     def freeze(self) -> Frozen:
         points = np.stack(self.points)  # (N, 8, 3)
@@ -68,6 +75,7 @@ class Mesh:
             np.linalg.norm(points - anchors[:, None], axis=2).max(axis=1),
             np.array(self.reaches, dtype=np.float32),
             np.array(self.corners),
+            np.array(self.kinds),
         )
         parts = [standing, *self.bodies]
         return Frozen(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Frozen)))
@@ -86,6 +94,7 @@ class Frozen:
     radii: Points  # (N,) farthest corner from the anchor
     reaches: Points  # (N,) metres
     corners: NDArray[np.int64]  # (N,) how many of the 8 are not padding
+    kinds: NDArray[np.int64]  # (N,) ROAD, PAVEMENT, ...
 
 
 def normals(points: Points) -> Points:

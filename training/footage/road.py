@@ -96,7 +96,7 @@ class Road:
         haze = np.clip(distance / 130, 0, 0.45)[:, None]
         colors = self.colors[item] * (1 - haze) + self.light.sky_low * haze
         focal, center = self.lens(view, indices)
-        return flatten(seen, (frame, mesh.corners[item]), colors, (focal, center), (camera.width, camera.height))
+        return flatten(seen, (frame, mesh.corners[item], item), colors, (focal, center), (camera.width, camera.height))
 
     def visible(
         self, view: str, indices: list[int], eye: NDArray[np.float32], yaw: NDArray[np.float64]
@@ -133,13 +133,15 @@ class Road:
         return [corners[k, shown[k]] for k in range(len(indices))]
 
     def draw_hood(self, image: Image) -> None:
-        height, width = image.shape[:2]
-        x = np.linspace(-0.62, 0.62, 9)
-        y = 0.93 + 0.28 * x**2
-        points = np.concatenate([np.stack([0.5 + x, y], 1), [[1.12, 1.2], [-0.12, 1.2]]])
-        cv2.fillConvexPoly(
-            image, (points * [width, height] * 16).astype(np.int32), tuple(self.hood), cv2.LINE_AA, SHIFT
-        )
+        cv2.fillConvexPoly(image, hood_pixels(*image.shape[:2]), tuple(self.hood), cv2.LINE_AA, SHIFT)
+
+
+def hood_pixels(height: int, width: int) -> NDArray[np.int32]:
+    """(11, 2) outline of the car's own hood in the front view, fixed point."""
+    x = np.linspace(-0.62, 0.62, 9)
+    y = 0.93 + 0.28 * x**2
+    points = np.concatenate([np.stack([0.5 + x, y], 1), [[1.12, 1.2], [-0.12, 1.2]]])
+    return (points * [width, height] * 16).astype(np.int32)
 
 
 def shade(mesh: Frozen, light: Light) -> NDArray[np.float64]:
@@ -197,21 +199,23 @@ class Sheet:
 
     shapes: list[NDArray[np.int32]]  # (n, 2) each, fixed point
     paints: list[tuple[float, ...]]
+    items: NDArray[np.int64]  # the mesh's polygon behind each shape
+    corners: NDArray[np.float32]  # (3, 8, n) right, down, ahead of the camera in metres
     bounds: list[int]  # where a frame's polygons begin, and where the last one's end
 
 
 def flatten(
     seen: NDArray[np.float32],
-    tags: tuple[NDArray[np.int64], NDArray[np.int64]],
+    tags: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     colors: NDArray[np.float64],
     lens: tuple[float, NDArray[np.float64]],
     size: tuple[int, int],
 ) -> Sheet:
     """Project sorted polygons (3, 8, M), leaving out what is behind, beside or too small to see.
 
-    tags: (M,) each, a polygon's frame and its number of corners; the padding is not drawn, for it costs as much.
+    tags: (M,) each, a polygon's frame, its number of corners and which it is; the padding is not drawn, for it costs as much.
     """
-    (frame, corners), (focal, center) = tags, lens
+    (frame, corners, item), (focal, center) = tags, lens
     beyond = seen[2] > NEAR_M
     middle = center.T.astype(np.float32)[:, None, frame]
     flat = seen[:2] * (np.float32(focal) / np.maximum(seen[2], np.float32(NEAR_M))) + middle  # (2, 8, M)
@@ -226,4 +230,5 @@ def flatten(
         cut = cut_near(seen[:, : corners[keep[k]], keep[k]].T)
         shapes[k] = np.rint((cut[:, :2] / cut[:, 2:] * focal + center[frame[keep[k]]]) * 2**SHIFT).astype(np.int32)
     bounds = np.searchsorted(frame[keep], np.arange(len(center) + 1)).tolist()
-    return Sheet(shapes, [tuple(color) for color in colors[keep].tolist()], bounds)
+    paints = [tuple(color) for color in colors[keep].tolist()]
+    return Sheet(shapes, paints, item[keep], seen[..., keep], bounds)

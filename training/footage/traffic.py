@@ -7,7 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.footage.ego import LANE_M, Ego
-from training.footage.mesh import CORNERS, SHADOW, Frozen, Mesh, Points, disc, normals, padded, slab, wall
+from training.footage.mesh import (
+    CAR,
+    CAR_SHADOW,
+    CORNERS,
+    SHADOW,
+    Frozen,
+    Mesh,
+    Points,
+    disc,
+    normals,
+    padded,
+    slab,
+    wall,
+)
 from training.footage.motion import FRAMES, TIME_S, Curve
 from training.footage.world import REACH_M, Street
 
@@ -214,5 +227,6 @@ def add_vehicle(mesh: Mesh, heading: int, mover: int, ground: Points, rng: np.ra
             np.linalg.norm(points, axis=2).max(axis=1),
             np.where(small, 28.0, 50.0).astype(np.float32),
             np.where([part == "wheel" for part in body.parts], CORNERS, 4),
+            np.where(shadow, CAR_SHADOW, CAR),
         )
     )

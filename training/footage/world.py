@@ -7,7 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.footage.ego import LANE_M, Ego
-from training.footage.mesh import GROUND, PAINT, Mesh, disc, slab, wall
+from training.footage.mesh import (
+    BUILDING,
+    CENTRE_DASHED,
+    CENTRE_SOLID,
+    GROUND,
+    KERB,
+    LANE_DASHED,
+    PAINT,
+    POLE,
+    ROAD,
+    SIGN,
+    STOP_LINE,
+    TREE,
+    Mesh,
+    disc,
+    slab,
+    wall,
+)
 from training.footage.motion import MIDDLE
 
 REACH_M = 62.0  # the street is built this far ahead of and behind the car
@@ -66,6 +83,7 @@ class Builder:
     def ground(self) -> None:
         """In tiles, because a tile behind the camera is dropped more cheaply than it is cut."""
         s = self.street
+        self.mesh.kind = ROAD
         for x in np.arange(-REACH_M, REACH_M, 15.5):
             self.mesh.add(slab(x, x + 15.6, -s.kerb_y, s.kerb_y), self.asphalt, layer=GROUND)
         for center in (s.near_x, s.far_x):
@@ -80,21 +98,26 @@ class Builder:
         phase = self.rng.uniform(0, 6)
         for x in np.arange(-REACH_M + phase, REACH_M, 6.0):
             if not s.crossing_gap(x + 1.5, 1.5):
+                self.mesh.kind = LANE_DASHED
                 for y in (-LANE_M, LANE_M):
                     self.mesh.add(slab(x, x + 3.0, y - 0.09, y + 0.09), self.paint, layer=PAINT)
                 length = 6.0 if solid_center else 3.0
+                self.mesh.kind = CENTRE_SOLID if solid_center else CENTRE_DASHED
                 self.mesh.add(slab(x, x + length, -0.1, 0.1), self.paint, layer=PAINT)
         for center in (s.near_x, s.far_x):
             for side in (-1, 1):
                 x = center + side * (s.half_cross_m + 1.6)
                 y0, y1 = (-2 * LANE_M, -0.2) if side < 0 else (0.2, 2 * LANE_M)
+                self.mesh.kind = STOP_LINE
                 self.mesh.add(slab(x - 0.25, x + 0.25, y0, y1), self.paint, layer=PAINT)
+                self.mesh.kind = CENTRE_DASHED
                 for y in np.arange(s.kerb_y + 2, 30, 6.0) * side:
                     self.mesh.add(slab(center - 0.09, center + 0.09, y, y + 3.0), self.paint, layer=PAINT)
 
     def kerbs(self) -> None:
         """Kerbstones of two tones, 3 m each: big enough not to alias at 5 Hz."""
         s = self.street
+        self.mesh.kind = KERB
         tones = [np.clip(self.asphalt + step, 0, 255) for step in (42, -42)]
         for k, x in enumerate(np.arange(-REACH_M, REACH_M, 3.0)):
             if s.crossing_gap(x + 1.5, 0.5):
@@ -131,6 +154,7 @@ class Builder:
     def house(self, a: tuple[float, float], b: tuple[float, float], height: float) -> None:
         """One facade with its windows, which share the wall's anchor, a hair nearer."""
         rng = self.rng
+        self.mesh.kind = BUILDING
         color = np.clip(rng.uniform(65, 225) + rng.normal(0, 14, 3), 20, 235)
         anchor = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, 0.0)
         self.mesh.add(wall(*a, *b, 0, height), color, anchor=anchor)
@@ -171,14 +195,17 @@ class Builder:
         self.mesh.add(wall(x, y - half, x, y + half, *z), color, anchor=anchor)
 
     def pole(self, x: float, y: float, height: float | None = None) -> None:
+        self.mesh.kind = POLE
         tone = self.rng.choice([self.rng.uniform(25, 60), self.rng.uniform(170, 225)])
         self.upright(x, y, self.rng.uniform(0.10, 0.18), (0, height or self.rng.uniform(4.5, 7.5)), np.full(3, tone))
         if self.rng.random() < 0.4:
             sign = np.array([(60, 60, 200), (190, 120, 40), (60, 190, 230)][self.rng.integers(3)])
+            self.mesh.kind = SIGN
             self.upright(x, y, 0.45, (2.1, 3.0), sign)
 
     def tree(self, x: float, y: float) -> None:
         rng = self.rng
+        self.mesh.kind = TREE
         self.upright(x, y, 0.16, (0, 2.6), np.array([45, 65, 85]) * rng.uniform(0.6, 1.3))
         leaf = np.array([rng.uniform(35, 75), rng.uniform(85, 150), rng.uniform(50, 110)])
         radius = rng.uniform(1.2, 1.9)
