@@ -13,14 +13,15 @@ from codriver.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One question. `kind` says what shape an answer has; this release answers classifications."""
+    """One question. `kind` says what shape an answer has: a class, a map of classes, boxes."""
 
     name: str
     labels: tuple[str, ...]
     title: str  # for people
-    annotation_key: str  # where the data set's JSON keeps the label
     needs_any: tuple[str, ...]  # an answer is valid only while at least one of these views is fresh
-    kind: str = "classification"
+    kind: str = "classification"  # or segmentation, detection: these the workshop trains, no device answers them yet
+    annotation_key: str = ""  # where AIDE's JSON keeps the label
+    thin: bool = False  # a segmentation whose foreground is a few pixels wide: shrinking must not lose it
 
     @property
     def classes(self) -> int:
@@ -92,7 +93,29 @@ AIDE = TaskSet(
         ),
     ),
 )
-TASK_SETS = {AIDE.name: AIDE}
+BDD100K = TaskSet(
+    "bdd100k",
+    (
+        Task(name="vehicles", title="Vehicles", labels=("vehicle",), needs_any=("front",), kind="detection"),
+        Task(
+            name="drivable_area",
+            title="Drivable area",
+            labels=("direct", "alternative", "background"),
+            needs_any=("front",),
+            kind="segmentation",
+        ),
+        Task(
+            name="lane_lines",
+            title="Lane lines",
+            labels=("background", "lane"),
+            needs_any=("front",),
+            kind="segmentation",
+            thin=True,
+        ),
+    ),
+)
+TASK_SETS = {AIDE.name: AIDE}  # of the four-camera model
+DENSE_TASK_SETS = {BDD100K.name: BDD100K}  # of one camera, answered by maps and boxes
 
 VIEWS = ("incar", "front", "left", "right")
 CROPS = ("face", "body")  # cut out of the in-car view

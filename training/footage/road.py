@@ -213,7 +213,8 @@ def flatten(
 ) -> Sheet:
     """Project sorted polygons (3, 8, M), leaving out what is behind, beside or too small to see.
 
-    tags: (M,) each, a polygon's frame, its number of corners and which it is; the padding is not drawn, for it costs as much.
+    tags: (M,) each, a polygon's frame, its number of corners and which it is. The padding is not drawn, for it costs
+    as much.
     """
     (frame, corners, item), (focal, center) = tags, lens
     beyond = seen[2] > NEAR_M

@@ -76,76 +76,16 @@ class LossParts:
     terms: dict[str, Tensor]  # scalars with gradient, in sum the total: cross_entropy, decoupling, auxiliary
 
 
-class AFDLoss(nn.Module):
-    """The loss and the state that its weights come from; that is saved with the checkpoint and goes on in QAT."""
+class WeightedTasks(nn.Module):
+    """What AFD-Loss remembers, whatever its tasks are: the weighting, and how each task's loss went."""
 
-    def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: dict[str, list[int]]) -> None:
-        """class_counts: task -> training clips of each class. A ConfigError names a task that the set lacks."""
+    def __init__(self, config: LossConfig, trained: Tensor) -> None:
+        """trained: (tasks,) bool."""
         super().__init__()
-        self.task_set, self.config = task_set, config
-        chosen = {task_set[name].name for name in config.tasks} or set(task_set.names)
-        self.chosen = [k for k, name in enumerate(task_set.names) if name in chosen]
-        trained = torch.tensor([name in chosen for name in task_set.names])
+        self.config = config
         self.weighting = make_weighting(config, trained)
-        for name in task_set.names:
-            weights = balanced_weights(class_counts[name], config.class_balance)
-            self.register_buffer(f"{name}_classes", weights, persistent=False)  # the counts come with the data
         self.register_buffer("loss_sum", torch.zeros(len(trained), dtype=torch.float64))  # of this epoch so far
-        self.register_buffer("labelled", torch.zeros(len(trained), dtype=torch.float64))  # clips in that sum
-
-    def forward(self, fused: Fused, labels: Tensor, mask: Tensor) -> LossParts:
-        """labels: (B, tasks) int64, -1 where a clip has no label for the task. mask: (B, S, T) of the clips.
-
-        Computes in float32 whatever the model computed in. In evaluation mode (`eval()`) no state changes.
-        """
-        with torch.autocast(labels.device.type, enabled=False):
-            losses, known = self.task_losses(fused, labels), labels >= 0  # (tasks,), (B, tasks)
-            entropy, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
-            terms = {"cross_entropy": entropy}
-            specific = None if fused.specific is None else fused.specific[:, self.chosen]
-            decoupling = TERMS[self.config.decoupling](specific, fused.shared)
-            if self.config.beta:
-                terms["decoupling"] = self.config.beta * decoupling
-            if self.config.auxiliary and fused.guesses is not None:
-                guesses = self._guess_losses(fused.guesses, labels, mask)
-                terms["auxiliary"] = self.config.auxiliary * (weights * guesses).sum()
-        if self.training:
-            self._remember(losses.detach(), known.sum(dim=0))
-        return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
-
-    def task_losses(self, fused: Fused, labels: Tensor) -> Tensor:
-        """(tasks,) CE_k / ln(K_k), 0 where no clip has a label. Changes no state: what `after_step` wants."""
-        return torch.stack(
-            [self._task_loss(fused.logits[n], labels[:, k], k) for k, n in enumerate(self.task_set.names)]
-        )
-
-    def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
-        """(tasks,) loss of the slots' own guesses, averaged over the streams that are there and can know."""
-        asked = remembered(mask) > 0  # (B, S, T)
-        there = asked.any(dim=2).any(dim=0)  # (S,)
-        losses = []
-        for k, task in enumerate(self.task_set.names):
-            able = [index for index, stream in enumerate(STREAMS) if task in guesses.get(stream, {})]
-            parts = [
-                self._task_loss(
-                    guesses[STREAMS[index]][task].flatten(0, 1),
-                    torch.where(asked[:, index], labels[:, k, None], -1).flatten(),
-                    k,
-                )
-                for index in able
-            ]
-            losses.append(torch.stack(parts).sum() / there[able].sum().clamp(min=1) if parts else mask.new_zeros(()))
-        return torch.stack(losses)
-
-    def _task_loss(self, logits: Tensor, target: Tensor, k: int) -> Tensor:
-        """CE_k / ln(K_k), the mean weighted by class; 0 without any label. logits: (N, K). target: (N,), -1 unknown."""
-        weights = self.get_buffer(f"{self.task_set.names[k]}_classes")
-        smoothing = self.config.label_smoothing
-        loss = F.cross_entropy(
-            logits.float(), target, weights, ignore_index=-1, label_smoothing=smoothing, reduction="sum"
-        )
-        weight = (weights[target.clamp(min=0)] * (target >= 0)).sum()  # its own mean would be 0/0 without labels
-        return loss / weight.clamp(min=1e-6) / math.log(self.task_set.tasks[k].classes)
+        self.register_buffer("labelled", torch.zeros(len(trained), dtype=torch.float64))  # samples in that sum
 
     def _remember(self, losses: Tensor, labelled: Tensor) -> None:
         counted = torch.where(torch.isfinite(losses), labelled, 0)  # a step that overflowed must not spoil the epoch
@@ -201,6 +141,74 @@ class AFDLoss(nn.Module):
         for key, values in state.get("tensors", {}).items():
             own[key].copy_(torch.tensor(values, dtype=own[key].dtype))
         self.weighting.set_extra_state(state)
+
+
+class AFDLoss(WeightedTasks):
+    """The loss and the state that its weights come from; that is saved with the checkpoint and goes on in QAT."""
+
+    def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: dict[str, list[int]]) -> None:
+        """class_counts: task -> training clips of each class. A ConfigError names a task that the set lacks."""
+        chosen = {task_set[name].name for name in config.tasks} or set(task_set.names)
+        super().__init__(config, torch.tensor([name in chosen for name in task_set.names]))
+        self.task_set = task_set
+        self.chosen = [k for k, name in enumerate(task_set.names) if name in chosen]
+        for name in task_set.names:
+            weights = balanced_weights(class_counts[name], config.class_balance)
+            self.register_buffer(f"{name}_classes", weights, persistent=False)  # the counts come with the data
+
+    def forward(self, fused: Fused, labels: Tensor, mask: Tensor) -> LossParts:
+        """labels: (B, tasks) int64, -1 where a clip has no label for the task. mask: (B, S, T) of the clips.
+
+        Computes in float32 whatever the model computed in. In evaluation mode (`eval()`) no state changes.
+        """
+        with torch.autocast(labels.device.type, enabled=False):
+            losses, known = self.task_losses(fused, labels), labels >= 0  # (tasks,), (B, tasks)
+            entropy, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
+            terms = {"cross_entropy": entropy}
+            specific = None if fused.specific is None else fused.specific[:, self.chosen]
+            decoupling = TERMS[self.config.decoupling](specific, fused.shared)
+            if self.config.beta:
+                terms["decoupling"] = self.config.beta * decoupling
+            if self.config.auxiliary and fused.guesses is not None:
+                guesses = self._guess_losses(fused.guesses, labels, mask)
+                terms["auxiliary"] = self.config.auxiliary * (weights * guesses).sum()
+        if self.training:
+            self._remember(losses.detach(), known.sum(dim=0))
+        return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
+
+    def task_losses(self, fused: Fused, labels: Tensor) -> Tensor:
+        """(tasks,) CE_k / ln(K_k), 0 where no clip has a label. Changes no state: what `after_step` wants."""
+        return torch.stack(
+            [self._task_loss(fused.logits[n], labels[:, k], k) for k, n in enumerate(self.task_set.names)]
+        )
+
+    def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
+        """(tasks,) loss of the slots' own guesses, averaged over the streams that are there and can know."""
+        asked = remembered(mask) > 0  # (B, S, T)
+        there = asked.any(dim=2).any(dim=0)  # (S,)
+        losses = []
+        for k, task in enumerate(self.task_set.names):
+            able = [index for index, stream in enumerate(STREAMS) if task in guesses.get(stream, {})]
+            parts = [
+                self._task_loss(
+                    guesses[STREAMS[index]][task].flatten(0, 1),
+                    torch.where(asked[:, index], labels[:, k, None], -1).flatten(),
+                    k,
+                )
+                for index in able
+            ]
+            losses.append(torch.stack(parts).sum() / there[able].sum().clamp(min=1) if parts else mask.new_zeros(()))
+        return torch.stack(losses)
+
+    def _task_loss(self, logits: Tensor, target: Tensor, k: int) -> Tensor:
+        """CE_k / ln(K_k), the mean weighted by class; 0 without any label. logits: (N, K). target: (N,), -1 unknown."""
+        weights = self.get_buffer(f"{self.task_set.names[k]}_classes")
+        smoothing = self.config.label_smoothing
+        loss = F.cross_entropy(
+            logits.float(), target, weights, ignore_index=-1, label_smoothing=smoothing, reduction="sum"
+        )
+        weight = (weights[target.clamp(min=0)] * (target >= 0)).sum()  # its own mean would be 0/0 without labels
+        return loss / weight.clamp(min=1e-6) / math.log(self.task_set.tasks[k].classes)
 
 
 def sum_of_terms(terms: dict[str, Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codriver.errors import ConfigError
 
@@ -61,14 +62,16 @@ class DBSCMEConfig:
 
 
 class SpatialAttention(nn.Module):
-    """Self-attention over the cells of a map: softmax(q k^T / sqrt(d)) v. (B, D, G, G) -> (B, D, G, G).
+    """Self-attention over the cells of a map: softmax(q k^T / sqrt(d)) v. (B, D, H, W) -> (B, D, H, W).
 
     Vaswani et al., "Attention is all you need", NeurIPS 2017, eq. 1; the figure's spatial block. A sample sees itself
     alone: the batch is never a sequence (reference/model.md 4.6, item 7).
     """
 
-    def __init__(self, width: int, config: DBSCMEConfig) -> None:
+    def __init__(self, width: int, config: DBSCMEConfig, pool: int = 1) -> None:
+        """pool: keys and values are means over pool x pool cells; on large maps there are too many for all pairs."""
         super().__init__()
+        self.pool = pool
         self.heads, inner = config.heads, max(width // config.query_reduction, 4)
         if inner % self.heads or width % self.heads:
             raise ConfigError(
@@ -81,8 +84,11 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(2).transpose(1, 2)  # (B, N, D)
-        query, key, value = (self._split(part(tokens)) for part in (self.query, self.key, self.value))
-        scores = query @ key.transpose(-1, -2) * self.scale  # (B, N, N), or (B, heads, N, N)
+        seen = tokens if self.pool == 1 else F.avg_pool2d(x, self.pool).flatten(2).transpose(1, 2)  # (B, M, D)
+        query, key, value = (
+            self._split(part(some)) for part, some in ((self.query, tokens), (self.key, seen), (self.value, seen))
+        )
+        scores = query @ key.transpose(-1, -2) * self.scale  # (B, N, M), or (B, heads, N, M)
         return self._join(scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(x.shape)
 
     def _split(self, tokens: Tensor) -> Tensor:
@@ -110,9 +116,9 @@ class ChannelGate(nn.Module):
 class SpecificBranch(nn.Module):
     """What one task picks from all streams: spatial attention with residual, then a channel gate. Keeps the shape."""
 
-    def __init__(self, width: int, config: DBSCMEConfig) -> None:
+    def __init__(self, width: int, config: DBSCMEConfig, pool: int = 1) -> None:
         super().__init__()
-        self.spatial = SpatialAttention(width, config)
+        self.spatial = SpatialAttention(width, config, pool)
         self.gate = ChannelGate(config.channel_kernel)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,11 +129,11 @@ class SpecificBranch(nn.Module):
 class SharedBranch(nn.Module):
     """Merges two groups of streams by a learned gate: s * a + (1 - s) * b. All (B, D, G, G)."""
 
-    def __init__(self, width: int, config: DBSCMEConfig) -> None:
+    def __init__(self, width: int, config: DBSCMEConfig, pool: int = 1) -> None:
         super().__init__()
         self.point = nn.Conv2d(width, width, 1)
         self.local = nn.Conv2d(width, width, 3, padding=1)
-        self.spatial = SpatialAttention(width, config)
+        self.spatial = SpatialAttention(width, config, pool)
         self.gate = ChannelGate(config.channel_kernel)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:

@@ -1,0 +1,167 @@
+"""BDD100K on disk, in its official layout and in the one that YOLOP's code reads.
+
+    official   images/100k/{train,val}/NAME.jpg
+               labels/drivable/masks/{train,val}/NAME.png      0 direct, 1 alternative, 2 background
+               labels/lane/masks/{train,val}/NAME.png          bits, see `is_lane`
+               labels/det_20/det_{train,val}.json              Scalabel frames
+    YOLOP's    images/{train,val}/NAME.jpg, da_seg_annotations/ and ll_seg_annotations/{train,val}/NAME.png,
+               det_annotations/{train,val}/NAME.json
+
+Sources: bdd100k's doc/source/format.rst and label/to_mask.py; hustvl/YOLOP, lib/dataset. The labels of `test` are
+withheld, so ours is the benchmark's `val`; our `val` is a tenth of its `train`, chosen by the digests of the names'
+first parts, which pictures of one drive share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from codriver.errors import SourceError
+from training.dense.scene import Scene, SceneRef, Vehicles
+
+SPLITS = {"train": "train", "val": "train", "test": "val"}  # ours -> the benchmark's
+VEHICLES = ("car", "bus", "truck", "train")
+LOOKALIKES = ("other vehicle", "trailer")  # the official evaluation ignores them, as cars and as trucks
+BACKGROUND_BIT, LANE_BITS = 8, 0b110111  # of a lane's byte: set, there is no lane; category, style and direction
+VAL_SHARE = 0.1  # of train
+
+
+def index(root: Path, split: str) -> list[SceneRef]:
+    """Pictures of a split, by name; a SourceError names the first file that is missing, and how many are."""
+    theirs = SPLITS[split]
+    official = (root / "images" / "100k").is_dir()
+    folder = root / "images" / "100k" / theirs if official else root / "images" / theirs
+    names = sorted(path.stem for path in folder.glob("*.jpg"))
+    if not names:
+        raise SourceError(f"{folder} holds no .jpg; give the folder that holds images/100k or images/{theirs}")
+    if theirs == "train":
+        names = [name for name in names if for_validation(name) == (split == "val")]
+    records = _scalabel(root / "labels" / "det_20" / f"det_{theirs}.json") if official else None
+    refs = [_ref(root, folder, theirs, name, records) for name in names]
+    missing = [path for ref in refs for path in ref.files.values() if not path.is_file()]
+    if missing:
+        raise SourceError(f"{missing[0]} is missing, and {len(missing) - 1} more; every picture needs all its labels")
+    return refs
+
+
+def for_validation(name: str) -> bool:
+    """Whether a training picture is kept apart to choose by: the same pictures whatever else is in the folder."""
+    drive = name.split("-")[0]
+    return int(hashlib.sha256(drive.encode()).hexdigest()[:8], 16) < VAL_SHARE * 2**32
+
+
+def _ref(root: Path, folder: Path, theirs: str, name: str, records: dict[str, Any] | None) -> SceneRef:
+    image = folder / f"{name}.jpg"
+    if records is None:
+        kinds = {"drivable_area": "da_seg_annotations", "lane_lines": "ll_seg_annotations"}
+        files = {task: root / kind / theirs / f"{name}.png" for task, kind in kinds.items()}
+        return SceneRef(name, image, files | {"vehicles": root / "det_annotations" / theirs / f"{name}.json"})
+    if image.name not in records:
+        raise SourceError(
+            f"det_{theirs}.json has no entry for {image.name}; every picture needs one, if only an empty one"
+        )
+    kinds = {"drivable_area": "drivable", "lane_lines": "lane"}
+    files = {task: root / "labels" / kind / "masks" / theirs / f"{name}.png" for task, kind in kinds.items()}
+    return SceneRef(name, image, files, boxes=records[image.name])
+
+
+def _scalabel(path: Path) -> dict[str, Any]:
+    """Picture's file name -> its labels. Scalabel writes a list of frames, or one under "frames"."""
+    found = _json(path)
+    frames = found["frames"] if isinstance(found, dict) else found
+    return {frame["name"]: frame.get("labels") or [] for frame in frames}
+
+
+def read(ref: SceneRef) -> Scene:
+    """Picture and truth, in the picture's own size. A SourceError names the file and what is wrong with it."""
+    image = _pixels(ref.image)
+    if image.ndim != 3 or image.dtype != np.uint8:
+        raise SourceError(f"{ref.image}: got {image.dtype} {image.shape}, expected uint8 (h, w, 3)")
+    size = image.shape[:2]
+    drivable, lanes = (_mask(ref.files[task], size) for task in ("drivable_area", "lane_lines"))
+    if ref.boxes is None:  # YOLOP's
+        area = np.where(drivable > 1, 0, 2).astype(np.uint8)  # it does not tell direct from alternative
+        lane, vehicles = lanes > 1, yolop_vehicles(_json(ref.files["vehicles"]), ref.files["vehicles"])
+    else:
+        if drivable.max() > 2:
+            raise SourceError(f"{ref.files['drivable_area']}: holds {drivable.max()}, expected 0, 1 and 2")
+        area, lane = drivable, is_lane(lanes, ref.files["lane_lines"])
+        vehicles = scalabel_vehicles(ref.boxes, ref.name)
+    return Scene(ref.name, image, {"vehicles": vehicles, "drivable_area": area, "lane_lines": lane.astype(np.uint8)})
+
+
+def is_lane(lanes: NDArray[np.uint8], path: Path) -> NDArray[np.bool_]:
+    """(h, w) bytes -> where a lane is drawn. Bit 3 set: none. Else category (bits 0 to 2), style (4), direction (5):
+    byte 0 is a lane, a crosswalk's solid parallel line."""
+    drawn = (lanes & BACKGROUND_BIT) == 0
+    odd = drawn & (lanes & ~np.uint8(LANE_BITS) != 0)
+    if odd.any():
+        raise SourceError(
+            f"{path}: holds {int(lanes[odd][0])}, expected bit 3 (no lane) or category + 16 style + 32 direction"
+        )
+    return drawn
+
+
+def lane_byte(category: int, *, dashed: bool, vertical: bool) -> int:
+    """category: 0 crosswalk, 1 double other, 2 double white, 3 double yellow, 4 road curb, 5 single other, 6 single
+    white, 7 single yellow."""
+    return category + 16 * dashed + 32 * vertical
+
+
+def scalabel_vehicles(labels: Iterable[dict[str, Any]], name: str) -> Vehicles:
+    """Boxes of one Scalabel frame. Its x2 and y2 are the last pixel's: the official width is x2 - x1 + 1."""
+    boxes, ignored = [], []
+    for label in labels:
+        category, box = label.get("category"), label.get("box2d")
+        if category not in (*VEHICLES, *LOOKALIKES) or box is None:
+            continue
+        corners = [float(box[key]) for key in ("x1", "y1", "x2", "y2")]
+        if not (np.isfinite(corners).all() and corners[2] >= corners[0] and corners[3] >= corners[1]):
+            raise SourceError(f"{name}: box {corners}, expected x1 <= x2 and y1 <= y2")
+        boxes.append([corners[0], corners[1], corners[2] + 1, corners[3] + 1])
+        ignored.append(category in LOOKALIKES or bool((label.get("attributes") or {}).get("crowd")))
+    return Vehicles(np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(ignored, dtype=bool))
+
+
+def yolop_vehicles(record: dict[str, Any], path: Path) -> Vehicles:
+    """Boxes of the form that YOLOP reads, whose width is x2 - x1."""
+    try:
+        objects = record["frames"][0]["objects"]
+        found = [[float(o["box2d"][k]) for k in ("x1", "y1", "x2", "y2")] for o in objects if o["category"] in VEHICLES]
+    except (KeyError, IndexError, TypeError) as error:
+        raise SourceError(f"{path}: no frames[0].objects[] with category and box2d ({error!r})") from error
+    return Vehicles(np.array(found, dtype=np.float32).reshape(-1, 4), np.zeros(len(found), dtype=bool))
+
+
+def _mask(path: Path, size: Sequence[int]) -> NDArray[np.uint8]:
+    mask = _pixels(path)
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise SourceError(f"{path}: got {mask.dtype} {mask.shape}, expected an 8-bit grey PNG (h, w)")
+    if mask.shape != tuple(size):
+        raise SourceError(f"{path}: got {mask.shape}, expected the picture's {tuple(size)}")
+    return mask
+
+
+def _pixels(path: Path) -> NDArray[Any]:
+    try:
+        pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+    if pixels is None:
+        raise SourceError(f"{path} is no picture that OpenCV can decode; fetch it anew")
+    return pixels
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {error}; fetch the labels anew") from error

@@ -1,0 +1,48 @@
+"""AFD-Loss over tasks of any kind: the same weighting and decoupling as for the four answers. Our instantiation.
+
+    L = sum_k w_k * L_k / c_k + beta * L_dec
+
+L_k is the loss of the task's kind, c_k what the best constant answer costs on the training pictures: 1 means that
+nothing was learned. L_dec looks at the pooled F_sp_k and F_sh, never at pixels: tasks share the truth of boundaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codriver.tasks import TaskSet
+from training.dense.model import KINDS, DenseAnswers
+from training.losses.afd import LossConfig, LossParts, WeightedTasks
+from training.losses.decoupling import TERMS
+
+
+class DenseLoss(WeightedTasks):
+    """The loss and the state that its weights come from."""
+
+    def __init__(self, task_set: TaskSet, config: LossConfig, constants: Mapping[str, float]) -> None:
+        """constants: task -> c_k."""
+        super().__init__(config, torch.ones(len(task_set.tasks), dtype=torch.bool))
+        self.task_set = task_set
+        self.register_buffer("constants", torch.tensor([constants[name] for name in task_set.names]))
+
+    def forward(self, answers: DenseAnswers, truth: Mapping[str, Any]) -> LossParts:
+        """truth: task -> what its kind's `stacked` made. Computes in float32. In evaluation mode no state changes."""
+        with torch.autocast(answers.shared.device.type, enabled=False):
+            losses = self.task_losses(answers, truth)
+            here = torch.ones_like(self.weighting.trained)
+            total, weights = self.weighting(losses, here, answers.shared.float())
+            decoupling = TERMS[self.config.decoupling](answers.specific.float(), answers.shared.float())
+            if self.config.beta:
+                total = total + self.config.beta * decoupling
+        if self.training:
+            self._remember(losses.detach(), torch.full_like(losses, len(answers.shared)))
+        return LossParts(total, losses.detach(), weights, decoupling.detach())
+
+    def task_losses(self, answers: DenseAnswers, truth: Mapping[str, Any]) -> Tensor:
+        """(tasks,) L_k / c_k. Changes no state."""
+        losses = [KINDS[t.kind].loss(t, answers.outputs[t.name], truth[t.name]) for t in self.task_set.tasks]
+        return torch.stack(losses) / self.constants

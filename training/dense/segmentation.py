@@ -1,0 +1,139 @@
+"""Maps of classes: label geometry, loss, answer, metrics.
+
+K classes · B batch · H W the network's picture · h w the camera's · s stride of the logits
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from codriver.tasks import Task
+from training.dense.geometry import IGNORE, Letterbox
+
+STRIDE = 4  # logits leave the network at a quarter of its size
+WIDTHS_PX = (1, 2, 5)  # by which the official lane metric widens both sides
+
+Classes = NDArray[np.uint8]
+
+
+def fitted(task: Task, truth: Classes, box: Letterbox) -> Classes:
+    """(h, w) -> (H, W)."""
+    return box.thin(truth) if task.thin else box.classes(truth)
+
+
+def mirrored(truth: Classes, width: int) -> Classes:
+    return np.ascontiguousarray(truth[:, ::-1])
+
+
+def stacked(truths: list[Classes]) -> Tensor:
+    return torch.from_numpy(np.stack(truths).astype(np.int64))
+
+
+def loss(task: Task, logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross-entropy per known pixel. logits: (B, K, H/s, W/s). truth: (B, H, W) int64.
+
+    Truth comes to the logits' cells: a thin class wherever any pixel of a cell has it, others by the middle pixel.
+    """
+    return F.cross_entropy(logits.float(), at_cells(task, truth), ignore_index=IGNORE)
+
+
+def at_cells(task: Task, truth: Tensor) -> Tensor:
+    """(B, H, W) -> (B, H/s, W/s)."""
+    middle = truth[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
+    if not task.thin:
+        return middle
+    known = torch.where(truth == IGNORE, 0, truth).float()[:, None]
+    found = F.max_pool2d(known, STRIDE)[:, 0].long()
+    return torch.where((found == 0) & (middle == IGNORE), IGNORE, found)
+
+
+def constant_loss(task: Task, truths: list[Classes]) -> float:
+    """Loss of the best constant answer, the classes' shares: their entropy, in nats."""
+    cells = at_cells(task, stacked(truths))
+    counts = torch.bincount(cells[cells != IGNORE].flatten(), minlength=task.classes).double()
+    shares = counts[counts > 0] / counts.sum()
+    return max(float(-(shares * shares.log()).sum()), 1e-3)
+
+
+def answer(logits: NDArray[np.float32], box: Letterbox) -> Classes:
+    """(K, H/s, W/s) -> (h, w): argmax in the network's cells, the nearest one's for each pixel of the camera."""
+    return box.classes_back(logits.argmax(axis=0).astype(np.uint8))
+
+
+@dataclass
+class Metric:
+    """Counts over all pictures; memory does not grow with them. All at the camera's size."""
+
+    task: Task
+    counts: NDArray[np.int64] = field(init=False)  # (K, K) truth, answer
+    batch: list[tuple[float, float]] = field(default_factory=list)  # of each picture: mean IoU, IoU of class 1
+    f_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(WIDTHS_PX)))
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((self.task.classes, self.task.classes), dtype=np.int64)
+
+    def add(self, answered: Classes, truth: Classes) -> None:
+        """(h, w) each; IGNORE in the truth counts for nothing."""
+        known = truth != IGNORE
+        classes = self.task.classes
+        own = np.bincount(classes * truth[known].astype(np.int64) + answered[known], minlength=classes**2).reshape(
+            classes, classes
+        )
+        self.counts += own
+        ious = per_class_iou(own, absent=0.0)
+        self.batch.append((float(ious.mean()), float(ious[1])))
+        if self.task.thin:
+            self.f_sums += [boundary_f(answered == 1, truth == 1, width) for width in WIDTHS_PX]
+
+    def scores(self) -> dict[str, float]:
+        """By the name of each definition; shares from 0 to 1."""
+        pooled = per_class_iou(self.counts)
+        found = {f"iou_{label}": float(iou) for label, iou in zip(self.task.labels, pooled, strict=True)}
+        found["miou"] = float(np.nanmean(pooled))
+        found["miou_mean_over_pictures"] = float(np.mean([m for m, _ in self.batch]))
+        if self.task.thin:
+            truth, correct = self.counts.sum(axis=1), self.counts.diagonal()
+            shares = correct / np.maximum(truth, 1)
+            found["recall"] = float(shares[1])  # what YOLOP's tables call accuracy
+            found["balanced_accuracy"] = float(shares.mean())  # what HybridNets' do
+            n = len(self.batch)
+            found |= {f"f_{w}px": float(total / max(n, 1)) for w, total in zip(WIDTHS_PX, self.f_sums, strict=True)}
+        return found
+
+    def examples(self) -> NDArray[np.float64]:
+        """(pictures,) mean IoU of each, for intervals and worst pictures."""
+        return np.array([m for m, _ in self.batch])
+
+
+def main_score(task: Task) -> str:
+    """The score that a run is chosen by."""
+    return "iou_lane" if task.thin else "miou"
+
+
+def per_class_iou(counts: NDArray[np.int64], absent: float = math.nan) -> NDArray[np.float64]:
+    """(K,) intersection over union. absent: of a class in neither truth nor answer; NaN leaves it out of means."""
+    both = counts.diagonal().astype(np.float64)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - both
+    return np.where(union > 0, both / np.maximum(union, 1), absent)
+
+
+def boundary_f(answered: NDArray[np.bool_], truth: NDArray[np.bool_], width_px: int) -> float:
+    """F measure of BDD100K's lane evaluation (bdd100k/eval/lane.py): what the other side reaches is right.
+
+    Both empty is 1; one empty is 0.
+    """
+    if not answered.any() or not truth.any():
+        return float(answered.any() == truth.any())
+    y, x = np.mgrid[-width_px : width_px + 1, -width_px : width_px + 1]
+    disk = (x * x + y * y <= width_px * width_px).astype(np.uint8)
+    wide_answer, wide_truth = (cv2.dilate(some.astype(np.uint8), disk) > 0 for some in (answered, truth))
+    precision, recall = (answered & wide_truth).sum() / answered.sum(), (truth & wide_answer).sum() / truth.sum()
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
