@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from tqdm import tqdm
 
+from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.data.batches import predict
 from training.data.clips import Clip, footage_kind, labels_of, load_clips
+from training.dense.evaluate import evaluate_dense, for_people, is_dense
 from training.report.metrics import COARSE, Scores, plain_scores, reliability, score, table
 from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
@@ -237,6 +239,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     args = parser.parse_args(argv)
     out = args.out or args.run / f"evaluation-{args.split}"
+    if is_dense(args.run):
+        if args.subsets:
+            raise ConfigError("--subsets are sets of the four cameras; a benchmark's pictures come from one")
+        found = evaluate_dense(args.run, args.data, args.split, out)
+        sys.stdout.write((json.dumps(found) if args.json else for_people(found, out)) + "\n")
+        return 0
     report = evaluate(args.run, args.data, args.split, out, args.subsets)
     sys.stdout.write((json.dumps(report) if args.json else _for_people(report, TASK_SETS["aide"], out)) + "\n")
     return 0

@@ -16,6 +16,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,9 @@ from tqdm import tqdm
 
 from codriver.errors import ConfigError
 from codriver.tasks import AIDE
+from training.dense.synth import PICTURES, write_boxes
+from training.dense.synth import jobs as picture_jobs
+from training.dense.synth import write_clip as write_pictures
 from training.footage.labels import SPLITS, plan
 from training.footage.layout import ROOT, Job, remove_partial, write_clip
 from training.footage.spec import ClipSpec
@@ -54,6 +58,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--workers", type=int, default=2, metavar="W", help="processes (default 2); never changes a byte"
+    )
+    parser.add_argument(
+        "--layout",
+        choices=("aide", *PICTURES),
+        default="aide",
+        help="aide: clips of four cameras. Else the benchmark's own files, three pictures of each clip's front camera",
     )
     parser.add_argument("--json", action="store_true", help="print dataset.json's content instead of a sentence")
     return parser.parse_args(arguments)
@@ -137,6 +147,8 @@ def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> d
 
 def generate(args: argparse.Namespace) -> dict[str, object]:
     check(args)
+    if args.layout != "aide":
+        return generate_pictures(args)
     clips = plan(args.clips, args.seed)
     (args.out / ROOT / "annotation").mkdir(parents=True)
     cv2.setNumThreads(1)
@@ -147,6 +159,32 @@ def generate(args: argparse.Namespace) -> dict[str, object]:
         remove_partial(args.out)
     write_lists(args.out, clips)
     summary = describe(args, clips, hashes)
+    (args.out / "dataset.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
+    return summary
+
+
+def generate_pictures(args: argparse.Namespace) -> dict[str, object]:
+    """Pictures in a benchmark's layout."""
+    cv2.setNumThreads(1)
+    size = (args.width, args.height)
+    todo = list(picture_jobs(args.out, args.clips, args.seed, size, args.jpeg_quality))
+    frames: dict[str, list[dict[str, object]]] = {job.split: [] for job in todo}
+    make = partial(write_pictures, args.layout)
+    with multiprocessing.get_context("spawn").Pool(min(args.workers, len(todo)), start_worker) as pool:
+        bar = tqdm(pool.imap(make, todo), total=len(todo), unit="clip", disable=not sys.stderr.isatty())
+        for job, some in zip(todo, bar, strict=True):
+            frames[job.split] += some
+    write_boxes(args.out, frames)
+    summary: dict[str, object] = {
+        "schema": SCHEMA,
+        "kind": "dataset",
+        "layout": args.layout,
+        "generator": "training.synth",
+        "seed": args.seed,
+        "arguments": {name: getattr(args, name) for name in ("clips", "width", "height", "jpeg_quality")},
+        "git_commit": git_commit(),
+        "splits": {split: len(some) for split, some in frames.items()},
+    }
     (args.out / "dataset.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
     return summary
 

@@ -9,9 +9,9 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,12 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from codriver.errors import ConfigError
-from codriver.tasks import TASK_SETS
+from codriver.tasks import DENSE_TASK_SETS, TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip, class_counts, footage_kind, load_clips, open_clips
+from training.dense import train as dense
+from training.dense.model import DENSE_SIZES
 from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
 from training.losses.decoupling import TERMS
 from training.losses.shares import KEY, of_records
@@ -190,7 +192,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="data set in AIDE's layout")
     parser.add_argument("--out", type=Path, required=True, help="run folder to write; OUT.partial until it is whole")
     shape = parser.add_argument_group("what shapes the weights (a resumed run must be given the same)")
-    shape.add_argument("--size", choices=SIZES, default=defaults.size)
+    shape.add_argument("--task-set", choices=(*TASK_SETS, *DENSE_TASK_SETS), default="aide", help="what it learns")
+    sizes = f"{', '.join(SIZES)} of aide (default {defaults.size}), {', '.join(DENSE_SIZES)} of others (default toy)"
+    shape.add_argument("--size", help=sizes)
+    shape.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="of a benchmark, these alone")
     shape.add_argument("--epochs", type=int, default=defaults.epochs)
     shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
     shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
@@ -226,6 +231,13 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, Habits]
         except ImportError as error:
             raise ConfigError("tensorboard is not installed: pip install tensorboard") from error
     shared = {"size", "epochs", "batch", "accumulate", "learning_rate", "precision", "sampling", "ema", "keep", "seed"}
+    of_maps = args.task_set in DENSE_TASK_SETS
+    sizes: Collection[str] = DENSE_SIZES if of_maps else SIZES
+    args.size = args.size or ("toy" if of_maps else TrainConfig().size)
+    if args.size not in sizes:
+        raise ConfigError(f"--size {args.size}: expected one of {', '.join(sizes)} for {args.task_set}")
+    if args.tasks and not of_maps:
+        raise ConfigError("--tasks picks among a benchmark's tasks; the four answers are trained together")
     shaped = {name: getattr(args, name) for name in (*shared, "validate_every")}
     ways = ("device", "cache", "workers", "checkpoint_every", "resume", "overwrite", "tensorboard")
     config = TrainConfig(**shaped, sync_norm=not args.no_sync_norm)
@@ -233,11 +245,22 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, Habits]
     return config, loss, Habits(**{name: getattr(args, name) for name in ways})
 
 
+def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, habits: Habits) -> int:
+    size = replace(DENSE_SIZES[args.size], task_set=args.task_set, tasks=tuple(args.tasks))
+    results = dense.train_dense(args.data, args.out, replace(config, sparse=0.0), size, loss, habits)
+    if results:
+        found = {task: dense.to_json(result) for task, result in results.items()}
+        sys.stdout.write((json.dumps(found) if args.json else dense.table(results)) + "\n")
+    return 0
+
+
 @command("training.train", stopped="the same command with --resume goes on, or starts if nothing was learnt yet")
 def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     try:
         config, loss, habits = _configs(args)
+        if args.task_set in DENSE_TASK_SETS:
+            return _dense(args, config, loss, habits)
         scores = train(args.data, args.out, config, loss, AugmentConfig(), habits)
     finally:
         leave()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -281,4 +282,4 @@ def yolop_ap(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> flo
     points = np.concatenate([[0.0], recall, [recall[-1] + 0.01]])
     envelope = np.maximum.accumulate(np.concatenate([[1.0], precision, [0.0]])[::-1])[::-1]
     at = np.linspace(0, 1, 101)
-    return float(np.trapezoid(np.interp(at, points, envelope), at))
+    return float(trapezoid(np.interp(at, points, envelope), at))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from codriver.tasks import TaskSet
 from training.dense.model import KINDS, DenseAnswers
-from training.losses.afd import LossConfig, LossParts, WeightedTasks
+from training.losses.afd import LossConfig, LossParts, WeightedTasks, sum_of_terms
 from training.losses.decoupling import TERMS
 
 
@@ -34,13 +34,14 @@ class DenseLoss(WeightedTasks):
         with torch.autocast(answers.shared.device.type, enabled=False):
             losses = self.task_losses(answers, truth)
             here = torch.ones_like(self.weighting.trained)
-            total, weights = self.weighting(losses, here, answers.shared.float())
+            weighted, weights = self.weighting(losses, here, answers.shared.float())
+            terms = {"tasks": weighted}
             decoupling = TERMS[self.config.decoupling](answers.specific.float(), answers.shared.float())
             if self.config.beta:
-                total = total + self.config.beta * decoupling
+                terms["decoupling"] = self.config.beta * decoupling
         if self.training:
             self._remember(losses.detach(), torch.full_like(losses, len(answers.shared)))
-        return LossParts(total, losses.detach(), weights, decoupling.detach())
+        return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
 
     def task_losses(self, answers: DenseAnswers, truth: Mapping[str, Any]) -> Tensor:
         """(tasks,) L_k / c_k. Changes no state."""

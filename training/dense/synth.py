@@ -129,7 +129,7 @@ def jobs(out: Path, clips: int, seed: int, size: tuple[int, int], jpeg_quality: 
         yield Job(ClipSpec(seed, number, chosen, *size), out, theirs, jpeg_quality)
 
 
-def write_lists(out: Path, frames: dict[str, list[dict[str, Any]]]) -> None:
+def write_boxes(out: Path, frames: dict[str, list[dict[str, Any]]]) -> None:
     folder = out / "labels" / "det_20"
     folder.mkdir(parents=True, exist_ok=True)
     for split, some in frames.items():

@@ -28,8 +28,9 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet
         if judged:
             seen = [record["epoch"] for record in judged]
             accuracies.plot(seen, [100 * record["val"][task.name]["accuracy"] for record in judged], **look)
-            majority = 100 * judged[-1]["val"][task.name]["majority"]
-            accuracies.axhline(majority, color=look["color"], linewidth=1.0, linestyle=":")
+            majority = judged[-1]["val"][task.name].get("majority")  # maps and boxes have none
+            if majority is not None:
+                accuracies.axhline(100 * majority, color=look["color"], linewidth=1.0, linestyle=":")
     titles = ("Training loss (1: guessing)", "Weight of the task", "Validation accuracy, % (dotted: majority)")
     sparse = [record["epoch"] for record in records if record["sparse"]]
     for axes, title in zip((losses, weights, accuracies), titles, strict=True):

@@ -11,7 +11,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip
 from training.losses.shares import KEY, said
@@ -47,7 +46,7 @@ class Recorder:
         self.first = engine.fabric.is_global_zero
         self.board = _tensorboard(partial) if habits.tensorboard and self.first else None
 
-    def fit(self, augment: AugmentConfig, workers: int) -> None:
+    def fit(self, augment: Any, workers: int) -> None:
         """Train to the end, or to a signal, and leave a checkpoint either way."""
         engine = self.engine
         done = engine.steps // engine.config.epochs * engine.progress.epoch + engine.progress.batch
@@ -87,23 +86,30 @@ class Recorder:
             with (self.partial / METRICS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             if "val" in record:
-                draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
+                self.draw()
             if self.board:
                 _to_board(self.board, record, self.engine.model.task_set.names)
         if last or epoch % self.habits.checkpoint_every == 0:
             self._checkpoint()
 
+    def draw(self) -> None:
+        draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
+
     def _validate(self, record: dict[str, Any]) -> None:
         """Score the validation split in full precision, and keep the weights if they are the best so far."""
         model, progress = self.engine.kept, self.engine.progress
-        scores = score(predict(model, self.val), self.val, model.task_set)
-        record["val"] = {task: asdict(result) for task, result in scores.items()}
-        mean = sum(result.accuracy for result in scores.values()) / len(scores)
+        record["val"], accuracies = self.judge(model)
+        mean = sum(accuracies.values()) / len(accuracies)
         if mean > progress.best:
             progress.best, progress.best_epoch = mean, record["epoch"]
             checkpoint.save_weights(self.partial / BEST, model)
-        accuracies = "  ".join(f"{task} {100 * result.accuracy:.0f}" for task, result in scores.items())
-        tqdm.write(f"epoch {record['epoch']}/{self.engine.config.epochs}  val accuracy %: {accuracies}", sys.stderr)
+        told = "  ".join(f"{task} {100 * share:.0f}" for task, share in accuracies.items())
+        tqdm.write(f"epoch {record['epoch']}/{self.engine.config.epochs}  val accuracy %: {told}", sys.stderr)
+
+    def judge(self, model: Any) -> tuple[dict[str, Any], dict[str, float]]:
+        """What to record of the validation split, and of each task the share that a run is chosen by."""
+        scores = score(predict(model, self.val), self.val, model.task_set)
+        return {task: asdict(r) for task, r in scores.items()}, {task: r.accuracy for task, r in scores.items()}
 
     def _checkpoint(self) -> None:
         state = self.engine.state()

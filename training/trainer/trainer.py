@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from codriver.errors import CodriverError, ConfigError
-from training.data.augment import AugmentConfig
 from training.data.batches import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
 from training.data.clips import Clip, labels_of
 from training.losses.afd import AFDLoss
@@ -105,8 +104,7 @@ class Engine:
         self, fabric: Fabric, model: UVM3TL, loss: AFDLoss, clips: Sequence[Clip], config: TrainConfig
     ) -> None:
         self.fabric, self.config, self.clips, self.loss = fabric, config, clips, loss
-        labels = labels_of(clips)
-        self.sampling = balance(labels) if config.sampling == "balanced" else None
+        self.sampling = balance(labels_of(clips)) if config.sampling == "balanced" else None
         self.parts = fabric.world_size * config.accumulate
         steps = len(self._epoch_parts(0))
         if not steps:
@@ -149,7 +147,7 @@ class Engine:
 
     def run(
         self,
-        augment: AugmentConfig,
+        augment: Any,
         on_step: Callable[[float, float], None],
         on_epoch: Callable[[dict[str, Any]], None],
         workers: int = 1,
@@ -163,16 +161,14 @@ class Engine:
             self._epoch(augment, on_step, workers)
             on_epoch(self._end_epoch())
 
-    def _epoch(self, augment: AugmentConfig, on_step: Callable[[float, float], None], workers: int) -> None:
+    def _epoch(self, augment: Any, on_step: Callable[[float, float], None], workers: int) -> None:
         epoch, progress, config = self.progress.epoch, self.progress, self.config
         self.learner.train()  # evaluation of the epoch before has put normalisation to rest
-        varied = replace(augment, pairs=config.sparse_pairs if self._sparse(epoch) else 0)
+        varied = self.variation(augment, epoch)
         mine = slice(self.fabric.global_rank * config.accumulate, (self.fabric.global_rank + 1) * config.accumulate)
         batches = self._epoch_parts(epoch)[progress.batch :]  # those done before an interruption are not even made
         keys = [(rows, sum(map(len, parts))) for parts in batches for rows in parts[mine]]
-        ahead = made_ahead(
-            lambda key: (varied_batch(self.clips, key[0], config.seed, epoch, varied), key[1]), keys, workers
-        )
+        ahead = made_ahead(lambda key: (self.make_batch(key[0], epoch, varied), key[1]), keys, workers)
         try:
             for _ in batches:
                 start = time.perf_counter()
@@ -188,14 +184,13 @@ class Engine:
         """Parts of one batch, each with the size of the whole batch -> loss and decoupling, this process's means."""
         fabric, results = self.fabric, []
         for number, (batch, whole) in enumerate(lessons):
-            frames, mask, labels = fabric.to_device(batch)
             self._seed(number)
-            share = len(labels) / whole  # parts may differ by a clip
+            share = self.size_of(batch) / whole  # parts may differ by a clip
             with fabric.no_backward_sync(self.learner, enabled=number + 1 < len(lessons)):
-                total, _, decoupling = self.learner(frames, mask, labels)
+                total, _, decoupling = self.learner(*fabric.to_device(batch))
                 terms, self.raw_learner.terms = self.raw_learner.terms, {}
                 if self._measures_gradients(number):
-                    self.progress.gradients = gradients_at(self.model.encoders.parameters(), terms)
+                    self.progress.gradients = gradients_at(self.encoders().parameters(), terms)
                 del terms  # and with them the graph
                 fabric.backward(total * (share * fabric.world_size))  # the mean over processes is taken on the way
             results.append(share * torch.stack([total.detach(), decoupling.detach()]))
@@ -223,12 +218,32 @@ class Engine:
         """(tasks,) losses of the same batch with the stepped weights, the mean over this process's parts."""
         losses = []
         for number, (batch, _) in enumerate(lessons):
-            frames, mask, labels = self.fabric.to_device(batch)
             self._seed(number)
-            with self.fabric.autocast():
-                fused = self.model(frames, mask)
-            losses.append(self.loss.task_losses(fused, labels))
+            losses.append(self.losses_of(self.fabric.to_device(batch)))
         return torch.stack(losses).mean(dim=0)
+
+    def variation(self, augment: Any, epoch: int) -> Any:
+        """How this epoch varies its clips."""
+        return replace(augment, pairs=self.config.sparse_pairs if self._sparse(epoch) else 0)
+
+    def encoders(self) -> nn.Module:
+        """What all tasks share; the loss's gradients are measured there."""
+        return self.model.encoders
+
+    def make_batch(self, rows: Any, epoch: int, augment: Any) -> Any:
+        """The clips of these rows as this epoch varies them; what `make_learner`'s module is called with."""
+        return varied_batch(self.clips, rows, self.config.seed, epoch, augment)
+
+    def size_of(self, batch: Any) -> int:
+        """Clips in a batch."""
+        return len(batch[-1])
+
+    def losses_of(self, batch: Any) -> Tensor:
+        """(tasks,) losses of a batch with the weights as they are."""
+        frames, mask, labels = batch
+        with self.fabric.autocast():
+            fused = self.model(frames, mask)
+        return self.loss.task_losses(fused, labels)
 
     def _seed(self, number: int) -> None:
         """Dropout of a part is the same wherever and whenever it is computed."""

@@ -1,0 +1,127 @@
+"""The dense model and its loss: what they keep to, on random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from codriver.errors import ConfigError  # noqa: E402
+from codriver.tasks import BDD100K  # noqa: E402
+from training.dense import detection, segmentation  # noqa: E402
+from training.dense.geometry import IGNORE  # noqa: E402
+from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, varied  # noqa: E402
+from training.dense.loss import DenseLoss  # noqa: E402
+from training.dense.model import DENSE_SIZES, DenseUVM3TL  # noqa: E402
+from training.dense.scene import Vehicles  # noqa: E402
+from training.losses.afd import LossConfig  # noqa: E402
+
+pytestmark = pytest.mark.torch
+TOY = DENSE_SIZES["toy"]
+
+
+def lesson(seed: int) -> Lesson:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    boxes = np.array([[20, 30, 60, 60], [100, 40, 112, 50]], dtype=np.float32)
+    truth = {
+        "vehicles": Vehicles(boxes, np.zeros(2, dtype=bool)),
+        "drivable_area": rng.integers(0, 3, (96, 160), dtype=np.uint8),
+        "lane_lines": (rng.random((96, 160)) < 0.05).astype(np.uint8),
+    }
+    return Lesson(image, truth)
+
+
+@pytest.fixture(scope="module")
+def model() -> DenseUVM3TL:
+    torch.manual_seed(0)
+    return DenseUVM3TL(TOY)
+
+
+def test_the_answers_to_a_picture_do_not_depend_on_its_batch_mates(model: DenseUVM3TL) -> None:
+    model.eval()
+    images, _ = batch_of([lesson(k) for k in range(3)], BDD100K)
+    with torch.inference_mode():
+        alone, together = model(images[1:2]).outputs, model(images).outputs
+    assert torch.allclose(alone["lane_lines"][0], together["lane_lines"][1], atol=1e-5)
+    assert torch.allclose(alone["vehicles"][0][0], together["vehicles"][0][1], atol=1e-5)
+
+
+def test_every_weight_learns_from_the_loss(model: DenseUVM3TL) -> None:
+    lessons = [lesson(k) for k in range(2)]
+    loss = DenseLoss(BDD100K, LossConfig(), constants(lessons, BDD100K))
+    images, truth = batch_of(lessons, BDD100K)
+    model.train()
+    loss(model(images), truth).total.backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert all(name.endswith("key.bias") or "gate.key.bias" in name for name in still)  # softmax does not see it
+    model.zero_grad()
+
+
+def test_the_loss_of_a_constant_answer_is_one() -> None:
+    shares = torch.tensor([0.5, 0.25, 0.25])
+    truth = torch.tensor([0, 1, 0, 2]).repeat_interleave(4).repeat(16, 1)[None]  # (1, 16, 16)
+    logits = shares.log()[None, :, None, None].expand(1, 3, 4, 4)
+    task = BDD100K["drivable_area"]
+    constant = segmentation.constant_loss(task, [truth[0].numpy().astype(np.uint8)])
+    assert float(segmentation.loss(task, logits, truth)) == pytest.approx(constant, rel=1e-5)
+
+
+def test_unknown_pixels_cost_nothing() -> None:
+    task = BDD100K["drivable_area"]
+    truth = torch.full((1, 16, 16), IGNORE)
+    truth[0, :8] = 1
+    logits = torch.zeros(1, 3, 4, 4)
+    changed = logits.clone()
+    changed[..., 2:, :] = 9.0
+    changed[:, 0, 2:, :] = -9.0
+    assert segmentation.loss(task, changed, truth) == segmentation.loss(task, logits, truth)
+
+
+def test_a_cell_answers_for_the_smallest_box_near_whose_middle_it_lies() -> None:
+    boxes = torch.tensor([[0.0, 0, 46, 46, 0], [14, 14, 34, 34, 0], [100, 0, 140, 40, 1]])
+    middles, strides = detection.cells([(12, 20), (6, 10), (3, 5)])
+    which, ignored = detection.assigned(boxes, middles, strides)
+    fine = strides == 8
+    cells = zip(middles[fine].tolist(), which[fine].tolist(), ignored[fine].tolist(), strict=True)
+    at = {tuple(middle): (box, left_out) for middle, box, left_out in cells}
+    assert at[(20.0, 20.0)] == (1, False)  # the middle of both: the smaller one
+    assert at[(124.0, 20.0)] == (-1, True)
+    assert at[(4.0, 4.0)] == (-1, False)
+
+
+def test_boxes_that_the_maps_spell_out_are_answered(model: DenseUVM3TL) -> None:
+    from training.dense.geometry import Letterbox
+
+    maps = [np.full((5, h, w), -9.0, dtype=np.float32) for h, w in ((12, 20), (6, 10), (3, 5))]
+    maps[0][0, 5, 7] = 9.0
+    maps[0][1:, 5, 7] = np.log(np.expm1(np.array([1.5, 0.5, 2.0, 1.0])))  # softplus gives these, times 8 px
+    boxes, scores = detection.answer(maps, Letterbox((96, 160), (96, 160)))
+    assert boxes[0].tolist() == pytest.approx([60 - 12, 44 - 4, 60 + 16, 44 + 8], abs=1e-3)
+    assert len(scores) == 1 and scores[0] > 0.99
+
+
+def test_a_mirrored_lesson_has_its_labels_mirrored_with_its_pixels() -> None:
+    before = lesson(1)
+    after = varied(before, BDD100K, np.random.default_rng(0), VaryConfig(mirror=1.0, brightness=0.0, hue=0.0))
+    assert np.array_equal(after.image, before.image[:, ::-1])
+    assert np.array_equal(after.truth["lane_lines"], before.truth["lane_lines"][:, ::-1])
+    assert after.truth["vehicles"].boxes[0].tolist() == [100, 30, 140, 60]
+
+
+def test_sizes_that_the_strides_do_not_divide_are_refused() -> None:
+    with pytest.raises(ConfigError, match="100 is no multiple"):
+        DenseUVM3TL(replace(TOY, height=100))
+
+
+def test_edge_costs_what_the_page_says() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    edge = DenseUVM3TL(DENSE_SIZES["edge"]).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        edge(torch.zeros(1, 384, 640, 3, dtype=torch.uint8))
+    assert sum(p.numel() for p in edge.parameters()) == pytest.approx(2.20e6, rel=0.01)
+    assert counter.get_total_flops() / 2 == pytest.approx(4.13e9, rel=0.01)

@@ -1,0 +1,104 @@
+"""A dense model on a split: answers, scores by the name of each definition, intervals, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codriver.tasks import Task, TaskSet
+from training.dense.geometry import Letterbox
+from training.dense.model import KINDS, DenseUVM3TL
+from training.dense.scene import Scene
+
+RESAMPLES = 1000
+Answers = dict[str, Any]  # task -> what its kind answers, in the camera's pixels
+Answer = Callable[[Scene], Answers]
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """One task on one split."""
+
+    scores: dict[str, float]  # by the name of the definition
+    chosen_by: str  # the one that a run is chosen by
+    interval: tuple[float, float]  # of the mean over pictures of their own score, 95 %, pictures drawn again
+    pictures: NDArray[np.float64]  # each picture's own score
+
+    @property
+    def main(self) -> float:
+        return self.scores[self.chosen_by]
+
+
+@torch.inference_mode()
+def answers_of(model: DenseUVM3TL, scene: Scene) -> Answers:
+    """The model's answers to one picture, at the picture's size."""
+    model.eval()
+    box = Letterbox(scene.image.shape[:2], (model.config.height, model.config.width))
+    device = next(model.parameters()).device
+    outputs = model(torch.from_numpy(box.image(scene.image))[None].to(device)).outputs
+    found: Answers = {}
+    for task in model.task_set.tasks:
+        raw = outputs[task.name]
+        arrays = [m[0].cpu().numpy() for m in raw] if isinstance(raw, list) else raw[0].cpu().numpy()
+        found[task.name] = KINDS[task.kind].answer(arrays, box)
+    return found
+
+
+def scored(
+    task_set: TaskSet, scenes: Iterable[Scene], answer: Answer, seen: Callable[[Scene, Answers], None] | None = None
+) -> dict[str, TaskScores]:
+    """Score whatever answers. seen: is shown each picture with its answers."""
+    metrics = {task.name: KINDS[task.kind].Metric(task) for task in task_set.tasks}
+    for scene in scenes:
+        found = answer(scene)
+        for task in task_set.tasks:
+            metrics[task.name].add(found[task.name], scene.truth[task.name])
+        if seen is not None:
+            seen(scene, found)
+    return {task.name: _task_scores(task, metrics[task.name]) for task in task_set.tasks}
+
+
+def _task_scores(task: Task, metric: Any) -> TaskScores:
+    pictures = metric.examples()
+    draws = np.random.default_rng(0).integers(0, len(pictures), (RESAMPLES, len(pictures)))
+    low, high = np.percentile(pictures[draws].mean(axis=1), [2.5, 97.5])
+    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), (float(low), float(high)), pictures)
+
+
+def constant_answer(task_set: TaskSet, scenes: Sequence[Scene]) -> Answer:
+    """The best answer that does not look: each cell of a coarse grid says what training pictures have there most often,
+    and no boxes."""
+    maps = {task.name: commonest(task, scenes) for task in task_set.tasks if task.kind == "segmentation"}
+
+    def answer(scene: Scene) -> Answers:
+        height, width = scene.image.shape[:2]
+        rows, columns = np.arange(height) * GRID[0] // height, np.arange(width) * GRID[1] // width
+        found: Answers = {name: cells[rows][:, columns] for name, cells in maps.items()}
+        nothing = (np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32))
+        return {task.name: found.get(task.name, nothing) for task in task_set.tasks}
+
+    return answer
+
+
+GRID = (24, 40)  # rows, columns of the constant answer
+
+
+def commonest(task: Task, scenes: Sequence[Scene]) -> NDArray[np.uint8]:
+    """(rows, columns) of GRID: the class that is most often in a cell's middle. A thin class is never the commonest."""
+    votes = np.zeros((*GRID, task.classes), dtype=np.int64)
+    for scene in scenes:
+        truth = scene.truth[task.name]
+        height, width = truth.shape
+        rows, columns = (
+            ((np.arange(count) + 0.5) * side / count).astype(int)
+            for count, side in zip(GRID, (height, width), strict=True)
+        )
+        at = truth[rows][:, columns]
+        for label in range(task.classes):
+            votes[..., label] += at == label
+    return votes.argmax(axis=2).astype(np.uint8)
