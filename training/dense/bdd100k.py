@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +34,40 @@ BACKGROUND_BIT, LANE_BITS = 8, 0b110111  # of a lane's byte: set, there is no la
 VAL_SHARE = 0.1  # of train
 
 
+def is_here(root: Path) -> bool:
+    """Whether the folder holds one of the two layouts."""
+    return any(_folder(root, theirs).is_dir() for theirs in ("train", "val"))
+
+
+def _folder(root: Path, theirs: str) -> Path:
+    official = root / "images" / "100k"
+    return official / theirs if official.is_dir() else root / "images" / theirs
+
+
 def index(root: Path, split: str) -> list[SceneRef]:
     """Pictures of a split, by name; a SourceError names the first file that is missing, and how many are."""
     theirs = SPLITS[split]
-    official = (root / "images" / "100k").is_dir()
-    folder = root / "images" / "100k" / theirs if official else root / "images" / theirs
-    names = sorted(path.stem for path in folder.glob("*.jpg"))
+    names, found = listed(root, theirs)
     if not names:
+        folder = _folder(root, theirs)
         raise SourceError(f"{folder} holds no .jpg; give the folder that holds images/100k or images/{theirs}")
     if theirs == "train":
         names = [name for name in names if for_validation(name) == (split == "val")]
-    records = _scalabel(root / "labels" / "det_20" / f"det_{theirs}.json") if official else None
-    refs = [_ref(root, folder, theirs, name, records) for name in names]
+    refs = [found(name) for name in names]
     missing = [path for ref in refs for path in ref.files.values() if not path.is_file()]
     if missing:
         raise SourceError(f"{missing[0]} is missing, and {len(missing) - 1} more; every picture needs all its labels")
     return refs
+
+
+def listed(root: Path, theirs: str) -> tuple[list[str], Callable[[str], SceneRef]]:
+    """Names of the pictures of one of the benchmark's splits, and what finds a picture's files by its name."""
+    folder = _folder(root, theirs)
+    names = sorted(path.stem for path in folder.glob("*.jpg"))
+    records = None
+    if names and folder.parent.name == "100k":
+        records = _scalabel(root / "labels" / "det_20" / f"det_{theirs}.json")
+    return names, lambda name: _ref(root, folder, theirs, name, records)
 
 
 def for_validation(name: str) -> bool:

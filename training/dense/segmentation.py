@@ -46,13 +46,11 @@ def loss(task: Task, logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def at_cells(task: Task, truth: Tensor) -> Tensor:
-    """(B, H, W) -> (B, H/s, W/s)."""
+    """(B, H, W) -> (B, H/s, W/s). A cell is unknown if all its pixels are: one that a bar reaches into still learns."""
     middle = truth[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
-    if not task.thin:
-        return middle
-    known = torch.where(truth == IGNORE, 0, truth).float()[:, None]
-    found = F.max_pool2d(known, STRIDE)[:, 0].long()
-    return torch.where((found == 0) & (middle == IGNORE), IGNORE, found)
+    highest = F.max_pool2d(torch.where(truth == IGNORE, -1, truth).float()[:, None], STRIDE)[:, 0].long()
+    known = torch.where(middle == IGNORE, highest, middle)
+    return torch.where(highest < 0, IGNORE, highest if task.thin else known)
 
 
 def constant_loss(task: Task, truths: list[Classes]) -> float:

@@ -82,7 +82,7 @@ def test_two_empty_lane_maps_agree_and_one_empty_one_does_not() -> None:
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> Boxes:
-    corner, size = rng.uniform(0, 60, (count, 2)), rng.uniform(4, 30, (count, 2))
+    corner, size = rng.uniform(0, 60, (count, 2)), rng.uniform(12, 30, (count, 2))
     return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
 
 

@@ -81,6 +81,15 @@ def test_unknown_pixels_cost_nothing() -> None:
     assert segmentation.loss(task, changed, truth) == segmentation.loss(task, logits, truth)
 
 
+def test_a_cell_that_a_bar_reaches_into_still_learns_from_its_known_pixels() -> None:
+    truth = torch.zeros(1, 8, 8, dtype=torch.long)
+    truth[:, :3] = IGNORE
+    truth[:, 3, 5] = 1
+    assert segmentation.at_cells(BDD100K["lane_lines"], truth).tolist() == [[[0, 1], [0, 0]]]
+    truth[:, :4] = IGNORE
+    assert segmentation.at_cells(BDD100K["lane_lines"], truth).tolist() == [[[IGNORE, IGNORE], [0, 0]]]
+
+
 def test_a_cell_answers_for_the_smallest_box_near_whose_middle_it_lies() -> None:
     boxes = torch.tensor([[0.0, 0, 46, 46, 0], [14, 14, 34, 34, 0], [100, 0, 140, 40, 1]])
     middles, strides = detection.cells([(12, 20), (6, 10), (3, 5)])

@@ -1,0 +1,80 @@
+"""Everything that is wrong with a benchmark's files, in one pass, and how often each class occurs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codriver.errors import SourceError
+from codriver.tasks import BDD100K, TaskSet
+from training.dense import bdd100k
+from training.dense.geometry import IGNORE
+from training.dense.scene import Scene, Vehicles
+
+
+@dataclass
+class DenseReport:
+    """What a pass over a data set found."""
+
+    task_set: TaskSet
+    pictures: dict[str, int] = field(default_factory=dict)  # of each of the benchmark's splits
+    problems: list[str] = field(default_factory=list)  # each names its file
+    counts: dict[str, Counter[str]] = field(default_factory=dict)  # task -> pixels of a class, or boxes
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task_set": self.task_set.name,
+            "pictures": self.pictures,
+            "problems": self.problems,
+            "counts": {task: dict(some) for task, some in self.counts.items()},
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.task_set.name}: " + ", ".join(f"{n} pictures of {split}" for split, n in self.pictures.items())
+        ]
+        for task, some in self.counts.items():
+            whole = max(sum(some.values()), 1)
+            unit = "boxes" if self.task_set[task].kind == "detection" else "pixels"
+            shares = ", ".join(
+                f"{label} {count} ({100 * count / whole:.1f} %)" for label, count in sorted(some.items())
+            )
+            lines.append(f"{task}, {unit}: {shares}")
+        lines += [f"  {problem}" for problem in self.problems]
+        return "\n".join([*lines, f"{len(self.problems)} problems" if self.problems else "nothing is wrong"])
+
+
+def check_bdd100k(root: Path, progress: Callable[[Iterable[Any], int], Iterable[Any]]) -> DenseReport:
+    """Read every picture and label. progress: is handed an iterable and its length, and gives the same things back."""
+    report = DenseReport(BDD100K, counts={task.name: Counter() for task in BDD100K.tasks})
+    todo = []
+    for split in ("train", "val"):
+        names, found = bdd100k.listed(root, split)
+        report.pictures[split] = len(names)
+        todo += [(name, found) for name in names]
+    for name, found in progress(todo, len(todo)):
+        try:
+            ref = found(name)
+            missing = [path for path in ref.files.values() if not path.is_file()]
+            report.problems += [f"{path} is missing" for path in missing]
+            if not missing:
+                _count(report, bdd100k.read(ref))
+        except SourceError as error:
+            report.problems.append(str(error))
+    return report
+
+
+def _count(report: DenseReport, scene: Scene) -> None:
+    for task in report.task_set.tasks:
+        truth = scene.truth[task.name]
+        if isinstance(truth, Vehicles):
+            report.counts[task.name]["vehicle"] += int((~truth.ignored).sum())
+            report.counts[task.name]["ignored"] += int(truth.ignored.sum())
+            continue
+        for label, count in enumerate(np.bincount(truth[truth != IGNORE], minlength=task.classes)):
+            report.counts[task.name][task.labels[label]] += int(count)
