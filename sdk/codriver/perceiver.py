@@ -20,6 +20,7 @@ from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
 from codriver.config import Policy
+from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
 from codriver.finder.finder import Finder
 from codriver.frames.check import sort_out
@@ -76,6 +77,7 @@ class Perceiver:
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `read_manifest(path).policy` to start from.
         """
+        opencv()
         bundle = load_bundle(
             path,
             engine=engine,

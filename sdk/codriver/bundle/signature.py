@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.errors import BackendMissing, ConfigError, SignatureError
+from codriver.device.imports import load
+from codriver.errors import ConfigError, SignatureError
 from codriver.files.safe_read import read_at_most
 
 SIGNATURE_NAME = "signature.json"  # signs manifest.json, so it cannot be listed there
@@ -109,12 +110,9 @@ def read_key(path: Path) -> bytes:
 
 def cryptography_modules() -> tuple[Any, Any]:
     """Its ed25519 and serialization modules."""
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError as error:
-        raise BackendMissing("signatures need the package cryptography: pip install 'codriver[trust]'") from error
-    return ed25519, serialization
+    missing = "signatures need the package cryptography: pip install 'codriver[trust]'"
+    primitives = "cryptography.hazmat.primitives"
+    return load(f"{primitives}.asymmetric.ed25519", missing), load(f"{primitives}.serialization", missing)
 
 
 def _public_key(pem: bytes, where: str) -> bytes:

@@ -17,7 +17,8 @@ from codriver.errors import BundleError
 
 EXAMPLE = """example:
   codriver doctor demo.bundle
-the first thing to type on a new device; nothing is run, written or sent. Exit code 1 if something needed is missing"""
+the first thing to type on a new device; packages are imported, nothing is run, written or sent.
+Exit code 1 if something needed is missing"""
 
 
 def add(commands: Commands) -> None:
@@ -95,6 +96,8 @@ def _machine_rows(facts: Mapping[str, Any]) -> list[list[str]]:
         *(["GPU", _gpu_line(gpu)] for gpu in facts["gpus"] or [{}]),
         ["engine store", _store_line(facts["store"])],
     ]
+    if facts["opencv_opens"]:
+        rows.append(["cameras", _cameras_line(facts["opencv_opens"])])
     return rows
 
 
@@ -124,8 +127,17 @@ def _store_line(store: Mapping[str, Any]) -> str:
 def _package_rows(facts: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for module, version in facts["packages"].items():
-        rows.append([f"  {module}", version or f"not installed: {way_to(module, facts)}", PACKAGES[module][1]])
+        broken = " BROKEN, see below" if module in facts["broken"] else ""
+        says = f"{version}{broken}" if version else f"not installed: {way_to(module, facts)}"
+        rows.append([f"  {module}", says, PACKAGES[module][1]])
     return rows
+
+
+def _cameras_line(opens: Mapping[str, bool]) -> str:
+    """What of cameras and footage this OpenCV can open."""
+    what = {"FFMPEG": "video files and network cameras", "V4L2": "USB cameras", "GSTREAMER": "GStreamer pipelines"}
+    can, cannot = ([text for name, text in what.items() if opens[name] is yes] for yes in (True, False))
+    return f"OpenCV opens {', '.join(can) or 'none'}" + (f"; no {', '.join(cannot)}" if cannot else "")
 
 
 def _bundle_lines(found: Mapping[str, Any]) -> list[str]:

@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         leave_stdout()  # whoever read our output has enough
         return KILLED + PIPE
+    except ImportError as error:  # of a package that nobody asked about before
+        return _refused(ImportError(f"{error.name or 'a package'} cannot be imported: {error}; see `codriver doctor`"))
     except OSError as error:  # of a disk or a folder that nobody asked about before
         return _refused(error)
 

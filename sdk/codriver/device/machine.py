@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import util
 from pathlib import Path
 
@@ -17,10 +18,15 @@ from codriver.device import jetson
 from codriver.device.cpu import CPUINFO
 
 ROOT = Path("/")
-DISTRIBUTIONS = {  # where a module's version is found, if its package is not named alike
-    "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+# What brings a module, where that is not named alike or is not alone: two of them overwrite each other's files.
+DISTRIBUTIONS = {
+    "cv2": tuple(f"opencv-{kind}{head}" for kind in ("python", "contrib-python") for head in ("-headless", "")),
+    "onnxruntime": tuple(f"onnxruntime{kind}" for kind in ("", "-gpu", "-openvino", "-directml", "-rocm", "-qnn")),
+    "openvino": ("openvino", "openvino-nightly"),
+    "tensorrt": ("tensorrt", "tensorrt-cu11", "tensorrt-cu12", "tensorrt-cu13"),
     "cuda.bindings": ("cuda-bindings",),
 }
+BRINGS_ANOTHER = ("tensorrt",)  # is only there to install one of the others
 NVIDIA_SMI_S = 1.5  # it answers in a tenth of that, unless the driver has to wake the GPU up first
 PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "worst": 100.0}
 
@@ -51,14 +57,24 @@ def runtime_version(module: str) -> str | None:
     """Version of an installed runtime, None if it is not there. Nothing is imported."""
     if not _is_there(module):
         return None
+    return next(iter(distributions(module).values()), "of unknown version")
+
+
+def distributions(module: str) -> dict[str, str]:
+    """Installed packages that bring this module, and their versions."""
     from importlib import metadata  # as slow to import as all of codriver
 
-    for distribution in DISTRIBUTIONS.get(module, (module, f"{module}-gpu")):
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return "of unknown version"
+    found = {}
+    for name in DISTRIBUTIONS.get(module, (module,)):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def rivals(module: str) -> dict[str, str]:
+    """The distributions of a module, if there is more than one; else nothing."""
+    found = {name: version for name, version in distributions(module).items() if name not in BRINGS_ANOTHER}
+    return found if len(found) > 1 else {}
 
 
 def _is_there(module: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from codriver.device.imports import way_out
 from codriver.device.machine import ROOT
 from codriver.doctor.facts import CUDA, slug, way_to
 from codriver.engines.base import RUNTIMES
@@ -50,7 +51,17 @@ def _of_packages(facts: Mapping[str, Any], root: Path) -> list[Advice]:
     packages, found = facts["packages"], []
     if packages["cv2"] is None:
         found.append(Advice("OpenCV is missing: frames cannot be resized", way_to("cv2", facts), needed=True))
-    if not any(packages[runtime] for runtime in RUNTIMES):
+    for module, why in facts["broken"].items():
+        what = f"{module} {packages[module]} is installed, and importing it fails: {why}"
+        found.append(Advice(what, way_out(module, why), needed=module == "cv2"))
+    for module, versions in facts["rivals"].items():
+        names = " and ".join(f"{name} {version}" for name, version in versions.items())
+        what = f"{names} bring the same module {module} and overwrite each other's files: which one runs is chance"
+        found.append(Advice(what, f"pip uninstall {' '.join(versions)}, then install the one that is wanted"))
+    if facts["jetson"] and facts["opencv_opens"] and not facts["opencv_opens"]["GSTREAMER"]:
+        what = "this OpenCV has no GStreamer, so it cannot open a Jetson's CSI cameras"
+        found.append(Advice(what, "docs/device.md, Cameras, says which one can"))
+    if not any(packages[runtime] and runtime not in facts["broken"] for runtime in RUNTIMES):
         found.append(Advice("there is no runtime, so nothing can run", _install_ort(facts), needed=True))
     ort, trt = packages["onnxruntime"], packages["tensorrt"]
     if ort and _release(ort) < OLDEST_ORT and _release(ort) != (0, 0):
@@ -159,6 +170,8 @@ def _way_out(found: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
             continue
         if "is for" in lacks:
             return f"install a version of {engine} that the bundle is for, or build the bundle for this one"
+        if engine in facts["broken"]:
+            return way_out(engine, facts["broken"][engine])
         if facts["packages"][engine] is None:
             return _install_ort(facts) if engine == "onnxruntime" else way_to(engine, facts)
         return way_to("cuda.bindings", facts)

@@ -1,7 +1,7 @@
 """What a machine has and what a bundle would need of it, told without running either: facts, and advice with reasons.
 
-Nothing is imported that was not there already, nothing is written, nothing is sent. `root` is where the system's files
-lie: tests make their own.
+What is found is imported once, in processes of their own; nothing is written, nothing is sent. `root` is where the
+system's files lie: tests make their own, and nothing is imported for them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from codriver.device.machine import (
     how_to_install,
     memory_mb,
     read_text,
+    rivals,
     runtime_version,
 )
+from codriver.doctor.probe import probe
 from codriver.engines.base import UNPROVEN
 from codriver.engines.trt.store import store_folder
 from codriver.version import VERSION
@@ -54,6 +56,8 @@ PACKAGES = {  # module -> how it is got, and what for
 def machine_facts(root: Path = ROOT) -> dict[str, Any]:
     """All that is known of this machine, JSON-ready."""
     cpu, memory, clocks = describe_machine(), memory_mb(root), clocks_mhz(root)
+    packages = {module: runtime_version(module) for module in PACKAGES}
+    tried = probe(module for module, version in packages.items() if version) if root == ROOT else {}
     release = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text(root / "etc/os-release") or "", re.MULTILINE)
     return {
         "codriver": VERSION,
@@ -73,7 +77,10 @@ def machine_facts(root: Path = ROOT) -> dict[str, Any]:
         "memory_mb": {"total": memory[0], "available": memory[1]} if memory else None,
         "jetson": _jetson_facts(root) if jetson.is_jetson(root) else None,
         "gpus": gpus(root),
-        "packages": {module: runtime_version(module) for module in PACKAGES},
+        "packages": packages,
+        "broken": {module: answer["why"] for module, answer in tried.items() if answer["why"]},
+        "rivals": {module: found for module in PACKAGES if (found := rivals(module))} if root == ROOT else {},
+        "opencv_opens": tried.get("cv2", {}).get("opens"),
         "store": _store_facts(),
     }
 
@@ -125,13 +132,25 @@ def bundle_facts(folder: Path, manifest: Manifest, facts: Mapping[str, Any]) -> 
             {"name": v.name, "engine": v.engine, "lacks": lacks[v.name], "unproven": UNPROVEN.get(v.engine)}
             for v in manifest.variants
         ],
-        "variant": next((name for name, lacking in lacks.items() if not lacking), None),
+        "variant": _variant(manifest, lacks, facts),
     }
+
+
+def _variant(manifest: Manifest, lacks: Mapping[str, str], facts: Mapping[str, Any]) -> str | None:
+    """The one that opens. One whose runtime is there and broken is opened too, and fails: no other takes its place."""
+    for variant in manifest.variants:
+        if not lacks[variant.name]:
+            return variant.name
+        if variant.engine in facts["broken"] and not why_not(variant, facts["cpu"]["features"]):
+            break
+    return None
 
 
 def _lacks(variant: VariantSpec, facts: Mapping[str, Any]) -> str:
     """As `why_not`, and for a GPU what else it takes."""
     parts = [why_not(variant, facts["cpu"]["features"])]
+    if variant.engine in facts["broken"]:
+        parts.append(f"needs {variant.engine}, and importing that fails")
     if variant.engine == "tensorrt":
         if not facts["gpus"]:
             parts.append("needs an NVIDIA GPU, none is seen here")

@@ -8,9 +8,10 @@ from typing import Any
 
 from codriver.arrays import Arrays
 from codriver.device.cpu import default_threads
+from codriver.device.imports import load
 from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.engines.graphcheck.openvino import check_ir
-from codriver.errors import BackendMissing, EngineError
+from codriver.errors import EngineError
 
 DEVICE = "CPU"
 
@@ -54,10 +55,7 @@ def shared_core() -> Any:
 
 
 def _compiled(graph: GraphFiles, threads: int) -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise BackendMissing("OpenVINO is not installed: pip install 'codriver[openvino]'") from error
+    openvino = load("openvino", "OpenVINO is not installed: pip install 'codriver[openvino]'", "Core")
     if not graph.model.lstrip().startswith(b"<"):
         # It would read ONNX too, and compute wrong numbers from signed Q/DQ without a word (reference/int8.md 3.3).
         raise EngineError("OpenVINO refused the graph: it is no IR (XML and weights); build the bundle for OpenVINO")

@@ -10,6 +10,7 @@ from typing import Any
 
 from codriver.arrays import Arrays
 from codriver.device.cpu import default_threads
+from codriver.device.imports import load
 from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.engines.graphcheck.onnx import check_graph
 from codriver.errors import BackendMissing, EngineError
@@ -53,10 +54,9 @@ class OrtEngine:
 
 
 def _session(graph: bytes, threads: int, wanted: tuple[str, ...]) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendMissing("ONNX Runtime is not installed: pip install 'codriver[onnxruntime]'") from error
+    onnxruntime = load(
+        "onnxruntime", "ONNX Runtime is not installed: pip install 'codriver[onnxruntime]'", "InferenceSession"
+    )
     onnxruntime.disable_telemetry_events()  # for a program that imported it before codriver; see codriver.quiet
     check_graph(graph)  # before the runtime sees a byte
     _check_there(onnxruntime, wanted)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from codriver.errors import BackendMissing, ConfigError
+from codriver.device.imports import load
+from codriver.errors import ConfigError
 from codriver.percept import STATES, Percept, Stats
 
 BUCKETS_S = (0.005, 0.01, 0.02, 0.033, 0.05, 0.067, 0.1, 0.2, 0.5, 1.0)
@@ -24,12 +25,9 @@ class PrometheusMetrics:
     """
 
     def __init__(self, stats: Callable[[], Stats]) -> None:
-        try:
-            import prometheus_client
-            from prometheus_client import core
-        except ImportError as error:
-            raise BackendMissing("prometheus_client is not installed: pip install 'codriver[metrics]'") from error
-        self._client, self._core = prometheus_client, core
+        missing = "prometheus_client is not installed: pip install 'codriver[metrics]'"
+        prometheus_client = load("prometheus_client", missing)
+        self._client, self._core = prometheus_client, load("prometheus_client.core", missing)
         self._stats = stats
         self._last: Percept | None = None
         self.registry = prometheus_client.CollectorRegistry()

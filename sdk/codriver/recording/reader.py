@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
-from codriver.errors import BackendMissing, SourceError
+from codriver.device.imports import load
+from codriver.errors import SourceError
 from codriver.files.decode import Fault, decode
 from codriver.percept import Driver, Frame
 from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP, About, StepInput
@@ -112,11 +113,10 @@ class _Cut(Exception):
 
 
 def _records(path: Path) -> Iterator[Any]:
-    try:
-        from mcap.exceptions import EndOfFile, McapError
-        from mcap.stream_reader import StreamReader, breakup_chunk
-    except ImportError as error:
-        raise BackendMissing("recordings need the package mcap: pip install 'codriver[record]'") from error
+    load("mcap", "recordings need the package mcap: pip install 'codriver[record]'")
+    from mcap.exceptions import EndOfFile, McapError
+    from mcap.stream_reader import StreamReader, breakup_chunk
+
     try:
         with path.open("rb") as file:
             reader: Any = StreamReader(file, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES)

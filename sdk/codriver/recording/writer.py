@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
-from codriver.errors import BackendMissing, ConfigError
+from codriver.device.imports import load
+from codriver.errors import ConfigError
 from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
@@ -246,11 +247,7 @@ class _File:
 
 
 def _mcap_writer() -> Any:
-    try:
-        from mcap.writer import Writer
-    except ImportError as error:
-        raise BackendMissing("recording needs the package mcap: pip install 'codriver[record]'") from error
-    return Writer
+    return load("mcap.writer", "recording needs the package mcap: pip install 'codriver[record]'", "Writer").Writer
 
 
 def _check_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from codriver.device.imports import opencv
 from codriver.errors import ConfigError, SourceError
 from codriver.sources.aide import Annotation, read_annotation
 from codriver.sources.base import FrameSet, Source
@@ -37,6 +38,7 @@ def open_source(text: str, *, strict: bool = False) -> Source:
     """Open what a `--source` says. strict: an unreadable frame of a clip raises instead of being left out."""
     if not text.strip():
         raise ConfigError(f"source: got nothing; give {FORMS}")
+    opencv()
     if "=" not in text or Path(text).is_dir():
         return _open_folder(Path(text), strict)
     by_view = split_views(text)

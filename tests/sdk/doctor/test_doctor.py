@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,13 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from codriver.bundle.manifest import VariantSpec
 from codriver.cli.doctor import _lines, examine
 from codriver.cli.main import main
+from codriver.device.machine import rivals
 from codriver.doctor.advice import bundle_advice, choice_advice, machine_advice
 from codriver.doctor.facts import bundle_facts, fits, machine_facts
+from codriver.doctor.probe import probe
+from tests import ROOT
+from tests.clips import make_clip
 from tests.tiny import tiny_manifest
 
 RELEASE = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n"
@@ -222,6 +228,84 @@ def test_a_broken_manifest_is_a_finding_and_no_manifest_is_wrong_use(
     assert not result["ok"] and result["bundle"] is None and result["next"] == "copy the bundle to this machine anew"
     (own_bundle_path / "manifest.json").unlink()
     assert main(["doctor", str(own_bundle_path)]) == 2
+
+
+def broken_site(root: Path, module: str, code: str) -> dict[str, str]:
+    """An environment in which a package of ours stands before the real one."""
+    (root / module).mkdir(parents=True)
+    (root / module / "__init__.py").write_text(code)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(ROOT / "sdk")])}
+
+
+BROKEN = {  # package -> how it is broken, and what is said of it
+    "cv2": [
+        ("raise ImportError('libGL.so.1: cannot open shared object file: No such file')", "opencv-python-headless"),
+        ("raise AttributeError('_ARRAY_API not found')", "another NumPy"),
+        ("import sys; print('a page\\n' * 9, file=sys.stderr); raise SystemError('initialization failed')", "force"),
+        ("", "it has no resize"),
+    ],
+    "onnxruntime": [
+        ("", "it has no InferenceSession"),
+        ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
+        ("raise OSError('libcudart.so.12: cannot open shared object file: No such file')", "libcudart.so.12"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("module", "code", "says"), [(m, c, s) for m, some in BROKEN.items() for c, s in some])
+def test_a_package_that_is_there_and_broken_is_a_finding_and_one_line_of_every_command(
+    tmp_path: Path, bundle_path: Path, module: str, code: str, says: str
+) -> None:
+    environment = broken_site(tmp_path / "site", module, code)
+    clip = make_clip(tmp_path, frames=2)
+
+    def command(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "codriver", name, str(bundle_path), *map(str, arguments)]
+        return subprocess.run(line, env=environment, capture_output=True, text=True)
+
+    found = command("doctor")
+    assert found.returncode == 1 and "importing it fails" in found.stdout and says in found.stdout, found
+    assert found.stderr == "" and "something needed is missing" in found.stdout
+    for done in (command("verify"), command("run", "--source", clip)):
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.count("\n") == 1 and f"{module} is installed, and importing it fails" in done.stderr
+        assert says in done.stderr
+
+
+def test_a_package_that_ends_its_process_or_never_answers_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text("import os; os.abort()")
+    (tmp_path / "tensorrt.py").write_text("import time; time.sleep(60)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("codriver.doctor.probe.IMPORT_S", 3.0)
+    found = probe(["openvino", "tensorrt", "mcap"])
+    assert found["openvino"]["why"] == "importing it ends the process with -6"
+    assert found["tensorrt"]["why"] == "importing it takes longer than 3 s" and found["mcap"]["why"] == ""
+
+
+def test_packages_that_bring_the_same_module_are_told_and_one_alone_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version in (("onnxruntime-gpu", "1.20.1"), ("opencv_contrib_python", "4.9.0.80"), ("tensorrt", "10.3.0")):
+        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
+    assert rivals("onnxruntime") == {} and rivals("cv2") == {}
+    monkeypatch.syspath_prepend(tmp_path)
+    assert rivals("onnxruntime")["onnxruntime-gpu"] == "1.20.1" and rivals("tensorrt") == {}
+    facts = machine_facts()
+    advice = said(machine_advice(facts))
+    assert "opencv-contrib-python 4.9.0.80 bring the same module cv2" in advice and "-> pip uninstall opencv" in advice
+
+
+def test_what_this_opencv_opens_is_told(nano: Path) -> None:
+    opens = machine_facts()["opencv_opens"]
+    assert opens["FFMPEG"] is True and set(opens) == {"FFMPEG", "V4L2", "GSTREAMER"}
+    info = next(line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GStreamer:"))
+    assert opens["GSTREAMER"] is ("YES" in info)
+    facts = on_device(nano) | {"opencv_opens": {"FFMPEG": True, "V4L2": True, "GSTREAMER": False}}
+    assert "no GStreamer, so it cannot open a Jetson's CSI cameras" in said(machine_advice(facts, nano))
 
 
 def test_a_store_that_cannot_be_written_is_named_where_engines_are_compiled(
