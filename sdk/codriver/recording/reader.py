@@ -113,25 +113,23 @@ class _Cut(Exception):
 
 
 def _records(path: Path) -> Iterator[Any]:
-    load("mcap", "recordings need the package mcap: pip install 'codriver[record]'")
-    from mcap.exceptions import EndOfFile, McapError
-    from mcap.stream_reader import StreamReader, breakup_chunk
-
+    missing = "recordings need the package mcap: pip install 'codriver[record]'"
+    faults, stream = load("mcap.exceptions", missing), load("mcap.stream_reader", missing)
     try:
         with path.open("rb") as file:
-            reader: Any = StreamReader(file, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES)
+            reader: Any = stream.StreamReader(file, emit_chunks=True, record_size_limit=MAX_RECORD_BYTES)
             for record in reader.records:
                 if type(record).__name__ != "Chunk":
                     yield record
                 elif record.compression:
                     raise SourceError(f"{path}: packed with {record.compression!r}, and codriver packs nothing")
                 else:
-                    yield from breakup_chunk(record, validate_crc=True)
-    except (EndOfFile, struct.error) as error:
+                    yield from stream.breakup_chunk(record, validate_crc=True)
+    except (faults.EndOfFile, struct.error) as error:
         raise _Cut(str(error) or type(error).__name__) from error
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except (McapError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+    except (faults.McapError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
         raise SourceError(f"{path}: not MCAP, or damaged ({error})") from error
 
 
