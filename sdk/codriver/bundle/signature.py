@@ -111,8 +111,10 @@ def read_key(path: Path) -> bytes:
 def cryptography_modules() -> tuple[Any, Any]:
     """Its ed25519 and serialization modules."""
     missing = "signatures need the package cryptography: pip install 'codriver[trust]'"
-    primitives = "cryptography.hazmat.primitives"
-    return load(f"{primitives}.asymmetric.ed25519", missing), load(f"{primitives}.serialization", missing)
+    load("cryptography.hazmat.primitives", missing)
+    parts = ("asymmetric.ed25519", "serialization")
+    ed25519, serialization = (load(f"cryptography.hazmat.primitives.{part}", missing) for part in parts)
+    return ed25519, serialization
 
 
 def _public_key(pem: bytes, where: str) -> bytes:
