@@ -45,7 +45,7 @@ from training.model.uvm3tl import UVM3TL
 from training.trainer.checkpoint import Run, load_run
 from training.trainer.run_log import Habits
 from workshop.aide_splits import read_split, split_digest
-from workshop.artifacts import provenance, write_json
+from workshop.artifacts import provenance, write_json, write_text
 from workshop.command import command
 from workshop.resampling import BootstrapConfig, interval, resample
 
@@ -235,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         write_json(args.out / f"{args.name}.json", result)
         text = page(result, TASK_SETS["aide"])
-        (args.out / f"{args.name}.md").write_text(text, encoding="utf-8")
+        write_text(args.out / f"{args.name}.md", text)
     sys.stdout.write(json.dumps(result) + "\n" if args.json else f"{args.out / args.name}.md\n")
     return 0
 

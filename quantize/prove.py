@@ -20,7 +20,7 @@ import numpy as np
 from codriver.console import say
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
-from codriver.files.atomic import sha256
+from codriver.files.atomic import sha256, whole_file
 from codriver.tasks import TASK_SETS
 from quantize.graphs.fold import folded
 from quantize.graphs.graphs import EncoderGraph, FuserGraph
@@ -102,7 +102,8 @@ def not_proven(subjects: Sequence[Subject]) -> dict[str, dict[str, str]]:
 
 def _save_answers(path: Path, ids: Sequence[str], labels: Any, answers: Mapping[str, Mapping[str, Any]]) -> None:
     flat = {f"{name}/{task}": some for name, tasks in answers.items() for task, some in tasks.items()}
-    np.savez_compressed(path, clips=np.array(ids), labels=labels, **flat)
+    with whole_file(path) as fresh:
+        np.savez_compressed(fresh, clips=np.array(ids), labels=labels, **flat)
 
 
 def _for_people(proof: Mapping[str, Any], folder: Path) -> str:

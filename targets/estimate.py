@@ -31,7 +31,7 @@ from targets.roofline.graph_sources import Source, open_source
 from targets.roofline.kernels import kernels_of
 from targets.roofline.measure import best_of_rounds, measured_profile
 from targets.roofline.roofline import BOUNDS, Floor, float_bytes, layers_on
-from workshop.artifacts import provenance
+from workshop.artifacts import provenance, write_text
 from workshop.command import command
 from workshop.onnx_files.shapes import Shapes, add_shape_argument, declared_inputs, with_shapes
 
@@ -145,7 +145,7 @@ def compare(source: Source | None, out: Path, threads: int, shapes: Shapes = NO_
     if out.suffix != ".toml":
         raise ConfigError(f"--measure {out}: a profile is a file NAME.toml, and NAME becomes the target's")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(measured_profile(threads), encoding="utf-8")
+    write_text(out, measured_profile(threads))
     profile = ProfileFile(out).profile(out.stem)
     paths = source.onnx_paths() if source else []
     models = [_sized(source.folder / path, shapes) for path in paths] if source else []
@@ -221,7 +221,7 @@ def _estimate(args: argparse.Namespace) -> None:
     if args.out:
         from targets.roofline.page import floors_page
 
-        args.out.write_text(floors_page(args.model.name, results), encoding="utf-8")
+        write_text(args.out, floors_page(args.model.name, results))
     if args.json:
         targets = [to_json(profile, floors) for profile, floors in results]
         put_json({"kind": "floor", "label": LABEL, **provenance(("onnx",), None), "targets": targets})

@@ -16,8 +16,9 @@ from typing import Any
 from codriver.console import put, put_json
 from codriver.errors import ConfigError
 from targets.evidence.facts import labels
-from targets.evidence.schema import check_same_clips, read_evidence, subjects_of, write_text
+from targets.evidence.schema import check_same_clips, read_evidence, subjects_of
 from targets.evidence.verdict import NOT_RUN, VERDICTS, against, checks, reference_of, verdict
+from workshop.artifacts import write_text
 from workshop.command import command
 
 
@@ -28,6 +29,7 @@ def report(files: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     found = {str(path): read_evidence(path) for path in files}
     check_same_clips(found)
     evidence = list(found.values())
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_text(out, evidence_page(evidence))
     except (KeyError, TypeError) as error:

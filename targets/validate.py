@@ -38,7 +38,7 @@ from codriver.doctor.facts import fits, machine_facts
 from codriver.engines.base import UNPROVEN
 from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
-from targets.evidence.schema import SCHEMA, parts_folder, write_text
+from targets.evidence.schema import SCHEMA, parts_folder
 from targets.evidence.text import summary
 from targets.evidence.verdict import against, ran, reference_of
 from targets.list import add_profiles_argument
@@ -46,7 +46,7 @@ from targets.profiles.profile import load_profile
 from targets.trial.interleaved import in_turns
 from targets.trial.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
 from workshop.aide_splits import ClipRef, read_split, split_digest
-from workshop.artifacts import git_commit, provenance
+from workshop.artifacts import git_commit, provenance, write_text
 from workshop.command import command
 
 
@@ -198,11 +198,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     evidence = validate(args.bundle, args.data, options)
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(args.out, json.dumps(evidence) + "\n")
     html = args.html or (args.out.with_suffix(".html") if args.out else None)
     if html:
         from targets.evidence.page import evidence_page  # matplotlib takes a second
 
+        html.parent.mkdir(parents=True, exist_ok=True)
         write_text(html, evidence_page([evidence]))
         say(f"page: {html}")
     if parts and parts.is_dir():

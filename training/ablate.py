@@ -34,7 +34,7 @@ from training.report.metrics import score
 from training.trainer.processes import make_fabric
 from training.trainer.trainer import Engine, TrainConfig
 from workshop.aide_splits import read_split, split_digest
-from workshop.artifacts import provenance
+from workshop.artifacts import add_line, provenance, write_text
 from workshop.command import command
 from workshop.statistics import student_half
 
@@ -232,16 +232,15 @@ def ablate(
         sizes, task_set = SIZES[config.size], AIDE
         bars = {s: lambda items, s=s: tqdm(items, total=len(refs[s]), desc=f"decode {s}", disable=None) for s in refs}
         clips = {split: load_clips(some, sizes, task_set, bars[split], cache=cache) for split, some in refs.items()}
-    if not rows:
+    if not (out / RUNS).is_file():
         head = {"settings": settings, "machine": describe_machine(), **provenance(("torch",), None)}
-        (out / RUNS).write_text(json.dumps(head) + "\n", encoding="utf-8")
+        add_line(out / RUNS, head)
     for number, (some, seed) in enumerate(todo, start=1):
         say(f"{number}/{len(todo)} {some.name}, seed {seed}")
         rows.append(run_variant(some, seed, clips, config))
-        with (out / RUNS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
+        add_line(out / RUNS, rows[-1])
     text = heading(settings, seeds) + tables(rows)
-    (out / TABLE).write_text(text, encoding="utf-8")
+    write_text(out / TABLE, text)
     return text
 
 

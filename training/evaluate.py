@@ -28,7 +28,7 @@ from training.dense.evaluate import evaluate_dense, for_people, is_dense
 from training.report.metrics import COARSE, Scores, plain_scores, reliability, score, table
 from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
-from workshop.artifacts import provenance, whole_folder, write_json
+from workshop.artifacts import provenance, whole_folder, write_json, write_text
 from workshop.command import command
 from workshop.resampling import BootstrapConfig, confusions, intervals, mean_accuracy, mean_accuracy_interval, resample
 
@@ -102,7 +102,7 @@ def evaluate(
         }
         found.save(folder / MARKER)
         write_json(folder / REPORT, report)
-        (folder / "report.html").write_text(page(report, task_set), encoding="utf-8")
+        write_text(folder / "report.html", page(report, task_set))
     return report
 
 

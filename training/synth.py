@@ -31,7 +31,7 @@ from training.dense.synth import write_clip as write_pictures
 from training.footage.labels import SPLITS, plan
 from training.footage.layout import ROOT, Job, remove_partial, write_clip
 from training.footage.spec import ClipSpec
-from workshop.artifacts import git_commit
+from workshop.artifacts import git_commit, write_text
 from workshop.command import command
 
 SCHEMA = 1
@@ -116,7 +116,7 @@ def write_lists(out: Path, clips: Plan) -> None:
     """AIDE's three CSVs; their header is literally 0,1."""
     for split in SPLITS:
         rows = [f"{ROOT}/{k:04d}/,{ROOT}/annotation/{k:04d}.json" for k, (s, _) in enumerate(clips, 1) if s == split]
-        (out / f"{split}.csv").write_text("\n".join(["0,1", *rows]) + "\n", encoding="utf-8", newline="\n")
+        write_text(out / f"{split}.csv", "\n".join(["0,1", *rows]) + "\n")
 
 
 def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> dict[str, object]:
@@ -159,7 +159,7 @@ def generate(args: argparse.Namespace) -> dict[str, object]:
         remove_partial(args.out)
     write_lists(args.out, clips)
     summary = describe(args, clips, hashes)
-    (args.out / "dataset.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8", newline="\n")
+    write_text(args.out / "dataset.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codriver.files.atomic import whole_file
 from codriver.tasks import TASK_SETS, TaskSet
 from quantize.parity.runners import FP32
 from quantize.report import sections
 from quantize.report.pictures import accuracy_figure, sensitivity_figure
 from quantize.report.sections import Box
+from workshop.artifacts import write_text
 from workshop.figures import data_uri
 from workshop.pages import Cell, Row, points, render
 from workshop.quantized_report import QuantizedReport
@@ -28,8 +28,7 @@ def write_page(folder: Path) -> None:
     """Make report.html anew from the JSON files beside it."""
     report, proof = QuantizedReport.read(folder), _read(folder / "proof.json")
     found = [_read(path) for path in sorted(folder.glob("sensitivity-*.json"))]
-    with whole_file(folder / PAGE) as path:
-        path.write_text(page(report, proof or None, found), encoding="utf-8")
+    write_text(folder / PAGE, page(report, proof or None, found))
 
 
 def _read(path: Path) -> dict[str, Any]:

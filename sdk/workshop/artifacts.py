@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.errors import ConfigError
-from codriver.files.atomic import staged_folder
+from codriver.files.atomic import staged_folder, whole_file
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -74,7 +74,19 @@ def _git(*arguments: str, cwd: Path | None = None) -> str:
 
 
 def write_json(path: Path, values: Any) -> None:
-    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """The old file, or the whole new one."""
+    with whole_file(path) as fresh:
+        fresh.write_text(text, encoding="utf-8", newline="\n")
+
+
+def add_line(path: Path, record: Any) -> None:
+    """One more line of JSON. After a crash the file has all of it or nothing: half a line could not be read."""
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    write_text(path, before + json.dumps(record) + "\n")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,6 @@ Evidence = Mapping[str, Any]
 def parts_folder(out: Path) -> Path:
     """Where the results of single trials wait for the others."""
     return out.with_name(f"{out.name}.parts")
-
-
-def write_text(path: Path, text: str) -> None:
-    """The old file, or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
 
 
 def read_evidence(path: Path) -> dict[str, Any]:

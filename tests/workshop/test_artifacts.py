@@ -7,14 +7,25 @@ import os
 import resource
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import sha256
 from workshop import artifacts
-from workshop.artifacts import check_docs_result, git_commit, provenance, whole_folder, write_json
+from workshop.artifacts import (
+    add_line,
+    check_docs_result,
+    git_commit,
+    provenance,
+    whole_folder,
+    write_json,
+    write_text,
+)
 
 MARKER = "meta.json"
 
@@ -253,3 +264,50 @@ def test_a_result_goes_into_docs_from_a_committed_tree_only(checkout: Path, give
 def test_a_docs_folder_without_git_takes_no_result(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="git cannot tell it"):
         check_docs_result(["--out", str(tmp_path / "docs" / "a.json")], tmp_path)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from workshop.artifacts import add_line, write_json
+number = 0
+while True:
+    number += 1
+    write_json(Path("values.json"), [number] * 200_000)
+    add_line(Path("lines.jsonl"), [number] * 20_000)
+    print(number, flush=True)
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_files_that_can_be_read(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    command, paths = [sys.executable, "-c", KILLED], {"PYTHONPATH": f"{root / 'sdk'}:{root}"}
+    for wait_s in (0.0, 0.011, 0.023, 0.041, 0.067):
+        with subprocess.Popen(command, cwd=tmp_path, env=os.environ | paths, stdout=subprocess.PIPE) as process:
+            assert process.stdout and process.stdout.readline() == b"1\n"
+            time.sleep(wait_s)
+            process.kill()
+        assert len(set(json.loads((tmp_path / "values.json").read_text()))) == 1
+        assert all(len(json.loads(line)) == 20_000 for line in (tmp_path / "lines.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize("write", [write_json, add_line])
+def test_values_that_cannot_be_written_leave_the_file_as_it_was(tmp_path: Path, write: Any) -> None:
+    write(tmp_path / "some.json", {"old": 1})
+    before = content(tmp_path)
+    with pytest.raises(TypeError):
+        write(tmp_path / "some.json", {"new": [1, 2, object()]})
+    assert content(tmp_path) == before
+
+
+def test_a_file_that_cannot_be_replaced_is_an_error_with_its_name_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(ConfigError, match=r"page\.html cannot be written: Is a directory"):
+        write_text(tmp_path / "page.html", "text")
+    assert content(tmp_path) == {"page.html": "folder"}
+
+
+def test_lines_are_added_after_those_that_are_there(tmp_path: Path) -> None:
+    for number in range(3):
+        add_line(tmp_path / "lines.jsonl", {"number": number})
+    assert (tmp_path / "lines.jsonl").read_text() == '{"number": 0}\n{"number": 1}\n{"number": 2}\n'

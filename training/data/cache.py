@@ -12,11 +12,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +27,7 @@ from safetensors.numpy import load_file, save
 
 from codriver import tasks
 from codriver.errors import ConfigError
+from codriver.files.atomic import whole_file
 from codriver.frames import preprocess
 from codriver.network import memory
 from codriver.sources import aide
@@ -74,13 +73,9 @@ def file_for(folder: Path, record: Record) -> Path:
 
 
 def write(file: Path, arrays: Arrays) -> None:
-    """Whole or not at all. A process that is killed may leave a hidden .partial, which nobody reads."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()}))
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Whole or not at all. A process that is killed may leave a hidden file, which nobody reads."""
+    with whole_file(file) as fresh:
+        fresh.write_bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()}))
 
 
 def read(file: Path) -> Arrays | None:
@@ -91,18 +86,13 @@ def read(file: Path) -> Arrays | None:
         return None
 
 
-@contextmanager
-def room(folder: Path, clips: int, bytes_each: int) -> Iterator[None]:
-    """Refuse at once what the disk cannot hold, and say what to do when writing fails on the way."""
-    try:
-        lacking = clips - sum(1 for _ in folder.glob("*.safetensors"))
-        free = shutil.disk_usage(folder).free
-        if lacking * bytes_each > free:
-            raise OSError(f"{lacking} clips need {lacking * bytes_each / 1e9:.2f} GB, {free / 1e9:.2f} GB are free")
-        yield
-    except OSError as error:
-        expected = "expected room and leave to write; free some or name another folder"
-        raise ConfigError(f"cache {folder.parent}: {error}; {expected}. What is there is kept") from error
+def check_room(folder: Path, clips: int, bytes_each: int) -> None:
+    """Refuse at once what the disk cannot hold."""
+    lacking = clips - sum(1 for _ in folder.glob("*.safetensors"))
+    free = shutil.disk_usage(folder).free
+    if lacking * bytes_each > free:
+        need = f"{lacking} clips need {lacking * bytes_each / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"
+        raise ConfigError(f"cache {folder.parent}: {need}; free some or name another folder")
 
 
 def run_all(work: Callable[[int], Any], count: int, progress: Callable[[Any], Any], workers: int) -> list[Any]:

@@ -176,8 +176,8 @@ def open_clips(
             caches.write(file, _arrays_of(_decoded(record, config)))
         return file
 
-    with caches.room(folder, len(refs), _clip_bytes(config)):
-        files = caches.run_all(keep, len(refs), progress, workers)
+    caches.check_room(folder, len(refs), _clip_bytes(config))
+    files = caches.run_all(keep, len(refs), progress, workers)
     return ClipSet(tuple(refs), config, task_set, labels, sampling, tuple(files))
 
 

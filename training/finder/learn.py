@@ -27,6 +27,7 @@ from training.trainer import checkpoint
 from training.trainer.checkpoint import METRICS
 from training.trainer.signals import Signals, noted_signals
 from training.trainer.trainer import groups, warming_average
+from workshop.artifacts import add_line
 from workshop.command import Stopped
 
 
@@ -133,8 +134,7 @@ def fit(learner: Learner, partial: Path, began: dict[str, Any]) -> None:
     with bar, noted_signals() as signals:
         while learner.epoch < config.epochs:
             record = learner.run_epoch(lambda loss: _show(bar, loss))
-            with (partial / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            add_line(partial / METRICS, record)
             checkpoint.save_checkpoint(partial, {"began": began, **learner.state()})
             _stop_if(signals)
 

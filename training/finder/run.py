@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from codriver.errors import SourceError
 from training.finder.model import Finder, FinderConfig
-from training.trainer.checkpoint import MARKER, WEIGHTS
+from training.trainer.checkpoint import MARKER, WEIGHTS, save_weights
 from workshop.artifacts import write_json
 from workshop.command import one_line
 
@@ -31,10 +30,7 @@ class FinderRun:
 
 def save_finder(folder: Path, model: Finder, meta: dict[str, Any]) -> None:
     """Write weights and meta data into an existing folder."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    fresh = folder / f".{WEIGHTS}.new"
-    save_file(weights, str(fresh))
-    os.replace(fresh, folder / WEIGHTS)
+    save_weights(folder / WEIGHTS, model)
     write_json(folder / MARKER, {"schema": SCHEMA, "kind": "finder", "model": model.config.to_dict(), **meta})
 
 

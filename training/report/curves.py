@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from codriver.files.atomic import whole_file
 from codriver.tasks import AIDE, TaskSet
 
 
@@ -46,4 +47,5 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet
     if sparse and len(sparse) < len(records):
         note = "grey: epochs that see a few slots"
         figure.text(0.995, 0.02, note, ha="right", color="#666666", fontsize=9)
-    FigureCanvasAgg(figure).print_png(path)
+    with whole_file(path) as fresh:
+        FigureCanvasAgg(figure).print_png(fresh)

@@ -20,10 +20,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from codriver.errors import ConfigError, SourceError
+from codriver.files.atomic import whole_file
 from training.model.uvm3tl import UVM3TL, ModelConfig
-from workshop.artifacts import write_json
+from workshop.artifacts import write_json, write_text
 from workshop.command import one_line
 
 SCHEMA = 1
@@ -45,12 +47,11 @@ def save_run(folder: Path, model: UVM3TL, meta: dict[str, Any]) -> None:
     write_json(folder / MARKER, {"schema": SCHEMA, "kind": "run", "model": model.config.to_dict(), **meta})
 
 
-def save_weights(path: Path, model: UVM3TL) -> None:
+def save_weights(path: Path, model: nn.Module) -> None:
     """Write weights whole or not at all."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    fresh = path.with_name(f".{path.name}.new")
-    save_file(weights, str(fresh))
-    os.replace(fresh, path)
+    with whole_file(path) as fresh:
+        save_file(weights, str(fresh))
 
 
 def load_run(folder: Path) -> Run:
@@ -80,12 +81,10 @@ def partial_folder(out: Path) -> Path:
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write last.pt whole or not at all: a crash while writing leaves the one before."""
-    fresh = folder / f".{LAST}.new"
-    with fresh.open("wb") as file:
+    with whole_file(folder / LAST) as fresh, fresh.open("wb") as file:
         torch.save({"schema": SCHEMA, **state}, file)
         file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, folder / LAST)
+        os.fsync(file.fileno())  # or a power cut could leave the new name on lost bytes
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
@@ -132,7 +131,9 @@ def prepare(partial: Path, records: Sequence[dict[str, Any]], keep: bool) -> Non
     if not keep:
         clear(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    (partial / METRICS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    for left in partial.glob(".*.part*"):  # by a process that was killed while it wrote
+        left.unlink()
+    write_text(partial / METRICS, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def clear(partial: Path) -> None:

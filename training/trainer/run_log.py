@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, METRICS
 from training.trainer.signals import Signals, noted_signals
 from training.trainer.trainer import Engine
+from workshop.artifacts import add_line
 from workshop.command import Stopped
 
 
@@ -83,8 +83,7 @@ class Recorder:
         if self.first:
             if KEY in record:
                 tqdm.write(f"epoch {epoch}  gradient at the encoders: {said(record[KEY])}", sys.stderr)
-            with (self.partial / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            add_line(self.partial / METRICS, record)
             if "val" in record:
                 self.draw()
             if self.board:

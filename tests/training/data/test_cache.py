@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.errors import ConfigError, SourceError
+from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.tasks import AIDE, STREAMS
 from tests.aide import edit_annotation
 from training.data import cache
@@ -97,18 +97,22 @@ def test_an_interrupted_cache_goes_on_where_it_stopped(dataset: Path, tmp_path: 
 def test_writing_that_fails_leaves_nothing_half_written(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(source: Any, target: Any) -> None:
-        raise OSError(28, "No space left on device")
+    replace = os.replace
+
+    def full(source: Any, target: Path) -> None:
+        if target.suffix == ".safetensors":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(ConfigError, match=r"No space left on device; expected room and leave to write; free some"):
+    with pytest.raises(CodriverError, match=r"\.safetensors: no room to write it .* free some"):
         train(dataset, tmp_path)
     assert [path.name for path in (tmp_path / "cache").glob("*/*")] == ["cache.json"]
 
 
 def test_a_disk_that_is_too_small_is_refused_before_the_first_clip(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"3 clips need .* GB, .* GB are free"), cache.room(tmp_path, 3, 10**18):
-        raise AssertionError("not reached")
+    with pytest.raises(ConfigError, match=r"3 clips need .* GB, .* GB are free"):
+        cache.check_room(tmp_path, 3, 10**18)
 
 
 def test_a_cache_that_is_a_file_is_refused(dataset: Path, tmp_path: Path) -> None:
