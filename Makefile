@@ -71,10 +71,11 @@ show: $(READY)              ## video and picture of the first test clip
 validate: $(READY)          ## accuracy and latency on the test split, against full precision
 	@$(RUN) -m targets.validate $(OUT)/fp32.bundle $(OUT)/demo.bundle --data $(OUT)/data --out $(OUT)/evidence.json
 
-check: $(READY)             ## format, lint, types, import rules
+check: $(READY)             ## format, lint, types, dead code, import rules
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/vulture
 	@PYTHONPATH=sdk:. $(VENV)/bin/lint-imports
 
 format: $(READY)            ## rewrite to the house style

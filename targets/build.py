@@ -17,7 +17,6 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, TaskSpec, VariantSpec
 from codriver.bundle.signing import sign_bundle
 from codriver.bundle.variants import why_not
-from codriver.bundle.writer import new_bundle, seal
 from codriver.config import default_policy
 from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
@@ -34,6 +33,7 @@ from targets.packing.reference_run import rehearse
 from targets.profiles.profile import Profile, load_profile
 from targets.roofline.graph_sources import open_source
 from workshop.artifacts import provenance
+from workshop.bundle_writer import new_bundle, seal
 from workshop.command import command
 from workshop.quantized_report import QuantizedReport, RunOrigin
 from workshop.statistics import wilson

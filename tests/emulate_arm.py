@@ -25,10 +25,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "sdk"))
 
 from codriver.bundle.manifest import MANIFEST_NAME
-from codriver.console import interruptible, put, put_json, say, table
+from codriver.console import put, put_json, say, table
 from codriver.device.machine import describe_machine
 from tests.arm_machine import PROCESSORS, ROOT, Machine, MissingError, prepare
 from workshop.artifacts import provenance, write_json
+from workshop.command import command
 
 TESTS = ("tests/sdk", "tests/samples")
 HUNG_S = 2 * 3600.0  # qemu can hang where a processor would not
@@ -172,7 +173,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     return table(rows) + result["faults"] + ["fails" if result["faults"] else "all holds"]
 
 
-@interruptible
+@command("tests.emulate_arm")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.emulate_arm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

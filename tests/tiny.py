@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from codriver.bundle.folder import Bundle
 from codriver.bundle.loader import LoadedBundle
 from codriver.bundle.manifest import FinderSpec, Manifest, StreamSpec, TaskSpec, VariantSpec
-from codriver.bundle.writer import write_bundle
 from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
@@ -25,7 +24,9 @@ from codriver.finder_graph import BINS_X, BINS_Y, HIGH, JOINT_POINTS, LOW, PIXEL
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
-from codriver.verify.golden import Answers, write_golden
+from codriver.verify.golden import Answers
+from workshop.bundle_writer import new_bundle, seal
+from workshop.golden_vectors import write_golden
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}
 GOLDEN_STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers
@@ -194,6 +195,16 @@ def _answers(manifest: Manifest, files: Mapping[str, Any], variant: VariantSpec,
     with Perceiver(loaded(manifest, encoder, fuser, variant=variant)) as perceiver:
         percept = [perceiver.step(*step) for step in steps][-1]
     return {name: result.probabilities for name, result in percept.tasks.items()}
+
+
+def write_bundle(out: Path, draft: Manifest, files: Mapping[str, bytes | Path]) -> Manifest:
+    """Write a bundle at `out`. draft: a manifest without id and files. files: path -> bytes or a file."""
+    with new_bundle(out) as folder:
+        for name, source in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+        return seal(folder, draft)
 
 
 def loaded(manifest: Manifest, encoder: Engine, fuser: Engine, **changes: Any) -> LoadedBundle:

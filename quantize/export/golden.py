@@ -16,12 +16,13 @@ from codriver.network.memory import pick_slots
 from codriver.percept import Driver
 from codriver.sources.aide import read_annotation
 from codriver.sources.clip import RATE_HZ
-from codriver.verify.golden import Step, write_golden
+from codriver.verify.golden import Step
 from quantize.export.temperature import tempered
 from quantize.graphs.reference import stepped_probabilities
 from training.data.clips import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
 from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef
+from workshop.golden_vectors import write_golden
 
 STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers
 MAX_WIDTH_PX = 320  # raw frames are kept at most this wide

@@ -6,9 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import wraps
 from types import TracebackType
 from typing import Any
 
@@ -46,20 +45,6 @@ def leave_stdout() -> None:
 
 def put_json(content: Mapping[str, Any]) -> None:
     put(json.dumps(content, indent=1, allow_nan=False))
-
-
-def interruptible(main: Callable[..., int]) -> Callable[..., int]:
-    """A command's main that Ctrl-C ends with one line and exit code 130, as shells expect, not with a traceback."""
-
-    @wraps(main)
-    def wrapped(*args: Any, **named: Any) -> int:
-        try:
-            return main(*args, **named)
-        except KeyboardInterrupt:
-            say("stopped")
-            return 130
-
-    return wrapped
 
 
 def table(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> list[str]:

@@ -10,17 +10,25 @@ from typing import Any
 import pytest
 
 from codriver.bundle.signing import new_key, sign_bundle
-from codriver.bundle.writer import write_bundle
 from codriver.config import TimingConfig, WorkerConfig
 from codriver.errors import BundleError, CodriverError, ConfigError, EngineError, SignatureError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.tasks import VIEWS
-from codriver.verify.golden import write_golden
 from codriver.worker import PerceiverWorker
 from tests.faults import Cameras, Idle, perceiver_with
 from tests.sdk.test_worker import eventually
-from tests.tiny import GOLDEN_STEPS, answers, make_tiny_bundle, tiny_files, tiny_fuser, tiny_manifest, tiny_steps
+from tests.tiny import (
+    GOLDEN_STEPS,
+    answers,
+    make_tiny_bundle,
+    tiny_files,
+    tiny_fuser,
+    tiny_manifest,
+    tiny_steps,
+    write_bundle,
+)
+from workshop.golden_vectors import write_golden
 
 pytest.importorskip("onnxruntime")
 

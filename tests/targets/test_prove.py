@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from codriver.bundle.manifest_json import read_manifest
-from codriver.bundle.writer import seal
 from codriver.errors import BundleError
 from targets import build
 from targets.build import prove
 from tests.tiny import make_tiny_bundle
+from workshop.bundle_writer import seal
 
 
 @pytest.fixture(scope="module")

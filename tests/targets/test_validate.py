@@ -17,7 +17,6 @@ import pytest
 
 from codriver.bundle.manifest import VariantSpec
 from codriver.bundle.manifest_json import read_manifest
-from codriver.bundle.writer import seal
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.tasks import AIDE
@@ -30,6 +29,7 @@ from targets.validate import main as validate
 from tests.aide import write_dataset
 from tests.tiny import make_tiny_bundle
 from workshop.aide_splits import read_split, split_digest
+from workshop.bundle_writer import seal
 
 CLIPS, FRAMES, STEPS = 3, 27, 20  # of test clips, of each, of the stream
 

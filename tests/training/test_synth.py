@@ -17,7 +17,7 @@ import pytest
 
 from codriver.tasks import AIDE, KEYPOINTS, VIEWS
 from tests import ROOT
-from training.footage.clip import Clip, render_frame
+from training.footage.clip import Clip
 from training.footage.ego import LANE_M, ego_path
 from training.footage.labels import SHARES, plan, quota
 from training.footage.layout import written_label
@@ -191,8 +191,8 @@ def test_confidence_scores_are_as_low_as_aides() -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_full_hd_shows_the_same_scene(view: str) -> None:
-    small = render_frame(ClipSpec(2, 7, CALM, 320, 180), view, 20)
-    large = render_frame(ClipSpec(2, 7, CALM, 1920, 1080), view, 20)
+    small = next(iter(Clip(ClipSpec(2, 7, CALM, 320, 180)).frames(view, [20])))
+    large = next(iter(Clip(ClipSpec(2, 7, CALM, 1920, 1080)).frames(view, [20])))
     assert large.shape == (1080, 1920, 3)
     shrunk = cv2.resize(large, (320, 180), interpolation=cv2.INTER_AREA)
     assert np.abs(shrunk.astype(float) - small).mean() < 8

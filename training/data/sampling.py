@@ -50,4 +50,4 @@ def _pick_aides(numbers: Sequence[int]) -> NDArray[np.int64]:
     return np.array([-1] * late + picked[: len(picked) - late], dtype=np.int64)
 
 
-UNIFORM, AIDE16 = Sampling("uniform"), Sampling("aide16")
+UNIFORM = Sampling("uniform")

@@ -38,8 +38,3 @@ class Clip:
             {"imgname": f"{k}.jpg", "result": [{"keypoints": p, "bbox": body, "face_bbox": face}]}
             for k, (p, body, face) in enumerate(zip(points, bodies, faces, strict=True))
         ]
-
-
-def render_frame(spec: ClipSpec, view: str, index: int) -> np.ndarray:
-    """One frame in memory."""
-    return next(iter(Clip(spec).frames(view, [index])))

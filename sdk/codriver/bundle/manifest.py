@@ -106,7 +106,7 @@ class FileSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a bundle is, needs and holds. `seal` in writer.py adds `id` and `files`."""
+    """What a bundle is, needs and holds. The workshop's `seal` adds `id` and `files`."""
 
     id: str = ""
     name: str = rule(pattern="[a-z0-9][a-z0-9._-]{0,63}", expected="up to 64 of a-z 0-9 . _ -")

@@ -6,12 +6,8 @@ each variant of the graphs, the probabilities expected after the last step: vari
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,51 +39,6 @@ class GoldenDifference:
     @property
     def ok(self) -> bool:
         return self.max_abs <= self.tolerance
-
-
-def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, tolerance: float) -> Path:
-    """Add one clip to `folder`/golden.json, which is made if it is not there yet, and return its path.
-
-    steps: frames in BGR, at rising times. expected: by variant, the last step's answers. tolerance: of a probability.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / GOLDEN_NAME
-    content: dict[str, Any] = {"schema": SCHEMA, "clips": []}
-    if path.exists():
-        content = json.loads(path.read_text())
-    recorded = [_write_step(folder, step) for step in steps]
-    by_variant = {variant: _plain(answers) for variant, answers in expected.items()}
-    content["clips"].append({"tolerance": float(tolerance), "steps": recorded, "expected": by_variant})
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return path
-
-
-def _plain(answers: Answers) -> dict[str, dict[str, float]]:
-    return {task: {label: float(p) for label, p in answer.items()} for task, answer in answers.items()}
-
-
-def _write_step(folder: Path, step: Step) -> dict[str, Any]:
-    frames, t, driver = step
-    driver = driver or Driver()
-    return {
-        "t": float(t),
-        "frames": {view: _write_png(folder, frame) for view, frame in frames.items()},
-        "face_px": None if driver.face_px is None else [float(x) for x in driver.face_px],
-        "body_px": None if driver.body_px is None else [float(x) for x in driver.body_px],
-        "keypoints": None if driver.keypoints is None else np.asarray(driver.keypoints, np.float64).tolist(),
-    }
-
-
-def _write_png(folder: Path, frame: NDArray[np.uint8]) -> str:
-    """Named after its pixels, so that a frame shown twice is stored once."""
-    import cv2
-
-    done, data = cv2.imencode(".png", frame)
-    assert done, frame.shape
-    name = hashlib.sha256(data.tobytes()).hexdigest()[:16] + ".png"
-    (folder / name).write_bytes(data.tobytes())
-    return name
 
 
 def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:

@@ -64,11 +64,6 @@ def area(image: Image, points: NDArray[np.float64], bottom: float, colour: Colou
     cv2.addWeighted(over, opacity, part, 1.0 - opacity, 0.0, dst=part)
 
 
-def dashed(image: Image, x: int, top: int, bottom: int, colour: Colour) -> None:
-    for y in range(top, bottom, 6):
-        image[y : min(y + 3, bottom), x] = colour
-
-
 def tick(image: Image, centre: tuple[int, int], size: int, colour: Colour) -> None:
     x, y = centre
     corners = [[x - size, y], [x - size * 0.25, y + size * 0.7], [x + size, y - size * 0.8]]

@@ -28,11 +28,11 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.signature import Signed, read_signature
 from codriver.bundle.signing import new_key, sign_bundle
-from codriver.bundle.writer import seal
 from codriver.errors import CodriverError
 from codriver.perceiver import Perceiver
 from tests import ROOT
 from tests.tiny import make_tiny_bundle, tiny_encoder
+from workshop.bundle_writer import seal
 
 pytest.importorskip("cryptography")
 GRAPH = "ort-x86-7bit/encoder.onnx"

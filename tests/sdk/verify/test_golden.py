@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.writer import write_bundle
 from codriver.errors import BundleError
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
-from codriver.verify.golden import check_golden, read_golden, write_golden
-from tests.tiny import GOLDEN_STEPS, tiny_files, tiny_manifest, tiny_steps
+from codriver.verify.golden import check_golden, read_golden
+from tests.tiny import GOLDEN_STEPS, tiny_files, tiny_manifest, tiny_steps, write_bundle
+from workshop.golden_vectors import write_golden
 
 DRAFT = tiny_manifest()
 FILES = tiny_files(DRAFT)

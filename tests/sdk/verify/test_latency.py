@@ -12,11 +12,11 @@ import pytest
 from codriver.bundle.device_profile import PROFILE_NAME, parse_target, read_target
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest_json import read_manifest
-from codriver.bundle.writer import seal
 from codriver.cli.main import main
 from codriver.errors import BundleError
 from codriver.perceiver import Perceiver
 from codriver.verify.latency import Latency, chance_of, measure_latency
+from workshop.bundle_writer import seal
 
 PROFILE: dict[str, Any] = {
     "name": "test",

@@ -21,9 +21,11 @@ from tests.aide import edit_annotation
 from training.data import cache
 from training.data.__main__ import main
 from training.data.clips import ClipSet, load_clips, open_clips
-from training.data.sampling import AIDE16
+from training.data.sampling import Sampling
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import read_split
+
+AIDE16 = Sampling("aide16")
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]

@@ -22,9 +22,11 @@ from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop, resize
 from codriver.tasks import AIDE, STREAMS, VIEWS
 from tests.aide import HEIGHT, WIDTH, edit_annotation
 from training.data.clips import class_counts, load_clip, load_clips, open_clips, read_frame
-from training.data.sampling import AIDE16, UNIFORM, Sampling
+from training.data.sampling import UNIFORM, Sampling
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import read_split
+
+AIDE16 = Sampling("aide16")
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.writer import new_bundle, seal, write_bundle
 from codriver.errors import BundleError
-from tests.tiny import tiny_files, tiny_manifest
+from tests.tiny import tiny_files, tiny_manifest, write_bundle
+from workshop.bundle_writer import new_bundle, seal
 
 DRAFT = tiny_manifest()
 CONTENT = tiny_files(DRAFT)
@@ -112,13 +112,6 @@ def test_a_folder_that_changed_after_sealing_does_not_become_a_bundle(tmp_path: 
 def test_a_draft_that_breaks_a_rule_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"golden\.json is used but not listed"):
         write_bundle(tmp_path / "b", tiny_manifest(golden="golden.json"), CONTENT)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_would_land_outside_is_not_written(tmp_path: Path) -> None:
-    for name in ("../evil.txt", "/tmp/codriver-evil.txt", "a/../../evil.txt"):
-        with pytest.raises(BundleError, match=r"evil\.txt"):
-            write_bundle(tmp_path / "b", DRAFT, CONTENT | {name: b"x"})
     assert list(tmp_path.iterdir()) == []
 
 

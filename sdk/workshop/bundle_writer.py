@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.bundle.signature import SIGNATURE_NAME
 from codriver.errors import BundleError
 from codriver.files.atomic import staged_folder
-from codriver.files.decode import is_plain_path
 
 
 @contextmanager
@@ -36,18 +35,6 @@ def seal(folder: Path, draft: Manifest) -> Manifest:
     manifest = parse_manifest(data)
     (folder / MANIFEST_NAME).write_bytes(data)
     return manifest
-
-
-def write_bundle(out: str | os.PathLike[str], draft: Manifest, files: Mapping[str, bytes | Path]) -> Manifest:
-    """Write a bundle at `out`. draft: a manifest without id and files. files: path -> bytes or a file."""
-    with new_bundle(out) as folder:
-        for name, source in files.items():
-            if not is_plain_path(name):
-                raise BundleError(f"path {name!r}, expected plain names of letters, digits, . _ - and /")
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
-        return seal(folder, draft)
 
 
 def _refuse_stranger(out: Path) -> None:
