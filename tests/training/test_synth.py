@@ -18,13 +18,13 @@ import pytest
 from codriver.tasks import AIDE, KEYPOINTS, VIEWS
 from tests import ROOT
 from training.footage.clip import Clip
-from training.footage.ego import LANE_M, ego_path
 from training.footage.labels import SHARES, plan, quota
 from training.footage.layout import written_label
 from training.footage.motion import FRAMES, rng_for
+from training.footage.outside.ego import LANE_M, ego_path
+from training.footage.outside.traffic import FLOWS, draw_traffic
+from training.footage.outside.world import draw_street
 from training.footage.spec import ClipSpec
-from training.footage.traffic import FLOWS, draw_traffic
-from training.footage.world import draw_street
 from training.synth import main
 
 pytestmark = pytest.mark.torch  # tqdm comes with the train extra

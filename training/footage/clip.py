@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from codriver.tasks import VIEWS
-from training.footage.cabin import Cabin
 from training.footage.camera import Image, draw_camera, draw_light
+from training.footage.inside.cabin import Cabin
 from training.footage.motion import FRAMES
-from training.footage.road import Road
+from training.footage.outside.road import Road
 from training.footage.spec import ClipSpec
 
 

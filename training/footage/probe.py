@@ -31,7 +31,7 @@ from codriver.tasks import AIDE, VIEWS
 from training.data.clips import frame_numbers, read_frame, read_labels
 from training.footage.camera import draw_camera, draw_light
 from training.footage.motion import FRAMES, MIDDLE, rng_for
-from training.footage.road import Road
+from training.footage.outside.road import Road
 from training.footage.spec import ClipSpec
 from workshop.aide_splits import SPLITS, ClipRef, read_split
 from workshop.command import command

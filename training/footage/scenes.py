@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from training.footage.cabin import Cabin
 from training.footage.camera import Image, draw_camera, draw_light
 from training.footage.clip import Clip
+from training.footage.inside.cabin import Cabin
 from training.footage.motion import rng_for
 from training.footage.pen import SHIFT, Pen
 from training.footage.spec import ClipSpec

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.footage.camera import Camera, Image, Light
-from training.footage.ego import Ego, ego_path
 from training.footage.mesh import Frozen, normals
 from training.footage.motion import FRAMES
+from training.footage.outside.ego import Ego, ego_path
+from training.footage.outside.traffic import add_vehicle, draw_traffic
+from training.footage.outside.world import build_street, draw_street
 from training.footage.spec import ClipSpec
-from training.footage.traffic import add_vehicle, draw_traffic
-from training.footage.world import build_street, draw_street
 
 YAW_DEG = {"front": 0.0, "left": 72.0, "right": -72.0}
 FOV_DEG = {"front": 76.0, "left": 84.0, "right": 84.0}

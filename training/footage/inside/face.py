@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.footage.driver import Script
+from training.footage.inside.driver import Script
 from training.footage.motion import FRAMES
 
 Points = NDArray[np.float64]  # (..., points, 2 or 3); unit: half the head's height; x right, y down, z to the camera

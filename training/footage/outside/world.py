@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.footage.ego import LANE_M, Ego
 from training.footage.mesh import (
     BUILDING,
     CENTRE_DASHED,
@@ -26,6 +25,7 @@ from training.footage.mesh import (
     wall,
 )
 from training.footage.motion import MIDDLE
+from training.footage.outside.ego import LANE_M, Ego
 
 REACH_M = 62.0  # the street is built this far ahead of and behind the car
 

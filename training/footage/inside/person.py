@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.footage.body import Body
 from training.footage.camera import Color, Light
-from training.footage.driver import Script
+from training.footage.inside.body import Body
+from training.footage.inside.driver import Script
 from training.footage.pen import Pen, around
 
 SKINS = [

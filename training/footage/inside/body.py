@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.tasks import KEYPOINTS
-from training.footage.driver import Script
-from training.footage.face import Head
+from training.footage.inside.driver import Script
+from training.footage.inside.face import Head
 from training.footage.motion import FRAMES
 
 Points = NDArray[np.float64]

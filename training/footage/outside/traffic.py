@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.footage.ego import LANE_M, Ego
 from training.footage.mesh import (
     CAR,
     CAR_SHADOW,
@@ -22,7 +21,8 @@ from training.footage.mesh import (
     wall,
 )
 from training.footage.motion import FRAMES, TIME_S, Curve
-from training.footage.world import REACH_M, Street
+from training.footage.outside.ego import LANE_M, Ego
+from training.footage.outside.world import REACH_M, Street
 
 LENGTH_M, WIDTH_M = 4.3, 1.8
 CLEAR_M = (1.6, 5.6)  # sideways and lengthwise room the car needs; a vehicle coming closer is left out

@@ -8,14 +8,14 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from training.footage.body import Points, box_around, keypoints, pose_body
 from training.footage.camera import Camera, Image, Light
-from training.footage.driver import write_script
-from training.footage.face import draw_build, pose_head
-from training.footage.interior import Interior, paint_interior
+from training.footage.inside.body import Points, box_around, keypoints, pose_body
+from training.footage.inside.driver import write_script
+from training.footage.inside.face import draw_build, pose_head
+from training.footage.inside.interior import Interior, paint_interior
+from training.footage.inside.person import Look, draw_arms, draw_look, draw_torso
+from training.footage.inside.portrait import draw_head
 from training.footage.pen import Pen
-from training.footage.person import Look, draw_arms, draw_look, draw_torso
-from training.footage.portrait import draw_head
 from training.footage.spec import ClipSpec
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.footage.face import Head
+from training.footage.inside.face import Head
+from training.footage.inside.person import SIDES, Look, mix
 from training.footage.pen import Pen, around
-from training.footage.person import SIDES, Look, mix
 
 BROW_HALF = np.array([0.0050, 0.0070, 0.0085, 0.0090, 0.0085])[:, None] * np.array([0.0, 1.0])  # outer to inner
 FACING = 0.12  # depth below which a feature has turned out of sight
