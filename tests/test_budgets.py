@@ -23,7 +23,7 @@ STEP = ("perceiver.py", "frames", "network", "answers", "percept.py", "config.py
 STEP_LINES = 2_500
 SDK_LINES = 11_000  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
 ROOMS = {  # that came later: lines of their own
-    "finder": (("finder", "finder_graph.py"), 350),
+    "finder": (("finder", "finder_graph.py"), 360),
     "dense answers": (("dense",), 600),
     "capture": (("capture",), 450),
     "live": (("live",), 500),
@@ -33,7 +33,7 @@ ROOMS = {  # that came later: lines of their own
 LONG = {
     "quantize/run.py": 330,
     "sdk/workshop/onnx_files/spelling.py": 305,
-    "training/trainer/trainer.py": 330,
+    "training/trainer/trainer.py": 345,
 }  # to be cut
 TABLES: set[str] = set()  # functions that are tables, and may be long
 
