@@ -8,7 +8,7 @@ import pytest
 from training.footage.clip import Clip
 from training.footage.labels import plan
 from training.footage.mesh import CAR, HOOD, ROAD, SKY
-from training.footage.road import CAMERA_M, SHIFT
+from training.footage.outside.road import CAMERA_M, SHIFT
 from training.footage.scene import Labels, drawn_numbers, labels
 from training.footage.spec import ClipSpec
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from training.dense.bdd100k import lane_byte
 from training.footage.clip import Clip
-from training.footage.ego import LANE_M
 from training.footage.labels import plan
 from training.footage.mesh import (
     CAR,
@@ -26,6 +25,7 @@ from training.footage.mesh import (
     ROAD,
     STOP_LINE,
 )
+from training.footage.outside.ego import LANE_M
 from training.footage.scene import Labels, labels
 from training.footage.spec import ClipSpec
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.footage.mesh import BUILDING, HOOD, PAVEMENT, SKY
-from training.footage.road import CAMERA_M, SHIFT, YAW_DEG, Road, Sheet, hood_pixels
+from training.footage.outside.road import CAMERA_M, SHIFT, YAW_DEG, Road, Sheet, hood_pixels
 
 EDGE_ON = 1e-6  # a plane this parallel to a ray has no distance
 
