@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from codriver.arrays import Image
-from codriver.errors import SourceError
+from codriver.errors import BackendMissing, SourceError
 from codriver.sources.base import FrameSet
+from codriver.sources.spelling import Camera
 
 RATE_HZ = 15.0  # what the model was trained with; cameras may run faster
 START_S = 10.0  # a USB camera takes up to a few seconds to its first frame
@@ -29,19 +31,21 @@ class Cameras:
 
     def __init__(
         self,
-        cameras: Mapping[str, int | str],
+        cameras: Mapping[str, int | str | Camera],
         *,
         rate_hz: float = RATE_HZ,
         open_camera: Callable[[int | str], Any] | None = None,
     ) -> None:
-        self.name = " ".join(f"{view}={where}" for view, where in cameras.items())
+        described = {view: c if isinstance(c, Camera) else Camera(where=c) for view, c in cameras.items()}
+        if open_camera is None:
+            _check_pipelines(described)
+        self.name = " ".join(f"{view}={camera}" for view, camera in described.items())
         self.views = tuple(cameras)
         self.rate_hz = rate_hz
         self.truth: Mapping[str, str] = {}
         self.problems: list[str] = []
         self._stop = threading.Event()
-        opens = open_camera or _open
-        self._readers = {view: _Reader(view, where, opens, self._stop) for view, where in cameras.items()}
+        self._readers = {view: _Reader(view, camera, open_camera, self._stop) for view, camera in described.items()}
         for reader in self._readers.values():
             reader.thread.start()
         self._wait_for_first_frame()
@@ -95,10 +99,11 @@ class _Reader:
     """Reads one camera as fast as it delivers and keeps the newest frame alone."""
 
     def __init__(
-        self, view: str, where: int | str, open_camera: Callable[[int | str], Any], stop: threading.Event
+        self, view: str, camera: Camera, open_camera: Callable[[int | str], Any] | None, stop: threading.Event
     ) -> None:
         self.view = view
-        self.where = where
+        self.camera = camera
+        self.where = str(camera)
         self.newest: tuple[Image, float] | None = None  # frame, when it came
         self.failure = ""  # why it does not deliver now
         self.failures: list[str] = []  # all that there have been, even between steps
@@ -148,10 +153,12 @@ class _Reader:
         return said
 
     def _read_until_it_fails(self) -> str:
-        capture = self._open(self.where)
+        capture = _opened(self.camera) if self._open is None else self._open(self.camera.where)
         try:
             if not capture.isOpened():
                 return "cannot be opened"
+            for setting in _refused(self.camera, capture):
+                self._say(setting)
             while not self._stop.is_set():
                 came, frame = capture.read()
                 if not came:
@@ -166,7 +173,61 @@ class _Reader:
             capture.release()
 
 
-def _open(where: int | str) -> Any:
+def _opened(camera: Camera) -> Any:
     import cv2
 
-    return cv2.VideoCapture(where)
+    if camera.pipeline:
+        return cv2.VideoCapture(camera.where, cv2.CAP_GSTREAMER)
+    asked = _asked(camera)
+    if not asked:
+        return cv2.VideoCapture(camera.where)
+    capture = cv2.VideoCapture(camera.where, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+    for number, value in asked.values():
+        capture.set(number, value)
+    return capture
+
+
+def _asked(camera: Camera) -> dict[str, tuple[int, float]]:
+    """What is asked of a camera, in the order in which drivers take it: its name, OpenCV's number of it, the value."""
+    import cv2
+
+    asked: dict[str, tuple[int, float]] = {}
+    if camera.format:
+        asked["format"] = (cv2.CAP_PROP_FOURCC, float(int.from_bytes(camera.format.encode(), "little")))
+    if camera.size_px:
+        asked["width"], asked["height"] = (
+            (number, float(px))
+            for number, px in zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), camera.size_px, strict=True)
+        )
+    if camera.rate_hz:
+        asked["rate"] = (cv2.CAP_PROP_FPS, camera.rate_hz)
+    return asked
+
+
+def _refused(camera: Camera, capture: Any) -> list[str]:
+    """What a camera does otherwise than it was asked to: drivers take the nearest they have, without a word."""
+    found = {name: (capture.get(number), value) for name, (number, value) in _asked(camera).items()}
+    return [
+        f"has {name} {_spelled(name, here)}, not {_spelled(name, value)} as asked"
+        for name, (here, value) in found.items()
+        if abs(here - value) > 0.01 * value
+    ]
+
+
+def _spelled(name: str, value: float) -> str:
+    if name != "format":
+        return f"{value:g}"
+    return int(value).to_bytes(4, "little", signed=True).decode("ascii", "replace")
+
+
+def _check_pipelines(cameras: Mapping[str, Camera]) -> None:
+    import cv2
+
+    if not any(camera.pipeline for camera in cameras.values()) or cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        return
+    views = ", ".join(view for view, camera in cameras.items() if camera.pipeline)
+    raise BackendMissing(
+        f"{views}: a GStreamer pipeline, and this OpenCV {cv2.__version__} has no GStreamer, as none of pip's has; "
+        "pip uninstall opencv-python-headless, sudo apt install python3-opencv (on a Jetson: libopencv-python), in a "
+        "virtual environment made with --system-site-packages: docs/device.md, Cameras"
+    )

@@ -1,5 +1,7 @@
 """Sources: clips, videos and cameras become the same frame sets."""
 
+import json
+import re
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -7,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from codriver.errors import CodriverError, ConfigError, SourceError
-from codriver.sources import Cameras, Clip, Videos, cameras, open_source, split_views
+from codriver.errors import BackendMissing, CodriverError, ConfigError, SourceError
+from codriver.sources import Camera, Cameras, Clip, Videos, cameras, open_source, split_views
+from codriver.sources.spelling import read_views
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video, pose, write_annotation
 
 
@@ -177,6 +180,106 @@ def test_one_file_alone_is_asked_for_its_view(tmp_path):
 
 def test_views_are_split_with_spaces_forgiven():
     assert split_views("front = a.mp4, incar=rtsp://x") == {"front": "a.mp4", "incar": "rtsp://x"}
+
+
+CSI = (
+    "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM), width=1280, height=720 ! nvvidconv ! "
+    "video/x-raw, format=BGRx ! videoconvert ! appsink drop=1"
+)
+
+
+def test_commas_part_views_only_where_another_views_name_follows():
+    assert split_views(f"incar={CSI},front=0") == {"incar": CSI, "front": "0"}
+    assert split_views(r"front=a\,incar=b.mp4, incar=c.mp4") == {"front": "a,incar=b.mp4", "incar": "c.mp4"}
+    with pytest.raises(ConfigError, match="'cabin' is not a view"):
+        split_views("front=0,cabin=1")
+
+
+def test_a_file_describes_cameras_without_anything_to_guess(tmp_path):
+    asked = {"device": "/dev/video2", "size_px": [1280, 720], "rate_hz": 30, "format": "MJPG"}
+    content = {
+        "incar": {"pipeline": CSI},
+        "front": asked,
+        "left": {"address": "rtsp://host/a,b"},
+        "right": {"device": 1},
+    }
+    (tmp_path / "cameras.json").write_text(json.dumps(content))
+    assert read_views(str(tmp_path / "cameras.json")) == {
+        "incar": Camera(where=CSI, pipeline=True),
+        "front": Camera(where="/dev/video2", size_px=(1280, 720), rate_hz=30, format="MJPG"),
+        "left": Camera(where="rtsp://host/a,b"),
+        "right": Camera(where=1),
+    }
+    make_video(tmp_path / "a,front=b.mp4", 3)
+    (tmp_path / "files.json").write_text(json.dumps({"front": {"file": "a,front=b.mp4"}}))
+    with open_source(str(tmp_path / "files.json")) as source:
+        assert len(list(source)) == 3
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"device": 0, "address": "rtsp://x"}, "expected one of device, address, pipeline, file"),
+        ({}, "expected one of"),
+        (0, "expected one of"),
+        ({"device": True}, "device is True"),
+        ({"pipeline": 0}, "pipeline is 0"),
+        ({"pipeline": "videotestsrc ! fakesink"}, "does not end in '! appsink'"),
+        ({"device": 0, "size_px": "1280x720"}, "size_px is '1280x720'"),
+        ({"device": 0, "size_px": [0, 720]}, "size_px is"),
+        ({"device": 0, "rate_hz": -1}, "rate_hz is -1"),
+        ({"device": 0, "format": "JPEG2000"}, "format is 'JPEG2000'"),
+        ({"device": 0, "fps": 30}, "fps is 30"),
+        ({"address": "rtsp://x", "rate_hz": 30}, "can be asked of a device alone"),
+    ],
+)
+def test_a_description_that_cannot_be_meant_is_refused(tmp_path, entry, says):
+    path = tmp_path / "cameras.json"
+    path.write_text(json.dumps({"front": entry}))
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        open_source(str(path))
+    for text, why in (("{", "cannot be read"), ("[]", "no object"), ('{"roof": {"device": 0}}', "is not a view")):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=why):
+            open_source(str(path))
+
+
+def test_a_pipeline_on_an_opencv_without_gstreamer_says_what_to_install():
+    if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        pytest.skip("this OpenCV has GStreamer")
+    with pytest.raises(BackendMissing, match=r"incar: a GStreamer pipeline.*apt install python3-opencv"):
+        open_source(f"incar={CSI},front=0")
+    with pytest.raises(ConfigError, match="does not end in '! appsink'"):
+        open_source("incar=v4l2src ! videoconvert")
+
+
+class Driver(FakeCamera):
+    """A device of one size, which takes other wishes without a word, as drivers do."""
+
+    asked: list[tuple[int, float]]
+
+    def __init__(self, *where):
+        super().__init__()
+        self.where, self.asked = where, []
+
+    def set(self, number, value):
+        self.asked.append((number, value))
+
+    def get(self, number):
+        fixed = {cv2.CAP_PROP_FRAME_WIDTH: 640.0, cv2.CAP_PROP_FRAME_HEIGHT: 480.0}
+        return fixed.get(number, dict(self.asked)[number])
+
+
+def test_a_camera_is_asked_for_size_rate_and_format_and_what_it_does_otherwise_is_told(monkeypatch):
+    made = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *where: made.append(Driver(*where)) or made[-1])
+    wish = Camera(where=0, size_px=(1280, 720), rate_hz=30, format="MJPG")
+    with Cameras({"front": wish}, rate_hz=50) as source:
+        steps_until(source, lambda step: "front" in step.frames)
+    order = [cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS]
+    assert made[0].asked == list(zip(order, [cv2.VideoWriter_fourcc(*"MJPG"), 1280, 720, 30], strict=True))
+    told = ["front: camera 0 has width 640, not 1280 as asked", "front: camera 0 has height 480, not 720 as asked"]
+    assert source.problems == told
 
 
 def live(by_index):
