@@ -70,7 +70,7 @@ def main() -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("bundle")
-    parser.add_argument("source", help="VIEW=INDEX or VIEW=FILE, separated by commas; or a clip folder")
+    parser.add_argument("source", help="VIEW=INDEX or VIEW=FILE with commas between; a JSON file; a clip folder")
     parser.add_argument("--file", type=Path, help="write an MP4 instead of opening a window")
     args = parser.parse_args()
     try:

@@ -196,7 +196,7 @@ class _File:
         """What the container promised and did not give. Some promise by their length, which includes a late start."""
         said, promised_s = [], self.frames / self.rate_hz
         end_s = self.t - self.offset_s + (self.start_s or 0.0) + 1.0 / self.rate_hz
-        if promised_s - end_s > 1.5 / self.rate_hz:
+        if promised_s - end_s > 1.5 / self.rate_hz and not self._stamps.problems:  # a promise may rest on a wrong stamp
             what = f"its container promises {self.frames} frames ({promised_s:.2f} s)"
             said.append(f"{what} and gives {self._count}, until {end_s:.2f} s: is it cut off?")
         if self._lost:
