@@ -60,7 +60,8 @@ def audit(path: Path, runtime: str, shapes: Shapes | None = None, *, threads: in
 def _ran(path: Path, model: onnx.ModelProto, runtime: str, shapes: Shapes, threads: int, runs: int) -> Executed:
     if runtime == "tensorrt":
         return tensorrt.executed(model, shapes)
-    return {"onnxruntime": ort, "openvino": openvino}[runtime].executed(path, shapes, threads=threads, runs=runs)
+    look = {"onnxruntime": ort.executed, "openvino": openvino.executed}[runtime]
+    return look(path, shapes, threads=threads, runs=runs)
 
 
 def summary(found: Executed) -> str:

@@ -144,7 +144,7 @@ def calibrated(model: UVM3TL, steps: list[Any], setting: Setting) -> nn.Module:
     if setting.weight_bits:
         for quantizer in quantizers(encoder).values():
             if quantizer.per_channel:  # weights alone are
-                quantizer.num_bits = setting.weight_bits  # type: ignore[assignment]
+                quantizer.num_bits = setting.weight_bits
     return encoder
 
 

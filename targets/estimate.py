@@ -147,12 +147,12 @@ def compare(source: Source | None, out: Path, threads: int, shapes: Shapes = NO_
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, measured_profile(threads))
     profile = ProfileFile(out).profile(out.stem)
-    paths = source.onnx_paths() if source else []
-    models = [_sized(source.folder / path, shapes) for path in paths] if source else []
+    paths, folder = (source.onnx_paths(), source.folder) if source else ([], Path())
+    models = [_sized(folder / path, shapes) for path in paths]
     took_s = best_of_rounds(models, threads) if source else []
     rows = []
     for path, measured_s in zip(paths, took_s, strict=True):
-        floor = Floor("", path, layers_on(kernels_of(_graph(source.folder / path, shapes), "onnxruntime"), profile))
+        floor = Floor("", path, layers_on(kernels_of(_graph(folder / path, shapes), "onnxruntime"), profile))
         rows.append({"path": path, "floor_ms": floor.time_ms, "measured_ms": measured_s * 1e3})
     return {"profile": asdict(profile), "threads": threads, "machine": describe_machine(), "graphs": rows}
 

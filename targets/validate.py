@@ -103,8 +103,9 @@ def _add_turns(subjects: Sequence[dict[str, Any]], trials: Mapping[str, Trial]) 
     except EngineFailed as error:
         say(f"  not timed in turns, though each ran alone: {error}")
         return
-    for subject in ran(subjects):
-        subject["in_turns"] = found[subject["key"]]
+    for subject in subjects:
+        if subject["status"] == "ran":
+            subject["in_turns"] = found[subject["key"]]
 
 
 def check_device(target: str) -> None:

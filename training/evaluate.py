@@ -58,7 +58,8 @@ class Predictions:
         return np.asarray(self.answers == self.labels)
 
     def save(self, path: Path) -> None:
-        np.savez_compressed(path, clips=np.array(self.clips), labels=self.labels, **self.probabilities)
+        named: dict[str, Any] = {"clips": np.array(self.clips), "labels": self.labels, **self.probabilities}
+        np.savez_compressed(path, **named)
 
 
 def evaluate(

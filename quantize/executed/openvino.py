@@ -38,7 +38,7 @@ def executed(path: Path, shapes: Shapes, *, threads: int, runs: int) -> Executed
         model = core.read_model(str(path))
         settled = shapes.settled({port.get_any_name(): _sizes(port) for port in model.inputs})
         model.reshape({port: list(settled[port.get_any_name()]) for port in model.inputs})
-        settings = {"PERF_COUNT": True, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
+        settings: dict[str, object] = {"PERF_COUNT": True, "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": threads}
         settings |= {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         compiled = core.compile_model(model, "CPU", settings)
         times = _times_ms(compiled, runs)

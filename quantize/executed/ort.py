@@ -27,14 +27,14 @@ from workshop.onnx_files.shapes import Shapes
 
 # Operators that multiply and accumulate, standard or com.microsoft -> index of the weight (or right side).
 CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "NhwcFusedConv": 1, "QLinearConv": 3, "ConvInteger": 1}
-PRODUCTS = ("Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QGemm", "QLinearMatMul", "MatMulInteger")
-PRODUCTS += ("MatMulIntegerToFloat", "DynamicQuantizeMatMul")
-INT8 = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat")
-INT8 += ("DynamicQuantizeMatMul",)
-UNCOUNTED = ("Attention", "QAttention", "MultiHeadAttention", "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM", "Einsum")
-UNCOUNTED += ("MatMulNBits", "DeformConv", "QLinearConvTranspose")
-TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
-TYPES |= {f"tensor({name})": np.dtype(name) for name in ("uint8", "int8", "int32", "int64", "bool", "uint16", "int16")}
+PRODUCTS = ["Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QGemm", "QLinearMatMul", "MatMulInteger"]
+PRODUCTS += ["MatMulIntegerToFloat", "DynamicQuantizeMatMul"]
+INT8 = ["QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat"]
+INT8 += ["DynamicQuantizeMatMul"]
+UNCOUNTED = ["Attention", "QAttention", "MultiHeadAttention", "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM", "Einsum"]
+UNCOUNTED += ["MatMulNBits", "DeformConv", "QLinearConvTranspose"]
+TYPES = {f"tensor({name})": np.dtype(name) for name in ("uint8", "int8", "int32", "int64", "bool", "uint16", "int16")}
+TYPES |= {f"tensor({name})": np.dtype(name) for name in ("double", "float16")} | {"tensor(float)": np.dtype("float32")}
 
 
 def executed(path: Path, shapes: Shapes, *, threads: int, runs: int) -> Executed:

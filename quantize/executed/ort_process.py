@@ -64,7 +64,8 @@ def main() -> None:
     }
     if len(request["files"]) == 2 and answer["refused"] == [None, None]:
         try:
-            answer["differing"] = differing(*request["files"], request["shapes"], request["aside"])
+            before, after = request["files"]
+            answer["differing"] = differing(before, after, request["shapes"], request["aside"])
         except Exception as error:
             answer["not_compared"] = (str(error).strip() or type(error).__name__).splitlines()[0]
     sys.stdout.write(json.dumps(answer))

@@ -39,7 +39,8 @@ class Model:
 
     @property
     def fuser(self) -> FuserGraph:
-        return FuserGraph(self.encoder.model).eval()  # type: ignore[arg-type]
+        fuser: FuserGraph = FuserGraph(self.encoder.model).eval()
+        return fuser
 
 
 def emit_all(
@@ -71,9 +72,9 @@ def emit_all(
 def _write_encoder(folder: Path, place: str, some: Dialect, encoder: nn.Module) -> EmittedGraph:
     """A folder with the encoder as a graph and as the torch model behind it."""
     (folder / place).mkdir()
-    config = encoder.model.config  # type: ignore[union-attr]
-    save_fake_quant(folder / place, encoder, config)  # type: ignore[arg-type]
-    example = example_step(config)  # type: ignore[arg-type]
+    config = encoder.model.config
+    save_fake_quant(folder / place, encoder, config)
+    example = example_step(config)
     if some.is_ir:
         graph = ir_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)
     else:

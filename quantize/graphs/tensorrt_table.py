@@ -50,7 +50,7 @@ def tensorrt_hardware() -> Iterator[None]:
 
     stock = getattr(config, "CPU_SETUP", None)
     names = {entry.type.name for entry in stock or ()}
-    if not set(BOTH_SIDES + ONE_SIDE) <= names:
+    if stock is None or not set(BOTH_SIDES + ONE_SIDE) <= names:
         raise _moved(nncf.__version__)
     config.CPU_SETUP = tensorrt_table(stock)
     try:

@@ -130,4 +130,4 @@ def keep_float(encoder: nn.Module, names: Sequence[str], example: Sequence[Tenso
     storage = get_hook_storage(encoder)
     for name in gone:
         storage.delete_hook(name)
-    return gone
+    return frozenset(gone)

@@ -44,6 +44,7 @@ def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
             match = next((i for i in left if labels[i, task] == value), None)
             if match is not None:
                 break
+        assert match is not None, "every clip that is left is of some class"
         picked.append(int(match))
         left.remove(match)
     return picked

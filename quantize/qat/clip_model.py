@@ -28,7 +28,8 @@ class Tunable(nn.Module):
     @property
     def core(self) -> UVM3TL:
         """The network inside, without the quantizers."""
-        return self.encoder.model  # type: ignore[return-value]
+        core: UVM3TL = self.encoder.model
+        return core
 
     @property
     def encoders(self) -> nn.Module:
@@ -56,7 +57,8 @@ class Tunable(nn.Module):
 
         def pairs(features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             carried = self._carried(features)
-            return tuple({g: some[g][known[g][k]] for g in GROUPS} for k, some in enumerate((features, carried)))
+            own, before = ({g: some[g][known[g][k]] for g in GROUPS} for k, some in enumerate((features, carried)))
+            return own, before
 
         outputs = self.encoder(*here, pairs=pairs)
         return dict(zip(GROUPS, outputs[len(GROUPS) :], strict=True))

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,11 @@ def lessons_of(data: Path, run: Run, config: QATConfig, cache: Path | None) -> L
     """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes."""
     task_set, model_config = run.model.task_set, run.model.config
     refs = {split: read_split(data, split) for split in ("train", "val")}
-    bar = lambda name: lambda items: tqdm(items, desc=f"read {name}", total=len(refs[name]), disable=None)  # noqa: E731
-    sets = {split: open_clips(some, model_config, task_set, cache, progress=bar(split)) for split, some in refs.items()}
-    chosen = range(len(sets["train"]))
+    sets = {}
+    for split, some in refs.items():
+        bar = partial(tqdm, desc=f"read {split}", total=len(some), disable=None)
+        sets[split] = open_clips(some, model_config, task_set, cache, progress=bar)
+    chosen = list(range(len(sets["train"])))
     if config.clips:
         chosen = sorted(choose(labels_of(sets["train"]), config.clips, config.seed))
     train = ClipSet(
@@ -123,6 +126,8 @@ class Watch(Recorder):
     Epoch 0 is PTQ: where learning on makes the worst task no better, PTQ's weights are kept.
     """
 
+    engine: QATEngine
+
     def __init__(self, *recorder: Any) -> None:
         """recorder: what Recorder takes, then the scores of FP32 and PTQ on the validation clips."""
         *rest, before = recorder
@@ -162,7 +167,7 @@ class Watch(Recorder):
         points = "  ".join(f"{task} {100 * value:+.1f}" for task, value in gained.items())
         flag = f"; beyond the budget: {', '.join(beyond)}" if beyond else ""
         tqdm.write(f"  {name}  validation accuracy against FP32, points: {points}{flag}", sys.stderr)
-        return min(gained.values()) + 1e-3 * sum(gained.values()) / len(gained)
+        return float(min(gained.values()) + 1e-3 * sum(gained.values()) / len(gained))
 
     def _on_epoch(self, record: dict[str, Any]) -> None:
         super()._on_epoch(record)

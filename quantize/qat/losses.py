@@ -101,7 +101,7 @@ class Taught(Learner):
     """Quantized model, loss, and a teacher that is no part of it: not trained, not saved, not sent to processes."""
 
     def __init__(self, model: nn.Module, loss: AFDLoss, teacher: UVM3TL, config: QATConfig) -> None:
-        super().__init__(model, loss)  # type: ignore[arg-type]
+        super().__init__(model, loss)
         self.config, self._outside = config, (teacher.eval(),)
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,7 +145,7 @@ class QATEngine(Engine):
         configs: tuple[QATConfig, TrainConfig],
     ) -> None:
         self.qat, self.teacher = configs[0], fabric.to_device(teacher)
-        super().__init__(fabric, model, loss, clips, configs[1])  # type: ignore[arg-type]
+        super().__init__(fabric, model, loss, clips, configs[1])
 
     def make_learner(self) -> Learner:
         return Taught(self.model, self.loss, self.teacher, self.qat)

@@ -69,8 +69,8 @@ def weights_table(row: Mapping[str, Any], task_set: TaskSet) -> list[str]:
     for name in LOSSES:
         for record in row[name]["record"]["records"] if name in row else ():
             weights = " | ".join(f"{weight:.3f}" for weight in record["task_weights"])
-            kept = "kept" if record["epoch"] == row[name]["record"]["kept_epoch"] else ""
-            lines.append(f"| {NAMES[name]} | {record['epoch']} | {weights} | {record['decoupling']:.4f} | {kept} |")
+            mark = "kept" if record["epoch"] == row[name]["record"]["kept_epoch"] else ""
+            lines.append(f"| {NAMES[name]} | {record['epoch']} | {weights} | {record['decoupling']:.4f} | {mark} |")
     kept = [NAMES[name] for name in LOSSES if name in row and row[name]["record"]["kept_epoch"] == 0]
     return (
         [*lines, "", f"Kept PTQ's weights, as no epoch's worst task was better: {', '.join(kept)}."] if kept else lines

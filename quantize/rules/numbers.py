@@ -46,8 +46,8 @@ def activations_are(kind: str) -> Check:
 def weights_are_int8(graph: Graph, asked: Asked) -> Iterator[Found]:
     """Weights of convolutions and linear layers are symmetric int8. A constant left side of a MatMul is data."""
     found = [(node, pair[0]) for node in graph.of(*LINEAR) if (pair := weight_pair(node))]
-    for pair in {id(pair): pair for node, pair in found if _reads(node, 1, pair)}.values():
-        yield from _zero_findings(pair, "int8", zero=True)
+    for quantizer in {id(one): one for node, one in found if _reads(node, 1, one)}.values():
+        yield from _zero_findings(quantizer, "int8", zero=True)
 
 
 def _zero_findings(node: Node, kind: str, *, zero: bool) -> Iterator[Found]:

@@ -111,7 +111,8 @@ def _until_pair(node: Node) -> list[Node]:
     """Activations and normalisations behind a node, each followed by a QuantizeLinear at last."""
     found: list[Node] = []
     for first, _ in node.readers:
-        step, chain = first, []
+        step = first
+        chain: list[Node] = []
         while step.op in (*FUSED_BEHIND, *MOVING) and len(chain) < LIMIT and step.readers:
             chain.append(step)
             step = step.readers[0][0]

@@ -150,4 +150,4 @@ def quantized_constant(node: Node) -> np.ndarray | None:
     with np.errstate(over="ignore"):
         codes = np.rint(data / scale.reshape(shape)) + zero.reshape(shape).astype(np.float32)
     info = np.iinfo(zero.dtype)
-    return np.clip(codes, info.min, info.max).astype(zero.dtype)
+    return np.asarray(np.clip(codes, info.min, info.max).astype(zero.dtype))

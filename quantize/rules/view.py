@@ -158,7 +158,7 @@ class Scope:
 
 def _array(tensor: onnx.TensorProto) -> np.ndarray | None:
     try:
-        return numpy_helper.to_array(tensor)
+        return np.asarray(numpy_helper.to_array(tensor))
     except Exception:  # dims that do not fit the data, an unknown type, damaged bytes: rule 0 reports them
         return None
 

@@ -38,7 +38,7 @@ def render(template: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(values)
+    return str(environment.get_template(template.name).render(values))
 
 
 def percent(share: float | None) -> str:

@@ -43,7 +43,9 @@ def accuracy_table(subject: Mapping[str, Any], reference: Mapping[str, Any] | No
     """Percent, with full precision beside it where its answers or its shares on these clips are known."""
     full = full_precision(subject, reference)
     compared = paired(subject, reference) if reference is not None and reference is not subject else {}
-    rows = [("accuracy and macro-F1 in %", "FP32", "here", "change", "p", "FP32 F1", "here F1", "majority class")]
+    rows: list[tuple[str, ...]] = [
+        ("accuracy and macro-F1 in %", "FP32", "here", "change", "p", "FP32 F1", "here F1", "majority class")
+    ]
     for name, row in subject["tasks"].items():
         fp32 = full.get(name, {})
         change = "" if "accuracy" not in fp32 else f"{100 * (row['accuracy'] - fp32['accuracy']):+.1f}"

@@ -89,7 +89,7 @@ def _pair(here: Mapping[str, Any], there: Mapping[str, Any], test: statistics.Pa
 
 
 def _right(task: Mapping[str, Any]) -> NDArray[np.bool_]:
-    return np.array(task["predicted"]) == np.array(task["labels"])
+    return np.asarray(np.array(task["predicted"]) == np.array(task["labels"]))
 
 
 def intervals(task: Mapping[str, Any]) -> tuple[Interval, Interval]:

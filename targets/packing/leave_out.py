@@ -28,7 +28,7 @@ def file_without(folder: Path, path: str, without: Collection[str]) -> bytes:
     if not without:
         return data
     if path.endswith(".onnx"):
-        return graph_without(onnx.load_from_string(data), without).SerializeToString(deterministic=True)
+        return bytes(graph_without(onnx.load_from_string(data), without).SerializeToString(deterministic=True))
     if path.endswith((".xml", ".bin")):
         graph = (folder / path).with_suffix(".xml")
         return ir_without(graph.read_bytes(), graph.with_suffix(".bin").read_bytes(), without)[path.endswith(".bin")]

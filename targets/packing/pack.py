@@ -118,7 +118,7 @@ def _in_half(profile: Profile, report: QuantizedReport) -> tuple[tuple[VariantSp
 
 
 def half_of(model: bytes) -> bytes:
-    return to_half(onnx.load_from_string(model)).SerializeToString(deterministic=True)
+    return bytes(to_half(onnx.load_from_string(model)).SerializeToString(deterministic=True))
 
 
 def _with_twin(golden: bytes) -> bytes:

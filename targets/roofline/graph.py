@@ -89,8 +89,8 @@ class Graph:
 
     def _dtype(self, name: str) -> int:
         if name in self._initial:
-            return self._initial[name].data_type
-        return self._types[name].elem_type if name in self._types else TensorProto.FLOAT
+            return int(self._initial[name].data_type)
+        return int(self._types[name].elem_type if name in self._types else TensorProto.FLOAT)
 
     def is_activation(self, name: str) -> bool:
         return bool(name) and name not in self.constants

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -27,7 +29,7 @@ def roofline(profile: Profile, layers: Sequence[Layer]) -> Figure:
         knee = tops * 1e3 / profile.bandwidth_gb_per_s
         slope = INTENSITY[0] * profile.bandwidth_gb_per_s / 1e3
         axes.plot([INTENSITY[0], knee, INTENSITY[1]], [slope, tops, tops], color=SOFT, linewidth=1.5)
-        place = {"xytext": (-4, under_pt), "textcoords": "offset points", "ha": "right"}
+        place: dict[str, Any] = {"xytext": (-4, under_pt), "textcoords": "offset points", "ha": "right"}
         axes.annotate(f"{name} {tops:g} TOPS", (INTENSITY[1], tops), fontsize=8, color=INK, **place)
     total_us = sum(layer.time_us for layer in layers) or 1.0
     for bound in BOUNDS:
@@ -36,7 +38,7 @@ def roofline(profile: Profile, layers: Sequence[Layer]) -> Figure:
         places = [_place(layer, top) for layer in some]
         sizes = [(3 + 20 * math.sqrt(layer.time_us / total_us)) ** 2 for layer in some]
         xs, ys = [x for x, _ in places], [y for _, y in places]
-        look = {"color": colour, "marker": marker, "alpha": 0.55, "linewidths": 0}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "alpha": 0.55, "linewidths": 0}
         axes.scatter(xs, ys, sizes, label=f"bound by {bound}", clip_on=False, **look)
     dress(axes, x="operations per byte moved", y="throughput, TOPS")
     axes.set(xscale="log", yscale="log", xlim=INTENSITY, ylim=(top / 10**DECADES, top))
@@ -44,7 +46,8 @@ def roofline(profile: Profile, layers: Sequence[Layer]) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for mark in axes.legend(loc="upper left", frameon=False, fontsize=8.5).legend_handles:
-        mark.set_sizes([36])
+        if isinstance(mark, PathCollection):
+            mark.set_sizes([36])
     return figure
 
 

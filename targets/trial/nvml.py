@@ -37,7 +37,7 @@ class GpuCounters:
 
     def joules(self) -> float:
         """Since the driver was loaded, of all GPUs together."""
-        return sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in self._handles) / 1e3
+        return float(sum(self._nvml.nvmlDeviceGetTotalEnergyConsumption(one) for one in self._handles) / 1e3)
 
 
 def _text(name: str | bytes) -> str:

@@ -92,7 +92,7 @@ def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: Aug
     moved[:, max(down, 0) : size + min(down, 0), max(right, 0) : size + min(right, 0)] = varied[
         :, max(-down, 0) : size + min(-down, 0), max(-right, 0) : size + min(-right, 0)
     ]
-    return moved
+    return np.asarray(moved)
 
 
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
@@ -113,7 +113,7 @@ def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentCon
     if "incar" in absent or rng.random() < config.drop_joints:
         absent.update(JOINTS)
     mask[[STREAMS.index(stream) for stream in absent]] = 0.0
-    lost = rng.random(slots) < config.drop_slot
+    lost = np.asarray(rng.random(slots) < config.drop_slot)
     lost[-1] = False
     mask[:, lost] = 0.0
     if rng.random() < config.short_context:

@@ -22,7 +22,8 @@ from training.data.clips import Clip
 from training.model.uvm3tl import UVM3TL
 
 Batch = tuple[dict[str, Tensor], Tensor, Tensor]  # frames, mask, labels; see collate
-Key, Made = TypeVar("Key"), TypeVar("Made")
+Key = TypeVar("Key")
+Made = TypeVar("Made")
 
 
 def collate(clips: Sequence[Clip]) -> Batch:
@@ -48,7 +49,7 @@ def balance(labels: NDArray[np.int64]) -> NDArray[np.float64]:
         known = column >= 0  # a clip without a label for a task neither gains nor loses by it
         weights[:, k] = 1.0
         weights[known, k] = known.sum() / np.bincount(column[known])[column[known]]
-    return weights.mean(axis=1)
+    return np.asarray(weights.mean(axis=1))
 
 
 def epoch_parts(order: NDArray[np.int64], batch: int, parts: int) -> list[list[NDArray[np.int64]]]:

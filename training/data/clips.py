@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
+from codriver.files.images import numbered
 from codriver.frames.preprocess import stream_inputs
 from codriver.sources.aide import Annotation
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
 from training.data import cache as caches
-from training.data.clip_files import Record, class_labels, count_classes, decode, numbered, read_record
+from training.data.clip_files import Record, class_labels, count_classes, decode, read_record
 from training.data.sampling import CONTEXT as CONTEXT
 from training.data.sampling import UNIFORM, Sampling
 from training.model.uvm3tl import ModelConfig

@@ -125,7 +125,7 @@ def is_lane(lanes: NDArray[np.uint8], path: Path) -> NDArray[np.bool_]:
         raise SourceError(
             f"{path}: holds {int(lanes[odd][0])}, expected bit 3 (no lane) or category + 16 style + 32 direction"
         )
-    return drawn
+    return np.asarray(drawn)
 
 
 def lane_byte(category: int, *, dashed: bool, vertical: bool) -> int:
@@ -175,7 +175,7 @@ def _pixels(path: Path) -> NDArray[Any]:
         raise SourceError(f"{path} cannot be read: {error}") from error
     if pixels is None:
         raise SourceError(f"{path} is no picture that OpenCV can decode; fetch it anew")
-    return pixels
+    return np.asarray(pixels)
 
 
 def _json(path: Path) -> Any:

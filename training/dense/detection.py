@@ -81,7 +81,7 @@ def loss(task: Task, maps: list[Tensor], truth: list[Tensor]) -> Tensor:
     maps: (B, 5, H/stride, W/stride) by stride.
     """
     logits, sides = flattened(maps)
-    middles, strides = cells([tuple(m.shape[2:]) for m in maps])  # type: ignore[misc]
+    middles, strides = cells([tuple(m.shape[2:]) for m in maps])
     positive, skipped, wanted = [], [], []
     for boxes in truth:
         which, ignored = assigned(boxes.cpu(), middles, strides)
@@ -134,7 +134,7 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 def answer(maps: list[NDArray[np.float32]], box: Letterbox) -> Found:
     """(5, H/stride, W/stride) by stride -> boxes in the camera's pixels with their scores, at most MOST."""
     logits, sides = flattened([torch.from_numpy(m)[None] for m in maps])
-    middles, strides = cells([m.shape[1:] for m in maps])  # type: ignore[misc]
+    middles, strides = cells([m.shape[1:] for m in maps])
     scores = logits[0].sigmoid()
     kept = scores > LEAST_SCORE
     boxes = as_boxes(sides, middles, strides)[0][kept].numpy()

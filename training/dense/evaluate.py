@@ -38,7 +38,8 @@ def load_dense_run(folder: Path) -> DenseUVM3TL:
     except (KeyError, TypeError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SourceError(f"{folder} holds no whole run of a benchmark: {reason}; train it again") from error
-    return model.eval()
+    model.eval()
+    return model
 
 
 def is_dense(folder: Path) -> bool:

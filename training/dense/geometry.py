@@ -71,7 +71,7 @@ class Letterbox:
         """Boxes of the network's picture -> the camera's, cut off at its border."""
         back = (boxes - self._offsets()) / self._scales()
         height, width = self.camera
-        return np.clip(back, 0, np.array([width, height, width, height], dtype=np.float32)).astype(np.float32)
+        return np.asarray(np.clip(back, 0, [width, height, width, height]), np.float32)
 
     def classes_back(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H', W') classes at a whole fraction of the network's size -> (h, w), the nearest cell's."""

@@ -51,7 +51,7 @@ class DenseConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DenseConfig:
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         return cls(**plain | {"dbscme": DBSCMEConfig.from_dict(values.get("dbscme", {}))})
 
 
@@ -131,8 +131,8 @@ class BoxHead(nn.Module):
         self.tower = nn.Sequential(*(conv_bn_relu(d, d) for _ in range(config.tower)))
         self.out = nn.Conv2d(d, detection.CHANNELS, 1)
         with torch.no_grad():
-            self.out.bias.zero_()  # type: ignore[union-attr]
-            self.out.bias[0] = -torch.log(torch.tensor((1 - detection.PRIOR) / detection.PRIOR))  # type: ignore[index]
+            self.out.bias.zero_()
+            self.out.bias[0] = -torch.log(torch.tensor((1 - detection.PRIOR) / detection.PRIOR))
 
     def forward(self, embedding: Tensor, stride4: Tensor, middle: Tensor, deep: Tensor) -> list[Tensor]:
         return [self.out(self.tower(some)) for some in (embedding, middle, deep)]

@@ -54,8 +54,8 @@ class DenseLearner(nn.Module):
 class DenseEngine(Engine):
     """The engine on lessons of scenes."""
 
-    def make_learner(self) -> DenseLearner:  # type: ignore[override]
-        return DenseLearner(self.model, self.loss)  # type: ignore[arg-type]
+    def make_learner(self) -> DenseLearner:
+        return DenseLearner(self.model, self.loss)
 
     def encoders(self) -> nn.Module:
         return self.model.pyramid
@@ -75,7 +75,7 @@ class DenseEngine(Engine):
         images, truth = batch
         with self.fabric.autocast():
             answers = self.model(images)
-        return self.loss.task_losses(answers, truth)  # type: ignore[arg-type]
+        return self.loss.task_losses(answers, truth)
 
 
 class DenseRecorder(Recorder):

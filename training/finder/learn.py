@@ -80,7 +80,8 @@ class Learner:
 
     @property
     def kept(self) -> Finder:
-        return self.average.module
+        kept: Finder = self.average.module
+        return kept
 
     def run_epoch(self, on_step: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
         """One pass over all frames; returns the epoch's record."""

@@ -32,7 +32,8 @@ class FinderConfig:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> FinderConfig:
-        return FinderConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return FinderConfig(**plain)
 
 
 SIZES = {

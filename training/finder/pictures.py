@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codriver.errors import SourceError
+from codriver.files.images import numbered
 from codriver.finder_graph import HEIGHT_PX, WIDTH_PX
 from codriver.frames.preprocess import resize_to
 from codriver.sources.aide import read_annotation
 from training.data.cache import run_all
-from training.data.clip_files import numbered
 from training.data.clips import read_frame
 from training.finder.targets import Target, target_of, unusable_camera
 from training.scenes import MARKER
@@ -106,8 +106,14 @@ def scene_pictures(folder: Path, per_clip: int | None = None, progress: Callable
 
 
 def together(*parts: Pictures) -> Pictures:
-    arrays = (np.concatenate([getattr(p, name) for p in parts]) for name in ("pixels", "points", "weights", "presence"))
-    return Pictures(*arrays, sum((p.clips for p in parts), ()), sum((p.scenes for p in parts), ()))  # type: ignore[arg-type]
+    return Pictures(
+        np.concatenate([p.pixels for p in parts]),
+        np.concatenate([p.points for p in parts]),
+        np.concatenate([p.weights for p in parts]),
+        np.concatenate([p.presence for p in parts]),
+        tuple(clip for p in parts for clip in p.clips),
+        tuple(scene for p in parts for scene in p.scenes),
+    )
 
 
 _Frame = tuple[NDArray[np.uint8], Target, tuple[str, str]]
@@ -138,5 +144,11 @@ def _joined(frames: Sequence[_Frame]) -> Pictures:
     if not frames:
         raise SourceError("no in-car frame has an annotation of who is in it; the finder cannot learn from this data")
     pixels, targets, names = zip(*frames, strict=True)
-    arrays = (np.stack([getattr(t, part) for t in targets]) for part in ("points", "weights", "presence"))
-    return Pictures(np.stack(pixels), *arrays, tuple(n for n, _ in names), tuple(s for _, s in names))
+    return Pictures(
+        np.stack(pixels),
+        np.stack([t.points for t in targets]),
+        np.stack([t.weights for t in targets]),
+        np.stack([t.presence for t in targets]),
+        tuple(n for n, _ in names),
+        tuple(s for _, s in names),
+    )

@@ -37,7 +37,7 @@ def target_of(driver: Driver | None, width_px: int, height_px: int) -> Target:
     joints = len(JOINT_POINTS)
     if driver.keypoints is not None:
         chosen = driver.keypoints[list(JOINT_POINTS)]
-        known = np.isfinite(chosen).all(axis=1)
+        known = np.asarray(np.isfinite(chosen).all(axis=1))
         points[:joints] = np.where(known[:, None], chosen[:, :2], 0.0) / size
         weights[:joints] = np.where(known, LEAST_WEIGHT + np.clip(np.nan_to_num(chosen[:, 2]), 0, 1), 0.0)
     boxes = ((driver.face_px, MIN_FACE_PX), (driver.body_px, MIN_BODY_PX))

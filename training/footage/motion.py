@@ -23,7 +23,7 @@ def wander(rng: np.random.Generator, size: float, slowest_s: float = 4.0, fastes
     periods = rng.uniform(fastest_s, slowest_s, 4)[:, None]
     phases = rng.uniform(0, 2 * np.pi, 4)[:, None]
     curve: Curve = np.sin(2 * np.pi * TIME_S / periods + phases).sum(axis=0)
-    return size * curve / np.sqrt(2.0)
+    return np.asarray(size * curve / np.sqrt(2.0))
 
 
 def bump(center_s: float, width_s: float) -> Curve:

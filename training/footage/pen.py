@@ -30,7 +30,8 @@ class Pen:
         return fixed
 
     def length(self, size: float) -> int:
-        return max(1, round(size * self.height))
+        pixels: int = round(size * self.height)
+        return max(1, pixels)
 
     def shape(self, points: np.ndarray, color: Color) -> None:
         cv2.fillPoly(self.image, [self.pixels(points)], color, cv2.LINE_AA, SHIFT)

@@ -65,7 +65,7 @@ def drawn_numbers(sheet: Sheet, frame: int, size: tuple[int, int]) -> NDArray[np
     """(H, W): which of the sheet's shapes is on top, -1 where none is."""
     numbers = np.full(size, -1, dtype=np.int32)
     for number in range(sheet.bounds[frame], sheet.bounds[frame + 1]):
-        cv2.fillConvexPoly(numbers, sheet.shapes[number], number, cv2.LINE_8, SHIFT)  # type: ignore[call-overload]
+        cv2.fillConvexPoly(numbers, sheet.shapes[number], number, cv2.LINE_8, SHIFT)
     return numbers
 
 

@@ -123,7 +123,8 @@ class WeightedTasks(nn.Module):
     @property
     def weights(self) -> list[float]:
         """One weight per task as they stand, 0 for those not trained; constants for the model's gradient."""
-        return self.weighting.now().tolist()
+        weights: list[float] = self.weighting.now().tolist()
+        return weights
 
     @property
     def history(self) -> list[list[float]]:

@@ -125,7 +125,7 @@ class _Scored(Equal):
     def _move(self, gradient: Tensor) -> None:
         """One step of Adam against the gradient with respect to the scores; what is not finite does not move them."""
         gradient = torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
-        states = ([gradient], [self.first_moment], [self.second_moment], [], [self.steps])
+        states: tuple[list[Tensor], ...] = ([gradient], [self.first_moment], [self.second_moment], [], [self.steps])
         options = {"amsgrad": False, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "maximize": False}
         with torch.no_grad():
             adam([self.scores], *states, lr=self.rate, weight_decay=self.decay, foreach=False, **options)

@@ -58,7 +58,8 @@ class DBSCMEConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DBSCMEConfig:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
+        return cls(**plain)
 
 
 class SpatialAttention(nn.Module):

@@ -73,7 +73,7 @@ class ModelConfig:
 
     @property
     def stride(self) -> int:
-        return 2 ** len(self.widths)
+        return 1 << len(self.widths)
 
     def size_px(self, stream: str) -> int:
         return self.view_px if stream in VIEWS else self.crop_px
@@ -99,7 +99,9 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """What `to_dict` or JSON made of it; what a run of before did not know takes its default."""
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
         return cls(**plain | {"dbscme": DBSCMEConfig.from_dict(values.get("dbscme", {}))})
 
 
@@ -226,7 +228,9 @@ class UVM3TL(nn.Module):
         groups = [
             sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
         ]
-        return Fused(*self.dbscme(maps, *groups), self._guesses(slots) if self.training else None)
+        guesses = self._guesses(slots) if self.training else None
+        logits, specific, shared = self.dbscme(maps, *groups)
+        return Fused(logits, specific, shared, guesses)
 
     def _guesses(self, slots: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Each slot of each stream answers alone, so that none waits for the others to learn. Not part of any graph."""
@@ -275,7 +279,8 @@ def remembered(mask: Tensor) -> Tensor:
 
 def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """Cut a group's batch back into its streams; stream s holds as many rows as `where[s]` has true entries."""
-    return batch.split([int(where[s].sum()) for s in members])
+    parts: tuple[Tensor, ...] = batch.split([int(where[s].sum()) for s in members])
+    return parts
 
 
 def rows_of(members: tuple[str, ...], where: dict[str, Tensor], moved: dict[str, Tensor]) -> Tensor:

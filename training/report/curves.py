@@ -48,4 +48,4 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet
         note = "grey: epochs that see a few slots"
         figure.text(0.995, 0.02, note, ha="right", color="#666666", fontsize=9)
     with whole_file(path) as fresh:
-        FigureCanvasAgg(figure).print_png(fresh)
+        FigureCanvasAgg(figure).print_png(fresh)  # type: ignore[no-untyped-call]  # matplotlib wraps it without a type

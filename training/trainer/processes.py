@@ -35,7 +35,7 @@ def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
         devices=here,
         num_nodes=processes // here,
         strategy=several if processes > 1 else "auto",
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
     )
     fabric.launch()
     return fabric

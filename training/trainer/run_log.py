@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from training.data.batches import predict
-from training.data.clips import Clip
 from training.losses.shares import KEY, said
 from training.report.curves import draw_curves
 from training.report.metrics import score
@@ -40,8 +39,9 @@ class Recorder:
     """At work beside an engine, in each of its processes; the first alone writes."""
 
     def __init__(
-        self, engine: Engine, val: Sequence[Clip], partial: Path, began: dict[str, Any], habits: Habits
+        self, engine: Engine, val: Sequence[Any], partial: Path, began: dict[str, Any], habits: Habits
     ) -> None:
+        """val: what `judge` looks at, clips here."""
         self.engine, self.val, self.partial, self.began, self.habits = engine, val, partial, began, habits
         self.first = engine.fabric.is_global_zero
         self.board = _tensorboard(partial) if habits.tensorboard and self.first else None

@@ -143,7 +143,8 @@ class Engine:
     @property
     def kept(self) -> UVM3TL:
         """The weights to evaluate and to keep: the moving average if there is one."""
-        return self.ema.module if self.ema else self.model
+        kept: UVM3TL = self.ema.module if self.ema else self.model
+        return kept
 
     def run(
         self,

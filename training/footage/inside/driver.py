@@ -47,7 +47,7 @@ def still(value: float = 0.0) -> Curve:
 def dart(rng: np.random.Generator, rate_hz: float, size: float) -> Curve:
     """Gaze that jumps and holds."""
     jumps = np.searchsorted(poisson_times(rng, rate_hz), TIME_S)
-    return np.clip(rng.normal(0, size, jumps.max() + 1)[jumps], -1, 1)
+    return np.asarray(np.clip(rng.normal(0, size, jumps.max() + 1)[jumps], -1, 1))
 
 
 def neutral(rng: np.random.Generator) -> Script:

@@ -136,7 +136,7 @@ def rotation(yaw: Points, pitch: Points, roll: Points) -> Points:
     y, p, r = (np.radians(value) for value in (yaw, pitch, roll))
     zero, one = np.zeros_like(y), np.ones_like(y)
 
-    def stack(rows: list) -> Points:
+    def stack(rows: list[list[Points]]) -> Points:
         return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
     about_y = stack([[np.cos(y), zero, np.sin(y)], [zero, one, zero], [-np.sin(y), zero, np.cos(y)]])

@@ -27,7 +27,9 @@ class Interior:
 
     def wheel(self, pen: Pen, turn: float) -> None:
         hub = np.array(WHEEL)
-        dark = tuple(0.7 * c for c in self.rim)
+        red, green, blue = self.rim
+        dark = 0.7 * red, 0.7 * green, 0.7 * blue
+        bright = (min(255.0, 1.5 * red + 12), min(255.0, 1.5 * green + 12), min(255.0, 1.5 * blue + 12))
         for angle in (np.pi - turn, -turn, np.pi / 2 - turn):
             tip = hub + np.array([np.cos(angle) * RIM[0], np.sin(angle) * RIM[1]])
             pen.limb(hub, tip, (0.045, 0.028), dark)
@@ -37,7 +39,7 @@ class Interior:
             WHEEL,
             (RIM[0] - 0.008, RIM[1] - 0.010),
             0.0,
-            tuple(min(255.0, 1.5 * c + 12) for c in self.rim),
+            bright,
             0.006,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.footage.mesh import (
     BUILDING,
@@ -188,7 +189,7 @@ class Builder:
                 if self.clear_of_path(x, y):
                     self.pole(x, y, height=3.4)
 
-    def upright(self, x: float, y: float, half: float, z: tuple[float, float], color: object) -> None:
+    def upright(self, x: float, y: float, half: float, z: tuple[float, float], color: NDArray[np.float64]) -> None:
         """Two crossed boards: a post from wherever one looks."""
         anchor = (x, y, 0.0)
         self.mesh.add(wall(x - half, y, x + half, y, *z), color, anchor=anchor)
