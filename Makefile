@@ -14,7 +14,7 @@ BASE     := $(VENV)/base
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo install data train quantize build validate show bindings check format test bench soak fuzz emulate-arm clean
+.PHONY: help demo install data train quantize build validate show bindings check format test bench soak fuzz mutants emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ soak: $(READY)              ## a million steps with faults among them: memory, d
 
 fuzz: $(READY)              ## 100,000 new examples of everything that comes in; FUZZ_EXAMPLES=1000 for fewer
 	@$(RUN) -m pytest tests/fuzz --hypothesis-profile fuzz --hypothesis-show-statistics
+
+mutants: $(READY)           ## small changes to what matters most: which does no test notice? hours; MUTANTS=dbscme for one module
+	@$(RUN) -m tests.mutate $(MUTANTS)
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm

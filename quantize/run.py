@@ -27,6 +27,7 @@ from codriver.console import say
 from codriver.files.atomic import sha256
 from codriver.tasks import JOINTS, STREAMS
 from quantize.checks import check_dialects
+from quantize.export.cameras import by_cameras
 from quantize.export.dialect_folder import Model, emit_all
 from quantize.export.golden import write_golden_clips
 from quantize.export.temperature import confidence
@@ -57,7 +58,6 @@ from workshop.quantized_report import (
     MeasuredRanges,
     QuantizedReport,
     RunOrigin,
-    SubsetAccuracy,
 )
 from workshop.records import decoded
 
@@ -100,7 +100,7 @@ def quantize(
         tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
         models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
         held_out = read_split(data, "val")
-        fitted = _temperatures(model, held_out)
+        fitted, origin = _held_out_facts(model, held_out, origin)
         _write_golden(folder, model, models, held_out[: options.golden], fitted)
         written = emit_all(folder, chosen, calibrated, models)
         report = _report(model, origin, fitted, written, calibration, options)
@@ -179,10 +179,15 @@ def _calibrated(
     return encoders_of(model, steps, chosen, ranges, options.keep_float), record
 
 
-def _temperatures(model: UVM3TL, held_out: Sequence[ClipRef]) -> dict[str, FittedTemperature]:
+def _held_out_facts(
+    model: UVM3TL, held_out: Sequence[ClipRef], origin: RunOrigin
+) -> tuple[dict[str, FittedTemperature], RunOrigin]:
+    """What validation clips say of the model: temperatures by task, and accuracy with each set of cameras."""
     say(f"fitting temperatures on {len(held_out)} validation clips")
     clips = load_clips(held_out, model.config, model.task_set)
-    return confidence(labels_of(clips), predict(model, clips))
+    fitted = confidence(labels_of(clips), predict(model, clips))
+    say("measuring what each set of cameras tells of a task, on the same clips")
+    return fitted, replace(origin, subsets=by_cameras(model, clips, origin.class_counts))
 
 
 def _write_golden(
@@ -261,28 +266,7 @@ def _origin(folder: Path, run: Run) -> RunOrigin:
     weights = sha256((folder / "model.safetensors").read_bytes())
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
     facts = {"weights_sha256": weights, "subsets": [], **{key: run.meta[key] for key in kept if key in run.meta}}
-    origin = decoded(RunOrigin, facts, str(folder / "meta.json"), "train the model again")
-    return replace(origin, subsets=_subsets(folder, weights))
-
-
-def _subsets(folder: Path, weights_sha256: str) -> tuple[SubsetAccuracy, ...]:
-    """Accuracy with each set of cameras, if `training.evaluate --subsets` measured these weights; else nothing."""
-    path = folder / "evaluation-test" / "report.json"
-    if not path.is_file():
-        return ()
-    report = json.loads(path.read_text(encoding="utf-8"))
-    if report["run"]["weights_sha256"] != weights_sha256:
-        say(f"{path} is of other weights: accuracy by set of cameras is left out")
-        return ()
-    return tuple(
-        SubsetAccuracy(
-            views=tuple(row["views"]),
-            answered=tuple(row["answered"]),
-            accuracy={task: round(row["tasks"][task]["accuracy"], 4) for task in row["answered"]},
-            clips=report["n"],
-        )
-        for row in report["subsets"]
-    )
+    return decoded(RunOrigin, facts, str(folder / "meta.json"), "train the model again")
 
 
 @command("quantize.run", stopped="give the same command again, with --resume where --qat has learnt something")

@@ -118,10 +118,10 @@ def task_specs(report: QuantizedReport) -> tuple[TaskSpec, ...]:
 
 
 def telling_views(task: Task, run: RunOrigin) -> tuple[str, ...]:
-    """Of the views that the task may need, those that tell of it by themselves, where accuracy was measured for each.
+    """Of the views that the task may need, those that tell of it by themselves on validation clips.
 
     A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an
-    answer from it is a guess, which the runtime then calls invalid. Not measured, or if none tells, all count.
+    answer from it is a guess, which the runtime then calls invalid. Without clips, or if none tells, all count.
     """
     alone = {row.views[0]: row for row in run.subsets if len(row.views) == 1}
     telling = []
@@ -131,7 +131,7 @@ def telling_views(task: Task, run: RunOrigin) -> tuple[str, ...]:
             telling.append(view)
             continue
         least, _ = wilson(round(row.accuracy[task.name] * row.clips), row.clips)
-        if least > run.test[task.name].majority:
+        if least > row.majority[task.name]:
             telling.append(view)
     return tuple(telling) or task.needs_any
 

@@ -30,6 +30,7 @@ from workshop.artifacts import git_commit, write_json
 
 RESULTS = ROOT / "tests/results"
 REASONS = ROOT / "tests/mutants.toml"
+COMMAND = "python -m tests.mutate"
 COPIED = ("training", "quantize", "targets", "samples", "tests", "docs", "README.md", "CHANGELOG.md", "DECISIONS.md")
 KILLED, SURVIVED, TIMEOUT, UNTESTED = 1, 0, 36, 33  # mutmut's exit codes, of those that we tell apart
 
@@ -114,6 +115,10 @@ class Outcome:
     def left(self) -> list[Survivor]:
         return [some for some in self.survivors if not some.why and not some.is_wording]
 
+    @property
+    def explained(self) -> list[Survivor]:
+        return [some for some in self.survivors if some.why]
+
     def to_json(self) -> dict[str, Any]:
         equal, wording = (
             sum(test(some) for some in self.survivors) for test in (lambda s: bool(s.why), lambda s: s.is_wording)
@@ -128,6 +133,8 @@ class Outcome:
             "wording": wording,
             "score": round(self.killed / max(1, self.tried), 4),
             "score_after_triage": round(self.killed / rest, 4),
+            "left": [_told(some) for some in self.left],
+            "explained": [_told(some) for some in self.explained],
         }
 
 
@@ -208,32 +215,50 @@ def _survivor(place: Path, module: str, mutant: str, reasons: Iterable[dict[str,
     return Survivor(module, file.replace("src/codriver", "sdk/codriver"), was, became, why)
 
 
-def page(record: dict[str, Any], outcomes: dict[str, Outcome]) -> str:
+def _told(some: Survivor) -> dict[str, str]:
+    told = {"file": some.file, "was": some.was, "became": some.became}
+    return told | ({"why": some.why} if some.why else {})
+
+
+def page(record: dict[str, Any]) -> str:
+    """The results for people. record: what mutants.json holds."""
     lines = [
         "# Mutants",
         "",
-        f"`{record['command']}` on {record['machine']}, commit {record['git_commit']}, seed {record['seed']}.",
-        "Tried: chosen by the seed among all that mutmut makes. Equal: tests/mutants.toml says why. Wording: texts",
-        "alone differ, as in a message. After triage: killed of those that are neither.",
+        f"`{COMMAND}` on {record['machine']}. Made: by mutmut. Tried: as many, by the seed. Equal:",
+        "tests/mutants.toml says why. Wording: texts alone differ, as in a message. After triage: killed of those that",
+        "are neither.",
         "",
-        "| module | made | tried | killed | equal | wording | left | score % | after triage % |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| module | commit | seed | made | tried | killed | equal | wording | left | score % | after triage % |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, outcome in outcomes.items():
-        row = outcome.to_json()
-        cells = [name, *(row[key] for key in ("made", "tried", "killed", "equal", "wording")), len(outcome.left)]
+    for name, row in record["modules"].items():
+        keys = ("git_commit", "seed", "made", "tried", "killed", "equal", "wording")
+        cells = [name, *(row[key] for key in keys), len(row["left"])]
         cells += [f"{100 * row[key]:.1f}" for key in ("score", "score_after_triage")]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    for title, kept in (("Left", lambda o: o.left), ("Equal", lambda o: [s for s in o.survivors if s.why])):
-        lines += ["", f"## {title}", ""]
-        for outcome in outcomes.values():
-            lines += [line for some in kept(outcome) for line in _told(some)]
+    for title in ("left", "explained"):
+        lines += ["", f"## {title.capitalize()}", ""]
+        for row in record["modules"].values():
+            for some in row[title]:
+                why = f": {some['why']}" if "why" in some else ""
+                lines += [f"* {some['file']}{why}", f"  - `{some['was']}`", f"  - `{some['became']}`"]
     return "\n".join(lines) + "\n"
 
 
-def _told(some: Survivor) -> list[str]:
-    why = f"  {some.why}" if some.why else ""
-    return [f"* {some.file}{':' if why else ''}{why}", f"  - `{some.was}`", f"  - `{some.became}`"]
+def keep(out: Path, name: str, row: dict[str, Any]) -> None:
+    """Put one module's result beside those of the others, at once: a run of all takes hours."""
+    path = out / "mutants.json"
+    known = json.loads(path.read_text(encoding="utf-8"))["modules"] if path.is_file() else {}
+    known[name] = row
+    record = {
+        "command": COMMAND,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "modules": {name: known[name] for name in MODULES if name in known},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, record)
+    (out / "mutants.md").write_text(page(record), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -246,26 +271,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     names = args.modules or list(MODULES)
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8")).get("equal", [])
-    outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory() as folder:
         copy_checkout(Path(folder))
         for name in names:
-            outcomes[name] = run(Path(folder), name, args.sample, args.seed, reasons, args.children)
-            sys.stderr.write(f"{name}: {outcomes[name].to_json()}\n")
-            for some in outcomes[name].left:
-                sys.stderr.write(f"  left: {some.file}: {some.was!r} -> {some.became!r}\n")
-    record = {
-        "command": f"python -m tests.mutate {' '.join(names) if args.modules else ''} --sample {args.sample}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "git_commit": git_commit(),
-        "seed": args.seed,
-        "modules": {name: outcome.to_json() for name, outcome in outcomes.items()},
-    }
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_json(args.out / "mutants.json", record)
-    (args.out / "mutants.md").write_text(page(record, outcomes), encoding="utf-8")
-    left = sum(len(outcome.left) for outcome in outcomes.values())
-    sys.stdout.write(f"{args.out / 'mutants.json'}: {left} survivors that nobody has explained\n")
+            row = run(Path(folder), name, args.sample, args.seed, reasons, args.children).to_json()
+            keep(args.out, name, row | {"git_commit": git_commit(), "seed": args.seed})
+            sys.stderr.write(f"{name}: {row['killed']} of {row['tried']} killed, {len(row['left'])} left unexplained\n")
     return 0
 
 

@@ -80,7 +80,7 @@ def run_origin(**changes: Any) -> RunOrigin:
         "train": {},
         "test": dict.fromkeys(AIDE.names, TaskScores(accuracy=0.5, macro_f1=0.4, majority=0.3)),
         "test_clips": 1,
-        "subsets": (SubsetAccuracy(views=("incar",), clips=60, answered=AIDE.names, accuracy=half),),
+        "subsets": (SubsetAccuracy(views=("incar",), clips=60, answered=AIDE.names, accuracy=half, majority=half),),
         "git_commit": "0" * 12,
         "created": "2026-01-01T00:00:00+00:00",
     }

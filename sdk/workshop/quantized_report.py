@@ -172,11 +172,12 @@ class TaskScores:
 
 @dataclass(frozen=True, kw_only=True)
 class SubsetAccuracy:
-    """Accuracy with these cameras alone."""
+    """Accuracy with these cameras alone, in full precision on validation clips."""
 
     views: tuple[str, ...]
     answered: tuple[str, ...]  # tasks that one of the cameras is there for
     accuracy: Mapping[str, float]  # by task
+    majority: Mapping[str, float]  # by task: of always answering the class that training saw most, on the same clips
     clips: int
 
 
@@ -194,7 +195,7 @@ class RunOrigin:
     """The run that was quantized."""
 
     weights_sha256: str
-    subsets: tuple[SubsetAccuracy, ...]  # none: not measured
+    subsets: tuple[SubsetAccuracy, ...]  # none: there were no validation clips
     size: str
     data: FootageOrigin
     class_counts: Mapping[str, tuple[int, ...]]  # of the training split, by task

@@ -39,10 +39,18 @@ def test_a_folder_without_golden_vectors_is_refused_for_a_device_could_not_prove
 def run_with(**accuracy: float) -> RunOrigin:
     """Traffic's accuracy with each camera alone, on 600 clips of which 56 % are of one class."""
     rows = tuple(
-        SubsetAccuracy(views=(view,), answered=(TRAFFIC.name,), accuracy={TRAFFIC.name: value}, clips=600)
+        SubsetAccuracy(
+            views=(view,),
+            answered=(TRAFFIC.name,),
+            accuracy={TRAFFIC.name: value},
+            majority={TRAFFIC.name: 0.56},
+            clips=600,
+        )
         for view, value in accuracy.items()
     )
-    return run_origin(subsets=rows, test={TRAFFIC.name: TaskScores(accuracy=0.9, macro_f1=0.9, majority=0.56)})
+    return run_origin(
+        subsets=rows, test={TRAFFIC.name: TaskScores(accuracy=0.9, macro_f1=0.9, majority=0.1)}
+    )  # of other clips
 
 
 def test_a_camera_that_tells_nothing_of_a_task_by_itself_does_not_answer_it() -> None:

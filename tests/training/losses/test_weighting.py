@@ -165,6 +165,7 @@ def test_processes_agree_after_an_epoch(name: str) -> None:
         answers = iter([some.clone() for some in sums])
         weighting.synchronise(lambda _, answers=answers: next(answers))
     assert torch.equal(one.scores, other.scores) and torch.equal(one.second_moment, other.second_moment)
+    assert torch.allclose(one.scores, sums[1] / 2) and torch.allclose(one.second_moment, sums[3] / 2)
 
 
 @pytest.mark.parametrize("name", WEIGHTINGS)
@@ -178,3 +179,27 @@ def test_tasks_that_are_not_trained_weigh_nothing_and_do_not_count(name: str) ->
 
 def _with_all(losses_and_shared: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return losses_and_shared[0], ALL, losses_and_shared[1]
+
+
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_moves_no_score(wrong: float) -> None:
+    weighting = make("famo")
+    weighting.decay = 0.0
+    weighting._move(torch.tensor([wrong, 0.0, 0.0, 0.0]))
+    assert not weighting.scores.any()
+
+
+def test_dwa_is_the_published_formula_for_losses_far_below_guessing() -> None:
+    weighting = make("dwa", temperature=1.0)
+    weighting.history.extend([[0.02, 0.1, 0.5, 0.001], [0.01, 0.1, 0.6, 0.002]])
+    powers = [math.exp(rate) for rate in (0.5, 1.0, 1.2, 2.0)]
+    assert weighting.now().tolist() == pytest.approx([4 * power / sum(powers) for power in powers], rel=1e-5)
+
+
+def test_famo_looks_once_after_each_batch() -> None:
+    weighting = make("famo")
+    weighting(torch.ones(4), ALL, None)
+    weighting.after_step(torch.tensor([0.5, 1.0, 1.0, 1.0]))
+    moved = weighting.scores.clone()
+    weighting.after_step(torch.tensor([0.1, 1.0, 1.0, 1.0]))  # nothing waits
+    assert moved.any() and torch.equal(weighting.scores, moved)
