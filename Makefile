@@ -88,8 +88,8 @@ $(BINDINGS): $(READY) tests/fetch_bindings.py
 	@$(RUN) -m tests.fetch_bindings
 	@touch $@
 
-test: $(READY)              ## all tests
-	@$(RUN) -m pytest
+test: $(READY)              ## all tests; PYTEST=--random-order shuffles them, as CI does
+	@$(RUN) -m pytest $(PYTEST)
 
 bench: $(READY)             ## latency of the demo bundle, by stage
 	@$(VENV)/bin/codriver bench $(OUT)/demo.bundle

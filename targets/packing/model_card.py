@@ -8,8 +8,11 @@ from workshop.quantized_report import QuantizedReport
 TEMPLATE = """\
 # {name}
 
-A driver and road perception model, UV-M3TL ({size} size), for {target}. Made by codriver on {created}
-from commit {commit}.
+A driver and road perception model (size {size}) for {target}. Made by codriver on {created} from commit {commit}.
+
+From the paper UV-M3TL (arXiv 2602.01594): the topology of DB-SCME, as its figure shows it. Codriver's own, because the
+paper's are not public: the encoders, the temporal part, every width, the equations of AFD-Loss, and the heads by which
+each slot learns alone.
 
 ## Trained on
 
@@ -30,8 +33,6 @@ INT8 accuracy through this very bundle: `python -m targets.validate BUNDLE --dat
 ## Limits
 
 {limits}
-* The temporal aggregation, the widths and the loss are codriver's instantiation of UV-M3TL (arXiv 2602.01594); the
-  paper's own are not public.
 {law}"""
 
 EMOTION = "driver_emotion"
