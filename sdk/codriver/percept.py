@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -79,10 +80,16 @@ class DriverSight:
             "reasons": dict(self.reasons),
             "certainty": dict(self.certainty),
             "presence": dict(self.presence),
-            "face_px": None if self.face_px is None else [float(x) for x in self.face_px],
-            "body_px": None if self.body_px is None else [float(x) for x in self.body_px],
+            "face_px": _box_to_list(self.face_px),
+            "body_px": _box_to_list(self.body_px),
             "keypoints": np.asarray(self.keypoints, float).tolist() if found else None,  # who gave them knows them
         }
+
+
+def _box_to_list(box: Sequence[float] | None) -> list[float] | None:
+    """None too for a box with a number that is not finite: no stream is cut from it, and JSON has no such number."""
+    numbers = [] if box is None else [float(x) for x in box]
+    return numbers if numbers and all(map(math.isfinite, numbers)) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import pickle  # noqa: TID251  (a percept may cross to another process; it is never an artefact)
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
@@ -10,7 +12,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from codriver.perceiver import Perceiver
-from codriver.percept import Percept
+from codriver.percept import DriverSight, Percept
 from codriver.tasks import AIDE
 from tests.clips import percept
 from tests.tiny import tiny_steps
@@ -60,3 +62,10 @@ def test_tasks_are_listed_for_whoever_looks() -> None:
 def test_a_percept_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         percept().t = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_a_box_that_is_not_finite_is_no_box_and_the_rest_is_json(number: float) -> None:
+    sight = DriverSight(face_px=(0.0, 0.0, number, 5.0), body_px=(1, 2, 30, 40))
+    told = json.loads(json.dumps(sight.to_dict(), allow_nan=False))
+    assert told["face_px"] is None and told["body_px"] == [1.0, 2.0, 30.0, 40.0]
