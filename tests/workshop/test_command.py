@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -143,3 +144,20 @@ def test_every_command_asks_for_a_committed_tree_before_it_writes_into_docs(
     assert main(["--out", str(tmp_path / "docs" / "a")]) == 2 and not ran
     assert "training.x: " in capsys.readouterr().err
     assert main(["--out", str(tmp_path / "a")]) == 0 and len(ran) == 1
+
+
+def commands() -> list[Path]:
+    """Files of the workshop that somebody runs with `python -m`."""
+    files = [path for name in ("training", "quantize", "targets") for path in (ROOT / name).rglob("*.py")]
+    return [path for path in files if "sys.exit(main())" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", commands(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_ends_as_all_do(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    (main,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
+    module = str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__main__")
+    around = [node for node in main.decorator_list if isinstance(node, ast.Call)]
+    assert [(ast.unparse(node.func), ast.literal_eval(node.args[0])) for node in around] == [("command", module)], (
+        f'{path.name}: put @command("{module}") of workshop.command before main'
+    )

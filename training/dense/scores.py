@@ -14,8 +14,8 @@ from codriver.tasks import Task, TaskSet
 from training.dense.geometry import Letterbox
 from training.dense.model import KINDS, DenseUVM3TL
 from training.dense.scene import Scene
+from workshop.resampling import BootstrapConfig, mean_interval
 
-RESAMPLES = 1000
 Answers = dict[str, Any]  # task -> what its kind answers, in the camera's pixels
 Answer = Callable[[Scene], Answers]
 
@@ -65,9 +65,8 @@ def scored(
 
 def _task_scores(task: Task, metric: Any) -> TaskScores:
     pictures = metric.examples()
-    draws = np.random.default_rng(0).integers(0, len(pictures), (RESAMPLES, len(pictures)))
-    low, high = np.percentile(pictures[draws].mean(axis=1), [2.5, 97.5])
-    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), (float(low), float(high)), pictures)
+    between = mean_interval(pictures, BootstrapConfig())
+    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), between, pictures)
 
 
 def constant_answer(task_set: TaskSet, scenes: Sequence[Scene]) -> Answer:
