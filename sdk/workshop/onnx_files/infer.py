@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,7 @@ from onnx import NodeProto, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 SMALL = 4096  # elements of a constant that a shape may be computed from
-# Not computed: they stay quantized, differ from run to run, or may grow beyond all memory.
-LEFT = ("QuantizeLinear", "DequantizeLinear", "ConstantOfShape", "Expand", "Tile", "Range")
+LEFT = ("QuantizeLinear", "DequantizeLinear", "Range")  # not computed: they stay quantized, or may grow without end
 
 
 def with_inferred_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -47,9 +47,22 @@ def _evaluate(node: NodeProto, values: dict[str, NDArray[Any]], shapes: Mapping[
     if not all(name in values for name in inputs) or any(attribute.HasField("g") for attribute in node.attribute):
         return False
     given = {name: values[name] for name in inputs}
+    if _elements(node.op_type, list(given.values())) > SMALL:
+        return False
     try:
         results = ReferenceEvaluator(node).run(None, given)
     except Exception:  # a damaged node: whoever needs its shape says that it is not known
         return False
     values.update(zip(node.output, map(np.asarray, results), strict=True))
     return True
+
+
+def _elements(op_type: str, given: Sequence[NDArray[Any]]) -> int:
+    """How many elements a node gives whose values say so, before it is asked for them; 0 for others."""
+    if op_type == "ConstantOfShape":
+        return math.prod(map(int, given[0]))
+    if op_type == "Expand":  # at most, as a size of 1 takes the other's
+        return max(1, given[0].size) * math.prod(max(1, int(size)) for size in given[1])
+    if op_type == "Tile":
+        return given[0].size * math.prod(map(int, given[1]))
+    return 0
