@@ -144,15 +144,17 @@ def compare(source: Source | None, out: Path, threads: int, shapes: Shapes = NO_
     """Write this machine's profile; predict with it, and time, every graph that ONNX Runtime can run."""
     if out.suffix != ".toml":
         raise ConfigError(f"--measure {out}: a profile is a file NAME.toml, and NAME becomes the target's")
+    paths, folder = (source.onnx_paths(), source.folder) if source else ([], Path())
+    graphs = [_graph(folder / path, shapes) for path in paths]
+    shapes.require_known({name for graph in graphs for name in graph.inputs})
+    models = [_sized(folder / path, shapes) for path in paths]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_text(out, measured_profile(threads))
     profile = ProfileFile(out).profile(out.stem)
-    paths, folder = (source.onnx_paths(), source.folder) if source else ([], Path())
-    models = [_sized(folder / path, shapes) for path in paths]
     took_s = best_of_rounds(models, threads) if source else []
     rows = []
-    for path, measured_s in zip(paths, took_s, strict=True):
-        floor = Floor("", path, layers_on(kernels_of(_graph(folder / path, shapes), "onnxruntime"), profile))
+    for path, graph, measured_s in zip(paths, graphs, took_s, strict=True):
+        floor = Floor("", path, layers_on(kernels_of(graph, "onnxruntime"), profile))
         rows.append({"path": path, "floor_ms": floor.time_ms, "measured_ms": measured_s * 1e3})
     return {"profile": asdict(profile), "threads": threads, "machine": describe_machine(), "graphs": rows}
 

@@ -1,4 +1,4 @@
-"""What the line emits obeys its dialects, and runs in INT8: the demo's encoder, on clips of noise."""
+"""What the line emits obeys its dialects, and runs in INT8: the demo's encoder with random weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quantize.lint import lint
 from quantize.rules.dialects import RULES
 from quantize.rules.read import read_model
 from quantize.run import main as quantize
-from training.train import main as train
+from tests.untrained import write_untrained_run
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ RUNS_IN = {"ort-x86": "onnxruntime", "ort-x86-7bit": "onnxruntime", "openvino": 
 def quantized(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("encoder")
     data = ["--data", str(dataset)]
-    assert train([*data, "--out", str(out / "run"), "--size", "demo", "--epochs", "1", "--batch", "2"]) == 0
+    write_untrained_run(out / "run", "demo", dataset)
     dialects = [word for name in ("fp32", *(RULES | RUNS_IN)) for word in ("--dialect", name)]
     arguments = [str(out / "run"), *data, "--out", str(out / "quantized"), "--clips", "4", "--golden", "1"]
     assert quantize([*arguments, *dialects]) == 0

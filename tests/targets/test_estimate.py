@@ -19,6 +19,7 @@ from targets.roofline import measure
 from targets.roofline.graph import Graph
 from targets.roofline.kernels import Kernel, kernels_of
 from targets.roofline.roofline import layers_on
+from tests.quantize.spellings import behind_cast, in_a_function, in_half, integer_operators
 from tests.tiny import make_tiny_bundle
 
 FLOAT, UINT8, INT8, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT64
@@ -291,3 +292,59 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     said = capsys.readouterr().err.strip()
     assert len(said.splitlines()) == 1
     assert re.search(message, said), said
+
+
+def written(path: Path, model: onnx.ModelProto) -> Path:
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def floors(path: Path, capsys: Any, *more: str) -> dict[str, Any]:
+    assert estimate([str(path), "--target", "x86-ort", "--json", *more]) == 0
+    return json.loads(capsys.readouterr().out)["targets"][0]["graphs"][0]
+
+
+def test_open_sizes_are_asked_for_and_taken(tmp_path: Path, capsys: Any) -> None:
+    draft, out = conv(int8=True)
+    path = written(tmp_path / "open.onnx", draft.model({"x": ("n", 3, "h", "w")}, out))
+    assert estimate([str(path), "--target", "x86-ort"]) == 2
+    assert f"{path} --target x86-ort --shape x=1,3,224,224" in capsys.readouterr().err
+    assert floors(path, capsys, "--shape", "x=2,3,8,8")["macs"] == MACS
+    assert floors(path, capsys, "--shape", "x=2,3,16,8")["macs"] == 2 * MACS
+    assert estimate([str(path), "--target", "x86-ort", "--shape", "x=2,3,8,8", "--shape", "z=1"]) == 2
+    assert "--shape z: there is no such input, only x" in capsys.readouterr().err
+
+
+def test_a_graph_without_sizes_is_not_timed_at_sizes_of_our_own(tmp_path: Path, capsys: Any) -> None:
+    draft, out = conv()
+    path = written(tmp_path / "open.onnx", draft.model({"x": (1, 3, "h", "w")}, out))
+    assert estimate([str(path), "--measure", str(tmp_path / "m.toml"), "--threads", "1"]) == 2
+    assert "--shape x=1,3,224,224" in capsys.readouterr().err
+    assert not (tmp_path / "m.toml").exists()
+
+
+def test_the_floor_is_the_same_in_every_spelling(tmp_path: Path, capsys: Any) -> None:
+    draft, out = conv(int8=True)
+    model = draft.model(X, out)
+    pairs = floors(written(tmp_path / "pairs.onnx", model), capsys)
+    for name, spell in (("integers", integer_operators), ("function", in_a_function), ("cast", behind_cast)):
+        found = floors(written(tmp_path / f"{name}.onnx", spell(model)), capsys)
+        assert (found["macs"], found["int8_share"]) == (pairs["macs"], pairs["int8_share"]) == (MACS, 1.0), name
+
+
+def test_a_file_that_no_runtime_opens_has_no_floor(tmp_path: Path, capsys: Any) -> None:
+    draft, out = conv(int8=True)
+    model = draft.model(X, out)
+    model.graph.node[0].name = model.graph.node[1].name
+    assert estimate([str(written(tmp_path / "twice.onnx", model)), "--target", "l4"]) == 2
+    assert "is not valid ONNX: 2 nodes share the name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("onnxruntime", "float"), ("tensorrt", "int8")])
+def test_a_transposed_convolution_and_half_scales_are_int8_where_a_kernel_is(engine: str, precision: str) -> None:
+    draft = Draft()
+    up = draft.add("ConvTranspose", draft.coded("x"), draft.weights(3, 4, 2, 2, int8=True))
+    assert precision in {kernel.precision for kernel in draft.kernels(engine, X, draft.coded(up)) if kernel.macs}
+    half, out = conv(int8=True)
+    kernels = kernels_of(Graph(in_half(half.model(X, out))), engine)
+    assert [kernel.precision for kernel in kernels if kernel.macs] == [precision]
