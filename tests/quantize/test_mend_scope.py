@@ -193,6 +193,27 @@ def test_a_constant_that_repeats_another_is_shared_where_its_name_means_the_same
     assert [some.name for some in stored] == ["a"]
 
 
+def test_weights_in_a_function_are_stored() -> None:
+    done = mended(in_a_function(onnxruntime_net(stored=False))).done
+    assert done[0] == "1 function written out" and "6 float weights stored as integers" in done
+
+
+def test_an_output_that_becomes_float_keeps_its_name_within_a_branch_that_has_it_too() -> None:
+    model = tensorrt_net()
+    inner = choosing(
+        [helper.make_node("Sum", ["block_dq", "block"], ["t"], "inner")],
+        "t",
+        numpy_helper.from_array(np.full((1, 8, 8, 8), 7, np.float32), "block_dq"),
+    )
+    model.graph.node.append(inner)
+    model.graph.input.append(helper.make_tensor_value_info("yes", TensorProto.BOOL, []))
+    model.graph.output.extend([floats("chosen"), floats("block_dq")])
+    result = mended(model, float_outputs=True)
+    assert result.made_float == ["block_dq"]
+    (_, chosen, _), (_, same, _) = answers(model), answers(result.model)
+    assert chosen.tobytes() == same.tobytes()
+
+
 def test_weights_that_a_caller_may_replace_are_not_stored() -> None:
     model = onnxruntime_net(stored=False)
     default = tensor(model, "left_w_f")

@@ -15,7 +15,8 @@ pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from quantize.audit import audit, main  # noqa: E402
-from quantize.executed.judged import dialect_of, errors, layers_at  # noqa: E402
+from quantize.executed.judged import dialect_of, errors, judged, layers_at  # noqa: E402
+from quantize.executed.layers import Executed, Layer  # noqa: E402
 from quantize.lint import Report, judged_file, lint  # noqa: E402
 from quantize.rules.view import CONVOLUTIONS, Graph  # noqa: E402
 from tests.quantize.qdq_net import (  # noqa: E402
@@ -73,6 +74,8 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
     "in half": lambda: in_half(signed_net()),
     "int32 bias": lambda: int32_bias(onnxruntime_net()),
     "int32 bias of another step": lambda: int32_bias(onnxruntime_net(), off=2),
+    "int32 bias of nearly its step": lambda: int32_bias(onnxruntime_net(), off=1.02),
+    "int32 bias of not quite its step": lambda: int32_bias(onnxruntime_net(), off=1.05),
     "int32 bias, signed": lambda: int32_bias(signed_net()),
     "dynamic": dynamic_net,
     "normalisation": normalised,
@@ -165,6 +168,42 @@ def test_an_error_fails_the_audit_of_every_runtime_with_the_finding(
     assert f"python -m quantize.lint {path} --dialect" in err
     names = {bare(layer.name) for layer in audit(path, runtime, runs=1).layers if layer.fault}
     assert any("second" in name for name in names)
+
+
+def test_a_fault_whose_layer_the_runtime_renamed_takes_all_out_of_int8() -> None:
+    model = int32_bias(tensorrt_net(), "second")
+    layers = tuple(Layer(name, "Conv", 9, int8=True) for name in ("merged_17", "merged_18"))
+    faults = errors(lint(model, "tensorrt").findings, "tensorrt")
+    found = judged(Executed("made up", predicted=False, layers=layers), Graph(model), faults)
+    assert [layer.int8 for layer in found.layers] == [False, False]
+
+
+def test_a_name_that_means_something_else_within_a_loop_is_not_taken_for_what_it_means_outside(tmp_path: Path) -> None:
+    """The loop's state is called as a dequantized tensor outside; the convolution within reads the state."""
+    model = tensorrt_net()
+    within = helper.make_graph(
+        [
+            helper.make_node("Conv", ["block_dq", "second_w"], ["next"], "within", pads=[1] * 4),
+            helper.make_node("Identity", ["going"], ["go"], "go"),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("block_dq", TensorProto.FLOAT, [1, 8, 8, 8]),
+        ],
+        [
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [1, 8, 8, 8]),
+        ],
+    )
+    turns = numpy_helper.from_array(np.int64(2), "turns")
+    model.graph.initializer.extend([turns, numpy_helper.from_array(np.array(True), "yes")])
+    model.graph.node.append(helper.make_node("Loop", ["turns", "yes", "first"], ["looped"], "loop", body=within))
+    model.graph.output.append(helper.make_tensor_value_info("looped", TensorProto.FLOAT, None))
+    told = [finding for finding in lint(model, "tensorrt").findings if finding.rule == 13]
+    assert [finding.where for finding in told] == ["within"]
+    assert [layer.name for layer in audit(written(tmp_path, model), "tensorrt").in_float] == ["within"]
 
 
 def test_openvino_is_not_believed_on_signed_pairs_at_a_concat(tmp_path: Path) -> None:
