@@ -12,6 +12,7 @@ from codriver.errors import BackendMissing
 
 NO_OPENCV = "OpenCV is not installed: pip install opencv-python-headless"
 OTHER_NUMPY = re.compile(r"numpy\.(_?core|dtype)|_ARRAY_API|NumPy|binary incompatib", re.IGNORECASE)
+WINDOWS = re.compile(r"lib(GL|SM|ICE|Xext|Xrender|gthread|glib|Qt)")  # of a desktop
 LIBRARY = re.compile(r"(\S+\.so\S*): cannot open shared object file")
 
 
@@ -48,7 +49,7 @@ def _broken(package: str, why: str) -> BackendMissing:
 def way_out(package: str, why: str) -> str:
     """What to do about a package that cannot be imported."""
     library = LIBRARY.search(why)
-    if package == "cv2" and library:
+    if package == "cv2" and library and WINDOWS.match(library[1]):
         return "pip uninstall opencv-python opencv-contrib-python, then pip install opencv-python-headless: no windows"
     if library:
         return f"install {library[1]}, or the {package} that is built for this machine"

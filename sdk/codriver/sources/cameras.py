@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 from codriver.arrays import Image
@@ -89,9 +88,7 @@ class Cameras:
     def __enter__(self) -> Cameras:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -182,42 +179,33 @@ def _opened(camera: Camera) -> Any:
     if not asked:
         return cv2.VideoCapture(camera.where)
     capture = cv2.VideoCapture(camera.where, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
-    for number, value in asked.values():
+    for _, number, value in asked:
         capture.set(number, value)
     return capture
 
 
-def _asked(camera: Camera) -> dict[str, tuple[int, float]]:
+def _asked(camera: Camera) -> list[tuple[str, int, float]]:
     """What is asked of a camera, in the order in which drivers take it: its name, OpenCV's number of it, the value."""
     import cv2
 
-    asked: dict[str, tuple[int, float]] = {}
-    if camera.format:
-        asked["format"] = (cv2.CAP_PROP_FOURCC, float(int.from_bytes(camera.format.encode(), "little")))
-    if camera.size_px:
-        asked["width"], asked["height"] = (
-            (number, float(px))
-            for number, px in zip((cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT), camera.size_px, strict=True)
-        )
-    if camera.rate_hz:
-        asked["rate"] = (cv2.CAP_PROP_FPS, camera.rate_hz)
-    return asked
-
-
-def _refused(camera: Camera, capture: Any) -> list[str]:
-    """What a camera does otherwise than it was asked to: drivers take the nearest they have, without a word."""
-    found = {name: (capture.get(number), value) for name, (number, value) in _asked(camera).items()}
-    return [
-        f"has {name} {_spelled(name, here)}, not {_spelled(name, value)} as asked"
-        for name, (here, value) in found.items()
-        if abs(here - value) > 0.01 * value
+    width, height = camera.size_px or (0, 0)
+    wishes = [
+        ("format", cv2.CAP_PROP_FOURCC, int.from_bytes(camera.format.encode(), "little")),
+        ("width", cv2.CAP_PROP_FRAME_WIDTH, width),
+        ("height", cv2.CAP_PROP_FRAME_HEIGHT, height),
+        ("rate", cv2.CAP_PROP_FPS, camera.rate_hz or 0),
     ]
+    return [(name, number, float(value)) for name, number, value in wishes if value]
 
 
-def _spelled(name: str, value: float) -> str:
-    if name != "format":
-        return f"{value:g}"
-    return int(value).to_bytes(4, "little", signed=True).decode("ascii", "replace")
+def _refused(camera: Camera, capture: Any) -> Iterator[str]:
+    """What a camera does otherwise than it was asked to: drivers take the nearest they have, without a word."""
+    for name, number, value in _asked(camera):
+        found = float(capture.get(number))
+        if name == "format" and found != value:
+            yield f"does not have the format {camera.format}"
+        elif abs(found - value) > 0.01 * value:
+            yield f"has {name} {found:g}, not {value:g} as asked"
 
 
 def _check_pipelines(cameras: Mapping[str, Camera]) -> None:

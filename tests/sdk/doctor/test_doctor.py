@@ -243,6 +243,7 @@ BROKEN = {  # package -> how it is broken, and what is said of it
         ("raise AttributeError('_ARRAY_API not found')", "another NumPy"),
         ("import sys; print('a page\\n' * 9, file=sys.stderr); raise SystemError('initialization failed')", "force"),
         ("", "it has no resize"),
+        ("raise ImportError('libarmadillo.so.11: cannot open shared object file: No such')", "install libarmadillo"),
     ],
     "onnxruntime": [
         ("", "it has no InferenceSession"),
