@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from codriver.cli.main import main
+from codriver.sources.spelling import Camera, read_views
 from codriver.verify.latency import BY_CHANCE, STEPS, chance_of
 from tests import ROOT
 
 PAGE = (ROOT / "docs" / "device.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(r"^```\w*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 LINES = [line.split("#")[0].split() for block in BLOCKS for line in block.splitlines()]
 OURS = [line for line in LINES if line and line[0] == "codriver"]
 
 
-def test_the_page_shows_doctor_verify_and_bench() -> None:
-    assert {line[1] for line in OURS} == {"doctor", "verify", "bench"}
+def test_the_page_shows_doctor_run_verify_and_bench() -> None:
+    assert {line[1] for line in OURS} == {"doctor", "run", "verify", "bench"}
+
+
+def test_the_cameras_that_the_page_describes_are_understood(tmp_path: Path) -> None:
+    (text,) = [block for block in BLOCKS if block.startswith("{")]
+    (tmp_path / "cameras.json").write_text(text)
+    by_view = read_views(str(tmp_path / "cameras.json"))
+    assert by_view["front"] == Camera(where="/dev/video2", size_px=(1280, 720), rate_hz=30, format="MJPG")
+    assert isinstance(by_view["incar"], Camera) and by_view["incar"].pipeline
 
 
 @pytest.mark.parametrize("line", OURS, ids=" ".join)
