@@ -18,7 +18,7 @@ from codriver.console import put, put_json, table
 from codriver.errors import EngineError
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.judged import dialect_of, errors, judged
-from quantize.executed.layers import Executed, Layer
+from quantize.executed.layers import Executed, Layer, together
 from quantize.lint import lint, printable
 from quantize.rules.dialects import VALID
 from quantize.rules.read import GraphError, read_model
@@ -28,6 +28,7 @@ from workshop.onnx_files.shapes import Shapes, add_shape_argument
 
 SCHEMA = 1
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
+PARTS = ("encoder", "fuser")  # of a step
 SHOWN = 20  # float layers that people get to see; --json has all
 NO_INT8 = "nothing to count: the graph has no convolution and no matrix product"
 
@@ -35,8 +36,12 @@ NO_INT8 = "nothing to count: the graph has no convolution and no matrix product"
 def audit(path: Path, runtime: str, shapes: Shapes | None = None, *, threads: int = 1, runs: int = 20) -> Executed:
     """Run the graph on made-up values, read what the runtime executed, and hear what the linter says of its numbers.
 
-    shapes: of inputs that the file leaves open. A CodriverError if the graph cannot run or a size is missing.
+    path: a graph, or a folder with the two of a step, which are counted together. shapes: of inputs that the file
+    leaves open. A CodriverError if the graph cannot run or a size is missing.
     """
+    if path.is_dir():
+        parts = {part: _graph_in(path, part) for part in PARTS}
+        return together({name: audit(p, runtime, shapes, threads=threads, runs=runs) for name, p in parts.items()})
     shapes = shapes or Shapes({}, f"python -m quantize.audit {path} --runtime {runtime}")
     if path.suffix == ".xml":
         if runtime != "openvino" or not path.is_file():
@@ -55,6 +60,13 @@ def audit(path: Path, runtime: str, shapes: Shapes | None = None, *, threads: in
         told = f"; the linter finds rule {faults[0].rule}, {faults[0].where}: {faults[0].what}" if faults else ""
         raise EngineError(f"{error}{told}") from error
     return judged(ran, Graph(model), faults) if faults else ran
+
+
+def _graph_in(folder: Path, part: str) -> Path:
+    for suffix in (".onnx", ".xml"):
+        if (folder / f"{part}{suffix}").is_file():
+            return folder / f"{part}{suffix}"
+    raise GraphError(f"{folder} has no {part}.onnx or {part}.xml; name a graph, or a folder with {' and '.join(PARTS)}")
 
 
 def _ran(path: Path, model: onnx.ModelProto, runtime: str, shapes: Shapes, threads: int, runs: int) -> Executed:
@@ -134,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
         "linter, 2 wrong use.",
         epilog="example: python -m quantize.audit encoder.onnx --runtime onnxruntime --at-least 99",
     )
-    parser.add_argument("graph", type=Path, help="an ONNX file, or OpenVINO's .xml")
+    parser.add_argument("graph", type=Path, help="an ONNX file, OpenVINO's .xml, or a folder with encoder and fuser")
     parser.add_argument("--runtime", choices=RUNTIMES, required=True)
     add_shape_argument(parser)
     parser.add_argument("--at-least", type=float, metavar="PERCENT", help="fail if less runs in INT8")

@@ -14,11 +14,13 @@ import onnx
 from codriver.device.cpu import cpu_features
 from codriver.engines.base import is_installed
 from quantize.audit import audit
-from quantize.graphs.graphs import EncoderGraph, FuserGraph
+from quantize.executed.layers import together
+from quantize.graphs.graphs import pair_of
 from quantize.graphs.reference import TorchGraphs
 from quantize.lint import lint
 from quantize.parity.cases import Subject, check_reports, run_all, subjects_of
 from quantize.rules.dialects import RULES
+from quantize.rules.rule import Asked
 from training.data.clips import load_clips
 from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef
@@ -36,11 +38,12 @@ def check_dialects(
     folder: with all files but the report. model: the run's, folded. refs: clips to compare on; without any no parity.
     """
     clips = load_clips(refs, model.config, model.task_set)
-    fp32 = TorchGraphs(EncoderGraph(model), FuserGraph(model), model.task_set.names)
+    full = pair_of(model)
+    fp32 = TorchGraphs(full.encoder, full.fuser, model.task_set.names)
     found = {}
     for name, some in report.dialects.items():
-        graph = folder / some.encoder.path
-        found[name] = replace(some, lint=_lint(graph, name), audit=_audit(graph, some))
+        graphs = [folder / graph.path for graph in (some.encoder, some.fuser)]
+        found[name] = replace(some, lint=_lint(graphs, name), audit=_audit(graphs, some))
         subjects = [subject for subject in subjects_of(folder, report, name) if subject.checks]
         if clips:
             run_all(subjects, fp32, clips, model.config, BATCH, BATCH)
@@ -60,20 +63,40 @@ def _parity(subjects: Sequence[Subject], model: UVM3TL, clips: int) -> ParityRes
     )
 
 
-def _lint(graph: Path, dialect: str) -> LintResult | None:
-    """None for a dialect that has no rules, or whose graph is no ONNX file."""
-    if dialect not in RULES or graph.suffix != ".onnx":
+def _lint(graphs: Sequence[Path], dialect: str) -> LintResult | None:
+    """None for a dialect that has no rules, or whose graphs are no ONNX files."""
+    if dialect not in RULES or graphs[0].suffix != ".onnx":
         return None
-    found = lint(onnx.load(graph), dialect)
-    first = "".join(f"rule {some.rule}, {some.where}: {some.what}" for some in found.findings[:1])
-    rules, broken, findings = len(RULES[dialect]), len(found.broken), len(found.findings)
-    return LintResult(rules=rules, broken=broken, findings=findings, first=first)
+    found = []
+    for graph in graphs:
+        model = onnx.load(graph)
+        found.append(lint(model, dialect, Asked(int8=of_maps(model))))
+    findings = [some for report in found for some in report.findings]
+    return LintResult(
+        rules=len(RULES[dialect]),
+        broken=len({rule.number for report in found for rule in report.broken}),
+        findings=len(findings),
+        first="".join(f"rule {some.rule}, {some.where}: {some.what}" for some in findings[:1]),
+    )
 
 
-def _audit(graph: Path, some: EmittedDialect) -> AuditResult | None:
-    """None where the runtime is not here, or the processor is not the one that the graph is for."""
+def of_maps(model: onnx.ModelProto) -> frozenset[str]:
+    """Names of the convolutions that are meant to be in 8 bits. The gates' 1-D ones stay in floating point."""
+    sizes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    gave = {name: node for node in model.graph.node for name in node.output}
+
+    def dims(name: str) -> int | None:
+        while name not in sizes and name in gave:
+            name = gave[name].input[0]
+        return sizes.get(name)
+
+    return frozenset(node.name for node in model.graph.node if node.op_type == "Conv" and dims(node.input[1]) == 4)
+
+
+def _audit(graphs: Sequence[Path], some: EmittedDialect) -> AuditResult | None:
+    """None where the runtime is not here, or the processor is not the one that the graphs are for."""
     runtime = some.engine
     if runtime != "tensorrt" and not (is_installed(runtime) and set(some.requires) <= set(cpu_features())):
         return None
-    found = audit(graph, runtime, runs=AUDIT_RUNS)
+    found = together({graph.stem: audit(graph, runtime, runs=AUDIT_RUNS) for graph in graphs})
     return AuditResult(runtime=found.runtime, predicted=found.predicted, macs=found.macs, int8_share=found.share)

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from codriver.console import say
@@ -30,8 +29,9 @@ from codriver.files.atomic import sha256
 from codriver.tasks import TASK_SETS
 from quantize.graphs.dialects import dialect
 from quantize.graphs.fold import folded
-from quantize.graphs.graphs import EncoderGraph
-from quantize.ptq.calibration import calibration_clips, encoder_steps
+from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair
+from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibration_clips, encoder_steps, fuser_contexts
+from quantize.ptq.fuser import quantized_fuser
 from quantize.ptq.quantizers import quantized_encoder, quantizers
 from quantize.qat.clip_model import Tunable
 from quantize.qat.finetune import Lessons, finetune, lessons_of
@@ -50,7 +50,6 @@ from workshop.command import command
 from workshop.resampling import BootstrapConfig, interval, resample
 
 SCHEMA = 1
-CALIBRATION_SLOTS = (3, 7, 11, 15)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,19 +97,20 @@ def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Hab
     say("reading clips")
     calibration = calibration_clips(read_split(data, "train"), model, plan.calibration, plan.qat.seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
+    contexts = list(fuser_contexts(model, calibration.clips[:CONTEXT_CLIPS]))
     lessons, judge = lessons_of(data, run, plan.qat, habits.cache), judge_of(data, model, plan, habits)
     judge.see("FP32", model)
     rows = []
     for setting in plan.settings:
         say(f"{setting.name}: PTQ")
-        encoder = calibrated(model, steps, setting)
-        judge.see("PTQ", Tunable(encoder))
+        pair = calibrated(model, (steps, contexts), setting)
+        judge.see("PTQ", Tunable(pair))
         row: dict[str, Any] = {"setting": setting.name, "PTQ": judge.against("FP32", "PTQ")}
         for loss in plan.losses:
             say(f"{setting.name}: QAT, {loss}")
             started, config = time.monotonic(), replace(plan.qat, loss=loss)
             place = work / setting.slug / loss, {"run": {"weights_sha256": origin}, "setting": asdict(setting)}
-            tuned = finetune(copy.deepcopy(encoder), model, run, lessons, config, place, habits)
+            tuned = finetune(copy.deepcopy(pair), model, run, lessons, config, place, habits)
             judge.see(loss, tuned.model)
             row[loss] = judge.against("FP32", loss) | {"against_ptq": judge.against("PTQ", loss)}
             row[loss] |= {"record": tuned.record, "seconds": round(time.monotonic() - started, 1)}
@@ -138,14 +138,18 @@ def judge_of(data: Path, model: UVM3TL, plan: Plan, habits: Habits) -> Judge:
     return Judge(tuple(ref.id for ref in refs), clips, {"split": plan.split, "clips_sha256": split_digest(refs)})
 
 
-def calibrated(model: UVM3TL, steps: list[Any], setting: Setting) -> nn.Module:
-    """The encoder after PTQ, its weights cut to fewer bits where the setting says so."""
-    encoder = quantized_encoder(EncoderGraph(model).eval(), steps, dialect(setting.dialect))
+def calibrated(model: UVM3TL, seen: tuple[list[Any], list[Any]], setting: Setting) -> ModulePair:
+    """Both graphs after PTQ, their weights cut to fewer bits where the setting says so."""
+    some = dialect(setting.dialect)
+    pair = ModulePair(
+        quantized_encoder(EncoderGraph(model).eval(), seen[0], some), quantized_fuser(FuserGraph(model), seen[1], some)
+    )
     if setting.weight_bits:
-        for quantizer in quantizers(encoder).values():
+        for quantizer in (*quantizers(pair.encoder).values(), *quantizers(pair.fuser).values()):
             if quantizer.per_channel:  # weights alone are
                 quantizer.num_bits = setting.weight_bits
-    return encoder
+    pair.eval()
+    return pair
 
 
 class Judge:

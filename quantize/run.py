@@ -32,12 +32,13 @@ from quantize.export.dialect_folder import Model, emit_all
 from quantize.export.golden import write_golden_clips
 from quantize.export.temperature import confidence
 from quantize.graphs.dialects import DEFAULT, DIALECTS, Dialect, dialect
-from quantize.graphs.fold import folded, with_joints_in_half
-from quantize.graphs.graphs import EncoderGraph
+from quantize.graphs.fold import folded, with_vectors_in_half
+from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair, pair_of
 from quantize.precision.bench import validation_clips
 from quantize.precision.layers import keep_float
 from quantize.precision.ranges import BEST, CLIPS, best_ranges
-from quantize.ptq.calibration import calibration_clips, encoder_steps
+from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibration_clips, encoder_steps, fuser_contexts
+from quantize.ptq.fuser import quantized_fuser
 from quantize.ptq.quantizers import RANGES, quantized_encoder
 from quantize.qat.finetune import finetune, lessons_of
 from quantize.qat.losses import QATConfig
@@ -67,7 +68,6 @@ EXAMPLES = """examples:
     python -m quantize.run out/run --data out/data --out out/quantized --qat 6 --cache out/cache
 """
 GOLDEN = "golden/golden.json"
-CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def quantize(
     with whole_folder(out, marker=REPORT) as folder:
         calibrated, calibration = _calibrated(model, data, chosen, options)
         tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
-        models = {name: tuned.get(name, Model(encoder)) for name, encoder in calibrated.items()}
+        models = {name: tuned.get(name, Model(pair)) for name, pair in calibrated.items()}
         held_out = read_split(data, "val")
         fitted, origin = _held_out_facts(model, held_out, origin)
         _write_golden(folder, model, models, held_out[: options.golden], fitted)
@@ -156,8 +156,8 @@ def _stream(name: str, config: ModelConfig) -> StreamSpec:
 
 def _calibrated(
     model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: Options
-) -> tuple[dict[str, nn.Module], CalibrationRecord]:
-    """By dialect, the calibrated encoder; and for the report, what it was calibrated on. model: folded."""
+) -> tuple[dict[str, ModulePair], CalibrationRecord]:
+    """By dialect, the calibrated graphs; and for the report, what they were calibrated on. model: folded."""
     say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
     say("NNCF compiles its quantizers at its first call on a machine: about a minute")
     calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
@@ -176,7 +176,8 @@ def _calibrated(
         ranges=options.ranges,
         measured_ranges=measured,
     )
-    return encoders_of(model, steps, chosen, ranges, options.keep_float), record
+    contexts = list(fuser_contexts(model, calibration.clips[:CONTEXT_CLIPS]))
+    return pairs_of(model, (steps, contexts), chosen, ranges, options.keep_float), record
 
 
 def _held_out_facts(
@@ -199,49 +200,59 @@ def _write_golden(
 ) -> None:
     say("writing golden vectors from validation clips")
     temperatures = {task: some.temperature for task, some in fitted.items()}
-    graphs = {name: (some.encoder, some.fuser) for name, some in models.items()}
+    graphs = {name: (some.pair.encoder, some.pair.fuser) for name, some in models.items()}
     write_golden_clips((folder / GOLDEN).parent, refs, model, graphs, temperatures)
 
 
-def encoders_of(
+def pairs_of(
     model: UVM3TL,
-    steps: list[Any],
+    seen: tuple[list[Any], list[Any]],
     chosen: Sequence[Dialect],
     ranges: Mapping[str, str],
     floats: Sequence[str] = (),
-) -> dict[str, nn.Module]:
-    """By dialect, the encoder as it wants it; those that differ in emission alone share one.
+) -> dict[str, ModulePair]:
+    """By dialect, the graphs as it wants them; those that differ in emission alone share them.
 
-    model: folded. ranges: INT8 dialect -> estimator.
+    model: folded. seen: what encoder and fuser take on calibration clips. ranges: INT8 dialect -> estimator.
     """
-    made: dict[tuple[str, int], nn.Module] = {}
+    made: dict[tuple[str, int], ModulePair] = {}
     for some in chosen:
         key = (some.recipe, some.weight_bits)
         if key not in made:
-            made[key] = encoder_of(model, steps, some, ranges.get(some.name, RANGES[0]))
+            made[key] = _pair_for(model, seen, some, ranges.get(some.name, RANGES[0]))
             if floats and some.is_int8:
-                keep_float(made[key], floats, steps[0])
+                keep_float(made[key].encoder, floats, seen[0][0])
     return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
 
 
+def _pair_for(model: UVM3TL, seen: tuple[list[Any], list[Any]], some: Dialect, ranges: str) -> ModulePair:
+    if not some.is_int8:
+        return pair_of(model)
+    steps, contexts = seen
+    encoder = encoder_of(model, steps, some, ranges)
+    pair = ModulePair(encoder, quantized_fuser(FuserGraph(with_vectors_in_half(model)), contexts, some))
+    pair.eval()
+    return pair
+
+
 def _tuned(
-    calibrated: dict[str, nn.Module], run: Run, origin: RunOrigin, places: tuple[Path, Path], options: Options
+    calibrated: dict[str, ModulePair], run: Run, origin: RunOrigin, places: tuple[Path, Path], options: Options
 ) -> dict[str, Model]:
-    """By dialect, the fine-tuned model; those that share a calibrated encoder share it. places: data, checkpoints."""
+    """By dialect, the fine-tuned model; those that share calibrated graphs share them. places: data, checkpoints."""
     assert options.qat
     data, partial = places
     lessons = lessons_of(data, run, options.qat, options.habits.cache)
     made: dict[int, Model] = {}
-    for name, encoder in calibrated.items():
-        if id(encoder) in made or not dialect(name).is_int8:
+    for name, pair in calibrated.items():
+        if id(pair) in made or not dialect(name).is_int8:
             continue
         say(f"fine-tuning {name}: {options.qat.epochs} epochs on {len(lessons.train)} clips")
         identity = {"run": {"weights_sha256": origin.weights_sha256}, "dialect": {"name": name}}
         place = partial / name, identity | {"calibration": {"clips": options.clips, "ranges": options.ranges}}
         teacher = folded(run.model)
-        done = finetune(copy.deepcopy(encoder), teacher, run, lessons, options.qat, place, options.habits)
-        made[id(encoder)] = Model(done.model.encoder, done.record)
-    return {name: made[id(encoder)] for name, encoder in calibrated.items() if id(encoder) in made}
+        done = finetune(copy.deepcopy(pair), teacher, run, lessons, options.qat, place, options.habits)
+        made[id(pair)] = Model(done.model.pair, done.record)
+    return {name: made[id(pair)] for name, pair in calibrated.items() if id(pair) in made}
 
 
 def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
@@ -249,7 +260,7 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> n
         return EncoderGraph(model).eval()
     say(f"quantizing for {some.name}: {some.why}")
     started = time.monotonic()
-    quantized = quantized_encoder(EncoderGraph(with_joints_in_half(model)).eval(), steps, some, ranges)
+    quantized = quantized_encoder(EncoderGraph(with_vectors_in_half(model)).eval(), steps, some, ranges)
     say(f"  {time.monotonic() - started:.0f} s")
     return quantized
 

@@ -90,9 +90,10 @@ def sensitivity(
     if dialect not in report.dialects or dialect == "fp32":
         there = ", ".join(name for name in report.dialects if name != "fp32")
         raise ConfigError(f"dialect {dialect!r} has no quantizers in this folder; choose from {there}")
-    encoder, fuser, model = load_fake_quant(folder, dialect)
+    pair = load_fake_quant(folder, dialect)
+    model = pair.model
     clips, digest = validation_clips(data, model.config, config.clips, config.seed)
-    bench = Bench(encoder, fuser, model, clips, config.batch)
+    bench = Bench(pair, clips, config.batch)
     rows = rank(bench, config.method)
     found = {
         "schema": SCHEMA,
@@ -109,7 +110,7 @@ def sensitivity(
         "quantizers": rows,
     }
     if budget is not None:
-        layers = layers_of(encoder, example_step(model.config))
+        layers = layers_of(pair.encoder, example_step(model.config))
         trial = fewest_layers(layers, bench.names, bench.losses, rows, budget)
         found["search"] = trial.to_json(budget) | {"cost": costs_ms(folder, dialect, report, trial)}
     write_json(folder / f"sensitivity-{dialect}.json", found)

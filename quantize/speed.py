@@ -66,7 +66,7 @@ def step_of(quantized: Path, dialect: str) -> tuple[Arrays, Signature]:
         drawn = random.integers(0, 256, values.shape) if values.dtype == np.uint8 else random.random(values.shape)
         inputs[name] = drawn.astype(values.dtype)
     shapes = [(len(m), *config.feature_shape(m[0])) for m in GROUPS.values()]
-    shapes += [(len(m), *config.slot_shape(m[0])) for m in GROUPS.values()]
+    shapes += 2 * [(len(m), *config.slot_shape(m[0])) for m in GROUPS.values()]  # motions, slots
     outputs = {name: Tensor("float32", shape) for name, shape in zip(ENCODER_OUTPUTS, shapes, strict=True)}
     return inputs, Signature(inputs=describe(inputs), outputs=outputs)
 

@@ -80,7 +80,7 @@ def compiled(encoder: nn.Module, step: tuple[Tensor, ...]) -> Any:
 
 def cross_check(quantized: Path) -> dict[str, float]:
     """Output -> norm of the difference to the fake-quantized model / norm, on one step of random pixels (seed 0)."""
-    encoder, _, _ = load_fake_quant(quantized, DIALECT)
+    encoder = load_fake_quant(quantized, DIALECT).encoder
     arrays, _ = step_of(quantized, DIALECT)
     step = tuple(torch.from_numpy(values) for values in arrays.values())
     with torch.inference_mode():

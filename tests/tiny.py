@@ -84,7 +84,8 @@ def tiny_files(manifest: Manifest) -> dict[str, bytes]:
 
 
 def tiny_encoder(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
-    """Each stream's feature is a random linear map of its frame, its slot one of the frame and the feature before."""
+    """Each stream's feature is a random linear map of its frame, its motion one of the frame and the feature before,
+    its slot one of all that and the motion before."""
     graph = _Graph(seed)
     for group, members in manifest.groups.items():
         n, first = len(members), members[0]
@@ -92,8 +93,11 @@ def tiny_encoder(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
         feature, slot = int(np.prod(first.feature)), int(np.prod(first.slot))
         frames, before = (n, *first.input), (n, *first.feature)
         graph.reshape(graph.linear(group, frames, feature, scale), (n, *first.feature), f"{group}_feature")
-        parts = [graph.linear(group, frames, slot, scale), graph.linear(f"{group}_before", before, slot)]
-        graph.reshape(graph.add("Sum", parts), (n, *first.slot), f"{group}_slot")
+        for what in ("motion", "slot"):
+            parts = [graph.linear(group, frames, slot, scale), graph.linear(f"{group}_before", before, slot)]
+            if what == "slot":
+                parts.append(graph.linear(f"{group}_motion_before", (n, *first.slot), slot))
+            graph.reshape(graph.add("Sum", parts), (n, *first.slot), f"{group}_{what}")
     return graph.model(manifest.encoder_signature)
 
 

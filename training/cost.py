@@ -24,7 +24,7 @@ from workshop.command import command
 class Cost:
     """Multiply-accumulates, and the parameters that a device holds."""
 
-    frame: dict[str, int]  # of one new frame, by stream: encoder and motion
+    frame: dict[str, int]  # of one new frame, by stream: encoder, motion and what is mixed along time
     fuser: int  # of one answer from all slots
     slots: int
     parameters: dict[str, int]  # by group of streams that share weights, and of the fuser
@@ -50,13 +50,15 @@ def macs_per_step(model: UVM3TL) -> Cost:
         group, dtype = GROUP_OF[stream], torch.float32 if stream in JOINTS else torch.uint8
         with FlopCounterMode(display=False) as counter:
             features = model.encode({group: torch.zeros((1, *config.input_shape(stream)), dtype=dtype)})
-            model.motion(features, features)
+            motions = model.motion(features, features)
+            model.along_time(motions, motions)
         frame[stream] = counter.get_total_flops() // 2
     slots = {s: torch.zeros((1, config.slots, *config.slot_shape(s))) for s in STREAMS}
     with FlopCounterMode(display=False) as counter:
         model.fuse(slots, torch.ones(1, len(STREAMS), config.slots))
-    held = {group: count(model.encoders[group]) + count(model.motions[group]) for group in GROUPS}
-    held["fuser"] = count(model.temporal) + count(model.dbscme)
+    parts = (model.encoders, model.motions, model.along_times)
+    held = {group: sum(count(part[group]) for part in parts) for group in GROUPS}
+    held["fuser"] = count(model.gather) + count(model.dbscme)
     return Cost(frame, counter.get_total_flops() // 2, config.slots, held, count(model) - sum(held.values()))
 
 

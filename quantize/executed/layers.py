@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -59,6 +59,18 @@ class Executed:
     def share(self) -> float | None:
         """Of multiply-accumulates in INT8, 0 to 1; None where there are none."""
         return sum(layer.macs or 0 for layer in self.counted if layer.int8) / self.macs if self.macs else None
+
+
+def together(parts: Mapping[str, Executed]) -> Executed:
+    """Graphs that one step runs, as one. parts: name -> as the same runtime executes it; layers get it in front."""
+    first = next(iter(parts.values()))
+    return replace(
+        first,
+        layers=tuple(
+            replace(layer, name=f"{part}: {layer.name}") for part, some in parts.items() for layer in some.layers
+        ),
+        errors=tuple(error for some in parts.values() for error in some.errors),
+    )
 
 
 def convolution_macs(output: Shape, weight: Shape, out_channels: int) -> int:

@@ -1,7 +1,6 @@
 """What a quantized folder holds of each dialect: graphs, the torch model behind them, and the report's entry.
 
-Q/<dialect>/encoder.onnx (or .xml and .bin), fake_quant.*, and after QAT fuser.onnx and ptq/, what it began with
-Q/fuser.onnx                                  in full precision, for dialects without QAT
+Q/<dialect>/encoder.onnx and fuser.onnx (or .xml and .bin each), fake_quant.*, and after QAT ptq/, what it began with
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import nn
 
 from codriver.console import say
 from codriver.engines.base import GraphFiles
@@ -23,7 +20,7 @@ from quantize.graphs.graphs import (
     ENCODER_INPUTS,
     ENCODER_OUTPUTS,
     FUSER_INPUTS,
-    FuserGraph,
+    ModulePair,
     example_context,
     example_step,
 )
@@ -32,64 +29,44 @@ from workshop.quantized_report import EmittedDialect, EmittedFile, EmittedGraph,
 
 @dataclass(frozen=True)
 class Model:
-    """What a dialect's graphs are made from, and how it was fine-tuned (None: not at all)."""
+    """What a dialect's graphs are made from, and how they were fine-tuned (None: not at all)."""
 
-    encoder: nn.Module  # an EncoderGraph, as it is or with NNCF's quantizers
+    pair: ModulePair
     qat: Mapping[str, object] | None = None
-
-    @property
-    def fuser(self) -> FuserGraph:
-        fuser: FuserGraph = FuserGraph(self.encoder.model).eval()
-        return fuser
 
 
 def emit_all(
-    folder: Path, chosen: Sequence[Dialect], calibrated: Mapping[str, nn.Module], models: Mapping[str, Model]
+    folder: Path, chosen: Sequence[Dialect], calibrated: Mapping[str, ModulePair], models: Mapping[str, Model]
 ) -> dict[str, EmittedDialect]:
-    """The report's entries. Without QAT the fuser is in full precision, and all dialects of a format share it."""
-    shared: dict[bool, EmittedGraph] = {}
+    """The report's entries."""
     written = {}
     for some in chosen:
-        model, before = models[some.name], Model(calibrated[some.name])
-        if some.is_ir not in shared:
-            shared[some.is_ir] = _write_fuser(folder, "fuser", before.fuser, some)
+        model = models[some.name]
+        pair = _emit(folder, some.name, some, model.pair)
         entry = EmittedDialect(
-            engine=some.engine,
-            requires=some.requires,
-            why=some.why,
-            encoder=_write_encoder(folder, some.name, some, model.encoder),
-            fuser=shared[some.is_ir],
+            engine=some.engine, requires=some.requires, why=some.why, encoder=pair.encoder, fuser=pair.fuser
         )
         if model.qat is not None:
-            fuser = _write_fuser(folder, f"{some.name}/fuser", model.fuser, some)
-            encoder = _write_encoder(folder, f"{some.name}/ptq", some, before.encoder)
-            ptq = GraphPair(encoder=encoder, fuser=entry.fuser)
-            entry = replace(entry, fuser=fuser, qat=model.qat, ptq=ptq)
+            ptq = _emit(folder, f"{some.name}/ptq", some, calibrated[some.name])
+            entry = replace(entry, qat=model.qat, ptq=ptq)
         written[some.name] = entry
     return written
 
 
-def _write_encoder(folder: Path, place: str, some: Dialect, encoder: nn.Module) -> EmittedGraph:
-    """A folder with the encoder as a graph and as the torch model behind it."""
+def _emit(folder: Path, place: str, some: Dialect, pair: ModulePair) -> GraphPair:
+    """A folder with both graphs, and the torch model behind them."""
     (folder / place).mkdir()
-    config = encoder.model.config
-    save_fake_quant(folder / place, encoder, config)
-    example = example_step(config)
-    if some.is_ir:
-        graph = ir_from_module(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)
-    else:
-        graph = GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS, some.signed_codes))
-    written = _write_graph(folder, f"{place}/encoder", graph)
-    say(f"  {place}: encoder {written.all_bytes / 1e6:.2f} MB")
-    return written
-
-
-def _write_fuser(folder: Path, stem: str, fuser: FuserGraph, some: Dialect) -> EmittedGraph:
-    model = fuser.model
-    example = example_context(model.config), FUSER_INPUTS, model.task_set.names
-    return _write_graph(
-        folder, stem, ir_from_module(fuser, *example) if some.is_ir else GraphFiles(onnx_bytes(fuser, *example))
-    )
+    config = pair.model.config
+    save_fake_quant(folder / place, pair)
+    written = {}
+    for name, what in {
+        "encoder": (pair.encoder, example_step(config), ENCODER_INPUTS, ENCODER_OUTPUTS),
+        "fuser": (pair.fuser, example_context(config), FUSER_INPUTS, pair.model.task_set.names),
+    }.items():
+        graph = ir_from_module(*what) if some.is_ir else GraphFiles(onnx_bytes(*what, some.signed_codes))
+        written[name] = _write_graph(folder, f"{place}/{name}", graph)
+        say(f"  {place}: {name} {written[name].all_bytes / 1e6:.2f} MB")
+    return GraphPair(**written)
 
 
 def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> EmittedGraph:

@@ -83,7 +83,7 @@ def move_codes(model: onnx.ModelProto) -> int:
 def store_matrices_as_float16(model: onnx.ModelProto) -> int:
     """Store matrices that hold values of float16 alone as such, with a Cast that runtimes fold away. Returns how many.
 
-    No value changes, so a matrix with others is left as it is: see fold.with_joints_in_half.
+    No value changes, so a matrix with others is left as it is: see fold.with_vectors_in_half.
     """
     graph = model.graph
     taken = {name for node in graph.node if node.op_type in ("Gemm", "MatMul") for name in node.input}

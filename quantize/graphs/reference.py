@@ -23,10 +23,11 @@ class TorchGraphs:
         self._encoder, self._fuser, self._tasks = encoder.eval(), fuser.eval(), tasks
 
     @torch.inference_mode()
-    def encode(self, frames: Arrays, before: Arrays) -> tuple[Arrays, Arrays]:
-        outputs = [some.numpy() for some in self._encoder(*_tensors(frames), *_tensors(before))]
-        features, slots = outputs[: len(GROUPS)], outputs[len(GROUPS) :]
-        return dict(zip(GROUPS, features, strict=True)), dict(zip(GROUPS, slots, strict=True))
+    def encode(self, frames: Arrays, before: Arrays, motions_before: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        given = [tensor for some in (frames, before, motions_before) for tensor in _tensors(some)]
+        outputs = iter([some.numpy() for some in self._encoder(*given)])
+        features, motions, slots = ({group: next(outputs) for group in GROUPS} for _ in range(3))
+        return features, motions, slots
 
     @torch.inference_mode()
     def fuse(self, slots: Arrays, mask: NDArray[np.float32]) -> Arrays:

@@ -22,8 +22,8 @@ from training.model.uvm3tl import ModelConfig
 class Graphs(Protocol):
     """One way to run the two graphs: torch modules, an engine, a reference."""
 
-    def encode(self, frames: Arrays, before: Arrays) -> tuple[Arrays, Arrays]:
-        """Frames and features one slot earlier, group -> (B n, ...) -> features and slots, group -> (B n, ...)."""
+    def encode(self, frames: Arrays, before: Arrays, motions_before: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        """Frames, and features and motions one slot earlier -> features, motions, slots; all group -> (B n, ...)."""
         ...
 
     def fuse(self, slots: Arrays, mask: NDArray[np.float32]) -> Arrays:
@@ -36,6 +36,7 @@ class Trace:
     """What B clips left behind. Zeros where a stream was absent: it is handed on as zeros."""
 
     features: Arrays  # group -> (T, B, n, *feature): handed to the next step
+    motions: Arrays  # group -> (T, B, n, *slot): handed to the next step
     slots: Arrays  # group -> (T, B, n, *slot): remembered for the context
     probabilities: dict[str, NDArray[np.float64]]  # task -> (B, K), after the last slot
 
@@ -43,30 +44,41 @@ class Trace:
 def stepped(graphs: Graphs, clips: Sequence[Clip], config: ModelConfig) -> Trace:
     """One slot after another; each step is handed what the one before left."""
     mask = masks_of(clips)
-    before = _no_features(config, len(clips))
+    there = (mask, remembered(mask), remembered(mask))
+    before, motions_before = _nothing(config, len(clips))
     left = []
     for slot in range(config.slots):
-        features, slots = graphs.encode(_flat(_frames(clips, slot)), _flat(before))
-        before, kept = (_shaped(some, len(clips)) for some in (features, slots))
-        for group in GROUPS:
-            before[group] = before[group] * _of_group(mask, group, slot, before[group].ndim)
-            kept[group] = kept[group] * _of_group(remembered(mask), group, slot, kept[group].ndim)
-        left.append((before, kept))
-    features, slots = ({g: np.stack([some[part][g] for some in left]) for g in GROUPS} for part in (0, 1))
-    return _answered(graphs, features, slots, mask)
+        given = (_flat(some) for some in (_frames(clips, slot), before, motions_before))
+        outputs = [_shaped(some, len(clips)) for some in graphs.encode(*given)]
+        for some, present in zip(outputs, there, strict=True):
+            for group in GROUPS:
+                some[group] = some[group] * _of_group(present, group, slot, some[group].ndim)
+        before, motions_before, _ = outputs
+        left.append(outputs)
+    features, motions, slots = ({g: np.stack([some[part][g] for some in left]) for g in GROUPS} for part in range(3))
+    return _answered(graphs, (features, motions, slots), mask)
 
 
 def whole(graphs: Graphs, clips: Sequence[Clip], config: ModelConfig) -> Trace:
-    """All slots of all clips as one batch: first every feature, then every slot from two features."""
+    """All slots of all clips as one batch: first every feature, then every motion, then every slot."""
     mask, count = masks_of(clips), len(clips)
     each = [_frames(clips, slot) for slot in range(config.slots)]
     frames = _flat({g: np.concatenate([some[g] for some in each]) for g in GROUPS})  # (T B n, ...), slot by slot
-    nothing = {g: np.repeat(some, config.slots, axis=0) for g, some in _no_features(config, count).items()}
-    features = _by_slot(graphs.encode(frames, _flat(nothing))[0], mask, mask)
-    before = {g: np.concatenate([np.zeros_like(some[:1]), some[:-1]]) for g, some in features.items()}
-    before = {g: some.reshape(-1, *some.shape[3:]) for g, some in before.items()}
-    slots = _by_slot(graphs.encode(frames, before)[1], mask, remembered(mask))
-    return _answered(graphs, features, slots, mask)
+    nothing = [
+        {g: np.repeat(some, config.slots, axis=0) for g, some in kind.items()} for kind in _nothing(config, count)
+    ]
+    before, motions_before = (_flat(some) for some in nothing)
+    features = _by_slot(graphs.encode(frames, before, motions_before)[0], mask, mask)
+    before = _one_later(features)
+    motions = _by_slot(graphs.encode(frames, before, motions_before)[1], mask, remembered(mask))
+    slots = _by_slot(graphs.encode(frames, before, _one_later(motions))[2], mask, remembered(mask))
+    return _answered(graphs, (features, motions, slots), mask)
+
+
+def _one_later(arrays: Arrays) -> Arrays:
+    """(T, B, n, ...) -> (T B n, ...), at each slot what was found at the one before, zeros at the first."""
+    later = {g: np.concatenate([np.zeros_like(some[:1]), some[:-1]]) for g, some in arrays.items()}
+    return {g: some.reshape(-1, *some.shape[3:]) for g, some in later.items()}
 
 
 def masks_of(clips: Sequence[Clip]) -> NDArray[np.float32]:
@@ -79,10 +91,12 @@ def remembered(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([np.zeros_like(mask[..., :1]), mask[..., 1:] * mask[..., :-1]], axis=-1)
 
 
-def _answered(graphs: Graphs, features: Arrays, slots: Arrays, mask: NDArray[np.float32]) -> Trace:
+def _answered(graphs: Graphs, left: tuple[Arrays, Arrays, Arrays], mask: NDArray[np.float32]) -> Trace:
+    """left: features, motions, slots."""
+    slots = left[2]
     context = {s: np.moveaxis(slots[GROUP_OF[s]][:, :, GROUPS[GROUP_OF[s]].index(s)], 0, 1) for s in STREAMS}
     logits = graphs.fuse(context, remembered(mask))
-    return Trace(features, slots, {task: softmax(some.astype(np.float64), axis=1) for task, some in logits.items()})
+    return Trace(*left, {task: softmax(some.astype(np.float64), axis=1) for task, some in logits.items()})
 
 
 def _frames(clips: Sequence[Clip], slot: int) -> Arrays:
@@ -90,10 +104,13 @@ def _frames(clips: Sequence[Clip], slot: int) -> Arrays:
     return {g: np.stack([[clip.frames[s][slot] for s in members] for clip in clips]) for g, members in GROUPS.items()}
 
 
-def _no_features(config: ModelConfig, count: int) -> Arrays:
-    """What is handed to a first step: group -> (B, n, *feature) of zeros."""
-    shapes = {g: (count, len(members), *config.feature_shape(members[0])) for g, members in GROUPS.items()}
-    return {g: np.zeros(shape, np.float32) for g, shape in shapes.items()}
+def _nothing(config: ModelConfig, count: int) -> tuple[Arrays, Arrays]:
+    """What is handed to a first step: features and motions, group -> (B, n, ...) of zeros."""
+    features, motions = (
+        {g: np.zeros((count, len(members), *shape(members[0])), np.float32) for g, members in GROUPS.items()}
+        for shape in (config.feature_shape, config.slot_shape)
+    )
+    return features, motions
 
 
 def _flat(arrays: Arrays) -> Arrays:

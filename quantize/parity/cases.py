@@ -63,8 +63,9 @@ def subjects_of(folder: Path, report: QuantizedReport, name: str) -> list[Subjec
         ways = ways_of(folder, report, entry, entry, None)
         checks = [Check(name, way, FP32, STEPPED, SAME_FLOATS) for way in ways.open]
         return [Subject(name, "", ways, [*checks, Check(name, FP32, FP32, BOTH, SAME_FLOATS)])]
-    encoder, fuser, model = load_fake_quant(folder, name)
-    ways = ways_of(folder, report, entry, entry, TorchGraphs(encoder, fuser, model.task_set.names))
+    pair = load_fake_quant(folder, name)
+    fake = TorchGraphs(pair.encoder, pair.fuser, pair.model.task_set.names)
+    ways = ways_of(folder, report, entry, entry, fake)
     tolerances = {way: SAME_CODES if way == INTEGER else RUNTIME for way in list(ways.open)[1:]}
     checks = [
         Check(name, FAKE_QUANT, FP32, STEPPED, ROUNDING),

@@ -47,15 +47,14 @@ class EngineGraphs:
     def __init__(self, encoder: Engine, fuser: Engine) -> None:
         self._encoder, self._fuser = encoder, fuser
 
-    def encode(self, frames: Arrays, before: Arrays) -> tuple[Arrays, Arrays]:
+    def encode(self, frames: Arrays, before: Arrays, motions_before: Arrays) -> tuple[Arrays, Arrays, Arrays]:
         rows = {g: len(members) for g, members in GROUPS.items()}
+        given = _named(frames, before, motions_before)
         found: list[Arrays] = []
         for clip in range(len(frames["incar"]) // rows["incar"]):
             own = {g: slice(clip * n, (clip + 1) * n) for g, n in rows.items()}
-            inputs = {g: frames[g][own[g]] for g in rows} | {f"{g}_before": before[g][own[g]] for g in rows}
-            found.append(self._encoder.infer(inputs))
-        joined = {name: np.concatenate([some[name] for some in found]) for name in found[0]}
-        return {g: joined[f"{g}_feature"] for g in rows}, {g: joined[f"{g}_slot"] for g in rows}
+            found.append(self._encoder.infer({name: some[own[name.partition("_")[0]]] for name, some in given.items()}))
+        return _parts({name: np.concatenate([some[name] for some in found]) for name in found[0]})
 
     def fuse(self, slots: Arrays, mask: NDArray[np.float32]) -> Arrays:
         found: list[Arrays] = []
@@ -94,9 +93,20 @@ class IntegerGraphs(EngineGraphs):
     def __init__(self, encoder: onnx.ModelProto, fuser: onnx.ModelProto) -> None:
         super().__init__(IntegerReference(any_rows(encoder)), IntegerReference(fuser))
 
-    def encode(self, frames: Arrays, before: Arrays) -> tuple[Arrays, Arrays]:
-        found = self._encoder.infer(frames | {f"{g}_before": some for g, some in before.items()})
-        return {g: found[f"{g}_feature"] for g in frames}, {g: found[f"{g}_slot"] for g in frames}
+    def encode(self, frames: Arrays, before: Arrays, motions_before: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+        return _parts(self._encoder.infer(_named(frames, before, motions_before)))
+
+
+def _named(frames: Arrays, before: Arrays, motions_before: Arrays) -> Arrays:
+    """By group -> as the encoder's inputs are named."""
+    earlier = {f"{g}_before": some for g, some in before.items()}
+    return frames | earlier | {f"{g}_motion_before": some for g, some in motions_before.items()}
+
+
+def _parts(outputs: Arrays) -> tuple[Arrays, Arrays, Arrays]:
+    """The encoder's outputs -> features, motions, slots by group."""
+    features, motions, slots = ({g: outputs[f"{g}_{what}"] for g in GROUPS} for what in ("feature", "motion", "slot"))
+    return features, motions, slots
 
 
 def any_rows(encoder: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from codriver.sources.aide import read_annotation
 from codriver.tasks import AIDE
+from quantize.graphs.graphs import ModulePair
 from quantize.graphs.reference import TorchGraphs
 from quantize.graphs.stepping import stepped
-from quantize.precision.layers import only
+from quantize.precision.layers import FUSER, only
 from quantize.ptq.calibration import choose
 from quantize.ptq.quantizers import quantizers
 from training.data.clips import Clip, labels_of, load_clips, read_labels
@@ -38,12 +39,13 @@ def losses(found: Probabilities, wanted: Probabilities, labels: NDArray[np.int64
 
 
 class Bench:
-    """A fake-quantized encoder on clips: loses what with which quantizers?"""
+    """Fake-quantized graphs on clips: lose what with which quantizers? The fuser's names begin with FUSER."""
 
-    def __init__(self, encoder: Any, fuser: Any, model: Any, clips: Sequence[Clip], batch: int) -> None:
-        self.encoder, self.names = encoder, list(quantizers(encoder))
-        self._graphs = TorchGraphs(encoder, fuser, model.task_set.names)
-        self._clips, self._config, self._batch = clips, model.config, batch
+    def __init__(self, pair: ModulePair, clips: Sequence[Clip], batch: int) -> None:
+        self.pair = pair
+        self.names = [*quantizers(pair.encoder), *(FUSER + name for name in quantizers(pair.fuser))]
+        self._graphs = TorchGraphs(pair.encoder, pair.fuser, pair.model.task_set.names)
+        self._clips, self._config, self._batch = clips, pair.model.config, batch
         self.labels = labels_of(clips)
         self.whole = self._probabilities(())
 
@@ -51,7 +53,9 @@ class Bench:
         return losses(self._probabilities(enabled), self.whole, self.labels)
 
     def _probabilities(self, enabled: Any) -> Probabilities:
-        with only(self.encoder, enabled):
+        enabled = set(enabled)
+        of_fuser = {name.removeprefix(FUSER) for name in enabled if name.startswith(FUSER)}
+        with only(self.pair.encoder, enabled), only(self.pair.fuser, of_fuser):
             parts = [
                 stepped(self._graphs, self._clips[start : start + self._batch], self._config).probabilities
                 for start in range(0, len(self._clips), self._batch)

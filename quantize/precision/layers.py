@@ -23,6 +23,7 @@ from quantize.ptq.quantizers import quantizers
 
 IMAGES = tuple(group for group in GROUPS if group not in JOINTS)
 PLACE = re.compile(r"(?P<side>pre|post)_hooks\.(?P<path>.*/)(?P<operation>\w+)/(?P<count>\d+)__(?P<port>\d+)\.\d+")
+FUSER = "fuser:"  # in front of the names of the fuser's quantizers
 OUTPUT = re.compile(r"pre_hooks\.output_(?P<index>\d+)__\d+\.\d+")
 
 
@@ -37,13 +38,15 @@ class Layer:
 
 def readable(hook: str) -> str:
     """NNCF's name -> group, place and what is quantized there; as it is if it has another form."""
+    if hook.startswith(FUSER):
+        return f"{FUSER}{hook.removeprefix(FUSER).partition('_hooks.')[2].partition('__')[0].strip('./')}"
     if found := OUTPUT.fullmatch(hook):
         return ENCODER_OUTPUTS[int(found["index"])].replace("_", ".")
     if not (found := PLACE.fullmatch(hook)):
         return hook
     path = found["path"].strip("./").replace("/", ".")
     own = () if path else (found["operation"],)  # written out in forward, such as the difference of two features
-    groups = JOINTS if own == ("relu",) else IMAGES
+    groups = JOINTS if own == ("relu",) else tuple(GROUPS)  # images come first
     part = "output" if found["side"] == "post" else "weights" if found["port"] == "1" else "input"
     words = (groups[int(found["count"])], *([path] if path else own), part)
     return ".".join(words)

@@ -8,7 +8,7 @@ from torch import nn
 
 from codriver.console import say
 from quantize.graphs.dialects import Dialect
-from quantize.graphs.graphs import FuserGraph
+from quantize.graphs.graphs import FuserGraph, ModulePair
 from quantize.precision.bench import Bench
 from quantize.ptq.quantizers import RANGES
 from training.data.clips import Clip
@@ -43,7 +43,8 @@ def best_ranges(
 
 
 def losses_of(encoder: nn.Module, model: UVM3TL, clips: Sequence[Clip]) -> Losses:
-    bench = Bench(encoder, FuserGraph(model).eval(), model, clips, BATCH)
+    """Of the encoder's quantizers alone: the fuser's ranges are always from least to greatest."""
+    bench = Bench(ModulePair(encoder, FuserGraph(model)).eval(), clips, BATCH)
     return {task: TaskLoss(**row) for task, row in bench.losses(bench.names).items()}
 
 

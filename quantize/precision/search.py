@@ -157,8 +157,8 @@ def costs_ms(folder: Path, dialect: str, report: QuantizedReport, trial: Trial) 
 
 def emitted(folder: Path, dialect: str, kept: Sequence[str]) -> GraphFiles:
     """The encoder as it is exported with these layers in floating point."""
-    encoder, _, model = load_fake_quant(folder, dialect)
-    example = example_step(model.config)
+    pair = load_fake_quant(folder, dialect)
+    encoder, example = pair.encoder, example_step(pair.model.config)
     keep_float(encoder, kept, example)
     return GraphFiles(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS))
 

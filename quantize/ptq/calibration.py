@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,14 @@ from torch import Tensor
 
 from codriver.errors import ConfigError
 from codriver.sources.aide import read_annotation
-from codriver.tasks import GROUPS, TaskSet
+from codriver.tasks import GROUPS, STREAMS, TaskSet
+from training.data.batches import collate
 from training.data.clips import Clip, load_clips, read_labels
-from training.model.uvm3tl import UVM3TL
+from training.model.uvm3tl import UVM3TL, Fused
 from workshop.aide_splits import ClipRef
+
+CALIBRATION_SLOTS = (3, 7, 11, 15)  # of each clip: spread over its time
+CONTEXT_CLIPS = 16  # for the fuser, which sees all slots of each: as much work as the encoder's steps of 64 clips
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,41 @@ def class_table(labels: NDArray[np.int64], task_set: TaskSet) -> dict[str, dict[
 
 @torch.inference_mode()
 def encoder_steps(model: UVM3TL, clips: Sequence[Clip], slots: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
-    """What the encoder graph takes, one item a clip: frames at `slots`, and full-precision features one slot earlier.
+    """What the encoder graph takes, one item a clip: frames at `slots` (from 2 on), and full-precision features and
+    motions one slot earlier.
 
     A clip in which a stream lacks one of the slots is passed over: zeros would teach the ranges something false.
     """
     for clip in clips:
-        wanted = sorted({*slots, *(slot - 1 for slot in slots)})
+        wanted = sorted({slot - back for slot in slots for back in range(3)})
         if not clip.mask[:, wanted].all():
             continue
-        now, earlier = (
-            {g: torch.cat([torch.from_numpy(clip.frames[s][picked]) for s in members]) for g, members in GROUPS.items()}
-            for picked in (list(slots), [slot - 1 for slot in slots])
+        now, earlier, earliest = (
+            {
+                g: torch.cat([torch.from_numpy(clip.frames[s][[slot - back for slot in slots]]) for s in members])
+                for g, members in GROUPS.items()
+            }
+            for back in range(3)
         )
-        yield (*now.values(), *model.encode(earlier).values())
+        before = model.encode(earlier)
+        yield (*now.values(), *before.values(), *model.motion(before, model.encode(earliest)).values())
+
+
+@torch.inference_mode()
+def fuser_contexts(model: UVM3TL, clips: Sequence[Clip]) -> Iterator[tuple[Tensor, ...]]:
+    """What the fuser graph takes, from full-precision slots: two items a clip, as it is and with every second stream
+    absent, so that the ranges know the tokens of absent streams too."""
+    for number, clip in enumerate(clips):
+        frames, mask, _ = collate([clip])
+        for absent in ((), range(number % 2, len(STREAMS), 2)):
+            there = mask.clone()
+            there[:, list(absent)] = 0.0
+            found: list[tuple[dict[str, Tensor], Tensor]] = []
+
+            def kept(slots: dict[str, Tensor], where: Tensor, found: Any = found) -> Fused:
+                found.append((slots, where))
+                return model.fuse(slots, where)
+
+            model.clip(frames, there, model.see, kept)
+            slots, where = found[0]
+            yield (*(slots[stream] for stream in STREAMS), where)

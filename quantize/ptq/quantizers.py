@@ -1,8 +1,4 @@
-"""Post-training quantization of the encoder with NNCF.
-
-The fuser stays in floating point: it is the smaller part, and INT8 hurts softmax and gates most
-(reference/int8.md 1.8, rule 9).
-"""
+"""Post-training quantization of the encoder with NNCF, its placement with exceptions; the fuser's is in fuser.py."""
 
 from __future__ import annotations
 
@@ -24,8 +20,9 @@ from quantize.graphs.tensorrt_table import tensorrt_hardware
 # How the range of an activation follows from what calibration saw. The first is the default: the whole range, because
 # fast motion is rare, and what tells it apart (DECISIONS.md, "Whole ranges").
 RANGES = ("minmax", "mean-minmax", "median-minmax", "mean-no-outliers-minmax", "mean-quantile", "histogram")
-# Convolutions whose output goes straight into an addition, by the end of their names in ResidualBlock and Motion.
-CONV_BRANCH = re.compile(r"^post_hooks\.(.*/)?(second|scene)/conv2d/\d+__0\.\d+$")
+# Convolutions whose output goes straight into an addition, by the end of their names in ResidualBlock, Motion and
+# AlongTime.
+CONV_BRANCH = re.compile(r"^post_hooks\.(.*/)?(second|scene|now)/conv2d/\d+__0\.\d+$")
 
 
 def quantized_encoder(

@@ -5,31 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from codriver.tasks import GROUPS, TaskSet
+from codriver.tasks import GROUPS, STREAMS, TaskSet
+from quantize.graphs.graphs import ModulePair
 from quantize.ptq.quantizers import quantizers
-from training.model.uvm3tl import UVM3TL, Fused, ModelConfig
+from training.model.uvm3tl import UVM3TL, Fused, ModelConfig, earlier
 
 
 class Tunable(nn.Module):
-    """The encoder graph with NNCF's fake quantizers, and the fuser in floating point; called as UVM3TL is.
+    """Encoder and fuser graph with NNCF's fake quantizers; called as UVM3TL is.
 
     Each frame is encoded once, and its feature serves as that of its own slot and as the one before the next, with
-    gradients through both. The answers are those of the two graphs stepped slot by slot.
+    gradients through both; so does each motion. The answers are those of the two graphs stepped slot by slot.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
-        """encoder: what `quantized_encoder` returned; it is trained in place. Dropout is off."""
+    def __init__(self, pair: ModulePair) -> None:
+        """pair: trained in place. Dropout is off."""
         super().__init__()
-        self.encoder = encoder
-        for module in encoder.modules():
+        self.pair = pair
+        for module in pair.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
 
     @property
     def core(self) -> UVM3TL:
         """The network inside, without the quantizers."""
-        core: UVM3TL = self.encoder.model
-        return core
+        return self.pair.model
 
     @property
     def encoders(self) -> nn.Module:
@@ -46,31 +46,21 @@ class Tunable(nn.Module):
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor) -> Fused:
         """See UVM3TL.forward."""
-        return self.core.clip(frames, mask, self._see)
+        return self.core.clip(frames, mask, self._see, self._fuse)
 
     def _see(self, frames: dict[str, Tensor], rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """See UVM3TL.see. A group that is absent from the whole batch is one black frame, whose slot nobody reads:
         NNCF tells groups by the order of their calls, so none may be left out."""
         device = self.core.dbscme.heads[self.task_set.names[0]].weight.device
         here = [frames[g] if g in frames else self._black(g, device) for g in GROUPS]
-        known = {g: rows[g] if g in rows else torch.zeros((2, 1), dtype=torch.int64, device=device) for g in GROUPS}
+        known = {g: rows[g] if g in rows else torch.zeros((3, 1), dtype=torch.int64, device=device) for g in GROUPS}
 
-        def pairs(features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-            carried = self._carried(features)
-            own, before = ({g: some[g][known[g][k]] for g in GROUPS} for k, some in enumerate((features, carried)))
-            return own, before
+        outputs = self.pair.encoder(*here, pairing=_Rows(self.pair.encoder, known))
+        return dict(zip(GROUPS, outputs[2 * len(GROUPS) :], strict=True))
 
-        outputs = self.encoder(*here, pairs=pairs)
-        return dict(zip(GROUPS, outputs[len(GROUPS) :], strict=True))
-
-    def _carried(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Features as they leave the graph and come back a slot later: through its outputs' quantizers, if any."""
-        from nncf.torch.function_hook.wrapper import get_hook_storage
-
-        hooks = get_hook_storage(self.encoder)
-        return {
-            g: hooks.execute_pre_function_hooks(f"output_{index}", 0, features[g]) for index, g in enumerate(GROUPS)
-        }
+    def _fuse(self, slots: dict[str, Tensor], mask: Tensor) -> Fused:
+        fused: Fused = self.pair.fuser(*(slots[stream] for stream in STREAMS), mask, whole=True)
+        return fused
 
     def _black(self, group: str, device: torch.device) -> Tensor:
         shape = self.config.input_shape(GROUPS[group][0])
@@ -78,5 +68,34 @@ class Tunable(nn.Module):
 
     def ranges(self) -> list[nn.Parameter]:
         """What the quantizers learn: how far each reaches."""
-        found = {id(p): p for q in quantizers(self.encoder).values() for p in q.parameters() if p.is_floating_point()}
+        every = [q for graph in (self.pair.encoder, self.pair.fuser) for q in quantizers(graph).values()]
+        found = {id(p): p for q in every for p in q.parameters() if p.is_floating_point()}
         return list(found.values())
+
+
+class _Rows:
+    """A `Pairing` by rows, group -> (3, M) as in training.model.uvm3tl.rows_of. What meets a later slot has left the
+    graph and come back: through its outputs' quantizers, if any."""
+
+    def __init__(self, encoder: nn.Module, rows: dict[str, Tensor]) -> None:
+        self._encoder, self._rows = encoder, rows
+
+    def features(self, features: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        carried = self._carried(features, 0)
+        now, before = ({g: some[g][self._rows[g][k]] for g in GROUPS} for k, some in enumerate((features, carried)))
+        return now, before
+
+    def motions(self, motions: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {g: earlier(some, self._rows[g][2]) for g, some in self._carried(motions, len(GROUPS)).items()}
+
+    def _carried(self, values: dict[str, Tensor], first: int) -> dict[str, Tensor]:
+        """first: the number of the graph's output that the first group's is."""
+        from nncf.torch.function_hook.wrapper import get_hook_storage, is_wrapped
+
+        if not is_wrapped(self._encoder):
+            return values
+        hooks = get_hook_storage(self._encoder)
+        return {
+            g: hooks.execute_pre_function_hooks(f"output_{index}", 0, values[g])
+            for index, g in enumerate(GROUPS, start=first)
+        }

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
-from torch import nn
 from tqdm import tqdm
 
-from quantize.graphs.fold import hold_joints_in_half
+from quantize.graphs.fold import hold_vectors_in_half
+from quantize.graphs.graphs import ModulePair
 from quantize.ptq.calibration import choose
 from quantize.qat.clip_model import Tunable
 from quantize.qat.losses import QATConfig, QATEngine, augmentation, loss_of, train_config
@@ -80,7 +80,7 @@ class BeyondBudget(Exception):
 
 
 def finetune(
-    encoder: nn.Module,
+    pair: ModulePair,
     teacher: UVM3TL,
     run: Run,
     lessons: Lessons,
@@ -88,9 +88,9 @@ def finetune(
     place: tuple[Path, dict[str, Any]],
     habits: Habits,
 ) -> Tuned:
-    """Train the quantized encoder and the fuser behind it; returns the epoch whose worst task is best.
+    """Train both quantized graphs; returns the epoch whose worst task is best.
 
-    encoder: of one dialect after PTQ; trained in place. teacher: the folded FP32 model. place: the folder for
+    pair: of one dialect after PTQ; trained in place. teacher: the folded FP32 model. place: the folder for
     checkpoints, and what else tells this fine-tuning from others. Raises Stopped after a signal, with a checkpoint
     written; the same call with habits.resume goes on.
     """
@@ -100,7 +100,7 @@ def finetune(
     saved = checkpoint.load_checkpoint(folder) if habits.resume and (folder / LAST).is_file() else None
     if saved:
         checkpoint.check_same(saved["began"], began, folder)
-    model, configs = Tunable(encoder), (config, train_config(run.meta, config))
+    model, configs = Tunable(pair), (config, train_config(run.meta, config))
     loss = loss_of(run.meta, teacher, config)
     before = {name: score_of(some, lessons.val, name) for name, some in (("FP32", teacher), ("PTQ", model))}
     engine = QATEngine(make_fabric(device=habits.device), model, teacher, loss, lessons.train, configs)
@@ -110,8 +110,7 @@ def finetune(
     watch = Watch(engine, lessons.val, folder, began, habits, before)
     ended = watch.tune(augmentation(run.meta))
     model.load_state_dict(load_file(str(folder / BEST)))
-    inner: Any = model.encoder.model
-    hold_joints_in_half(inner)
+    hold_vectors_in_half(model.core)
     return Tuned(model.eval(), {**asdict(config), **watch.summary(), "ended": ended})
 
 

@@ -21,7 +21,7 @@ from workshop.artifacts import write_json
 from workshop.records import decoded, read_json_object
 
 REPORT = "report.json"
-SCHEMA, KIND = 2, "quantized"
+SCHEMA, KIND = 3, "quantized"
 REMEDY = "quantize the run again"
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class GraphPair:
 
 @dataclass(frozen=True, kw_only=True)
 class LintResult:
-    """Of the encoder, against the rules of its dialect."""
+    """Of both graphs, against the rules of their dialect."""
 
     rules: int
     broken: int
@@ -63,7 +63,7 @@ class LintResult:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditResult:
-    """Of the encoder, in the runtime that it is made for."""
+    """Of a step's two graphs together, in the runtime that they are made for."""
 
     runtime: str
     predicted: bool  # from the graph, not read from what ran

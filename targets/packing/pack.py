@@ -105,14 +105,11 @@ def _variant(profile: Profile, name: str, entry: EmittedDialect) -> VariantSpec:
 def _in_half(profile: Profile, report: QuantizedReport) -> tuple[tuple[VariantSpec, ...], dict[str, str]]:
     """TensorRT's variant and its twin, and where each of their files comes from.
 
-    The twin has full precision's own fuser: a fine-tuned one learned with INT8's features. Else they share it.
+    The twin has full precision's own fuser.
     """
     entry, full = report.dialects[INT8], report.dialects[FULL]
     int8 = replace(_variant(profile, INT8, entry), fuser=f"{INT8}/fuser.onnx")
-    shared = full.fuser.path == entry.fuser.path
-    twin = replace(
-        int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx", fuser=int8.fuser if shared else f"{TWIN}/fuser.onnx"
-    )
+    twin = replace(int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx", fuser=f"{TWIN}/fuser.onnx")
     of_twin = {twin.encoder: full.encoder.path, twin.fuser: full.fuser.path}
     return (int8, twin), of_twin | {int8.encoder: entry.encoder.path, int8.fuser: entry.fuser.path}
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Weights = Mapping[str, Floats]
+Streams = tuple[Floats, Floats]  # maps (I, D, G, G) of the first streams, vectors (S, D) of all
 EPS = 1e-5  # of batch normalisation
 
 
@@ -64,7 +65,7 @@ def convolution(x: Floats, kernel: Floats, bias: Floats) -> Floats:
 def spatial(x: Floats, weights: Weights, name: str, choices: Choices) -> Floats:
     """Attention of every cell to every cell: softmax(q k^T / sqrt(d)) v, head by head."""
     tokens = x.reshape(len(x), -1).T  # (cells, D)
-    query, key, value = (linear(tokens, weights, f"{name}.{part}") for part in ("query", "key", "value"))
+    query, key, value = (tokens @ weights[f"{name}.{part}.weight"].T for part in ("query", "key", "value"))
     parts = []
     for q, k, v in zip(*(np.split(some, choices.heads, axis=1) for some in (query, key, value)), strict=True):
         scale = 1 / np.sqrt(q.shape[1]) if choices.scaled else 1.0
@@ -76,8 +77,9 @@ def channel(x: Floats, weights: Weights, name: str) -> Floats:
     """A share of 0 to 1 for every channel: sigmoid(softmax(q k^T) v), q, k, v convolutions along pooled channels."""
     pooled = x.mean(axis=(1, 2))
     rows = []
-    for part in ("query", "key", "value"):
-        kernel, bias = weights[f"{name}.{part}.weight"][0, 0], weights[f"{name}.{part}.bias"][0]
+    for part in range(3):
+        kernel = weights[f"{name}.query_key_value.weight"][part, 0]
+        bias = weights[f"{name}.query_key_value.bias"][part]
         rows.append(np.correlate(np.pad(pooled, len(kernel) // 2), kernel, "valid") + bias)
     query, key, value = rows
     return sigmoid(softmax(np.outer(query, key)) @ value)
@@ -99,29 +101,40 @@ def shared_branch(a: Floats, b: Floats, weights: Weights, name: str, choices: Ch
     return np.asarray(share * a + (1 - share) * b)
 
 
-def all_streams(maps: Sequence[Floats], weights: Weights, choices: Choices) -> Floats:
-    """F_c: the maps side by side; reduced by a 1x1 convolution, normalised, and without what is negative."""
-    together = np.concatenate(maps)
+def whole_maps(streams: Streams) -> list[Floats]:
+    """What each stream tells in every cell: its vector, and its map if it has one. (D, G, G) each."""
+    maps, vectors = streams
+    cells = np.zeros(maps.shape[2:])
+    return [v[:, None, None] + (maps[k] if k < len(maps) else cells) for k, v in enumerate(vectors)]
+
+
+def all_streams(streams: Streams, weights: Weights, choices: Choices) -> Floats:
+    """F_c: the maps side by side; reduced by a 1x1 convolution, normalised, the vectors' own projection added, and
+    without what is negative."""
     if not choices.reduce:
-        return together
-    x = np.einsum("oc,cij->oij", weights["reduce.weight"][:, :, 0, 0], together)
+        return np.concatenate(whole_maps(streams))
+    maps, vectors = streams
+    x = np.einsum("oc,cij->oij", weights["reduce.weight"][:, :, 0, 0], np.concatenate(maps))
     mean, variance, gain, shift = (
         weights[f"norm.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
     )
-    return np.maximum((x - mean) / np.sqrt(variance + EPS) * gain + shift, 0)
+    everywhere = weights["reduce_vectors.weight"] @ vectors.ravel()
+    return np.maximum((x - mean) / np.sqrt(variance + EPS) * gain + shift + everywhere[:, None, None], 0)
 
 
 def dbscme(
-    maps: Sequence[Floats],
-    groups: Mapping[str, Floats],
+    streams: Streams,
+    members: Mapping[str, Sequence[int]],
     weights: Weights,
     classes: Sequence[str],
     branches: str,
     choices: Choices,
 ) -> Answer:
-    """e_k = s_k FC(F_sp_k) + (1 - s_k) FC(F_sh), then the head. maps: (D, G, G) each. classes: the tasks' names."""
+    """e_k = s_k FC(F_sp_k) + (1 - s_k) FC(F_sh), then the head. members: of each group, its
+    streams. classes: the tasks' names."""
+    groups = {name: sum(whole_maps(streams)[k] for k in some) for name, some in members.items()}
     if branches == "none":
-        pooled = all_streams(maps, weights, choices).mean(axis=(1, 2))
+        pooled = all_streams(streams, weights, choices).mean(axis=(1, 2))
         return Answer({task: linear(pooled, weights, f"heads.{task}") for task in classes}, None, pooled)
     shared, specific, logits = None, [], {}
     if branches != "specific":
@@ -133,7 +146,7 @@ def dbscme(
     for task in classes:
         parts = []
         if branches != "shared":
-            x = all_streams(maps, weights, choices)
+            x = all_streams(streams, weights, choices)
             own = specific_branch(x, weights, f"specific.{task}", choices).mean(axis=(1, 2))
             parts.append(linear(own, weights, f"specific_out.{task}"))
             specific.append(own if choices.reduce else parts[0])

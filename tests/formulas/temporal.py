@@ -1,4 +1,7 @@
-"""The temporal aggregation from its description, one clip at a time. T slots · D width · N cells."""
+"""What slots remember and what is read from them, from its description, one clip at a time.
+
+T slots · D width · N cells
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,35 @@ def normalise(x: Floats, weights: Mapping[str, Floats], name: str) -> Floats:
     return np.asarray((x - mean) / np.sqrt(variance + EPS) * gain + shift)
 
 
-def pool(slots: Floats, present: Floats, weights: Mapping[str, Floats]) -> Floats:
-    """Slots (T, D, N) and which are there (T,) -> mean and maximum over those, (2D, N).
-
-    Each slot takes in its two neighbours in time; one that is absent is zero for them, and counts nowhere. The maximum
-    never falls below zero where a slot is absent, because what is absent is zero.
-    """
-    there = present[:, None, None]
-    x = slots * there
-    before, after = np.roll(x, 1, axis=0), np.roll(x, -1, axis=0)
-    before[0] = after[-1] = 0
-    kernel = weights["along_time.weight"][:, :, :, 0]  # (D, D, 3)
-    mixed = sum(np.einsum("oc,tcn->ton", kernel[:, :, k], part) for k, part in enumerate((before, x, after)))
-    normal = np.moveaxis(normalise(np.moveaxis(np.asarray(mixed), 1, 0), weights, "time_norm"), 0, 1)
-    x = (x + np.maximum(normal, 0)) * there
-    return np.concatenate([x.sum(axis=0) / max(present.sum(), 1), x.max(axis=0)])
+def remember(motion: Floats, before: Floats, weights: Mapping[str, Floats]) -> Floats:
+    """A motion and the one a slot earlier, (D, N) each -> the slot, (D, N)."""
+    mixed = sum(weights[f"{name}.weight"][:, :, 0, 0] @ some for name, some in (("now", motion), ("earlier", before)))
+    return np.maximum(normalise(np.asarray(mixed), weights, "norm"), 0)
 
 
-def aggregate(pooled: Floats, present: Floats, weights: Mapping[str, Floats]) -> Floats:
-    """Pooled (2D, N) -> (D, N): each cell's own mix plus one projection that sees all cells; a token where all is
-    absent."""
-    if not present.any():
-        return np.repeat(weights["absent"].reshape(-1, 1), pooled.shape[1], axis=1)
-    mixed = normalise(weights["mix.weight"][:, :, 0, 0] @ pooled, weights, "norm")
-    placed = normalise((weights["place.weight"] @ pooled.ravel())[:, None], weights, "place_norm")
-    return np.maximum(mixed + placed, 0)
+def pool(slots: Floats, present: Floats) -> Floats:
+    """Slots (T, D, N), never negative, and which are there (T,) -> mean and maximum over those, (2D, N)."""
+    there = slots[present > 0]
+    if not len(there):
+        return np.zeros((2 * slots.shape[1], slots.shape[2]))
+    return np.concatenate([there.mean(axis=0), there.max(axis=0)])
+
+
+def read_maps(pooled: list[Floats], weights: Mapping[str, Floats]) -> list[Floats]:
+    """Of each image stream, pooled (2D, N) -> its map (D, N): every cell's own mix."""
+    return [np.maximum(normalise(weights["mix.weight"][:, :, 0, 0] @ some, weights, "mix_norm"), 0) for some in pooled]
+
+
+def read_vectors(images: list[Floats], joints: list[Floats], present: Floats, weights: Mapping[str, Floats]) -> Floats:
+    """Pooled image streams (2D, N), then joint ones (2D, 1) -> a vector of each (S, D): what all cells of a narrow map
+    tell, or all joints; a token where a stream is absent. present: (S,)."""
+    placed = []
+    for stream, some in enumerate(images):
+        narrow = np.maximum(normalise(weights["narrow.weight"][:, :, 0, 0] @ some, weights, "narrow_norm"), 0)
+        own = np.split(weights["place.weight"], len(images))[stream]
+        placed.append(own.reshape(len(own), -1) @ narrow.ravel())
+    placed = np.maximum(normalise(np.concatenate(placed), weights, "place_norm"), 0)
+    posed = weights["joints.weight"] @ np.concatenate(joints).ravel()
+    posed = np.maximum(normalise(posed, weights, "joints_norm"), 0)
+    found = np.concatenate([placed, posed]).reshape(len(present), -1)
+    return np.where(present[:, None] > 0, found, weights["absent"])

@@ -36,7 +36,7 @@ SEVEN = "ort-x86-7bit"  # the one that any x86 runs right
 
 @pytest.fixture(scope="module")
 def clips(quantized: Path, dataset: Path) -> list[Clip]:
-    return load_clips(read_split(dataset, "val"), load_fake_quant(quantized, "fp32")[2].config, AIDE)
+    return load_clips(read_split(dataset, "val"), load_fake_quant(quantized, "fp32").model.config, AIDE)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def proven(quantized: Path, untrained_run: Path, dataset: Path, tmp_path_factory
 
 
 def graphs(folder: Path, dialect: str) -> tuple[TorchGraphs, Any]:
-    encoder, fuser, model = load_fake_quant(folder, dialect)
-    return TorchGraphs(encoder, fuser, model.task_set.names), model.config
+    pair = load_fake_quant(folder, dialect)
+    return TorchGraphs(pair.encoder, pair.fuser, AIDE.names), pair.model.config
 
 
 def test_each_runtime_and_the_integer_reference_give_what_the_fake_quantized_model_gives(proven: Path) -> None:
@@ -95,7 +95,8 @@ def test_a_wrong_scale_fails_the_proof_and_is_named(
 def test_openvino_reading_signed_codes_at_a_concatenation_is_caught(quantized: Path, clips: list[Clip]) -> None:
     """The defect that reference/int8.md 3.3 describes, still there; unsigned codes in the same graph are read right."""
     _, config = graphs(quantized, "tensorrt")
-    clean, fuser = onnx.load(quantized / "fp32" / "encoder.onnx"), IntegerReference(onnx.load(quantized / "fuser.onnx"))
+    clean = onnx.load(quantized / "fp32" / "encoder.onnx")
+    fuser = IntegerReference(onnx.load(quantized / "fp32" / "fuser.onnx"))
     faults = {}
     for codes in (np.int8, np.uint8):
         planted = through_concat(clean, "outside_slot", codes)

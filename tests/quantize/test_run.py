@@ -109,7 +109,7 @@ def test_keypoints_are_not_quantized_on_their_way_in(line: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(line: Path, dataset: Path, tmp_path: Path) -> None:
     again = [str(line / "run"), "--data", str(dataset), "--out", str(tmp_path / "q"), "--clips", "4", "--golden", "1"]
     assert quantize([*again, "--dialect", "ort-x86"]) == 0
-    for path in ("ort-x86/encoder.onnx", "fuser.onnx"):
+    for path in ("ort-x86/encoder.onnx", "ort-x86/fuser.onnx"):
         assert (tmp_path / "q" / path).read_bytes() == (line / "quantized" / path).read_bytes()
 
 
@@ -149,13 +149,13 @@ def test_a_bundle_proves_itself_on_its_golden_vectors(line: Path) -> None:
 
 def test_a_bundle_whose_graph_answers_otherwise_is_not_kept(line: Path, tmp_path: Path, capsys: Any) -> None:
     folder = Path(shutil.copytree(line / "quantized", tmp_path / "quantized"))
-    graph = onnx.load(folder / "fuser.onnx")
+    graph = onnx.load(folder / "ort-x86" / "fuser.onnx")
     for tensor in graph.graph.initializer:
         if tensor.name.endswith("heads.driver_emotion.bias"):
             tensor.CopyFrom(
                 numpy_helper.from_array(numpy_helper.to_array(tensor) + np.arange(5, dtype=np.float32), tensor.name)
             )
-    onnx.save(graph, folder / "fuser.onnx")
+    onnx.save(graph, folder / "ort-x86" / "fuser.onnx")
     assert build([str(folder), "--target", "x86-ort", "--out", str(tmp_path / "bad.bundle")]) == 1
     assert "driver_emotion is off by" in capsys.readouterr().err
     assert not (tmp_path / "bad.bundle").exists()

@@ -30,22 +30,24 @@ IMAGES = [group for group in GROUPS if group not in JOINTS]
 
 @pytest.mark.parametrize("dialect", ["ort-x86-7bit", "tensorrt", "openvino"])
 def test_every_quantizer_has_a_name_of_its_own_that_begins_with_its_group(quantized: Path, dialect: str) -> None:
-    names = [readable(name) for name in quantizers(load_fake_quant(quantized, dialect)[0])]
+    names = [readable(name) for name in quantizers(load_fake_quant(quantized, dialect).encoder)]
     assert len(set(names)) == len(names) > 0
     assert {name.partition(".")[0] for name in names} <= set(GROUPS)
 
 
 def test_a_layer_is_a_convolution_with_its_weights_and_its_input(quantized: Path) -> None:
-    encoder, _, model = load_fake_quant(quantized, "ort-x86")
+    pair = load_fake_quant(quantized, "ort-x86")
+    encoder, model = pair.encoder, pair.model
     layers = layers_of(encoder, example_step(model.config))
-    convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in model.encoders.modules())
-    convolutions += sum(isinstance(module, torch.nn.Conv2d) for module in model.motions.modules())
+    parts = (model.encoders, model.motions, model.along_times)
+    convolutions = sum(isinstance(module, torch.nn.Conv2d) for part in parts for module in part.modules())
     assert len(layers.all) == convolutions and all(layer.input for layer in layers.all)
 
 
 def test_an_input_that_another_layer_reads_stays_quantized(quantized: Path) -> None:
     """The feature feeds the scene, the difference and the output; the first convolution alone reads the pixels."""
-    encoder, _, model = load_fake_quant(quantized, "ort-x86")
+    pair = load_fake_quant(quantized, "ort-x86")
+    encoder, model = pair.encoder, pair.model
     layers = layers_of(encoder, example_step(model.config))
     scene, first = layers.removed_with(["face.scene"]), layers.removed_with(["face.layers.0.0"])
     assert {readable(name) for name in scene} == {"face.scene.weights"}
@@ -53,7 +55,8 @@ def test_an_input_that_another_layer_reads_stays_quantized(quantized: Path) -> N
 
 
 def test_a_name_that_is_no_layer_is_refused_with_the_names_that_are(quantized: Path) -> None:
-    encoder, _, model = load_fake_quant(quantized, "ort-x86")
+    pair = load_fake_quant(quantized, "ort-x86")
+    encoder, model = pair.encoder, pair.model
     with pytest.raises(ConfigError, match=r"layer tail is not there; the layers are .*face\.scene"):
         keep_float(encoder, ["tail"], example_step(model.config))
 
@@ -67,9 +70,10 @@ def test_kept_layers_leave_as_floating_point_and_the_others_do_not(quantized: Pa
 
 
 def test_with_no_quantizer_the_model_is_the_full_precision_one_and_all_come_back(quantized: Path) -> None:
-    encoder, _, model = load_fake_quant(quantized, "ort-x86")
+    pair = load_fake_quant(quantized, "ort-x86")
+    encoder, model = pair.encoder, pair.model
     example = [torch.rand_like(x) if x.is_floating_point() else x + 99 for x in example_step(model.config)]
-    full = load_fake_quant(quantized, "fp32")[0]
+    full = load_fake_quant(quantized, "fp32").encoder
     with torch.inference_mode():
         coded = encoder(*example)
         with only(encoder, ()):

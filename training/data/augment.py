@@ -44,7 +44,7 @@ class AugmentConfig:
     drop_slot: float = 0.05  # each slot is absent this often (dropped frames)
     short_context: float = 0.4  # share of clips that begin late, as after start-up
     min_slots: int = 6
-    pairs: int = 0  # keep only this many random pairs of neighbouring slots, for cheap lessons; 0 keeps all slots
+    runs: int = 0  # keep only this many random runs of three neighbouring slots, for cheap lessons; 0 keeps all slots
 
 
 def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip:
@@ -98,12 +98,13 @@ def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: Aug
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
     """Clear streams and slots of the mask (S, T) in place; a view and the newest slot always stay.
 
-    With `pairs`, only these stay, of every stream: such a lesson is about what each stream shows, not about gaps.
+    With `runs`, only these stay, of every stream: such a lesson is about what each stream shows, not about gaps. Three
+    slots are the fewest that show all that a moment knows: it reaches back two.
     """
     slots = mask.shape[1]
-    if config.pairs:
-        kept = rng.choice(np.arange(1, slots), config.pairs, replace=False)
-        mask[:, sorted(set(range(slots)) - {*kept, *(kept - 1)})] = 0.0
+    if config.runs:
+        kept = rng.choice(np.arange(2, slots), config.runs, replace=False)
+        mask[:, sorted(set(range(slots)) - {*kept, *(kept - 1), *(kept - 2)})] = 0.0
         return
     absent = {view for view in VIEWS if rng.random() < config.drop_view}
     if len(absent) == len(VIEWS):

@@ -66,7 +66,7 @@ class SpatialAttention(nn.Module):
     """Self-attention over the cells of a map: softmax(q k^T / sqrt(d)) v. (B, D, H, W) -> (B, D, H, W).
 
     Vaswani et al., "Attention is all you need", NeurIPS 2017, eq. 1; the figure's spatial block. A sample sees itself
-    alone: the batch is never a sequence (reference/model.md 4.6, item 7).
+    alone: the batch is never a sequence (docs/reference/model.md).
     """
 
     def __init__(self, width: int, config: DBSCMEConfig, pool: int = 1) -> None:
@@ -78,19 +78,38 @@ class SpatialAttention(nn.Module):
             raise ConfigError(
                 f"heads: got {self.heads}, expected a divisor of {inner} query and {width} value channels"
             )
-        self.scale = (inner // self.heads) ** -0.5 if config.scaled else 1.0
-        self.query = nn.Linear(width, inner)
-        self.key = nn.Linear(width, inner)
-        self.value = nn.Linear(width, width)
+        self.scale = (inner // self.heads) ** -0.5 if config.scaled else 1.0  # 1 once quantize.graphs.fold put it in
+        # Without a bias: a key's is lost in softmax, and each of the others is one more pass over nothing much.
+        self.query, self.key = (nn.Linear(width, inner, bias=False) for _ in range(2))
+        self.value = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = x.flatten(2).transpose(1, 2)  # (B, N, D)
-        seen = tokens if self.pool == 1 else F.avg_pool2d(x, self.pool).flatten(2).transpose(1, 2)  # (B, M, D)
-        query, key, value = (
-            self._split(part(some)) for part, some in ((self.query, tokens), (self.key, seen), (self.value, seen))
-        )
-        scores = query @ key.transpose(-1, -2) * self.scale  # (B, N, M), or (B, heads, N, M)
-        return self._join(scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(x.shape)
+        cells, seen = self._cells(x)
+        value = self._split(self.value(seen))
+        return self._join(self._looks(cells, seen) @ value).transpose(1, 2).reshape(x.shape)
+
+    def averaged(self, x: Tensor) -> Tensor:
+        """The mean of `forward` over cells, (B, 1, D). Mean and sum change places: cells are averaged by how much all
+        others look at them, and one average is projected instead of every cell."""
+        cells, seen = self._cells(x)
+        looked_at = self._looks(cells, seen).mean(dim=-2, keepdim=True)  # (B, 1, M), or (B, heads, 1, M)
+        if self.heads == 1:
+            return self.value(looked_at @ seen)
+        projected = self.value(looked_at[:, :, 0] @ seen)  # (B, heads, D), of which each head gives its own part
+        own = torch.eye(self.heads, device=x.device).repeat_interleave(x.shape[1] // self.heads, dim=1)
+        return (projected * own).sum(dim=1, keepdim=True)
+
+    def _cells(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Who looks (B, N, D), and at what (B, M, D)."""
+        cells = x.flatten(2).transpose(1, 2)
+        return cells, cells if self.pool == 1 else F.avg_pool2d(x, self.pool).flatten(2).transpose(1, 2)
+
+    def _looks(self, cells: Tensor, seen: Tensor) -> Tensor:
+        """How much each cell looks at each, (B, N, M), or (B, heads, N, M); rows have the sum 1."""
+        query, key = self._split(self.query(cells)), self._split(self.key(seen))
+        scores = query @ key.transpose(-1, -2)
+        scores = scores if self.scale == 1.0 else scores * self.scale
+        return scores.softmax(dim=-1)
 
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, N, C) -> (B, heads, N, C / heads). One head is left as it is: a smaller graph for the device."""
@@ -101,17 +120,16 @@ class SpatialAttention(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """sigmoid of self-attention over channels, from three 1-D convolutions. (B, D, G, G) -> (B, D, 1, 1)."""
+    """sigmoid of self-attention over channels, from three 1-D convolutions. A map's mean, (B, 1, D) -> (B, 1, D)."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
-        self.query, self.key, self.value = (nn.Conv1d(1, 1, kernel, padding=kernel // 2) for _ in range(3))
+        self.query_key_value = nn.Conv1d(1, 3, kernel, padding=kernel // 2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = x.mean(dim=(2, 3))[:, None, :]  # (B, 1, D)
-        scores = self.query(pooled).transpose(1, 2) @ self.key(pooled)  # (B, D, D), each sample's own
-        attended = scores.softmax(dim=-1) @ self.value(pooled).transpose(1, 2)  # (B, D, 1)
-        return torch.sigmoid(attended)[..., None]
+    def forward(self, pooled: Tensor) -> Tensor:
+        query, key, value = self.query_key_value(pooled).chunk(3, dim=1)  # (B, 1, D) each
+        scores = query.transpose(1, 2) @ key  # (B, D, D), each sample's own
+        return torch.sigmoid(value @ scores.softmax(dim=-1).transpose(1, 2))
 
 
 class SpecificBranch(nn.Module):
@@ -124,42 +142,70 @@ class SpecificBranch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.spatial(x)
-        return x * self.gate(x)
+        return x * as_map(self.gate(mean_of(x)))
+
+    def averaged(self, x: Tensor, mean: Tensor) -> Tensor:
+        """The mean of `forward` over cells, (B, D). mean: of x, (B, 1, D), the same for every task."""
+        whole = mean + self.spatial.averaged(x)
+        return (whole * self.gate(whole))[:, 0]
 
 
 class SharedBranch(nn.Module):
-    """Merges two groups of streams by a learned gate: s * a + (1 - s) * b. All (B, D, G, G)."""
+    """Merges two groups of streams by a learned gate: s * a + (1 - s) * b. All (B, D, H, W)."""
 
     def __init__(self, width: int, config: DBSCMEConfig, pool: int = 1) -> None:
         super().__init__()
-        self.point = nn.Conv2d(width, width, 1)
+        self.point: nn.Module | None = nn.Conv2d(width, width, 1)  # None: quantize.graphs.fold added it to `local`
         self.local = nn.Conv2d(width, width, 3, padding=1)
         self.spatial = SpatialAttention(width, config, pool)
         self.gate = ChannelGate(config.channel_kernel)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        together = a + b
-        mixed = self.point(together) + self.local(together)
-        mixed = mixed + self.spatial(mixed)
-        share = self.gate(mixed)
-        return share * a + (1.0 - share) * b
+        return b + as_map(self.share(a + b)) * (a - b)
+
+    def share(self, together: Tensor) -> Tensor:
+        """s, (B, 1, D). together: a + b, (B, D, H, W)."""
+        mixed = self.local(together)
+        if self.point is not None:
+            mixed = mixed + self.point(together)
+        return self.gate(mean_of(mixed) + self.spatial.averaged(mixed))
+
+
+def mean_of(x: Tensor) -> Tensor:
+    """Over cells: (B, D, H, W) -> (B, 1, D)."""
+    return x.mean(dim=(2, 3))[:, None]
+
+
+def as_map(vector: Tensor) -> Tensor:
+    """(B, 1, D) -> (B, D, 1, 1)"""
+    return vector.transpose(1, 2)[..., None]
 
 
 class DBSCME(nn.Module):
     """Both branches and the heads: e_k = s_k FC(F_sp_k) + (1 - s_k) FC(F_sh), s_k = sigmoid(w_k); then head_k.
 
-    A branch that is off has no parameters, and the other's FC is the whole sum.
+    A branch that is off has no parameters, and the other's FC is the whole sum. A stream is a map, a vector, or both:
+    the vector is the same in every cell. What is linear takes the two apart, so that no map of a vector is ever made.
     """
 
     def __init__(
-        self, *, streams: int, width: int, classes: dict[str, int], dropout: float, config: DBSCMEConfig
+        self,
+        *,
+        images: int,
+        streams: int,
+        width: int,
+        classes: dict[str, int],
+        dropout: float,
+        config: DBSCMEConfig,
     ) -> None:
+        """images: streams with a map, the first ones. streams: all, each with a vector."""
         super().__init__()
         self.config = config
         wide = width if config.reduce else streams * width  # channels of F_c
         if config.reduce and config.branches != "shared":
-            self.reduce = nn.Conv2d(streams * width, width, 1, bias=False)
+            self.reduce = nn.Conv2d(images * width, width, 1, bias=False)
             self.norm = nn.BatchNorm2d(width)
+            self.reduce_vectors = nn.Linear(streams * width, width, bias=False)
         if config.has_specific:
             self.specific = nn.ModuleDict({task: SpecificBranch(wide, config) for task in classes})
         if config.has_shared:
@@ -170,47 +216,62 @@ class DBSCME(nn.Module):
         if config.has_shared:
             self.shared_out = nn.ModuleDict({task: nn.Linear(width, width) for task in classes})
         if config.branches == "both":
-            self.mix = nn.ParameterDict({task: nn.Parameter(torch.tensor(config.mix_start)) for task in classes})
+            # None: quantize.graphs.fold multiplied it into specific_out and shared_out.
+            self.mix: nn.ParameterDict | None = nn.ParameterDict(
+                {task: nn.Parameter(torch.tensor(config.mix_start)) for task in classes}
+            )
         self.dropout = nn.Dropout(dropout)
         entering = wide if config.branches == "none" else width
         self.heads = nn.ModuleDict({task: nn.Linear(entering, count) for task, count in classes.items()})
 
     def forward(
-        self, maps: list[Tensor], scene: Tensor, driver: Tensor, joints: Tensor
+        self, maps: Tensor, vectors: Tensor, groups: dict[str, tuple[int, ...]]
     ) -> tuple[dict[str, Tensor], Tensor | None, Tensor | None]:
         """Logits by task, and what the loss keeps apart: specific (B, tasks, D) and shared (B, D) embeddings.
 
-        maps: one (B, D, G, G) per stream, in order. scene, driver, joints: their groups' sums, the same shape.
+        maps: (B, I, D, G, G) of the first I streams. vectors: (B, S, D). groups: of SHARED_GROUPS, its streams.
         A branch that is off gives None: no pair has it. With "none", shared is pooled F_c: one embedding, no pair.
         Specific is F_sp pooled; where F_c is wider than F_sh (`reduce` off), it is FC(F_sp), so that both have D.
         """
         if self.config.branches == "none":
-            pooled = self._all(maps).mean(dim=(2, 3))
+            pooled = self._all(maps, vectors).mean(dim=(2, 3))
             return {task: head(self.dropout(pooled)) for task, head in self.heads.items()}, None, pooled
-        all_streams = self._all(maps) if self.config.has_specific else None
-        shared = self._merge({"scene": scene, "driver": driver, "joints": joints}) if self.config.has_shared else None
+        all_streams = self._all(maps, vectors) if self.config.has_specific else None
+        mean = None if all_streams is None else mean_of(all_streams)
+        shared = self._merge(maps, vectors, groups) if self.config.has_shared else None
         specific, logits = [], {}
         for task, head in self.heads.items():
             own = projected = None
             if all_streams is not None:
-                own = self.specific[task](all_streams).mean(dim=(2, 3))  # (B, D)
+                own = self.specific[task].averaged(all_streams, mean)  # (B, D)
                 projected = self.specific_out[task](own)
                 specific.append(own if self.config.reduce else projected)
             embedding = self._weighted_sum(task, projected, shared)
             logits[task] = head(self.dropout(torch.relu(embedding) if self.config.head_relu else embedding))
         return logits, torch.stack(specific, dim=1) if specific else None, shared
 
-    def _all(self, maps: list[Tensor]) -> Tensor:
-        """F_c: (B, D, G, G), or (B, streams * D, G, G) without reduction."""
-        together = torch.cat(maps, dim=1)
-        return torch.relu(self.norm(self.reduce(together))) if self.config.reduce else together
+    def _all(self, maps: Tensor, vectors: Tensor) -> Tensor:
+        """F_c: (B, D, G, G), or (B, S * D, G, G) without reduction."""
+        if self.config.reduce:
+            everywhere = self.reduce_vectors(vectors.flatten(1))[..., None, None]  # (B, D, 1, 1)
+            return torch.relu(self.norm(self.reduce(maps.flatten(1, 2))) + everywhere)
+        whole = vectors[..., None, None].expand(-1, -1, -1, *maps.shape[-2:])
+        images = maps.shape[1]
+        return torch.cat([maps + whole[:, :images], whole[:, images:]], dim=1).flatten(1, 2)
 
-    def _merge(self, groups: dict[str, Tensor]) -> Tensor:
+    def _merge(self, maps: Tensor, vectors: Tensor, groups: dict[str, tuple[int, ...]]) -> Tensor:
         """F_sh, pooled: (B, D)."""
-        first, second, third = (groups[name] for name in self.config.order)
-        merged = self.shared[0](first, second)
-        pair = (third, merged) if self.config.third_gated else (merged, third)
-        return self.shared[-1](*pair).mean(dim=(2, 3))
+        first, second, third = (
+            vectors.new_tensor([float(k in groups[name]) for k in range(vectors.shape[1])])
+            for name in self.config.order
+        )
+        sums = _sums(maps, vectors, torch.stack([first + second, first - second, second, third]))
+        together, apart, second, third = sums.unbind(dim=1)
+        merged = second + as_map(self.shared[0].share(together)) * apart
+        a, b = (third, merged) if self.config.third_gated else (merged, third)
+        share = self.shared[-1].share(a + b)
+        a, b = mean_of(a), mean_of(b)
+        return (b + share * (a - b))[:, 0]
 
     def _weighted_sum(self, task: str, projected: Tensor | None, shared: Tensor | None) -> Tensor:
         """e_k, (B, D)."""
@@ -219,5 +280,13 @@ class DBSCME(nn.Module):
             return projected
         if projected is None:
             return self.shared_out[task](shared)
+        if self.mix is None:
+            return projected + self.shared_out[task](shared)
         share = torch.sigmoid(self.mix[task])
         return share * projected + (1.0 - share) * self.shared_out[task](shared)
+
+
+def _sums(maps: Tensor, vectors: Tensor, factors: Tensor) -> Tensor:
+    """Streams multiplied by the factors (n, S) and added, in one product: (B, n, D, G, G)."""
+    of_maps = (factors[:, : maps.shape[1]] @ maps.flatten(2)).unflatten(2, maps.shape[2:])
+    return of_maps + (factors @ vectors)[..., None, None]

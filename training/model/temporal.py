@@ -1,24 +1,29 @@
-"""Time: what changed since the slot before, and sixteen slots of one stream -> one map. Our instantiation.
+"""Time: what changed since the slot before, what a moment remembers of two slots, and sixteen moments -> one look.
 
-Motion tells forward from backward and a jam from flowing traffic, and a mean over frames would lose it (CauPsi reports
-just that weakness, arXiv 2604.07651). So each frame's feature is seen together with the one a slot before it, at the
-encoder's full resolution; the result is what the slot remembers. Doing it once per frame instead of 16 times per step
-took the fuser from 24 ms to 2 ms (DECISIONS.md).
+Our instantiation. Motion tells forward from backward and a jam from flowing traffic, and a mean over frames would lose
+it (CauPsi reports just that weakness, arXiv 2604.07651). So each frame's feature is seen together with the one a slot
+before it, at the encoder's full resolution; what came of it is mixed with what came of it a slot earlier. All of this
+is done once, when a frame comes: a step only reads what sixteen moments left (DECISIONS.md).
+
+B batch · N rows of a group · S stream · I image stream · T slot · D width · G grid cells per side
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codriver.tasks import JOINTS, STREAMS
 from training.model.encoders import ResidualBlock, conv_bn_relu
+
+IMAGES = tuple(stream for stream in STREAMS if stream not in JOINTS)
 
 
 class Motion(nn.Module):
-    """A feature and the one a slot earlier, each (N, C, G, G) -> what the slot remembers, (N, D, G', G').
+    """A feature and the one a slot earlier, each (N, C, G, G) -> what the two tell, (N, D, G', G').
 
     The two meet while cells are still small, because motion within a cell is hard to see, and the network goes on from
     there. What changed has its own convolution and its own normalisation: beside the unchanging scene it would drown,
@@ -41,45 +46,96 @@ class Motion(nn.Module):
 
 
 class JointMotion(nn.Module):
-    """A joint stream's feature and the one a slot earlier, each (N, C) -> (N, D, 1, 1)."""
+    """A joint stream's feature and the one a slot earlier, each (N, C) -> (N, D)."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.pair = nn.Linear(2 * channels, width)
 
     def forward(self, feature: Tensor, before: Tensor) -> Tensor:
-        return F.relu(self.pair(torch.cat([feature, before], dim=1)))[:, :, None, None]
+        return F.relu(self.pair(torch.cat([feature, before], dim=1)))
 
 
-class TemporalAggregation(nn.Module):
-    """Sixteen slots of a stream -> one map, in two steps: `pool`, then the call. Absent streams give a token."""
+class AlongTime(nn.Module):
+    """A motion and the one a slot earlier (zeros where there is none), each (N, D, G, G) -> what the slot remembers.
 
-    def __init__(self, width: int, grid: int) -> None:
+    Never negative, so that a slot of zeros, which is how an absent one is handed on, changes neither a sum nor a
+    maximum.
+    """
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.along_time = nn.Conv2d(width, width, (3, 1), padding=(1, 0), bias=False)
-        self.time_norm = nn.BatchNorm2d(width)
-        self.mix = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.now = nn.Conv2d(width, width, 1, bias=False)
+        self.earlier = nn.Conv2d(width, width, 1, bias=False)
+        # One normalisation of the sum: most lessons have few slots with another before them (quantize.graphs.fold).
         self.norm = nn.BatchNorm2d(width)
-        # Where something moves matters: the face crop is aligned, and a left turn is not a right one. Attention and
-        # averages over cells are blind to place, so one projection sees the whole map.
-        self.place = nn.Linear(2 * width * grid * grid, width, bias=False)
-        self.place_norm = nn.BatchNorm1d(width)
-        self.absent = nn.Parameter(torch.zeros(width, 1, 1))
+        self.mixed = nn.ReLU()
+        # Motions are never negative. NNCF places no quantizer at an input of a graph that takes any number of them.
+        self.entered = nn.ReLU()
 
-    def pool(self, slots: Tensor, present: Tensor) -> Tensor:
-        """Along time, then mean and maximum over the slots that are there. (B, T, D, G, G), (B, T) -> (B, 2D, G*G)."""
-        batch, count, width, cells, _ = slots.shape
-        mask = present.to(slots.dtype).reshape(batch, 1, count, 1)
-        x = slots.permute(0, 2, 1, 3, 4).reshape(batch, width, count, cells * cells) * mask  # (B, D, T, G*G)
-        x = (x + F.relu(self.time_norm(self.along_time(x)))) * mask
-        filled = mask.sum(dim=2)  # (B, 1, 1)
-        return torch.cat([x.sum(dim=2) / filled.clamp(min=1.0), x.amax(dim=2)], dim=1)
+    def forward(self, motion: Tensor, before: Tensor) -> Tensor:
+        return self.mixed(self.norm(self.now(motion) + self.earlier(self.entered(before))))
 
-    def forward(self, pooled: Tensor, present: Tensor) -> Tensor:
-        """What `pool` gave -> (B, D, G, G)."""
-        batch, channels, area = pooled.shape
-        cells = math.isqrt(area)
-        mixed = self.norm(self.mix(pooled.reshape(batch, channels, cells, cells)))
-        placed = self.place_norm(self.place(pooled.flatten(1))).reshape(batch, -1, 1, 1)
-        known = present.amax(dim=1).to(pooled.dtype).reshape(batch, 1, 1, 1)
-        return F.relu(mixed + placed) * known + self.absent * (1.0 - known)
+
+class JointAlongTime(nn.Module):
+    """The same for a joint stream's motions, each (N, D)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.both = nn.Linear(2 * width, width, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, motion: Tensor, before: Tensor) -> Tensor:
+        return F.relu(self.norm(self.both(torch.cat([motion, before], dim=1))))
+
+
+class Gather(nn.Module):
+    """Sixteen slots of every stream -> a map of each image stream, and a vector of every stream.
+
+    Mean and maximum over the slots that are there, then one convolution for all image streams at once. Where something
+    is matters too: the face crop is aligned, and a left turn is not a right one. Attention and averages over cells are
+    blind to place, so each image stream's whole map, made narrow, is read into its vector. An absent stream's vector is
+    a token of its own.
+    """
+
+    def __init__(self, width: int, grid: int, narrow: int) -> None:
+        super().__init__()
+        images, joints = len(IMAGES), len(JOINTS)
+        self.mix = nn.Conv2d(2 * width, width, 1, bias=False)
+        self.mix_norm = nn.BatchNorm2d(width)
+        self.narrow = nn.Conv2d(2 * width, narrow, 1, bias=False)
+        self.narrow_norm = nn.BatchNorm2d(narrow)
+        self.place = nn.Conv2d(images * narrow, images * width, grid, groups=images, bias=False)
+        self.place_norm = nn.BatchNorm2d(images * width)
+        self.joints = nn.Linear(joints * 2 * width, joints * width, bias=False)
+        self.joints_norm = nn.BatchNorm1d(joints * width)
+        self.absent = nn.Parameter(torch.zeros(len(STREAMS), width))
+
+    def forward(self, slots: Mapping[str, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
+        """slots: stream -> (B, T, D, G, G), or (B, T, D) of joints, zeros where absent. mask: (B, S, T).
+
+        Returns maps (B, I, D, G, G) and vectors (B, S, D)."""
+        filled = mask.sum(dim=2, keepdim=True)  # (B, S, 1)
+        shares = (mask * (1.0 / filled.clamp(min=1.0))).chunk(len(STREAMS), dim=1)  # (B, 1, T) each, in sum 1
+        share_of = dict(zip(STREAMS, shares, strict=True))
+        pooled = _mean_and_most([slots[s] for s in IMAGES], [share_of[s] for s in IMAGES])
+        pooled = pooled.reshape(-1, 2 * self.mix.out_channels, *slots[IMAGES[0]].shape[3:])  # (B * I, 2D, G, G)
+        maps = F.relu(self.mix_norm(self.mix(pooled))).unflatten(0, (-1, len(IMAGES)))
+        narrow = F.relu(self.narrow_norm(self.narrow(pooled)))
+        narrow = narrow.reshape(-1, self.place.in_channels, *narrow.shape[2:])
+        placed = F.relu(self.place_norm(self.place(narrow))).flatten(1)  # (B, I * D)
+        posed = _mean_and_most([slots[s] for s in JOINTS], [share_of[s] for s in JOINTS]).flatten(1)
+        posed = F.relu(self.joints_norm(self.joints(posed)))  # (B, J * D)
+        vectors = torch.cat([placed, posed], dim=1).unflatten(1, (len(STREAMS), -1))
+        return maps, self.absent + filled.clamp(max=1.0) * (vectors - self.absent)
+
+
+def _mean_and_most(slots: list[Tensor], shares: list[Tensor]) -> Tensor:
+    """Of n streams (B, T, D, ...), each with the share of every slot in its mean (B, 1, T) -> (B, 2n, all of D, ...).
+
+    The mean is a product: ONNX Runtime sums along the first axis five times slower (DECISIONS.md). A maximum needs no
+    mask, as slots are never negative.
+    """
+    flat = [some.flatten(2) for some in slots]
+    both = zip(shares, flat, strict=True)
+    return torch.cat([part for share, some in both for part in (share @ some, some.amax(dim=1, keepdim=True))], dim=1)

@@ -1,9 +1,11 @@
 """UV-M3TL: eight streams in, four answers out.
 
-    frame --encode--> feature --motion, with the feature 0.2 s before--> slot --fuse, 16 slots--> four answers
+    frame --encode--> feature --motion, with the feature 0.2 s before--> motion
+          --along_time, with the motion 0.2 s before--> slot --fuse, 16 slots--> four answers
 
-`encode` looks at single frames and `motion` at two features; both are paid once per new frame. `fuse` looks at the 16
-remembered slots of each stream. Whole clips and streams share every weight and give the same logits.
+`encode` looks at single frames, `motion` at two features and `along_time` at two motions; all are paid once per new
+frame. `fuse` reads the 16 remembered slots of each stream. Whole clips and streams share every weight and give the same
+logits.
 
 The topology of DB-SCME is the paper's figure (arXiv 2602.01594; reference: images/DB-SCME.png). Widths, encoders and
 the temporal aggregation are our instantiation: the paper's are not public.
@@ -20,12 +22,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from codriver.errors import ConfigError
 from codriver.tasks import (
     CROPS,
     GESTURE_POINTS,
-    GROUP_OF,
     GROUPS,
     JOINTS,
     POSTURE_POINTS,
@@ -37,12 +39,15 @@ from codriver.tasks import (
 )
 from training.model.dbscme import DBSCME, DBSCMEConfig
 from training.model.encoders import ImageEncoder, JointEncoder
-from training.model.temporal import JointMotion, Motion, TemporalAggregation
+from training.model.temporal import IMAGES, AlongTime, Gather, JointAlongTime, JointMotion, Motion
 
 POINTS_OF = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
 See = Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Tensor]]  # UVM3TL.see, or what stands in for it
+Fuse = Callable[[dict[str, Tensor], Tensor], "Fused"]  # UVM3TL.fuse, or what stands in for it
 DRIVER_STREAMS = ("incar", *CROPS)
 SCENE_STREAMS = ("front", "left", "right")
+SHARED = {"scene": SCENE_STREAMS, "driver": DRIVER_STREAMS, "joints": JOINTS}
+PLACES_OF = {group: tuple(STREAMS.index(stream) for stream in members) for group, members in SHARED.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,7 @@ class ModelConfig:
     joint_feature: int = 64  # numbers of an encoded joint stream
     width: int = 48  # channels of DB-SCME (D)
     grid: int = 4  # cells per side in DB-SCME
+    narrow: int = 16  # channels of the map from which a stream's vector reads where something is
     slots: int = 16  # T
     head_dropout: float = 0.1  # on the mixed embedding, before each head
     dbscme: DBSCMEConfig = field(default_factory=DBSCMEConfig)  # what the figure leaves open, and which branches are on
@@ -86,8 +92,8 @@ class ModelConfig:
         return (self.feature, cells, cells)
 
     def slot_shape(self, stream: str) -> tuple[int, ...]:
-        """Shape of what a slot remembers: (D, grid, grid) for images, (D, 1, 1) for joints."""
-        return (self.width, 1, 1) if stream in JOINTS else (self.width, self.grid, self.grid)
+        """Shape of what a slot remembers, and of a motion: (D, grid, grid) for images, (D,) for joints."""
+        return (self.width,) if stream in JOINTS else (self.width, self.grid, self.grid)
 
     def input_shape(self, stream: str) -> tuple[int, ...]:
         """Shape of one frame as the graph takes it: (H, W, 3) uint8 BGR for images, (P, 3) float32 for joints."""
@@ -106,7 +112,7 @@ class ModelConfig:
 
 
 SIZES = {
-    "tiny": ModelConfig(view_px=32, crop_px=32, widths=(4, 8), feature=4, joint_feature=8, width=8),
+    "tiny": ModelConfig(view_px=32, crop_px=32, widths=(4, 8), feature=4, joint_feature=8, width=8, narrow=4),
     "small": ModelConfig(view_px=32, crop_px=32),  # demo at half the resolution, for experiments in many runs
     "demo": ModelConfig(),
     "edge": ModelConfig(
@@ -119,6 +125,7 @@ SIZES = {
         joint_feature=128,
         width=96,
         grid=7,
+        narrow=8,
     ),
 }
 
@@ -142,9 +149,12 @@ class UVM3TL(nn.Module):
         self.task_set: TaskSet = TASK_SETS[config.task_set]
         self.encoders = nn.ModuleDict({group: self._encoder(group) for group in GROUPS})
         self.motions = nn.ModuleDict({group: self._motion(group) for group in GROUPS})
-        self.temporal = nn.ModuleDict({group: self._temporal(group) for group in GROUPS})
+        along = {group: JointAlongTime if group in JOINTS else AlongTime for group in GROUPS}
+        self.along_times = nn.ModuleDict({group: some(config.width) for group, some in along.items()})
+        self.gather = Gather(config.width, config.grid, config.narrow)
         self.guessers = nn.ModuleDict({stream: self._guesser(stream) for stream in STREAMS})
         self.dbscme = DBSCME(
+            images=len(IMAGES),
             streams=len(STREAMS),
             width=config.width,
             classes={task.name: task.classes for task in self.task_set.tasks},
@@ -169,9 +179,6 @@ class UVM3TL(nn.Module):
             )
         return Motion(self.config.feature, self.config.width, self.config.motion_blocks, halvings)
 
-    def _temporal(self, group: str) -> nn.Module:
-        return TemporalAggregation(self.config.width, 1 if group in JOINTS else self.config.grid)
-
     def _guesser(self, stream: str) -> nn.ModuleDict:
         """A linear head for each task that the stream can know of: the road does not show what the driver feels."""
         numbers = math.prod(self.config.slot_shape(stream))
@@ -179,17 +186,15 @@ class UVM3TL(nn.Module):
         return nn.ModuleDict({task.name: nn.Linear(numbers, task.classes) for task in known})
 
     def _freeze_what_is_off(self) -> None:
-        """Streams that are off keep their weights, so that graphs and files have one form, but nothing trains them.
-
-        What says that a stream is absent is still learned."""
+        """Streams that are off keep their weights, so that graphs and files have one form, but nothing trains those
+        that only they use."""
         off = self.config.streams_off
         for stream in off:
             self.guessers[stream].requires_grad_(False)
         for group, members in GROUPS.items():
             if set(members) <= set(off):
-                for part in (self.encoders[group], self.motions[group], self.temporal[group]):
+                for part in (self.encoders[group], self.motions[group], self.along_times[group]):
                     part.requires_grad_(False)
-                self.temporal[group].absent.requires_grad_(True)
 
     def _without_what_is_off(self, mask: Tensor) -> Tensor:
         """(B, S, T) mask in which the streams that are off are absent."""
@@ -210,27 +215,21 @@ class UVM3TL(nn.Module):
         """Features and those one slot earlier (zeros where absent), by group -> group -> (N, *slot_shape)."""
         return {group: self.motions[group](some, before[group]) for group, some in features.items()}
 
+    def along_time(self, motions: dict[str, Tensor], before: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Motions and those one slot earlier (zeros where there is none), by group -> group -> (N, *slot_shape)."""
+        return {group: self.along_times[group](some, before[group]) for group, some in motions.items()}
+
     def fuse(self, slots: dict[str, Tensor], mask: Tensor) -> Fused:
         """Remembered slots to logits.
 
-        slots: all streams -> (B, T, *slot_shape), oldest first; what the mask calls absent is ignored.
+        slots: all streams -> (B, T, *slot_shape), oldest first, zeros where the mask calls them absent.
         mask: (B, S, T), 1 where the stream remembers something in the slot; see `remembered`.
         """
-        maps, grid = [], self.config.grid
-        for index, stream in enumerate(STREAMS):
-            aggregate, present = self.temporal[GROUP_OF[stream]], mask[:, index]
-            if stream in self.config.streams_off:
-                maps.append(aggregate.absent + mask.new_zeros(len(mask), 1, grid, grid))
-                continue
-            pooled = aggregate.pool(slots[stream], present)  # (B, 2D, G*G)
-            maps.append(aggregate(pooled, present).expand(-1, -1, grid, grid))
-        by_name = dict(zip(STREAMS, maps, strict=True))
-        groups = [
-            sum_of([by_name[stream] for stream in members]) for members in (SCENE_STREAMS, DRIVER_STREAMS, JOINTS)
-        ]
-        guesses = self._guesses(slots) if self.training else None
-        logits, specific, shared = self.dbscme(maps, *groups)
-        return Fused(logits, specific, shared, guesses)
+        if self.config.streams_off:
+            mask = self._without_what_is_off(mask)
+            slots = {s: some * 0.0 if s in self.config.streams_off else some for s, some in slots.items()}
+        logits, specific, shared = self.dbscme(*self.gather(slots, mask), PLACES_OF)
+        return Fused(logits, specific, shared, self._guesses(slots) if self.training else None)
 
     def _guesses(self, slots: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Each slot of each stream answers alone, so that none waits for the others to learn. Not part of any graph."""
@@ -248,28 +247,33 @@ class UVM3TL(nn.Module):
         return self.clip(frames, mask, self.see)
 
     def see(self, frames: dict[str, Tensor], rows: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Frames, each encoded once, to slots, by group. rows: group -> (2, M), of each slot its frame and the one
-        a slot earlier, as rows of the group's frames (N, ...). Returns group -> (M, *slot_shape)."""
+        """Frames, each encoded once, to slots, by group. rows: see `rows_of`. Returns group -> (M, *slot_shape)."""
         features = self.encode(frames)
         now, before = ({g: some[rows[g][k]] for g, some in features.items()} for k in (0, 1))
-        return self.motion(now, before)
+        motions = self.motion(now, before)
+        return self.along_time(motions, {g: earlier(some, rows[g][2]) for g, some in motions.items()})
 
-    def clip(self, frames: dict[str, Tensor], mask: Tensor, see: See) -> Fused:
-        """`forward` with other eyes: whatever takes and returns what `see` does, for example a quantized encoder."""
+    def clip(self, frames: dict[str, Tensor], mask: Tensor, see: See, fuse: Fuse | None = None) -> Fused:
+        """`forward` by other means: what takes and returns what `see` and `fuse` do, for example quantized graphs."""
         mask = self._without_what_is_off(mask)
         where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
         kept = remembered(mask)
         moved = {stream: kept[:, index] > 0 for index, stream in enumerate(STREAMS)}
         groups = {group: members for group, members in GROUPS.items() if any(moved[s].any() for s in members)}
-        motions = see(
+        seen = see(
             {group: torch.cat([frames[s][where[s]] for s in members]) for group, members in groups.items()},
             {group: rows_of(members, where, moved) for group, members in groups.items()},
         )
         slots = {s: mask.new_zeros((*mask[:, 0].shape, *self.config.slot_shape(s))) for s in STREAMS}
         for group, members in groups.items():
-            for s, part in zip(members, split_like(motions[group], members, moved), strict=True):
+            for s, part in zip(members, split_like(seen[group], members, moved), strict=True):
                 slots[s][moved[s]] = part.float()
-        return self.fuse(slots, kept)
+        return (fuse or self.fuse)(slots, kept)
+
+
+def earlier(motions: Tensor, rows: Tensor) -> Tensor:
+    """(M, ...) motions and of each the row of the one a slot earlier, -1 where there is none -> those, or zeros."""
+    return torch.cat([motions, torch.zeros_like(motions[:1])])[rows]
 
 
 def remembered(mask: Tensor) -> Tensor:
@@ -284,18 +288,23 @@ def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]
 
 
 def rows_of(members: tuple[str, ...], where: dict[str, Tensor], moved: dict[str, Tensor]) -> Tensor:
-    """(2, M): for each slot of a group, the row of its frame and of the one a slot earlier, in the group's batch.
+    """(3, M): for each slot of a group, rows of its frame and of the frame a slot earlier in the group's batch of
+    frames, and of the slot a slot earlier among these M, -1 where that remembers nothing.
 
     The batch holds the frames at `where` (B, T) of one member after another; slots are those at `moved` (B, T).
     """
-    places, first = [], 0
+    frames, slots, first_frame, first_slot = [], [], 0, 0
     for stream in members:
-        place = where[stream].flatten().cumsum(dim=0).reshape(where[stream].shape) - 1  # of each slot in the stream
-        places.append(first + place[moved[stream]])
-        first += int(where[stream].sum())
-    now = torch.cat(places)
-    return torch.stack([now, now - 1])  # a clip's slots lie in order, and the one before is there
+        there, kept = where[stream], moved[stream]
+        frames.append(first_frame + _order(there)[kept])
+        follows = F.pad(kept[:, :-1], (1, 0))[kept]
+        slots.append(torch.where(follows, first_slot + _order(kept)[kept] - 1, -1))
+        first_frame += int(there.sum())
+        first_slot += int(kept.sum())
+    now = torch.cat(frames)
+    return torch.stack([now, now - 1, torch.cat(slots)])  # a clip's slots lie in order, and the frame before is there
 
 
-def sum_of(maps: list[Tensor]) -> Tensor:
-    return torch.stack(maps).sum(dim=0)
+def _order(there: Tensor) -> Tensor:
+    """(B, T) of bool -> how many true entries lie before each, clip after clip."""
+    return there.flatten().cumsum(dim=0).reshape(there.shape) - 1

@@ -40,8 +40,8 @@ class TrainConfig:
 
     size: str = "demo"
     epochs: int = 18
-    sparse: float = 0.7  # share of epochs, the first, that see a few pairs of slots of each clip: cheap lessons
-    sparse_pairs: int = 3
+    sparse: float = 0.7  # share of epochs, the first, that see a few runs of slots of each clip: cheap lessons
+    sparse_runs: int = 2
     validate_every: int = 3  # epochs
     batch: int = 16  # clips in a step, over all processes and parts
     accumulate: int = 1  # parts that a process takes its share of the batch in, to save memory
@@ -225,7 +225,7 @@ class Engine:
 
     def variation(self, augment: Any, epoch: int) -> Any:
         """How this epoch varies its clips."""
-        return replace(augment, pairs=self.config.sparse_pairs if self._sparse(epoch) else 0)
+        return replace(augment, runs=self.config.sparse_runs if self._sparse(epoch) else 0)
 
     def encoders(self) -> nn.Module:
         """What all tasks share; the loss's gradients are measured there."""

@@ -18,7 +18,7 @@ from codriver.files.decode import Rule, encode, rule
 from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, POINTS, PRESENCE, WIDTH_PX
 from codriver.tasks import GROUPS, VIEWS
 
-SCHEMA = 2
+SCHEMA = 3
 MANIFEST_NAME = "manifest.json"
 
 
@@ -52,7 +52,7 @@ class StreamSpec:
     kind: str = rule(choices=("image", "joints"))
     size: int = rule(low=1, high=4096, key=size_key)  # size_px of an image, points of joints
     feature: tuple[int, ...]  # shape of one encoded frame, handed in again one slot later
-    slot: tuple[int, ...]  # shape of what the context remembers of one frame
+    slot: tuple[int, ...]  # shape of what the context remembers of one frame, and of its motion, handed in again too
 
     @property
     def input(self) -> tuple[int, ...]:
@@ -148,16 +148,19 @@ class Manifest:
 
     @property
     def encoder_signature(self) -> Signature:
-        """By group of n streams: frames (n, H, W, 3) uint8 or (n, P, 3) float32, and what each stream's feature was one
-        slot earlier, (n, *feature), zeros where unknown -> features (n, *feature) and slots (n, *slot)."""
-        inputs, before, features, slots = {}, {}, {}, {}
+        """By group of n streams: frames (n, H, W, 3) uint8 or (n, P, 3) float32, and what each stream's feature and
+        motion were one slot earlier, (n, *feature) and (n, *slot), zeros where unknown -> features, motions, slots."""
+        inputs, features, slots = {}, {}, {}
         for group, members in self.groups.items():
             n, first = len(members), members[0]
             inputs[group] = Tensor(first.dtype, (n, *first.input))
-            before[f"{group}_before"] = Tensor("float32", (n, *first.feature))
-            features[f"{group}_feature"] = Tensor("float32", (n, *first.feature))
-            slots[f"{group}_slot"] = Tensor("float32", (n, *first.slot))
-        return Signature(inputs=inputs | before, outputs=features | slots)
+            features[group] = Tensor("float32", (n, *first.feature))
+            slots[group] = Tensor("float32", (n, *first.slot))
+        before = {f"{group}_before": tensor for group, tensor in features.items()}
+        before |= {f"{group}_motion_before": tensor for group, tensor in slots.items()}
+        outputs = {f"{group}_feature": tensor for group, tensor in features.items()}
+        outputs |= {f"{group}_{what}": tensor for what in ("motion", "slot") for group, tensor in slots.items()}
+        return Signature(inputs=inputs | before, outputs=outputs)
 
     @property
     def fuser_signature(self) -> Signature:

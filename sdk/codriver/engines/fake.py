@@ -13,8 +13,9 @@ from codriver.errors import EngineError
 class FakeEngine:
     """Every output is a fixed pattern scaled by a weighted mean of the inputs it belongs to.
 
-    Row r of `<group>_feature` and `<group>_slot` depends on row r of that group's inputs alone; any other output
-    depends on all inputs. The weights differ from place to place, so an input in the wrong slot changes the answer.
+    Row r of `<group>_feature`, `<group>_motion` and `<group>_slot` depends on row r of that group's inputs alone; any
+    other output depends on all inputs. The weights differ from place to place, so an input in the wrong slot changes
+    the answer.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -38,8 +39,9 @@ class FakeEngine:
         group = output.rpartition("_")[0]
         if output.endswith("_feature") and group in means:
             return means[group]
-        if output.endswith("_slot") and group in means:
-            return means[group] + 0.5 * means[f"{group}_before"]
+        if output.endswith(("_motion", "_slot")) and group in means:
+            motion = means[group] + 0.5 * means[f"{group}_before"]
+            return motion if output.endswith("_motion") else motion + 0.25 * means[f"{group}_motion_before"]
         total = sum(means[name].sum() * (1.0 + 0.1 * place) for place, name in enumerate(sorted(means)))
         return np.array([total])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from codriver.arrays import Arrays, Feature, Rows
 from codriver.bundle.manifest import Manifest
@@ -11,8 +11,21 @@ from codriver.network.memory import Memory
 from codriver.tasks import VIEW_OF
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the encoder made of the newest frames, by stream and without batch.
+
+    A motion and a slot tell what changed: only streams that had a feature one slot before have them.
+    """
+
+    features: Mapping[str, Feature]
+    motions: Mapping[str, Feature]
+    slots: Mapping[str, Feature]
+
+
 class Context:
-    """Per stream, features for one slot's time and slots for the whole context; buffers that every step writes anew."""
+    """Per stream, features and motions for one slot's time, and slots for the whole context; buffers that every step
+    writes anew."""
 
     def __init__(self, manifest: Manifest) -> None:
         config = manifest.context
@@ -20,41 +33,37 @@ class Context:
         self._filled: Rows = {}  # what the mask says
         before = replace(config, slots=2)  # reaches one slot back
         self._slot_s, self._span_s, self._span_before_s = config.slot_s, config.span_s, before.span_s
-        feature_of = _feature_shapes(manifest)
-        self._features = {s.name: Memory(before, feature_of[s.name]) for s in manifest.streams}
-        self._slots = {s.name: Memory(config, self.inputs[s.slot_name].shape[2:]) for s in manifest.streams}
+        self._features = {s.name: Memory(before, s.feature) for s in manifest.streams}
+        self._motions = {s.name: Memory(before, s.slot) for s in manifest.streams}
+        self._slots = {s.name: Memory(config, s.slot) for s in manifest.streams}
         self._buffers = {s.name: self.inputs[s.slot_name][0] for s in manifest.streams}
 
-    def before(self, stream: str, t: float) -> Feature | None:
-        """The stream's feature one slot before `t`, None if none is near enough."""
-        return self._features[stream].near(t - self._slot_s)
+    def before(self, stream: str, t: float) -> tuple[Feature | None, Feature | None]:
+        """The stream's feature and its motion one slot before `t`, None where none is near enough."""
+        return self._features[stream].near(t - self._slot_s), self._motions[stream].near(t - self._slot_s)
 
-    def remember(
-        self, features: Mapping[str, Feature], slots: Mapping[str, Feature], times_s: Mapping[str, float]
-    ) -> None:
-        """Keep what the encoder made of the newest frames, by stream and without batch.
+    def remember(self, seen: Seen, times_s: Mapping[str, float]) -> None:
+        """Keep what the encoder made of the newest frames.
 
         times_s: view -> when its frame was taken, later than all before of that view.
-
-        slots: of the streams that had a feature one slot before. A slot tells what it saw and what changed: without
-        that there is nothing to remember yet.
         """
-        for name, feature in features.items():
+        for name, feature in seen.features.items():
             t = times_s[VIEW_OF[name]]
-            self._slots[name].push(slots.get(name), t)
+            self._slots[name].push(seen.slots.get(name), t)
+            self._motions[name].push(seen.motions.get(name), t)
             self._features[name].push(feature, t)
 
     def forget_from(self, view: str, t: float) -> None:
         """Forget what was seen by one camera at `t` and later: it was not the world."""
         for name in self._slots:
             if VIEW_OF[name] == view:
-                self._slots[name].forget_from(t)
-                self._features[name].forget_from(t)
+                for memories in (self._slots, self._motions, self._features):
+                    memories[name].forget_from(t)
 
     def recall(self, t: float) -> Rows:
         """Fill `inputs` with the context that ends at `t`; return which of the T slots each stream fills."""
         oldest_s = t - self._span_before_s
-        for memory in self._features.values():  # of a stream that stays away too
+        for memory in (*self._features.values(), *self._motions.values()):  # of a stream that stays away too
             memory.forget_before(oldest_s)
         oldest_s, filled = t - self._span_s, {}
         for name, memory in self._slots.items():
@@ -66,11 +75,5 @@ class Context:
         return filled
 
     def clear(self) -> None:
-        for memory in (*self._features.values(), *self._slots.values()):
+        for memory in (*self._features.values(), *self._motions.values(), *self._slots.values()):
             memory.clear()
-
-
-def _feature_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """Stream -> shape of its feature, without the batch."""
-    tensors = manifest.encoder_signature.outputs
-    return {s.name: tensors[f"{group}_feature"].shape[1:] for group, ss in manifest.groups.items() for s in ss}

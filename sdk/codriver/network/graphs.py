@@ -29,9 +29,7 @@ class Graphs:
         if times_s:
             outputs = self._encoder.infer(self._inputs.arrays)
             check_finite("encoder", outputs)
-            features = self._inputs.by_stream(outputs, "feature", moved)
-            slots = self._inputs.by_stream(outputs, "slot", [name for name, known in moved.items() if known])
-            context.remember(features, slots, times_s)
+            context.remember(self._inputs.by_stream(outputs, moved), times_s)
         clock.end("encode")
 
     def fuse(self, context: Context, t: float) -> tuple[Rows, Arrays]:

@@ -19,7 +19,7 @@ from torch import nn  # noqa: E402
 from codriver.tasks import JOINTS  # noqa: E402
 from quantize.export.onnx_export import onnx_bytes  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
-from quantize.graphs.fold import folded, with_joints_in_half  # noqa: E402
+from quantize.graphs.fold import folded, with_vectors_in_half  # noqa: E402
 from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, EncoderGraph, example_step  # noqa: E402
 from quantize.ptq.quantizers import quantized_encoder  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
@@ -99,7 +99,7 @@ def test_folding_the_joint_encoders_fixed_matrix_changes_no_feature() -> None:
 def test_joints_in_half_are_values_of_float16_and_the_model_given_is_left_alone() -> None:
     model = folded(UVM3TL(SIZES["tiny"]).eval())
     before = model.encoders["posture"].layers[0].weight.clone()
-    weight = with_joints_in_half(model).encoders["posture"].layers[0].weight
+    weight = with_vectors_in_half(model).encoders["posture"].layers[0].weight
     assert torch.equal(weight, weight.half().float()) and not torch.equal(weight, before)
     assert torch.equal(model.encoders["posture"].layers[0].weight, before)
 
@@ -165,7 +165,7 @@ def test_an_int8_file_takes_at_most_three_tenths_of_full_precisions_bytes(size: 
     example = example_step(model.config)
     step = tuple(torch.rand(t.shape).mul(255).to(t.dtype) for t in example)
     whole = len(onnx_bytes(EncoderGraph(model).eval(), example, ENCODER_INPUTS, ENCODER_OUTPUTS))
-    half = EncoderGraph(with_joints_in_half(model)).eval()
+    half = EncoderGraph(with_vectors_in_half(model)).eval()
     for dialect in ("ort-x86", "tensorrt"):
         encoder = quantized_encoder(half, [step], DIALECTS[dialect])
         assert len(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)) <= 0.3 * whole

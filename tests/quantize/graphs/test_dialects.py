@@ -28,7 +28,7 @@ from codriver.engines.base import GraphFiles  # noqa: E402
 from codriver.errors import ConfigError, SourceError  # noqa: E402
 from quantize.export.fake_quant import load_fake_quant  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
-from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step  # noqa: E402
+from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_context, example_step  # noqa: E402
 from quantize.ptq.calibration import calibration_clips, encoder_steps  # noqa: E402
 from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
@@ -44,14 +44,14 @@ IR = [name for name, some in DIALECTS.items() if some.is_ir]
 @pytest.fixture(scope="module")
 def step(quantized: Path, dataset: Path) -> Arrays:
     """One step of a clip: noise that no camera gives would leave the calibrated ranges."""
-    _, _, model = load_fake_quant(quantized, "fp32")
+    model = load_fake_quant(quantized, "fp32").model
     clips = calibration_clips(read_split(dataset, "train"), model, 1, seed=0).clips
     (tensors,) = encoder_steps(model, clips, (5,))
     return {name: tensor.numpy() for name, tensor in zip(ENCODER_INPUTS, tensors, strict=True)}
 
 
 def in_torch(quantized: Path, dialect: str, step: Arrays) -> dict[str, np.ndarray]:
-    encoder, _, _ = load_fake_quant(quantized, dialect)
+    encoder = load_fake_quant(quantized, dialect).encoder
     with torch.inference_mode():
         outputs = encoder(*(torch.from_numpy(step[name]) for name in ENCODER_INPUTS))
     return {name: values.numpy() for name, values in zip(ENCODER_OUTPUTS, outputs, strict=True)}
@@ -140,22 +140,27 @@ def test_every_convolution_is_fed_by_dequantized_values_on_both_sides(quantized:
 def test_a_fake_quantized_model_is_the_same_after_a_round_trip(quantized: Path, tmp_path: Path, dialect: str) -> None:
     from quantize.export.fake_quant import save_fake_quant
 
-    encoder, _, model = load_fake_quant(quantized, dialect)
+    pair = load_fake_quant(quantized, dialect)
     (tmp_path / dialect).mkdir()
-    save_fake_quant(tmp_path / dialect, encoder, model.config)
-    again, _, _ = load_fake_quant(tmp_path, dialect)
+    save_fake_quant(tmp_path / dialect, pair)
+    other = load_fake_quant(tmp_path, dialect)
     for name in ("fake_quant.json", "fake_quant.safetensors"):
         assert (tmp_path / dialect / name).read_bytes() == (quantized / dialect / name).read_bytes()
-    assert list(quantizers(again)) == list(quantizers(encoder)) and bool(quantizers(again)) == (dialect != "fp32")
-    generator = torch.Generator().manual_seed(1)
-    pixels = [torch.rand(t.shape, generator=generator).mul(255).to(t.dtype) for t in example_step(model.config)]
-    with torch.inference_mode():
-        assert all(torch.equal(a, b) for a, b in zip(encoder(*pixels), again(*pixels), strict=True))
+    generator, config = torch.Generator().manual_seed(1), pair.model.config
+    for graph, again, example in (
+        (pair.encoder, other.encoder, example_step(config)),
+        (pair.fuser, other.fuser, example_context(config)),
+    ):
+        assert list(quantizers(again)) == list(quantizers(graph)) and bool(quantizers(again)) == (dialect != "fp32")
+        values = [torch.rand(t.shape, generator=generator).mul(255).to(t.dtype) for t in example]
+        with torch.inference_mode():
+            assert all(torch.equal(a, b) for a, b in zip(graph(*values), again(*values), strict=True))
 
 
-def test_the_fuser_uses_the_weights_of_the_same_model(quantized: Path) -> None:
-    _, fuser, model = load_fake_quant(quantized, "ort-x86")
-    assert fuser.model is model and not any(p.isnan().any() for p in fuser.parameters())
+def test_both_graphs_use_the_weights_of_the_same_model(quantized: Path) -> None:
+    pair = load_fake_quant(quantized, "ort-x86")
+    assert pair.fuser.model is pair.encoder.model is pair.model
+    assert not any(p.isnan().any() for p in pair.parameters())
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "schema", "other size"])
@@ -186,7 +191,7 @@ def test_the_report_names_every_file_with_its_hash(quantized: Path) -> None:
     from codriver.files.atomic import sha256
 
     report = json.loads((quantized / "report.json").read_text())
-    assert report["schema"] == 2 and report["calibration"]["ranges"] == "minmax"
+    assert report["schema"] == 3 and report["calibration"]["ranges"] == "minmax"
     for name, entry in report["dialects"].items():
         assert entry["engine"] == DIALECTS[name].engine and entry["requires"] == list(DIALECTS[name].requires)
         for part in ("encoder", "fuser"):
@@ -202,7 +207,13 @@ def test_the_same_run_gives_the_same_bytes_and_other_ranges_give_others(
 ) -> None:
     base = [str(untrained_run), "--data", str(dataset), "--clips", "4", "--golden", "0"]
     assert quantize([*base, "--out", str(tmp_path / "a"), "--dialect", "tensorrt", "--dialect", "openvino"]) == 0
-    for path in ("tensorrt/encoder.onnx", "openvino/encoder.xml", "openvino/encoder.bin", "fuser.xml", "fuser.bin"):
+    for path in (
+        "tensorrt/encoder.onnx",
+        "openvino/encoder.xml",
+        "openvino/encoder.bin",
+        "openvino/fuser.xml",
+        "openvino/fuser.bin",
+    ):
         assert (tmp_path / "a" / path).read_bytes() == (quantized / path).read_bytes(), path
     quantile = ["--dialect", "tensorrt", "--ranges", "mean-quantile"]
     assert quantize([*base, "--out", str(tmp_path / "b"), *quantile]) == 0
@@ -243,8 +254,9 @@ def test_plan_b_of_the_exporter_writes_the_same_model(quantized: Path, step: Arr
     pytest.importorskip("onnxscript")
     from quantize.export.dynamo_export import onnx_by_dynamo
 
-    encoder, _, model = load_fake_quant(quantized, dialect)
-    graph = onnx_by_dynamo(encoder, example_step(model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
+    pair = load_fake_quant(quantized, dialect)
+    encoder = pair.encoder
+    graph = onnx_by_dynamo(encoder, example_step(pair.model.config), ENCODER_INPUTS, ENCODER_OUTPUTS)
     pairs = Counter(node.op_type for node in graph.graph.node)
     assert pairs["QuantizeLinear"] == pairs["DequantizeLinear"] == len(quantizers(encoder))
     options = ort.SessionOptions()

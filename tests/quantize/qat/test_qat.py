@@ -17,8 +17,7 @@ pytest.importorskip("nncf")
 
 from codriver.errors import ConfigError, SourceError  # noqa: E402
 from codriver.tasks import AIDE, JOINTS, STREAMS  # noqa: E402
-from quantize.graphs.fold import hold_joints_in_half  # noqa: E402
-from quantize.graphs.graphs import FuserGraph  # noqa: E402
+from quantize.graphs.fold import hold_vectors_in_half  # noqa: E402
 from quantize.graphs.reference import stepped_probabilities  # noqa: E402
 from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.qat.clip_model import Tunable  # noqa: E402
@@ -46,8 +45,7 @@ def test_a_whole_clip_gets_the_answers_of_its_graphs_stepped_slot_by_slot(model:
     gappy.mask[STREAMS.index("left")] = 0.0
     for clip in (clips[0], gappy):
         whole = predict(model, [clip])  # type: ignore[arg-type]
-        fuser = FuserGraph(model.core).eval()
-        stepped = stepped_probabilities(model.encoder, fuser, clip, model.config, AIDE.names)
+        stepped = stepped_probabilities(model.pair.encoder, model.pair.fuser, clip, model.config, AIDE.names)
         for task, expected in stepped.items():
             assert whole[task][0].tolist() == pytest.approx(expected, abs=1e-6)
 
@@ -122,12 +120,12 @@ def look(model: Tunable) -> tuple[list[Any], Any]:
 
 def test_the_average_holds_ranges_and_leaves_bits_and_signs_whole(model: Tunable, run: Run, clips: list[Clip]) -> None:
     """An average of 8 and 8 in floating point can be 7.999..., which as a whole number is 7."""
-    bits = [q.num_bits for q in quantizers(model.encoder).values()]
+    bits = [q.num_bits for q in quantizers(model.pair.encoder).values()]
     start = [p.detach().clone() for p in model.ranges()]
     whole = engine(model, run, clips)
     whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
     kept: Any = whole.kept
-    assert kept is not whole.model and [q.num_bits for q in quantizers(kept.encoder).values()] == bits
+    assert kept is not whole.model and [q.num_bits for q in quantizers(kept.pair.encoder).values()] == bits
     ranges = list(zip(start, kept.ranges(), whole.model.ranges(), strict=True))
     assert any(not torch.equal(a, k) and not torch.equal(k, m) for a, k, m in ranges)
 
@@ -182,9 +180,9 @@ def test_a_task_beyond_its_budget_for_long_ends_it_and_what_was_best_is_kept(
     assert "driver_emotion beyond the budget for 2 epochs" in found.record["ended"]
     assert len(found.record["records"]) == 2 and found.record["kept_epoch"] == 0
     before = copy.deepcopy(calibrated)
-    hold_joints_in_half(before.model)  # as it is stored
+    hold_vectors_in_half(before.model)  # as it is stored
     start = before.state_dict()
-    assert all(torch.equal(start[name], some) for name, some in found.model.encoder.state_dict().items())
+    assert all(torch.equal(start[name], some) for name, some in found.model.pair.encoder.state_dict().items())
 
 
 def test_a_run_without_the_state_of_its_loss_is_refused(model: Tunable, run: Run) -> None:

@@ -12,8 +12,9 @@ import torch
 from codriver.tasks import AIDE
 from quantize.graphs.dialects import DIALECTS
 from quantize.graphs.fold import folded
-from quantize.graphs.graphs import EncoderGraph
-from quantize.ptq.calibration import encoder_steps
+from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair
+from quantize.ptq.calibration import encoder_steps, fuser_contexts
+from quantize.ptq.fuser import quantized_fuser
 from quantize.ptq.quantizers import quantized_encoder
 from quantize.qat.clip_model import Tunable
 from quantize.qat.finetune import Lessons, Tuned, finetune
@@ -46,11 +47,12 @@ def make_run(clips: list[Clip]) -> Run:
     return Run(model, meta)
 
 
-def make_calibrated(run: Run, clips: list[Clip]) -> torch.nn.Module:
-    """An encoder after PTQ. Copy it before you train it."""
-    model = folded(run.model)
-    steps = list(encoder_steps(model, clips, (3, 9)))
-    return quantized_encoder(EncoderGraph(model).eval(), steps, DIALECTS["ort-x86-7bit"])
+def make_calibrated(run: Run, clips: list[Clip]) -> ModulePair:
+    """Both graphs after PTQ. Copy them before you train them."""
+    model, some = folded(run.model), DIALECTS["ort-x86-7bit"]
+    steps, contexts = list(encoder_steps(model, clips, (3, 9))), list(fuser_contexts(model, clips))
+    encoder = quantized_encoder(EncoderGraph(model).eval(), steps, some)
+    return ModulePair(encoder, quantized_fuser(FuserGraph(model), contexts, some)).eval()
 
 
 def engine(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATEngine:
@@ -61,7 +63,7 @@ def engine(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONF
 
 
 def tuned(
-    calibrated: torch.nn.Module,
+    calibrated: ModulePair,
     run: Run,
     clips: list[Clip],
     folder: Path,

@@ -41,11 +41,18 @@ def test_the_id_is_the_name_and_a_hash_over_all_else(data: bytes) -> None:
 def test_signatures_follow_from_streams_tasks_and_context(data: bytes) -> None:
     manifest = parse_manifest(data)
     encoder, fuser = manifest.encoder_signature, manifest.fuser_signature
-    assert list(encoder.inputs) == [*GROUPS, *(f"{group}_before" for group in GROUPS)]
-    assert list(encoder.outputs) == [f"{group}_{what}" for what in ("feature", "slot") for group in GROUPS]
+    assert list(encoder.inputs) == [
+        *GROUPS,
+        *(f"{group}_before" for group in GROUPS),
+        *(f"{group}_motion_before" for group in GROUPS),
+    ]
+    assert list(encoder.outputs) == [f"{group}_{what}" for what in ("feature", "motion", "slot") for group in GROUPS]
     assert encoder.inputs["outside"] == Tensor("uint8", (3, 12, 12, 3))
     assert encoder.inputs["gesture"] == Tensor("float32", (1, 42, 3))
     assert encoder.inputs["outside_before"] == encoder.outputs["outside_feature"] == Tensor("float32", (3, 2, 3, 3))
+    assert (
+        encoder.inputs["outside_motion_before"] == encoder.outputs["outside_motion"] == encoder.outputs["outside_slot"]
+    )
     assert encoder.outputs["outside_slot"] == Tensor("float32", (3, 4, 2, 2))
     assert list(fuser.inputs) == [*(f"{stream}_slot" for stream in STREAMS), "mask"]
     assert fuser.inputs["left_slot"] == Tensor("float32", (1, 16, 4, 2, 2))
@@ -89,8 +96,8 @@ def rename_file(path: str) -> Change:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "newer schema": (put("schema", 3), "schema 3, this codriver reads schema 2; update codriver"),
-    "older schema": (put("schema", 1), "schema 1, this codriver reads schema 2; rebuild the bundle"),
+    "newer schema": (put("schema", 4), "schema 4, this codriver reads schema 3; update codriver"),
+    "older schema": (put("schema", 2), "schema 2, this codriver reads schema 3; rebuild the bundle"),
     "schema of another type": (put("schema", "1"), "schema is the text '1', expected a whole number"),
     "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
     "missing key": (lambda c: c.pop("seed"), "lacks seed"),
@@ -208,7 +215,7 @@ def test_a_manifest_is_refused_for(fault: str, data: bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "1", '"x"', "{}", "\xff", "[" * 100_000, '{"schema": 1e999}', '{"schema": NaN}',
-     '{"schema": ' + "9" * 5000 + "}", '{"schema": 2, "schema": 2}'],
+     '{"schema": ' + "9" * 5000 + "}", '{"schema": 3, "schema": 3}'],
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_what_is_no_manifest_at_all_is_refused(text: str) -> None:

@@ -165,12 +165,13 @@ def changed_rows(engine_name: str, name: str, row: int) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize(("group", "row"), [(g, row) for g, some in GROUPS.items() for row in range(len(some))])
 def test_a_frame_leaks_neither_into_another_group_nor_into_another_row(engine_name: str, group: str, row: int) -> None:
-    assert changed_rows(engine_name, group, row) == {f"{group}_feature": [row], f"{group}_slot": [row]}
+    assert changed_rows(engine_name, group, row) == {f"{group}_{what}": [row] for what in ("feature", "motion", "slot")}
 
 
 @pytest.mark.parametrize(("group", "row"), [(g, row) for g, some in GROUPS.items() for row in range(len(some))])
 def test_a_feature_of_earlier_reaches_its_own_slot_alone(engine_name: str, group: str, row: int) -> None:
-    assert changed_rows(engine_name, f"{group}_before", row) == {f"{group}_slot": [row]}
+    assert changed_rows(engine_name, f"{group}_before", row) == {f"{group}_motion": [row], f"{group}_slot": [row]}
+    assert changed_rows(engine_name, f"{group}_motion_before", row) == {f"{group}_slot": [row]}
 
 
 @pytest.fixture(params=["onnxruntime", pytest.param("openvino", marks=pytest.mark.openvino)])

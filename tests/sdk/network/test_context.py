@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codriver.config import ContextConfig
-from codriver.network.context import Context
+from codriver.network.context import Context, Seen
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUP_OF, STREAMS, VIEWS
 from tests.spies import Spy, spied
@@ -49,6 +49,15 @@ def test_before_is_the_feature_of_one_slot_earlier_at_any_rate(
     for number, inputs in enumerate(encoder.inputs):
         expected = np.zeros_like(made[0]) if number < without else made[max(0, number - back)]
         np.testing.assert_array_equal(inputs[f"{group}_before"], expected)
+
+
+def test_the_motion_before_is_the_one_of_a_slot_earlier_and_zeros_until_there_is_one(spies: Spies) -> None:
+    perceiver, encoder, _ = spies
+    run(perceiver, tiny_steps(5))
+    made = [encoder.engine.infer(inputs)["outside_motion"] for inputs in encoder.inputs]
+    for number, inputs in enumerate(encoder.inputs):
+        expected = np.zeros_like(made[0]) if number < 2 else made[number - 1]  # the first frame has no motion itself
+        np.testing.assert_array_equal(inputs["outside_motion_before"], expected)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +208,8 @@ def test_features_of_a_camera_that_stays_away_are_forgotten_too(spies: Spies) ->
     assert remembered(perceiver, "front")[0] == 0 < remembered(perceiver, "incar")[0]
 
 
-def filled_context() -> tuple[Context, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A context of a tiny manifest, and one feature and one slot of each stream."""
+def filled_context() -> tuple[Context, Seen, Seen]:
+    """A context of a tiny manifest, and what is seen of each stream without a feature before it, and with one."""
     manifest = tiny_manifest()
     outputs = manifest.encoder_signature.outputs
     features, slots = {}, {}
@@ -208,7 +217,7 @@ def filled_context() -> tuple[Context, dict[str, np.ndarray], dict[str, np.ndarr
         group = GROUP_OF[stream.name]
         features[stream.name] = np.ones(outputs[f"{group}_feature"].shape[1:], np.float32)
         slots[stream.name] = np.ones(outputs[f"{group}_slot"].shape[1:], np.float32)
-    return Context(manifest), features, slots
+    return Context(manifest), Seen(features, {}, {}), Seen(features, slots, slots)
 
 
 def at_once(t: float) -> dict[str, float]:
@@ -217,21 +226,22 @@ def at_once(t: float) -> dict[str, float]:
 
 def test_what_was_not_the_world_is_no_feature_before_the_next_frame_either() -> None:
     """A frozen picture is compared with nothing: the change since then would be the difference from a lie."""
-    context, features, slots = filled_context()
-    context.remember(features, {}, at_once(0.0))
-    context.remember(features, slots, at_once(0.2))
-    assert context.before("left", 0.4) is not None
+    context, first, seen = filled_context()
+    context.remember(first, at_once(0.0))
+    context.remember(seen, at_once(0.2))
+    there = lambda view, t: [kept is not None for kept in context.before(view, t)]  # noqa: E731  feature, motion
+    assert there("left", 0.4) == [True, True]
     context.forget_from("left", 0.1)
-    assert context.before("left", 0.4) is None and context.before("left", 0.2) is not None
-    assert context.before("right", 0.4) is not None
+    assert there("left", 0.4) == [False, False] and there("left", 0.2) == [True, False]
+    assert there("right", 0.4) == [True, True]
     filled = context.recall(0.2)
     assert not filled["left"][-1] and filled["right"][-1]
 
 
 def test_an_instant_that_gave_no_slot_is_empty_and_not_its_neighbours() -> None:
-    context, features, slots = filled_context()
-    context.remember(features, slots, at_once(0.2))
-    context.remember(features, {}, at_once(0.25))
+    context, first, seen = filled_context()
+    context.remember(seen, at_once(0.2))
+    context.remember(first, at_once(0.25))
     assert not any(row[-1] for row in context.recall(0.25).values())
     assert all(row[-1] for row in context.recall(0.2).values())
 

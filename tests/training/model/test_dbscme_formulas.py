@@ -11,11 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.formulas import dbscme as formulas  # noqa: E402
-from training.model.dbscme import BRANCHES, DBSCME, DBSCMEConfig, SharedBranch, SpecificBranch  # noqa: E402
+from training.model.dbscme import BRANCHES, DBSCME, DBSCMEConfig, SharedBranch, SpecificBranch, mean_of  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CLASSES = {"mood": 3, "road": 2}
-STREAMS, WIDTH, GRID, CLIPS = 3, 8, 3, 2
+IMAGES, STREAMS, WIDTH, GRID, CLIPS = 3, 4, 8, 3, 2
+MEMBERS = {"scene": (0, 2), "driver": (1,), "joints": (3,)}
 CHOICES = {
     "the figure's": formulas.Choices(),
     "two heads": formulas.Choices(heads=2),
@@ -26,7 +27,6 @@ CHOICES = {
     "no relu": formulas.Choices(head_relu=False),
     "joints first": formulas.Choices(order=("joints", "scene", "driver")),
 }
-GROUPS = ("scene", "driver", "joints")
 
 
 def random_weights(module: torch.nn.Module, seed: int) -> dict[str, np.ndarray]:
@@ -45,6 +45,16 @@ def random_maps(count: int, seed: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, CLIPS, WIDTH, GRID, GRID))
 
 
+def random_streams() -> tuple[np.ndarray, np.ndarray]:
+    """Maps (clips, I, D, G, G) and vectors (clips, S, D)."""
+    random = np.random.default_rng(6)
+    return random.normal(size=(CLIPS, IMAGES, WIDTH, GRID, GRID)), random.normal(size=(CLIPS, STREAMS, WIDTH))
+
+
+def make(config: DBSCMEConfig) -> DBSCME:
+    return DBSCME(images=IMAGES, streams=STREAMS, width=WIDTH, classes=CLASSES, dropout=0.0, config=config).eval()
+
+
 def tensor(values: np.ndarray) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float32)
 
@@ -54,13 +64,12 @@ def tensor(values: np.ndarray) -> torch.Tensor:
 @torch.no_grad()
 def test_the_block_is_its_figure(branches: str, choices: formulas.Choices) -> None:
     config = DBSCMEConfig(branches=branches, query_reduction=2, **asdict(choices))
-    block = DBSCME(streams=STREAMS, width=WIDTH, classes=CLASSES, dropout=0.0, config=config).eval()
+    block = make(config)
     weights = random_weights(block, 1)
-    maps, sums = random_maps(STREAMS), random_maps(3, 6)
-    logits, specific, shared = block([tensor(some) for some in maps], *map(tensor, sums))
+    maps, vectors = random_streams()
+    logits, specific, shared = block(tensor(maps), tensor(vectors), MEMBERS)
     for clip in range(CLIPS):
-        groups = dict(zip(GROUPS, sums[:, clip], strict=True))
-        wanted = formulas.dbscme(list(maps[:, clip]), groups, weights, tuple(CLASSES), branches, choices)
+        wanted = formulas.dbscme((maps[clip], vectors[clip]), MEMBERS, weights, tuple(CLASSES), branches, choices)
         for task in CLASSES:
             near(logits[task][clip], wanted.logits[task])
         near(None if specific is None else specific[clip], wanted.specific)
@@ -76,19 +85,20 @@ def near(found: Any, wanted: np.ndarray | None) -> None:
 @torch.no_grad()
 def test_the_specific_branch_adds_its_input_back_and_gates_by_multiplying() -> None:
     branch = SpecificBranch(WIDTH, DBSCMEConfig()).eval()
-    weights = random_weights(branch, 2)
+    weights = {f"b.{name}": value for name, value in random_weights(branch, 2).items()}
     for x in random_maps(1)[0]:
-        wanted = formulas.specific_branch(x, {f"b.{k}": v for k, v in weights.items()}, "b", formulas.Choices())
+        wanted = formulas.specific_branch(x, weights, "b", formulas.Choices())
         near(branch(tensor(x)[None])[0], wanted)
+        near(branch.averaged(tensor(x)[None], mean_of(tensor(x)[None]))[0], wanted.mean(axis=(1, 2)))
 
 
 @torch.no_grad()
 def test_a_branch_whose_attention_says_nothing_passes_its_input_on() -> None:
     """The residual: with values of zero there is nothing to add, and the gate stands at a half."""
     branch = SpecificBranch(WIDTH, DBSCMEConfig()).eval()
-    for part in (branch.spatial.value, branch.gate.value):
-        for parameter in part.parameters():
-            parameter.zero_()
+    branch.spatial.value.weight.zero_()
+    branch.gate.query_key_value.weight[2].zero_()
+    branch.gate.query_key_value.bias[2].zero_()
     x = tensor(random_maps(1)[0])
     near(branch(x), x.numpy() / 2)
 
@@ -97,8 +107,7 @@ def test_a_branch_whose_attention_says_nothing_passes_its_input_on() -> None:
 def test_the_shared_branchs_gate_sees_the_sum_even_where_attention_says_nothing() -> None:
     branch = SharedBranch(WIDTH, DBSCMEConfig()).eval()
     random_weights(branch, 3)
-    for parameter in branch.spatial.value.parameters():
-        parameter.zero_()
+    branch.spatial.value.weight.zero_()
     weights = {f"b.{name}": value.double().numpy() for name, value in branch.state_dict().items()}
     a, b = random_maps(2)
     for clip in range(CLIPS):
@@ -109,15 +118,14 @@ def test_the_shared_branchs_gate_sees_the_sum_even_where_attention_says_nothing(
 
 def test_swapped_shares_would_be_another_block() -> None:
     """What the tests above stand on: with other shares, or another order, these numbers are others."""
-    weights = random_weights(DBSCME(streams=3, width=8, classes=CLASSES, dropout=0.0, config=DBSCMEConfig()), 1)
-    maps, sums = random_maps(STREAMS)[:, 0], dict(zip(GROUPS, random_maps(3, 6)[:, 0], strict=True))
+    weights = random_weights(make(DBSCMEConfig()), 1)
+    maps, vectors = (some[0] for some in random_streams())
     plain = formulas.Choices()
     answers = []
     for swapped in (1, -1):
         changed = weights | {f"mix.{task}": swapped * weights[f"mix.{task}"] for task in CLASSES}
-        answers.append(formulas.dbscme(list(maps), sums, changed, tuple(CLASSES), "both", plain))
-    answers.append(
-        formulas.dbscme(list(maps), sums, weights, tuple(CLASSES), "both", replace(plain, third_gated=False))
-    )
+        answers.append(formulas.dbscme((maps, vectors), MEMBERS, changed, tuple(CLASSES), "both", plain))
+    third = replace(plain, third_gated=False)
+    answers.append(formulas.dbscme((maps, vectors), MEMBERS, weights, tuple(CLASSES), "both", third))
     for other in answers[1:]:
         assert np.abs(other.logits["mood"] - answers[0].logits["mood"]).max() > 0.01

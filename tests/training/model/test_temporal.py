@@ -1,4 +1,4 @@
-"""Sixteen slots to one map: the formula in NumPy, and what is absent tells nothing."""
+"""What slots remember and what is read from them: the formulas in NumPy, and what is absent tells nothing."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from codriver.tasks import JOINTS, STREAMS  # noqa: E402
 from tests.formulas import temporal as formulas  # noqa: E402
-from training.model.temporal import JointMotion, Motion, TemporalAggregation  # noqa: E402
+from training.model.temporal import (  # noqa: E402
+    IMAGES,
+    AlongTime,
+    Gather,
+    JointAlongTime,
+    JointMotion,
+    Motion,
+)
 
 pytestmark = pytest.mark.torch
-CLIPS, SLOTS, WIDTH, GRID = 4, 6, 5, 2
+CLIPS, SLOTS, WIDTH, GRID, NARROW = 4, 6, 5, 2, 3
 PRESENT = np.array([[1] * 6, [0, 0, 1, 1, 0, 1], [0] * 6, [1, 0, 0, 0, 0, 0]], np.float64)
 
 
@@ -25,8 +33,18 @@ def randomised(module: torch.nn.Module, seed: int) -> dict[str, np.ndarray]:
     return {name: value.double().numpy() for name, value in module.state_dict().items()}
 
 
-def slots(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(CLIPS, SLOTS, WIDTH, GRID, GRID))
+def slots() -> dict[str, np.ndarray]:
+    """Stream -> (CLIPS, T, D, G, G), or (CLIPS, T, D) of joints; zeros where PRESENT says that nothing is."""
+    random, found = np.random.default_rng(0), {}
+    for number, stream in enumerate(STREAMS):
+        shape = (CLIPS, SLOTS, WIDTH) if stream in JOINTS else (CLIPS, SLOTS, WIDTH, GRID, GRID)
+        there = np.roll(PRESENT, number, axis=0).reshape(CLIPS, SLOTS, *[1] * (len(shape) - 2))
+        found[stream] = np.maximum(random.normal(size=shape), 0) * there
+    return found
+
+
+def mask() -> np.ndarray:
+    return np.stack([np.roll(PRESENT, number, axis=0) for number in range(len(STREAMS))], axis=1)  # (CLIPS, S, T)
 
 
 def tensor(values: np.ndarray) -> torch.Tensor:
@@ -34,38 +52,34 @@ def tensor(values: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_a_streams_slots_become_the_map_of_the_formula() -> None:
-    module = TemporalAggregation(WIDTH, GRID).eval()
+def test_streams_slots_become_the_maps_and_vectors_of_the_formulas() -> None:
+    module = Gather(WIDTH, GRID, NARROW).eval()
     weights = randomised(module, 1)
-    pooled = module.pool(tensor(slots()), tensor(PRESENT))
-    found = module(pooled, tensor(PRESENT))
+    maps, vectors = module({s: tensor(some) for s, some in slots().items()}, tensor(mask()))
     for clip in range(CLIPS):
-        wanted = formulas.pool(slots()[clip].reshape(SLOTS, WIDTH, -1), PRESENT[clip], weights)
-        np.testing.assert_allclose(pooled[clip].numpy(), wanted, rtol=1e-4, atol=1e-5)
-        wanted = formulas.aggregate(wanted, PRESENT[clip], weights).reshape(WIDTH, GRID, GRID)
-        np.testing.assert_allclose(found[clip].numpy(), wanted, rtol=1e-3, atol=1e-4)
+        pooled = {
+            s: formulas.pool(some[clip].reshape(SLOTS, WIDTH, -1), mask()[clip, k])
+            for k, (s, some) in enumerate(slots().items())
+        }
+        images, joints = ([pooled[s] for s in some] for some in (IMAGES, JOINTS))
+        wanted = np.reshape(formulas.read_maps(images, weights), (len(IMAGES), WIDTH, GRID, GRID))
+        np.testing.assert_allclose(maps[clip].numpy(), wanted, rtol=1e-3, atol=1e-4)
+        wanted = formulas.read_vectors(images, joints, mask()[clip].max(axis=1), weights)
+        np.testing.assert_allclose(vectors[clip].numpy(), wanted, rtol=1e-3, atol=1e-4)
 
 
 @torch.no_grad()
-def test_what_stands_in_an_absent_slot_changes_nothing() -> None:
-    module = TemporalAggregation(WIDTH, GRID).eval()
-    randomised(module, 2)
-    there = PRESENT[:, :, None, None, None]
-    clean, dirty = slots() * there, slots() * there + 100 * slots(1) * (1 - there)
-    assert torch.equal(module.pool(tensor(clean), tensor(PRESENT)), module.pool(tensor(dirty), tensor(PRESENT)))
-
-
-@torch.no_grad()
-def test_a_slot_between_others_that_is_absent_does_not_count_as_seen() -> None:
-    """Its neighbours reach into it through the convolution along time; the mean must not take that for a slot."""
-    module = TemporalAggregation(WIDTH, GRID).eval()
-    randomised(module, 3)
-    module.time_norm.bias.fill_(7.0)  # every slot that counts is large
-    lone = np.zeros((1, SLOTS))
-    lone[0, 2] = 1
-    pooled = module.pool(tensor(slots()[:1]), tensor(lone))[0]
-    mean, most = pooled[:WIDTH], pooled[WIDTH:]
-    assert torch.allclose(mean.clamp(min=0), most, atol=1e-5)  # the mean over one slot is that slot
+def test_a_slot_is_mixed_of_its_motion_and_the_one_before_and_never_negative() -> None:
+    module = AlongTime(WIDTH).eval()
+    weights = randomised(module, 2)
+    motion, before = np.abs(np.random.default_rng(3).normal(size=(2, 3, WIDTH, GRID, GRID)))
+    before[0] = 0  # a slot without one before it
+    found = module(tensor(motion), tensor(before)).numpy()
+    for clip in range(3):
+        wanted = formulas.remember(motion[clip].reshape(WIDTH, -1), before[clip].reshape(WIDTH, -1), weights)
+        np.testing.assert_allclose(found[clip].reshape(WIDTH, -1), wanted, rtol=1e-4, atol=1e-5)
+    joints = JointAlongTime(WIDTH).eval()
+    assert (joints(*torch.randn(2, 4, WIDTH)) >= 0).all() and (found >= 0).all() and found.any()
 
 
 @torch.no_grad()
@@ -94,5 +108,5 @@ def test_a_joint_streams_motion_sees_the_feature_and_the_one_before_in_this_orde
     feature, before = np.random.default_rng(7).normal(size=(2, 2, 3))
     wanted = np.maximum(np.concatenate([feature, before], axis=1) @ weights["pair.weight"].T + weights["pair.bias"], 0)
     found = module(tensor(feature), tensor(before)).numpy()
-    assert found.shape == (2, WIDTH, 1, 1)
-    np.testing.assert_allclose(found[:, :, 0, 0], wanted, rtol=1e-4, atol=1e-5)
+    assert found.shape == (2, WIDTH)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,135 @@
+"""Post-training quantization of the fuser: our placement, NNCF's quantizers.
+
+NNCF's own placement quantizes whatever it can, softmax's neighbours, sums of vectors and the mask too: of demo's fuser
+117 places (DECISIONS.md). Here the convolutions are in 8 bits and nothing else. They hold all of the work but the
+products of attention and of single vectors: quantizing and restoring those takes longer than computing them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from quantize.graphs.dialects import OPENVINO, PAIRED, Dialect
+from quantize.graphs.graphs import FuserGraph
+
+# What only looks at its input in another shape: a quantizer behind it would be one too many.
+VIEWS = ("flatten", "unflatten", "reshape", "__getitem__")
+LEAST = 1e-5  # of a range: a channel of zeros has one too
+
+
+def quantized_fuser(fuser: FuserGraph, contexts: Sequence[tuple[Tensor, ...]], some: Dialect) -> nn.Module:
+    """The fuser with fake quantizers at its convolutions. fuser: folded; contexts: its inputs on real clips.
+
+    Ranges are those from the least to the greatest that the contexts show.
+    """
+    from nncf.torch.function_hook.nncf_graph.nncf_graph_builder import build_nncf_graph
+    from nncf.torch.function_hook.wrapper import get_hook_storage, wrap_model
+
+    wrapped: Any = wrap_model(copy.deepcopy(fuser).eval())
+    with torch.no_grad():
+        graph = build_nncf_graph(wrapped, contexts[0])
+    points = list(dict.fromkeys(points_of(graph, closed=some.recipe == PAIRED)))
+    ranges = _observed(wrapped, points, contexts)
+    storage = get_hook_storage(wrapped)
+    for point in points:
+        storage.register_post_function_hook(point, 0, _of_activations(ranges[point], some))
+    weights = dict(wrapped.named_parameters())
+    for convolution in _convolutions(graph):
+        name = next(
+            node.node_name for node in graph.get_previous_nodes(convolution) if node.node_name.endswith("weight")
+        )
+        storage.register_pre_function_hook(convolution.node_name, 1, _of_weights(weights[name], some))
+    return wrapped
+
+
+def points_of(graph: Any, *, closed: bool) -> Iterator[str]:
+    """Operations whose output is quantized: what a convolution reads, and, if `closed`, what it gives, behind a ReLU.
+
+    ONNX Runtime runs a convolution in 8 bits only between two quantizers; to others the one in front is enough.
+    """
+    for node in _convolutions(graph):
+        yield _source(graph, graph.get_previous_nodes(node)[0]).node_name
+        if closed:
+            readers = graph.get_next_nodes(node)
+            yield (readers[0] if [reader.node_type for reader in readers] == ["relu"] else node).node_name
+
+
+def _convolutions(graph: Any) -> list[Any]:
+    """Of maps; the gates' 1-D ones stay in floating point with the softmax that they feed."""
+    return [node for node in graph.get_all_nodes() if node.node_type == "conv2d"]
+
+
+def _source(graph: Any, node: Any) -> Any:
+    while node.node_type in VIEWS:
+        (node,) = graph.get_previous_nodes(node)
+    return node
+
+
+class _Observer(nn.Module):
+    """Passes a tensor on and keeps its least and greatest value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.high = float("inf"), float("-inf")
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.low, self.high = min(self.low, float(x.min())), max(self.high, float(x.max()))
+        return x
+
+
+@torch.no_grad()
+def _observed(
+    wrapped: nn.Module, points: Sequence[str], contexts: Sequence[tuple[Tensor, ...]]
+) -> dict[str, tuple[float, float]]:
+    from nncf.torch.function_hook.wrapper import register_post_function_hook
+
+    watching = {point: _Observer() for point in points}
+    handles = [register_post_function_hook(wrapped, point, 0, observer) for point, observer in watching.items()]
+    for context in contexts:
+        wrapped(*context)
+    for handle in handles:
+        handle.remove()
+    return {point: (observer.low, observer.high) for point, observer in watching.items()}
+
+
+def _of_activations(reach: tuple[float, float], some: Dialect) -> nn.Module:
+    """PAIRED takes all codes from the least to the greatest value, TensorRT signed ones, OpenVINO unsigned ones where
+    nothing is negative. Zero is always among them."""
+    low, high = min(reach[0], 0.0), max(reach[1], 0.0, LEAST)
+    if some.recipe == PAIRED:
+        quantizer = _quantizer("asymmetric", None, (1,))
+        quantizer.input_low.data.fill_(low)
+        quantizer.input_range.data.fill_(high - low)
+        return quantizer
+    quantizer = _quantizer("symmetric", not (some.recipe == OPENVINO and low == 0.0), (1,))
+    quantizer.scale.data.fill_(max(-low, high))
+    return quantizer
+
+
+def _of_weights(weight: Tensor, some: Dialect) -> nn.Module:
+    """Symmetric, per channel. 7 bits: the largest weight of a channel is code 63."""
+    quantizer = _quantizer("symmetric", True, (len(weight), *[1] * (weight.ndim - 1)), narrow=True)
+    largest = weight.detach().abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True).clamp(min=LEAST)
+    quantizer.scale.data.copy_(largest * (127 / 63 if some.weight_bits == 7 else 1.0))
+    return quantizer
+
+
+def _quantizer(mode: str, signed: bool | None, shape: tuple[int, ...], narrow: bool = False) -> Any:
+    from nncf.common.quantization.structs import QuantizationScheme
+    from nncf.torch.quantization.layers import AsymmetricQuantizer, PTQuantizerSpec, SymmetricQuantizer
+
+    spec = PTQuantizerSpec(
+        num_bits=8,
+        mode=QuantizationScheme(mode),
+        signedness_to_force=signed,
+        narrow_range=narrow,
+        half_range=False,
+        scale_shape=shape,
+        logarithm_scale=False,
+    )
+    return (AsymmetricQuantizer if mode == "asymmetric" else SymmetricQuantizer)(spec)
