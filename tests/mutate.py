@@ -211,8 +211,9 @@ def _survivor(place: Path, module: str, mutant: str, reasons: Iterable[dict[str,
     file = next(line[4:] for line in lines if line.startswith("--- "))
     was = "\n".join(line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---"))
     became = "\n".join(line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++"))
+    file = file.replace("src/codriver", "sdk/codriver")
     why = next((r["why"] for r in reasons if (r["file"], r["was"], r["became"]) == (file, was, became)), "")
-    return Survivor(module, file.replace("src/codriver", "sdk/codriver"), was, became, why)
+    return Survivor(module, file, was, became, why)
 
 
 def _told(some: Survivor) -> dict[str, str]:

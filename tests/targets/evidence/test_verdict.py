@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from targets.evidence.verdict import FAIL, MISSING, OPEN, PASS, against, checks, paired, reference_of, verdict
+from targets.evidence.verdict import (
+    FAIL,
+    MISSING,
+    OPEN,
+    PASS,
+    against,
+    checks,
+    intervals,
+    paired,
+    reference_of,
+    verdict,
+)
+from workshop import statistics
 
 TASK = "driver_emotion"
 
@@ -117,6 +129,39 @@ def test_one_task_that_misses_its_golden_vectors_is_enough() -> None:
         subject["golden"] = [good, bad][::order]
         found = {check.name: check for check in checks(subject, FULL.json())}["golden"]
         assert found.state == FAIL and "of b, is off by 0.0200" in found.text
+
+
+def test_every_check_says_what_was_found_and_what_is_allowed() -> None:
+    found = {check.name: (check.found, check.budget) for check in checks(Made(FULL.right).json(), FULL.json())}
+    assert found == {
+        "accuracy driver_emotion": ("+0.0 points [-0.1, +0.1]", "-2 points"),
+        "golden": ("0.0010", "0.01"),
+        "latency p99": ("10.0 ms", "50 ms"),
+        "memory": ("100 MB", "500 MB"),
+    }
+    alone = {check.name: (check.found, check.budget) for check in checks(Made(FULL.right, full=0.81).json(), None)}
+    assert alone["accuracy driver_emotion"] == ("-1.0 points", "-2 points")
+
+
+def test_a_task_that_the_reference_does_not_answer_is_compared_with_nothing() -> None:
+    subject = Made(FULL.right).json()
+    subject["tasks"]["traffic_context"] = subject["tasks"][TASK]
+    subject["budget"]["accuracy_points"]["traffic_context"] = 2.0
+    assert set(paired(subject, FULL.json())) == {TASK}
+    found = {check.name: check.state for check in checks(subject, FULL.json())}
+    assert found["accuracy traffic_context"] == MISSING and found[f"accuracy {TASK}"] == PASS
+
+
+def test_a_load_of_the_cores_and_one_is_still_idle_enough_to_judge() -> None:
+    assert states(Made(FULL.right, step_ms=51.0, load=3.0), FULL)["latency p99"] == FAIL
+
+
+def test_intervals_are_those_of_the_answers() -> None:
+    accuracy, f1 = intervals(Made(rights(100, slice(0, 10))).json()["tasks"][TASK])
+    assert accuracy == statistics.wilson(90, 100)
+    assert f1 == statistics.f1_interval(np.zeros(100, np.int64), np.repeat([1, 0], [10, 90]), 2)
+    nothing = {"classes": ["a", "b"], "labels": [], "predicted": []}
+    assert intervals(nothing) == ((0.0, 1.0), (0.0, 1.0))
 
 
 def test_one_slow_step_in_a_hundred_does_not_show_that_p99_misses() -> None:

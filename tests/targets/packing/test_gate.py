@@ -85,6 +85,14 @@ def test_a_loss_that_chance_can_explain_stops_nothing_but_is_said() -> None:
     assert "1.0 to 5.0 with 95 % confidence; 600 clips cannot show that it is within the 2 allowed" in sentence
 
 
+def test_a_loss_of_just_the_budget_is_allowed() -> None:
+    """Two points on every task: an interval that begins there is no miss, one that ends there leaves nothing open."""
+    begins = judged(accuracy={"driver_emotion": row(-0.04, -0.06, -0.02)})
+    assert not begins.misses and len(begins.open) == 1
+    ends = judged(accuracy={"driver_emotion": row(-0.01, -0.02, 0.0)})
+    assert not ends.misses and not ends.open
+
+
 def test_the_budget_is_the_tasks_own() -> None:
     strict = replace(PROFILE, accuracy_budget_points={"driver_emotion": 0.4})
     results = {DIALECT: emitted(accuracy={"driver_emotion": row(-0.01, -0.015, -0.005)})}

@@ -1,0 +1,83 @@
+"""Each dialect's quantizers sit where its runtime's rules say, and its weights are the codes of the formula."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("nncf")
+onnx = pytest.importorskip("onnx")
+
+from onnx import numpy_helper  # noqa: E402
+
+from tests.formulas import placement as formulas  # noqa: E402
+from tests.formulas.placement import Operator  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.nncf]
+PAIRS = ("QuantizeLinear", "DequantizeLinear")
+BRANCH = ("second", "scene")  # parts of ResidualBlock and Motion whose convolution an addition takes in
+LARGEST = {"ort-x86": 127, "ort-x86-7bit": 63, "ort-arm": 127, "tensorrt": 127}
+PLACES = {name: formulas.in_front if name == "tensorrt" else formulas.everywhere for name in LARGEST}
+
+
+def encoder(folder: Path, dialect: str) -> onnx.GraphProto:
+    return onnx.load(folder / dialect / "encoder.onnx").graph
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    found = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    made = {n.output[0]: numpy_helper.to_array(n.attribute[0].t) for n in graph.node if n.op_type == "Constant"}
+    return found | made
+
+
+def outline(graph: onnx.GraphProto) -> tuple[list[Operator], set[str], set[str]]:
+    """The operators without quantizers, the values that a quantizer sits on, and the graph's outputs."""
+    known, values, operators, quantized = constants(graph), {some.name: some.name for some in graph.input}, [], set()
+    for node in graph.node:
+        data = [name for name in node.input if name in values]
+        if node.op_type in PAIRS:
+            if data:
+                values[node.output[0]] = values[data[0]]
+                quantized.add(values[data[0]])
+        elif node.op_type != "Constant" and data:
+            weight = "".join(name for name in node.input if name in known or name not in values)
+            branch = node.op_type == "Conv" and any(f".{part}." in weight for part in BRANCH)
+            operators.append(Operator(node.op_type, tuple(values[name] for name in data), branch))
+            values[node.output[0]] = f"#{len(operators) - 1}"
+    return operators, quantized, {values[some.name] for some in graph.output}
+
+
+@pytest.mark.parametrize("dialect", LARGEST)
+def test_quantizers_sit_where_the_runtimes_rules_say_and_nowhere_else(quantized: Path, dialect: str) -> None:
+    plain, none, outputs = outline(encoder(quantized, "fp32"))
+    same, found, _ = outline(encoder(quantized, dialect))
+    assert not none and [some.kind for some in same] == [some.kind for some in plain]
+    assert found == PLACES[dialect](plain, outputs)
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize("dialect", LARGEST)
+def test_weights_are_the_codes_of_the_formula(quantized: Path, dialect: str) -> None:
+    floats, (codes, scales) = kernels(encoder(quantized, "fp32")), stored(encoder(quantized, dialect))
+    assert len(floats) == len(codes) > 20
+    for kernel, found, scale in zip(floats, codes, scales, strict=True):
+        expected, reach = formulas.weight_codes(kernel, LARGEST[dialect])
+        np.testing.assert_allclose(scale, reach, rtol=1e-5)
+        assert np.abs(found - expected).max() <= 1  # a value between two codes may fall to either in float32
+        assert (found == expected).mean() > 0.99 and np.abs(found).max() == LARGEST[dialect]
+
+
+def kernels(graph: onnx.GraphProto) -> list[np.ndarray]:
+    known = constants(graph)
+    return [known[node.input[1]] for node in graph.node if node.op_type == "Conv"]
+
+
+def stored(graph: onnx.GraphProto) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Codes and scales of each convolution's weight, in the graph's order."""
+    known, maker = constants(graph), {name: node for node in graph.node for name in node.output}
+    pairs = [maker[node.input[1]] for node in graph.node if node.op_type == "Conv"]
+    codes = [known[pair.input[0]].astype(int) for pair in pairs]
+    return codes, [np.atleast_1d(known[pair.input[1]]) for pair in pairs]
