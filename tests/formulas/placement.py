@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MOVING = ("Unsqueeze", "Reshape", "Flatten")
 ONES = ("Relu",)  # joined to the operator before them: one unit, whose end alone is a place
 
 
@@ -24,7 +25,8 @@ class Operator:
 
 def everywhere(graph: Sequence[Operator], outputs: Collection[str]) -> set[str]:
     """ONNX Runtime: a pair on both sides of every convolution and addition with its activation, and on every output."""
-    placed = {value for some in graph if some.kind == "Conv" for value in some.inputs} | set(outputs)
+    placed = {value for some in graph if some.kind == "Conv" for value in some.inputs}
+    placed |= {_computed(graph, value) for value in outputs}
     for index, some in enumerate(graph):
         readers = [other for other in graph if f"#{index}" in other.inputs]
         joined = len(readers) == 1 and readers[0].kind in ONES
@@ -41,6 +43,13 @@ def in_front(graph: Sequence[Operator], outputs: Collection[str]) -> set[str]:
         if some.kind == "Add":
             placed |= {value for value in some.inputs if not _is_branch(graph, value)}
     return placed
+
+
+def _computed(graph: Sequence[Operator], value: str) -> str:
+    """Where the numbers of a value come from: turning a shape computes nothing."""
+    while value.startswith("#") and graph[int(value[1:])].kind in MOVING:
+        (value,) = graph[int(value[1:])].inputs
+    return value
 
 
 def _is_branch(graph: Sequence[Operator], value: str) -> bool:
