@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from codriver.device.cpu import cpu_features
 from quantize.executed.layers import Executed, Layer
-from quantize.rules.dialects import RULES
+from quantize.rules.dialects import PER_TENSOR, RULES, SCALES
 from quantize.rules.rule import Finding
 from quantize.rules.view import LINEAR, MOVING, PAIRED, Graph, Node, source
 
+ONE_FOR_ALL = (SCALES.number, PER_TENSOR.number)  # rules that name the first of the quantizers that share a scale
 STEPS = 16  # from a quantizer to the layer that it serves
 BEHIND = (*MOVING, "BatchNormalization", "Relu", "Clip", "LeakyRelu")  # between a layer and its output's quantizer
 
@@ -38,7 +39,7 @@ def judged(found: Executed, graph: Graph, faults: Sequence[Finding]) -> Executed
     whole = ""
     for fault in faults:
         text = f"rule {fault.rule}, {fault.where}: {fault.what}"
-        names = {node.name for node in layers_at(graph, fault.where)}
+        names = {node.name for node in layers_at(graph, fault)}
         for name in names:
             faulty.setdefault(name, text)
         if not names and found.predicted:
@@ -60,17 +61,19 @@ def _is_called(layer: str, name: str) -> bool:
     return layer == name or re.search(rf"(^|[\s_/+,]){re.escape(name)}([\s_/+,]|$)", layer) is not None
 
 
-def layers_at(graph: Graph, where: str) -> list[Node]:
+def layers_at(graph: Graph, finding: Finding) -> list[Node]:
     """Convolutions and products that a finding's place concerns: it is one, or stands right before or behind one."""
-    nodes = graph.named(where)
+    nodes = graph.named(finding.where)
     layers = [node for node in nodes if node.op in LINEAR]
     if not layers:
-        layers = [near for node in nodes for some in _of_one_scale(graph, node) for near in _beside(some)]
+        if finding.rule in ONE_FOR_ALL:
+            nodes = [some for node in nodes for some in _of_one_scale(graph, node)]
+        layers = [near for node in nodes for near in _beside(node)]
     return list({id(layer): layer for layer in layers}.values())
 
 
 def _of_one_scale(graph: Graph, node: Node) -> Iterator[Node]:
-    """A finding names the first of the quantizers that share a scale."""
+    """A quantizer and those that share its scale; any other node alone."""
     yield node
     for other in graph.of(*PAIRED) if node.op in PAIRED else ():
         if other is not node and (other.scope is node.scope and other.input(1) == node.input(1)):

@@ -18,6 +18,7 @@ from quantize.audit import audit, main  # noqa: E402
 from quantize.executed.judged import dialect_of, errors, judged, layers_at  # noqa: E402
 from quantize.executed.layers import Executed, Layer  # noqa: E402
 from quantize.lint import Report, judged_file, lint  # noqa: E402
+from quantize.rules.mend import mended  # noqa: E402
 from quantize.rules.view import CONVOLUTIONS, Graph  # noqa: E402
 from tests.quantize.qdq_net import (  # noqa: E402
     Break,
@@ -93,7 +94,7 @@ def in_float_by_lint(graph: Graph, report: Report, runtime: str) -> set[str]:
     found = set()
     for finding in report.findings:
         if finding.rule in FLOAT_RULES[runtime] or id(finding) in severe:
-            layers = layers_at(graph, finding.where)
+            layers = layers_at(graph, finding)
             if not layers and runtime == "tensorrt":  # about the file, and TensorRT builds nothing of it
                 layers = graph.of(*CONVOLUTIONS)
             found |= {node.name for node in layers if node.op in CONVOLUTIONS}
@@ -148,6 +149,15 @@ def test_a_scale_that_layers_share_makes_all_of_them_faulty(tmp_path: Path) -> N
     assert [finding.rule for finding in report.findings] == [3]
     faulty = {layer.name for layer in audit(written(tmp_path, model), "tensorrt").layers if layer.fault}
     assert faulty == {"left", "right", "up", "residual"} - {"residual"}
+
+
+def test_an_unsigned_pair_is_the_fault_of_its_own_layers_though_all_share_a_scale(tmp_path: Path) -> None:
+    model = tensorrt_net()
+    setting("first_dq_z", np.uint8(0))(model)
+    shared = mended(model).model
+    assert len({some.input[1] for some in shared.graph.node if some.op_type == "QuantizeLinear"}) == 1
+    found = audit(written(tmp_path, shared), "tensorrt")
+    assert {layer.name for layer in found.layers if layer.fault} == {"first", "second"}
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "tensorrt"])
