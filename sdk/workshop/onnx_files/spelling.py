@@ -86,11 +86,9 @@ def _write_out(graph: onnx.GraphProto, taken: set[str], numbers: dict[str, onnx.
     for node in graph.node:
         writer = WRITERS.get(_key(node))
         page = _Page(node, taken, numbers)
-        if writer is None or not writer(page):
-            nodes.append(node)
-            continue
-        nodes += page.nodes
-        graph.initializer.extend(page.tensors)
+        done = writer is not None and writer(page)
+        nodes += page.nodes if done else [node]
+        graph.initializer.extend(page.tensors if done else ())
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -259,16 +257,14 @@ def _quantizer(page: _Page) -> bool:
     return True
 
 
-def _fused_float(op: str, added: int | None = None) -> Writer:
+def _fused_float(op: str, added: int = 3) -> Writer:
     """A float operator with its activation inside, as ONNX Runtime saves optimized graphs."""
 
     def write(page: _Page) -> bool:
         kind = page.attributes().get("activation", b"").decode()
         if kind not in ("", "Relu", "Sigmoid", "Tanh"):
             return False
-        more = page.input(added) if added is not None else ""
-        inputs = list(page.of.input[:added]) if added is not None else list(page.of.input)
-        last = page.of.output[0]
+        more, inputs, last = page.input(added), list(page.of.input[:added]), page.of.output[0]
         bare = page.attributes("activation", "activation_params")
         value = page.add(op, inputs, "" if more or kind else last, **bare)
         if more:
@@ -299,6 +295,6 @@ WRITERS: dict[tuple[str, str], Writer] = {
     (MICROSOFT, "QLinearSoftmax"): _around("Softmax", 0, writes=3, without=("opset",)),
     (MICROSOFT, "QLinearGlobalAveragePool"): _around("GlobalAveragePool", 0, writes=3),
     (MICROSOFT, "QLinearAveragePool"): _around("AveragePool", 0, writes=3),
-    (MICROSOFT, "FusedConv"): _fused_float("Conv", added=3),
+    (MICROSOFT, "FusedConv"): _fused_float("Conv"),
     (MICROSOFT, "FusedGemm"): _fused_float("Gemm"),
 }
