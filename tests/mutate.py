@@ -76,7 +76,9 @@ MODULES = {
     "context": module("src/codriver/network/context.py src/codriver/network/memory.py", "tests/sdk/network"),
     "sync": module("src/codriver/frames/sync.py", "tests/sdk/frames/test_sync.py"),
     "store": module("src/codriver/engines/trt/store.py", "tests/sdk/engines/test_store.py"),
-    "signature": module("src/codriver/bundle/signature.py", "tests/sdk/bundle/test_signature.py"),
+    "signature": module(
+        "src/codriver/bundle/signature.py", "tests/sdk/bundle/test_signature.py tests/sdk/bundle/test_tamper.py"
+    ),
 }
 SETTINGS = """
 [tool.mutmut]

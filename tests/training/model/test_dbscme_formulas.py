@@ -11,7 +11,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.formulas import dbscme as formulas  # noqa: E402
-from training.model.dbscme import BRANCHES, DBSCME, DBSCMEConfig, SharedBranch, SpecificBranch, mean_of  # noqa: E402
+from training.model.dbscme import (  # noqa: E402
+    BRANCHES,
+    DBSCME,
+    DBSCMEConfig,
+    SharedBranch,
+    SpatialAttention,
+    SpecificBranch,
+    mean_of,
+)
 
 pytestmark = pytest.mark.torch
 CLASSES = {"mood": 3, "road": 2}
@@ -129,3 +137,14 @@ def test_swapped_shares_would_be_another_block() -> None:
     answers.append(formulas.dbscme((maps, vectors), MEMBERS, weights, tuple(CLASSES), "both", third))
     for other in answers[1:]:
         assert np.abs(other.logits["mood"] - answers[0].logits["mood"]).max() > 0.01
+
+
+@torch.no_grad()
+def test_cells_that_attend_to_means_of_cells_all_see_the_same_where_all_are_one_mean() -> None:
+    x = tensor(random_maps(1)[0])
+    pooled, plain = (SpatialAttention(WIDTH, DBSCMEConfig(), pool=pool).eval() for pool in (GRID, 1))
+    plain.load_state_dict(pooled.state_dict())
+    seen = pooled(x)
+    assert torch.allclose(seen, seen[:, :, :1, :1].expand_as(seen), atol=1e-6)
+    assert torch.allclose(seen, plain(x.mean(dim=(2, 3), keepdim=True).expand_as(x)), atol=1e-5)
+    assert not torch.allclose(seen, plain(x), atol=1e-3)
