@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from codriver.errors import ConfigError
 from codriver.tasks import AIDE
-from training.dense.synth import PICTURES, write_boxes
+from training.dense.synth import LAYOUTS
 from training.dense.synth import jobs as picture_jobs
 from training.dense.synth import write_clip as write_pictures
 from training.footage.labels import SPLITS, plan
@@ -61,7 +61,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--layout",
-        choices=("aide", *PICTURES),
+        choices=("aide", *LAYOUTS),
         default="aide",
         help="aide: clips of four cameras. Else the benchmark's own files, three pictures of each clip's front camera",
     )
@@ -174,7 +174,7 @@ def generate_pictures(args: argparse.Namespace) -> dict[str, object]:
         bar = tqdm(pool.imap(make, todo), total=len(todo), unit="clip", disable=not sys.stderr.isatty())
         for job, some in zip(todo, bar, strict=True):
             frames[job.split] += some
-    write_boxes(args.out, frames)
+    LAYOUTS[args.layout].lists(args.out, frames)
     summary: dict[str, object] = {
         "schema": SCHEMA,
         "kind": "dataset",

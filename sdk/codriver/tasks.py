@@ -19,7 +19,7 @@ class Task:
     labels: tuple[str, ...]
     title: str  # for people
     needs_any: tuple[str, ...]  # an answer is valid only while at least one of these views is fresh
-    kind: str = "classification"  # or segmentation, detection: these the workshop trains, no device answers them yet
+    kind: str = "classification"  # or segmentation, disparity, detection: these no device answers yet
     annotation_key: str = ""  # where AIDE's JSON keeps the label
     thin: bool = False  # a segmentation whose foreground is a few pixels wide: shrinking must not lose it
 
@@ -114,8 +114,41 @@ BDD100K = TaskSet(
         ),
     ),
 )
+CITYSCAPES = TaskSet(
+    "cityscapes",
+    (
+        Task(
+            name="semantics",
+            title="Semantics",
+            labels=(
+                "road",
+                "sidewalk",
+                "building",
+                "wall",
+                "fence",
+                "pole",
+                "traffic light",
+                "traffic sign",
+                "vegetation",
+                "terrain",
+                "sky",
+                "person",
+                "rider",
+                "car",
+                "truck",
+                "bus",
+                "train",
+                "motorcycle",
+                "bicycle",
+            ),
+            needs_any=("front",),
+            kind="segmentation",
+        ),
+        Task(name="disparity", title="Disparity, px", labels=(), needs_any=("front",), kind="disparity"),
+    ),
+)
 TASK_SETS = {AIDE.name: AIDE}  # of the four-camera model
-DENSE_TASK_SETS = {BDD100K.name: BDD100K}  # of one camera, answered by maps and boxes
+DENSE_TASK_SETS = {BDD100K.name: BDD100K, CITYSCAPES.name: CITYSCAPES}  # of one camera, answered by maps and boxes
 
 VIEWS = ("incar", "front", "left", "right")
 CROPS = ("face", "body")  # cut out of the in-car view

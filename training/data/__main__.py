@@ -17,12 +17,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from codriver.tasks import TASK_SETS
+from codriver.tasks import DENSE_TASK_SETS, TASK_SETS
 from training.data.check import CheckConfig, check_dataset, to_dict, to_text
 from training.data.clips import ClipSet, open_clips
 from training.data.sampling import Sampling
-from training.dense.bdd100k import is_here
-from training.dense.check import check_bdd100k
+from training.dense.check import check_benchmark
+from training.dense.train import LOADERS
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import SPLITS, read_split
 from workshop.command import command
@@ -49,7 +49,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Read a whole data set; exit 0 if training can use all of it, 1 if not, 2 if it is none.",
         epilog="example: python -m training.data check out/data --all-frames",
     )
-    check.add_argument("data", type=Path, metavar="DIR", help="data set in AIDE's layout, or BDD100K's")
+    check.add_argument("data", type=Path, metavar="DIR", help="data set in AIDE's layout, or a benchmark's")
     check.add_argument("--all-frames", action="store_true", help="decode every frame, not only those that fill slots")
     check.set_defaults(run=_check)
     cache = commands.add_parser(
@@ -73,8 +73,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _check(args: argparse.Namespace) -> int:
-    if is_here(args.data):
-        benchmark = check_bdd100k(args.data, partial(_bar, name="check"))
+    name = next((name for name, loader in LOADERS.items() if loader.is_here(args.data)), None)
+    if name:
+        benchmark = check_benchmark(DENSE_TASK_SETS[name], LOADERS[name], args.data, partial(_bar, name="check"))
         sys.stdout.write((json.dumps(benchmark.to_json()) if args.json else str(benchmark)) + "\n")
         return 1 if benchmark.problems else 0
     config = CheckConfig(sampling=Sampling(args.sampling), all_frames=args.all_frames, workers=args.workers)

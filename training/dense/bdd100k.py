@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
+from training.dense.files import labelled, picture
 from training.dense.scene import Scene, SceneRef, Vehicles
 
 SPLITS = {"train": "train", "val": "train", "test": "val"}  # ours -> the benchmark's
@@ -100,11 +100,9 @@ def _scalabel(path: Path) -> dict[str, Any]:
 
 def read(ref: SceneRef) -> Scene:
     """Picture and truth, in the picture's own size. A SourceError names the file and what is wrong with it."""
-    image = _pixels(ref.image)
-    if image.ndim != 3 or image.dtype != np.uint8:
-        raise SourceError(f"{ref.image}: got {image.dtype} {image.shape}, expected uint8 (h, w, 3)")
+    image = picture(ref.image)
     size = image.shape[:2]
-    drivable, lanes = (_mask(ref.files[task], size) for task in ("drivable_area", "lane_lines"))
+    drivable, lanes = (labelled(ref.files[task], size) for task in ("drivable_area", "lane_lines"))
     if ref.boxes is None:  # YOLOP's
         area = np.where(drivable > 1, 0, 2).astype(np.uint8)  # it does not tell direct from alternative
         lane, vehicles = lanes > 1, yolop_vehicles(_json(ref.files["vehicles"]), ref.files["vehicles"])
@@ -157,25 +155,6 @@ def yolop_vehicles(record: dict[str, Any], path: Path) -> Vehicles:
     except (KeyError, IndexError, TypeError) as error:
         raise SourceError(f"{path}: no frames[0].objects[] with category and box2d ({error!r})") from error
     return Vehicles(np.array(found, dtype=np.float32).reshape(-1, 4), np.zeros(len(found), dtype=bool))
-
-
-def _mask(path: Path, size: Sequence[int]) -> NDArray[np.uint8]:
-    mask = _pixels(path)
-    if mask.dtype != np.uint8 or mask.ndim != 2:
-        raise SourceError(f"{path}: got {mask.dtype} {mask.shape}, expected an 8-bit grey PNG (h, w)")
-    if mask.shape != tuple(size):
-        raise SourceError(f"{path}: got {mask.shape}, expected the picture's {tuple(size)}")
-    return mask
-
-
-def _pixels(path: Path) -> NDArray[Any]:
-    try:
-        pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except (OSError, cv2.error) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
-    if pixels is None:
-        raise SourceError(f"{path} is no picture that OpenCV can decode; fetch it anew")
-    return np.asarray(pixels)
 
 
 def _json(path: Path) -> Any:

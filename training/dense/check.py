@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from codriver.errors import SourceError
-from codriver.tasks import BDD100K, TaskSet
-from training.dense import bdd100k
+from codriver.tasks import TaskSet
 from training.dense.geometry import IGNORE
 from training.dense.scene import Scene, Vehicles
 
@@ -49,12 +48,14 @@ class DenseReport:
         return "\n".join([*lines, f"{len(self.problems)} problems" if self.problems else "nothing is wrong"])
 
 
-def check_bdd100k(root: Path, progress: Callable[[Iterable[Any], int], Iterable[Any]]) -> DenseReport:
+def check_benchmark(
+    task_set: TaskSet, loader: Any, root: Path, progress: Callable[[Iterable[Any], int], Iterable[Any]]
+) -> DenseReport:
     """Read every picture and label. progress: is handed an iterable and its length, and gives the same things back."""
-    report = DenseReport(BDD100K, counts={task.name: Counter() for task in BDD100K.tasks})
+    report = DenseReport(task_set, counts={task.name: Counter() for task in task_set.tasks})
     todo = []
     for split in ("train", "val"):
-        names, found = bdd100k.listed(root, split)
+        names, found = loader.listed(root, split)
         report.pictures[split] = len(names)
         todo += [(name, found) for name in names]
     for name, found in progress(todo, len(todo)):
@@ -63,7 +64,7 @@ def check_bdd100k(root: Path, progress: Callable[[Iterable[Any], int], Iterable[
             missing = [path for path in ref.files.values() if not path.is_file()]
             report.problems += [f"{path} is missing" for path in missing]
             if not missing:
-                _count(report, bdd100k.read(ref))
+                _count(report, loader.read(ref))
         except SourceError as error:
             report.problems.append(str(error))
     return report
@@ -75,6 +76,10 @@ def _count(report: DenseReport, scene: Scene) -> None:
         if isinstance(truth, Vehicles):
             report.counts[task.name]["vehicle"] += int((~truth.ignored).sum())
             report.counts[task.name]["ignored"] += int(truth.ignored.sum())
+            continue
+        if task.kind == "disparity":
+            known = int((truth > 0).sum())
+            report.counts[task.name].update({"known": known, "unknown": truth.size - known})
             continue
         for label, count in enumerate(np.bincount(truth[truth != IGNORE], minlength=task.classes)):
             report.counts[task.name][task.labels[label]] += int(count)

@@ -26,7 +26,11 @@ from workshop.artifacts import provenance, whole_folder, write_json
 REPORT, SHEET = "report.json", "pictures.png"
 SHOWN = 4  # pictures at each end
 GUESSED_FROM = 200  # training pictures that the constant answer is made from
-COLORS = np.array([(60, 160, 60), (170, 110, 40), (40, 40, 220), (40, 200, 220)], dtype=np.uint8)  # BGR
+FULL_PX = 40.0  # disparity that is drawn brightest
+COLORS = np.array(  # BGR
+    [(60, 160, 60), (170, 110, 40), (40, 40, 220), (40, 200, 220), (200, 60, 200), (120, 160, 200), (200, 200, 60)],
+    dtype=np.uint8,
+)
 
 
 def load_dense_run(folder: Path) -> DenseUVM3TL:
@@ -77,17 +81,19 @@ class Extremes:
 def side_by_side(scene: Scene, found: Answers, task_set: TaskSet) -> NDArray[np.uint8]:
     """Truth and answer over the picture, 320 pixels wide each."""
     pictures = [drawn(scene.image, some, task_set) for some in (scene.truth, found)]
+    measured = [task.name for task in task_set.tasks if task.kind == "disparity"]
+    pictures += [coloured(some[name]) for name in measured for some in (scene.truth, found)]
     height = round(320 * scene.image.shape[0] / scene.image.shape[1])
     return np.hstack([cv2.resize(p, (320, height), interpolation=cv2.INTER_AREA) for p in pictures])
 
 
 def drawn(image: NDArray[np.uint8], some: Any, task_set: TaskSet) -> NDArray[np.uint8]:
-    """Maps tinted in, boxes outlined. The background of a map is its last class, of a thin one its first."""
+    """Maps tinted in, boxes outlined. A thin map's background is its first class, another's its last, if it has one."""
     out = image.copy()
     color = 0
     for task in task_set.tasks:
         if task.kind == "segmentation":
-            foreground = range(1, task.classes) if task.thin else range(task.classes - 1)
+            foreground = range(1, task.classes) if task.thin else range(task.classes - ("background" in task.labels))
             for label in foreground:
                 at = some[task.name] == label
                 out[at] = (out[at] * 0.45 + COLORS[color % len(COLORS)] * 0.55).astype(np.uint8)
@@ -97,8 +103,14 @@ def drawn(image: NDArray[np.uint8], some: Any, task_set: TaskSet) -> NDArray[np.
             answer = some[task.name]
             boxes = answer[0][answer[1] >= 0.3] if isinstance(answer, tuple) else answer.boxes[~answer.ignored]
             for x1, y1, x2, y2 in boxes.astype(int).tolist():
-                cv2.rectangle(out, (x1, y1), (x2, y2), tuple(COLORS[-1].tolist()), max(1, image.shape[1] // 400))
+                cv2.rectangle(out, (x1, y1), (x2, y2), tuple(COLORS[3].tolist()), max(1, image.shape[1] // 400))
     return out
+
+
+def coloured(disparity: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Near is bright, unknown is black; on a scale of roots, as most of a street is far."""
+    shades = np.clip(255 * np.sqrt(disparity / FULL_PX), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO), dtype=np.uint8)
 
 
 def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ continuous coordinates, in which the first pixel reaches from 0 to 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,6 +64,17 @@ class Letterbox:
         kept = cv2.resize(classes, self.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return self._placed(np.where(shrunk > 0, 1, np.where(kept == IGNORE, IGNORE, 0)).astype(np.uint8), IGNORE)
 
+    @property
+    def scale_x(self) -> float:
+        """Columns of the network's picture for one of the camera's."""
+        return self.inner[1] / self.camera[1]
+
+    def values(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(h, w) -> (H, W), the nearest pixel's value; 0 in the bars."""
+        whole = np.zeros(self.network, dtype=np.float32)
+        whole[self.window] = cv2.resize(values, self.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return whole
+
     def boxes(self, boxes: Boxes) -> Boxes:
         """Boxes of the camera's picture -> the network's."""
         return boxes * self._scales() + self._offsets()
@@ -75,8 +87,15 @@ class Letterbox:
 
     def classes_back(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H', W') classes at a whole fraction of the network's size -> (h, w), the nearest cell's."""
-        stride = self.network[0] // classes.shape[0]
-        whole = np.repeat(np.repeat(classes, stride, axis=0), stride, axis=1)[self.window]
+        return np.asarray(self._back(classes), dtype=np.uint8)
+
+    def values_back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H', W') values likewise."""
+        return np.asarray(self._back(values), dtype=np.float32)
+
+    def _back(self, cells: NDArray[Any]) -> NDArray[Any]:
+        stride = self.network[0] // cells.shape[0]
+        whole = np.repeat(np.repeat(cells, stride, axis=0), stride, axis=1)[self.window]
         return np.asarray(cv2.resize(whole, self.camera[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
 
     def _scales(self) -> NDArray[np.float32]:
@@ -91,3 +110,12 @@ class Letterbox:
 def mirror_boxes(boxes: Boxes, width: int) -> Boxes:
     """Boxes of a picture -> of its mirror image, left and right exchanged."""
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1).astype(np.float32)
+
+
+GRID = (24, 40)  # rows, columns of answers that do not look
+
+
+def coarse(truth: NDArray[Any]) -> NDArray[Any]:
+    """(h, w) -> GRID: what lies in the middle of each cell."""
+    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(GRID, truth.shape, strict=True))
+    return np.asarray(truth[rows][:, columns])

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from codriver.errors import ConfigError
 from codriver.tasks import DENSE_TASK_SETS, Task, TaskSet
-from training.dense import detection, segmentation
+from training.dense import detection, disparity, segmentation
 from training.model.dbscme import DBSCMEConfig, SharedBranch, SpecificBranch
 from training.model.encoders import ResidualBlock, conv_bn_relu
 
@@ -110,13 +110,13 @@ class Pyramid(nn.Module):
 
 
 class MapHead(nn.Module):
-    """(B, D, H/8, W/8) -> (B, K, H/4, W/4)."""
+    """(B, D, H/8, W/8) -> (B, K, H/4, W/4); one channel for values."""
 
     def __init__(self, task: Task, config: DenseConfig) -> None:
         super().__init__()
         inner = config.decoder
         self.enter, self.skip = conv_bn_relu(config.channels, inner), nn.Conv2d(config.widths[1], inner, 1)
-        self.mix, self.out = conv_bn_relu(inner, inner), nn.Conv2d(inner, task.classes, 1)
+        self.mix, self.out = conv_bn_relu(inner, inner), nn.Conv2d(inner, task.classes or 1, 1)
 
     def forward(self, embedding: Tensor, stride4: Tensor, middle: Tensor, deep: Tensor) -> Tensor:
         return self.out(self.mix(twice(self.enter(embedding)) + self.skip(stride4)))
@@ -138,7 +138,7 @@ class BoxHead(nn.Module):
         return [self.out(self.tower(some)) for some in (embedding, middle, deep)]
 
 
-HEADS = {"segmentation": MapHead, "detection": BoxHead}
+HEADS = {"segmentation": MapHead, "disparity": MapHead, "detection": BoxHead}
 
 
 class DenseUVM3TL(nn.Module):
@@ -183,4 +183,4 @@ def twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-KINDS = {"segmentation": segmentation, "detection": detection}  # what a kind of task brings, by its name
+KINDS = {"segmentation": segmentation, "disparity": disparity, "detection": detection}

@@ -70,34 +70,6 @@ def _task_scores(task: Task, metric: Any) -> TaskScores:
 
 
 def constant_answer(task_set: TaskSet, scenes: Sequence[Scene]) -> Answer:
-    """The best answer that does not look: each cell of a coarse grid says what training pictures have there most often,
-    and no boxes."""
-    maps = {task.name: commonest(task, scenes) for task in task_set.tasks if task.kind == "segmentation"}
-
-    def answer(scene: Scene) -> Answers:
-        height, width = scene.image.shape[:2]
-        rows, columns = np.arange(height) * GRID[0] // height, np.arange(width) * GRID[1] // width
-        found: Answers = {name: cells[rows][:, columns] for name, cells in maps.items()}
-        nothing = (np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32))
-        return {task.name: found.get(task.name, nothing) for task in task_set.tasks}
-
-    return answer
-
-
-GRID = (24, 40)  # rows, columns of the constant answer
-
-
-def commonest(task: Task, scenes: Sequence[Scene]) -> NDArray[np.uint8]:
-    """(rows, columns) of GRID: the class that is most often in a cell's middle. A thin class is never the commonest."""
-    votes = np.zeros((*GRID, task.classes), dtype=np.int64)
-    for scene in scenes:
-        truth = scene.truth[task.name]
-        height, width = truth.shape
-        rows, columns = (
-            ((np.arange(count) + 0.5) * side / count).astype(int)
-            for count, side in zip(GRID, (height, width), strict=True)
-        )
-        at = truth[rows][:, columns]
-        for label in range(task.classes):
-            votes[..., label] += at == label
-    return np.asarray(votes.argmax(axis=2), np.uint8)
+    """The best answer that does not look: what training pictures have at each place of a coarse grid, and no boxes."""
+    made = {t.name: KINDS[t.kind].constant(t, [scene.truth[t.name] for scene in scenes]) for t in task_set.tasks}
+    return lambda scene: {name: make(scene.image.shape[:2]) for name, make in made.items()}

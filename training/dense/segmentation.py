@@ -6,6 +6,7 @@ K classes · B batch · H W the network's picture · h w the camera's · s strid
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import IGNORE, Letterbox
+from training.dense.geometry import IGNORE, Letterbox, Size, coarse
 
 STRIDE = 4  # logits leave the network at a quarter of its size
 WIDTHS_PX = (1, 2, 5)  # by which the official lane metric widens both sides
@@ -66,13 +67,21 @@ def answer(logits: NDArray[np.float32], box: Letterbox) -> Classes:
     return box.classes_back(logits.argmax(axis=0).astype(np.uint8))
 
 
+def constant(task: Task, truths: list[Classes]) -> Callable[[Size], Classes]:
+    """The commonest class of each place of a coarse grid. A thin class is never the commonest."""
+    cells = np.stack([coarse(truth) for truth in truths])
+    votes = np.stack([(cells == label).sum(axis=0) for label in range(task.classes)])
+    commonest = votes.argmax(axis=0).astype(np.uint8)
+    return lambda size: cv2.resize(commonest, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
 @dataclass
 class Metric:
     """Counts over all pictures; memory does not grow with them. All at the camera's size."""
 
     task: Task
     counts: NDArray[np.int64] = field(init=False)  # (K, K) truth, answer
-    batch: list[tuple[float, float]] = field(default_factory=list)  # of each picture: mean IoU, IoU of class 1
+    batch: list[float] = field(default_factory=list)  # mean IoU of each picture, absent classes 0
     f_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(WIDTHS_PX)))
 
     def __post_init__(self) -> None:
@@ -86,8 +95,7 @@ class Metric:
             classes, classes
         )
         self.counts += own
-        ious = per_class_iou(own, absent=0.0)
-        self.batch.append((float(ious.mean()), float(ious[1])))
+        self.batch.append(float(per_class_iou(own, absent=0.0).mean()))
         if self.task.thin:
             self.f_sums += [boundary_f(answered == 1, truth == 1, width) for width in WIDTHS_PX]
 
@@ -96,7 +104,8 @@ class Metric:
         pooled = per_class_iou(self.counts)
         found = {f"iou_{label}": float(iou) for label, iou in zip(self.task.labels, pooled, strict=True)}
         found["miou"] = float(np.nanmean(pooled))
-        found["miou_mean_over_pictures"] = float(np.mean([m for m, _ in self.batch]))
+        found["miou_all_classes"] = float(np.nan_to_num(pooled).mean())  # papers: a class in neither counts 0
+        found["miou_mean_over_pictures"] = float(np.mean(self.batch))
         if self.task.thin:
             truth, correct = self.counts.sum(axis=1), self.counts.diagonal()
             shares = correct / np.maximum(truth, 1)
@@ -108,7 +117,7 @@ class Metric:
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) mean IoU of each, for intervals and worst pictures."""
-        return np.array([m for m, _ in self.batch])
+        return np.array(self.batch)
 
 
 def main_score(task: Task) -> str:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from training.dense import bdd100k
+from training.dense import bdd100k, cityscapes
 from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, fitted, varied
 from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
@@ -31,7 +31,7 @@ from training.trainer.run_log import Habits, Recorder
 from training.trainer.trainer import Engine, TrainConfig
 from workshop.artifacts import provenance, whole_folder
 
-LOADERS = {"bdd100k": bdd100k}  # what a benchmark brings: index(root, split) and read(ref)
+LOADERS = {"bdd100k": bdd100k, "cityscapes": cityscapes}  # what a benchmark brings: index(root, split) and read(ref)
 SPLITS = ("train", "val", "test")
 JUDGED = 200  # validation pictures that an epoch is judged by
 KNOWN = 400  # training pictures that the constants come from

@@ -80,7 +80,7 @@ def test_a_picture_without_boxes_is_a_picture(labels: Any, tmp_path: Path) -> No
     [
         ({"drivable": np.full(SIZE, 3, np.uint8)}, "holds 3, expected 0, 1 and 2"),
         ({"drivable": np.zeros((9, 32), np.uint8)}, r"expected the picture's \(18, 32\)"),
-        ({"drivable": np.zeros((*SIZE, 3), np.uint8)}, "8-bit grey"),
+        ({"drivable": np.zeros((*SIZE, 3), np.uint8)}, "expected grey uint8"),
         ({"drivable": np.zeros(SIZE, np.uint16)}, "uint16"),
         ({"lanes": np.full(SIZE, 64, np.uint8)}, "holds 64"),
         ({"labels": [CAR | {"box2d": {"x1": 9, "y1": 1, "x2": 3, "y2": 4}}]}, "x1 <= x2"),
@@ -108,7 +108,7 @@ def test_a_picture_that_the_list_of_boxes_lacks_is_named(tmp_path: Path) -> None
 def test_a_damaged_mask_is_refused(tmp_path: Path) -> None:
     official(tmp_path)
     (tmp_path / "labels/drivable/masks/val/a-1.png").write_bytes(b"\x89PNG no more")
-    with pytest.raises(SourceError, match="no picture that OpenCV can decode"):
+    with pytest.raises(SourceError, match="no picture that this OpenCV decodes"):
         the_only(tmp_path)
 
 
