@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from codriver.errors import SourceError
 from training.dense import bdd100k, cityscapes
 from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, fitted, varied
 from training.dense.loss import DenseLoss
@@ -103,7 +104,12 @@ class DenseData:
 
     @classmethod
     def of(cls, root: Path, task_set: str) -> DenseData:
-        return cls(root, {split: LOADERS[task_set].index(root, split) for split in SPLITS})
+        refs = {split: LOADERS[task_set].index(root, split) for split in SPLITS}
+        for split, some in refs.items():
+            if not some:
+                counts = ", ".join(f"{len(found)} of {name}" for name, found in refs.items())
+                raise SourceError(f"{root}: no picture falls to {split} ({counts}); it takes more pictures to train on")
+        return cls(root, refs)
 
 
 def to_json(result: TaskScores) -> dict[str, Any]:

@@ -76,12 +76,20 @@ def test_a_run_is_scored_beside_an_answer_that_does_not_look(run: Path, scenes: 
 def test_cityscapes_goes_the_same_way(tmp_path: Path) -> None:
     out, run = tmp_path / "city", tmp_path / "run"
     small = ["--width", "128", "--height", "64", "--workers", "1"]
-    assert synth([str(out), "--layout", "cityscapes", "--clips", "8", "--seed", "4", *small]) == 0
+    assert synth([str(out), "--layout", "cityscapes", "--clips", "16", "--seed", "4", *small]) == 0
     assert data(["check", str(out)]) == 0
     command = ["--task-set", "cityscapes", "--data", str(out), "--out", str(run), "--epochs", "1", "--batch", "8"]
     assert train([*command, "--workers", "0"]) == 0
     assert evaluate([str(run), "--data", str(out)]) == 0
     assert "rmse_px" in (run / "evaluation-test" / "report.json").read_text()
+
+
+def test_a_split_without_pictures_is_told_before_anything_is_trained(tmp_path: Path, capsys: Any) -> None:
+    small = ["--width", "128", "--height", "64", "--workers", "1"]
+    assert synth([str(tmp_path / "city"), "--layout", "cityscapes", "--clips", "3", "--seed", "4", *small]) == 0
+    command = ["--task-set", "cityscapes", "--data", str(tmp_path / "city"), "--out", str(tmp_path / "run")]
+    assert train(command) == 2
+    assert "no picture falls to val (6 of train, 0 of val, 3 of test)" in capsys.readouterr().err
 
 
 def test_one_task_alone_can_be_trained(scenes: Path, tmp_path: Path) -> None:
