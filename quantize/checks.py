@@ -43,7 +43,7 @@ def check_dialects(
     found = {}
     for name, some in report.dialects.items():
         graphs = [folder / graph.path for graph in (some.encoder, some.fuser)]
-        found[name] = replace(some, lint=_lint(graphs, name), audit=_audit(graphs, some))
+        found[name] = replace(some, lint=lint_of(graphs, name), audit=audit_of(graphs, some))
         subjects = [subject for subject in subjects_of(folder, report, name) if subject.checks]
         if clips:
             run_all(subjects, fp32, clips, model.config, BATCH, BATCH)
@@ -63,7 +63,7 @@ def _parity(subjects: Sequence[Subject], model: UVM3TL, clips: int) -> ParityRes
     )
 
 
-def _lint(graphs: Sequence[Path], dialect: str) -> LintResult | None:
+def lint_of(graphs: Sequence[Path], dialect: str) -> LintResult | None:
     """None for a dialect that has no rules, or whose graphs are no ONNX files."""
     if dialect not in RULES or graphs[0].suffix != ".onnx":
         return None
@@ -93,7 +93,7 @@ def of_maps(model: onnx.ModelProto) -> frozenset[str]:
     return frozenset(node.name for node in model.graph.node if node.op_type == "Conv" and dims(node.input[1]) == 4)
 
 
-def _audit(graphs: Sequence[Path], some: EmittedDialect) -> AuditResult | None:
+def audit_of(graphs: Sequence[Path], some: EmittedDialect) -> AuditResult | None:
     """None where the runtime is not here, or the processor is not the one that the graphs are for."""
     runtime = some.engine
     if runtime != "tensorrt" and not (is_installed(runtime) and set(some.requires) <= set(cpu_features())):

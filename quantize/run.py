@@ -31,6 +31,7 @@ from quantize.export.cameras import by_cameras
 from quantize.export.dialect_folder import Model, emit_all
 from quantize.export.golden import write_golden_clips
 from quantize.export.temperature import confidence
+from quantize.finder import Finders, make_finders, with_finder
 from quantize.graphs.dialects import DEFAULT, DIALECTS, Dialect, dialect
 from quantize.graphs.fold import folded, with_vectors_in_half
 from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair, pair_of
@@ -82,6 +83,7 @@ class Options:
     check: int = 8  # validation clips to compare every runtime on
     qat: QATConfig | None = None  # None: calibration alone
     habits: Habits = Habits()  # noqa: RUF009 (frozen); of QAT
+    finder: Path | None = None  # run of training.finder; None: the bundle will have none
 
 
 def quantize(
@@ -101,11 +103,14 @@ def quantize(
         models = {name: tuned.get(name, Model(pair)) for name, pair in calibrated.items()}
         held_out = read_split(data, "val")
         fitted, origin = _held_out_facts(model, held_out, origin)
-        _write_golden(folder, model, models, held_out[: options.golden], fitted)
+        finders = make_finders(options.finder, data, chosen, options) if options.finder else None
+        _write_golden(folder, model, models, held_out[: options.golden], fitted, finders)
         written = emit_all(folder, chosen, calibrated, models)
         report = _report(model, origin, fitted, written, calibration, options)
         say("linting, auditing and comparing what was written")
         report = replace(report, dialects=check_dialects(folder, report, model, held_out[: options.check]))
+        if finders:
+            report = with_finder(folder, report, finders)
         report.write(folder)
         from quantize.report.page import write_page  # matplotlib takes a second
 
@@ -197,11 +202,12 @@ def _write_golden(
     models: Mapping[str, Model],
     refs: Sequence[ClipRef],
     fitted: Mapping[str, FittedTemperature],
+    finders: Finders | None,
 ) -> None:
     say("writing golden vectors from validation clips")
     temperatures = {task: some.temperature for task, some in fitted.items()}
     graphs = {name: (some.pair.encoder, some.pair.fuser) for name, some in models.items()}
-    write_golden_clips((folder / GOLDEN).parent, refs, model, graphs, temperatures)
+    write_golden_clips((folder / GOLDEN).parent, refs, model, graphs, temperatures, finders.modules if finders else {})
 
 
 def pairs_of(
@@ -304,6 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"how activations' ranges are estimated ({RANGES[0]}); {BEST}: whichever costs the worst-off task "
         "least on validation clips, for each dialect: a minute or two each",
     )
+    parser.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: bundles then need no driver=")
     parser.add_argument("--keep-float", nargs="+", default=(), metavar="LAYER", help="what quantize.sensitivity chose")
     parser.add_argument("--check", type=int, default=8, help="validation clips to compare every runtime on")
     parser.add_argument("--clips", type=int, default=64, help="calibration clips")
@@ -314,7 +321,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
     own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
-    options = Options(**own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args))
+    options = Options(
+        **own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args), finder=args.finder
+    )
     report = quantize(args.run, args.data, args.out, names, options)
     sys.stdout.write(json.dumps(asdict(report)) + "\n" if args.json else f"quantized: {args.out}\n")
     return 0

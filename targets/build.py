@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest, TaskSpec, VariantSpec
+from codriver.bundle.manifest import FinderSpec, Manifest, TaskSpec, VariantSpec
 from codriver.bundle.signing import sign_bundle
 from codriver.bundle.variants import why_not
 from codriver.config import default_policy
@@ -98,6 +98,7 @@ def manifest_draft(
         variants=variants,
         context=report.context,
         policy=default_policy(stream.name for stream in report.streams if stream.name in VIEWS),
+        finder=FinderSpec(scores=report.finder.joint_scores) if report.finder else None,
         golden=report.golden,
         metrics=measured(report),
         training=asdict(report.run.data) | {"calibration_clips": report.calibration.clips},

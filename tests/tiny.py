@@ -20,11 +20,12 @@ from codriver.bundle.manifest import FinderSpec, Manifest, StreamSpec, TaskSpec,
 from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
+from codriver.finder.peaks import read_sight
 from codriver.finder_graph import BINS_X, BINS_Y, HIGH, JOINT_POINTS, LOW, PIXELS, POINTS
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
-from codriver.verify.golden import Answers
+from codriver.verify.golden import Answers, told_of
 from workshop.bundle_writer import new_bundle, seal
 from workshop.golden_vectors import write_golden
 
@@ -185,7 +186,9 @@ def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: b
         folder = out.parent / f"{out.name}.golden"
         steps = tiny_steps(GOLDEN_STEPS, views=draft.views)
         expected = {variant.name: _answers(draft, files, variant, steps) for variant in draft.variants}
-        write_golden(folder, steps, expected, tolerance=0.01)
+        told = told_of(read_sight(finder_logits()))
+        found = {variant.name: told for variant in draft.variants if variant.finder}
+        write_golden(folder, steps, expected, tolerance=0.01, found=found)
         files |= {f"golden/{path.name}": path for path in folder.iterdir()}
         draft = replace(draft, golden="golden/golden.json")
     write_bundle(out, draft, files)

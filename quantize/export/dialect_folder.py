@@ -64,12 +64,12 @@ def _emit(folder: Path, place: str, some: Dialect, pair: ModulePair) -> GraphPai
         "fuser": (pair.fuser, example_context(config), FUSER_INPUTS, pair.model.task_set.names),
     }.items():
         graph = ir_from_module(*what) if some.is_ir else GraphFiles(onnx_bytes(*what, some.signed_codes))
-        written[name] = _write_graph(folder, f"{place}/{name}", graph)
+        written[name] = write_graph(folder, f"{place}/{name}", graph)
         say(f"  {place}: {name} {written[name].all_bytes / 1e6:.2f} MB")
     return GraphPair(**written)
 
 
-def _write_graph(folder: Path, stem: str, graph: GraphFiles) -> EmittedGraph:
+def write_graph(folder: Path, stem: str, graph: GraphFiles) -> EmittedGraph:
     """Write <stem>.onnx, or <stem>.xml and its weights."""
     weights = _write_file(folder, f"{stem}.bin", graph.weights) if graph.weights else None
     file = _write_file(folder, f"{stem}.xml" if graph.weights else f"{stem}.onnx", graph.model)

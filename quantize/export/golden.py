@@ -7,16 +7,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from codriver.errors import SourceError
-from codriver.frames.preprocess import stream_inputs
+from codriver.finder.peaks import read_sight
+from codriver.finder_graph import HEIGHT_PX, OUTPUTS, WIDTH_PX
+from codriver.frames.preprocess import resize_to, stream_inputs
 from codriver.network.memory import pick_slots
 from codriver.percept import Driver
 from codriver.sources.aide import read_annotation
 from codriver.sources.clip import RATE_HZ
-from codriver.verify.golden import Step
+from codriver.verify.golden import Step, told_of
 from quantize.export.temperature import tempered
 from quantize.graphs.reference import stepped_probabilities
 from training.data.clips import CONTEXT, Clip, empty_context, frame_numbers, frame_set, put_slot, sizes_px
@@ -83,8 +86,12 @@ def write_golden_clips(
     model: UVM3TL,
     graphs: Mapping[str, tuple[nn.Module, nn.Module]],
     temperatures: Mapping[str, float],
+    finders: Mapping[str, nn.Module],
 ) -> None:
-    """graphs: dialect -> encoder and fuser as exported. temperatures: by task, as the manifest will have them."""
+    """graphs: dialect -> encoder and fuser as exported. temperatures: by task, as the manifest will have them.
+
+    finders: by dialect, as exported; none if the bundle is to have none.
+    """
     for ref in refs:
         steps = golden_steps(ref)
         clip = clip_of_steps(steps, model)
@@ -95,4 +102,12 @@ def write_golden_clips(
             expected[dialect] = {
                 task.name: dict(zip(task.labels, honest[task.name], strict=True)) for task in model.task_set.tasks
             }
-        write_golden(folder, steps, expected, TOLERANCE)
+        found = {dialect: _found(finder, steps[-1][0]["incar"]) for dialect, finder in finders.items()}
+        write_golden(folder, steps, expected, TOLERANCE, found)
+
+
+@torch.inference_mode()
+def _found(finder: nn.Module, incar: NDArray[np.uint8]) -> dict[str, float]:
+    pixels = torch.from_numpy(resize_to(incar, WIDTH_PX, HEIGHT_PX)[None])
+    outputs = dict(zip(OUTPUTS, (some.numpy() for some in finder(pixels)), strict=True))
+    return told_of(read_sight(outputs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 import onnx
@@ -133,7 +134,8 @@ def _shorten(graph: onnx.GraphProto, renamed: dict[str, str]) -> None:
     owned = {name: name.removeprefix(OWNER) for name in weights}
     numbered = [t.name for t in graph.initializer if t.name not in owned]
     numbered += [name for node in graph.node for name in node.output if name not in kept | owned.keys()]
-    short = owned | {name: np.base_repr(n, 36).lower() for n, name in enumerate(dict.fromkeys(numbered))}
+    free = (name for name in (np.base_repr(n, 36).lower() for n in count()) if name not in kept)
+    short = owned | dict(zip(dict.fromkeys(numbered), free, strict=False))
     for tensor in graph.initializer:
         tensor.name = short.get(tensor.name, tensor.name)
     for number, node in enumerate(graph.node):

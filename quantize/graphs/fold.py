@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,10 +14,11 @@ from training.model.encoders import JointEncoder
 from training.model.temporal import AlongTime
 from training.model.uvm3tl import UVM3TL
 
+Network = TypeVar("Network", bound=nn.Module)
 FUSED_BY = {nn.Conv2d: fuse_conv_bn_eval, nn.Linear: fuse_linear_bn_eval}
 
 
-def folded(model: UVM3TL) -> UVM3TL:
+def folded(model: Network) -> Network:
     """A copy in evaluation mode without batch normalisation and whatever else can be multiplied into weights.
 
     That is the joint encoders' fixed first matrix, the scale of attention, the 1x1 convolution beside a 3x3 one, and
@@ -35,7 +37,8 @@ def folded(model: UVM3TL) -> UVM3TL:
             _fold_scale(module)
         elif isinstance(module, SharedBranch):
             _fold_point(module)
-    _fold_shares(model.dbscme)
+    if isinstance(model, UVM3TL):
+        _fold_shares(model.dbscme)
     left = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     assert not left, f"batch normalisation left in {left}"
     return model

@@ -20,26 +20,38 @@ from quantize.graphs.tensorrt_table import tensorrt_hardware
 # How the range of an activation follows from what calibration saw. The first is the default: the whole range, because
 # fast motion is rare, and what tells it apart (DECISIONS.md, "Whole ranges").
 RANGES = ("minmax", "mean-minmax", "median-minmax", "mean-no-outliers-minmax", "mean-quantile", "histogram")
-# Convolutions whose output goes straight into an addition, by the end of their names in ResidualBlock, Motion and
-# AlongTime.
-CONV_BRANCH = re.compile(r"^post_hooks\.(.*/)?(second|scene|now)/conv2d/\d+__0\.\d+$")
+# Convolutions whose output goes straight into an addition, by the end of their names in ResidualBlock, Motion,
+# AlongTime and Finder.
+CONV_BRANCH = re.compile(r"^post_hooks\.(.*/)?((second|scene|now)/conv2d|fine_lateral/2/relu)/\d+__0\.\d+$")
 
 
 def quantized_encoder(
     encoder: EncoderGraph, steps: Sequence[tuple[Tensor, ...]], some: Dialect, ranges: str = RANGES[0]
 ) -> nn.Module:
     """The encoder with fake quantizers, calibrated. `encoder` is folded; `steps` are its inputs on real clips."""
-    import nncf
-
     if not steps:
         raise ConfigError(
             "calibration holds no clip in which every stream is present; INT8 cannot be calibrated without"
         )
+    # The joint encoders stay in floating point: nothing to gain, and a keypoint in 255 steps is a finger's width off.
+    return quantized_module(encoder, steps, some, ranges, keep=("linear",))
+
+
+def quantized_module(
+    module: nn.Module,
+    steps: Sequence[Tensor | tuple[Tensor, ...]],
+    some: Dialect,
+    ranges: str = RANGES[0],
+    keep: Sequence[str] = (),
+) -> nn.Module:
+    """Any folded graph with fake quantizers, calibrated on its inputs. keep: kinds of layers left in floating point."""
+    import nncf
+
     nncf.set_log_level(logging.WARNING)  # which nodes it leaves alone is in the scheme; people need the progress bars
     table = tensorrt_hardware() if some.recipe == TENSORRT else nullcontext()
     with warnings.catch_warnings(), table:
         warnings.simplefilter("ignore")  # NNCF's own deprecations
-        quantized = nncf.quantize(encoder, nncf.Dataset(steps), subset_size=len(steps), **_settings(some, ranges))
+        quantized = nncf.quantize(module, nncf.Dataset(steps), subset_size=len(steps), **_settings(some, ranges, keep))
     if some.recipe == TENSORRT:
         free_conv_branches(quantized)
     if some.weight_bits == 7:
@@ -58,7 +70,7 @@ def leave_the_ties(quantized: nn.Module) -> None:
             quantizer.scale.mul_(63.5 / 63)
 
 
-def _settings(some: Dialect, ranges: str) -> dict[str, Any]:
+def _settings(some: Dialect, ranges: str, keep: Sequence[str]) -> dict[str, Any]:
     import nncf
     from nncf.quantization.advanced_parameters import OverflowFix
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
@@ -68,9 +80,7 @@ def _settings(some: Dialect, ranges: str) -> dict[str, Any]:
     preset = nncf.QuantizationPreset
     return {
         "preset": preset.MIXED if some.recipe == PAIRED else preset.PERFORMANCE,
-        # The joint encoders stay in floating point: nothing to gain, and a keypoint in 255 steps is off by a finger's
-        # width.
-        "ignored_scope": nncf.IgnoredScope(types=["linear"]),
+        "ignored_scope": nncf.IgnoredScope(types=list(keep)),
         "advanced_parameters": nncf.AdvancedQuantizationParameters(
             # ONNX Runtime: a convolution without Q/DQ behind it fuses nowhere. TensorRT: the next one's Q does that.
             quantize_outputs=some.recipe == PAIRED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,17 @@ from codriver.percept import Driver
 from codriver.verify.golden import GOLDEN_NAME, SCHEMA, Answers, Expected, Step
 
 
-def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, tolerance: float) -> Path:
+def write_golden(
+    folder: str | Path,
+    steps: Iterable[Step],
+    expected: Expected,
+    tolerance: float,
+    found: Mapping[str, Mapping[str, float]] | None = None,
+) -> Path:
     """Add one clip to `folder`/golden.json, which is made if it is not there yet, and return its path.
 
     steps: frames in BGR, at rising times. expected: by variant, the last step's answers. tolerance: of a probability.
+    found: by variant, what its finder tells of the last in-car frame; see `told_of`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +35,8 @@ def write_golden(folder: str | Path, steps: Iterable[Step], expected: Expected, 
         content = json.loads(path.read_text())
     recorded = [_write_step(folder, step) for step in steps]
     by_variant = {variant: _plain(answers) for variant, answers in expected.items()}
-    content["clips"].append({"tolerance": float(tolerance), "steps": recorded, "expected": by_variant})
+    clip = {"tolerance": float(tolerance), "steps": recorded, "expected": by_variant}
+    content["clips"].append(clip | ({"found": {name: dict(told) for name, told in found.items()}} if found else {}))
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     return path
 

@@ -94,6 +94,16 @@ class AccuracyChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinderCheck:
+    """Of the finder's graph, in the runtime that it is made for."""
+
+    lint: LintResult | None  # None: not checked, or nothing to check
+    audit: AuditResult | None
+    scores: Mapping[str, float] | None  # as FinderOrigin.check, in this runtime; None: it does not run here
+    mean_off: float | None  # of a coordinate, from the fake-quantized model, as a share of the frame
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmittedDialect(GraphPair):
     """The graphs of one dialect, and what was found out about them; None: not checked, or nothing to check."""
 
@@ -106,6 +116,8 @@ class EmittedDialect(GraphPair):
     audit: AuditResult | None = None
     parity: ParityResult | None = None
     accuracy: Mapping[str, AccuracyChange] | None = None  # by task
+    finder: EmittedGraph | None = None  # in every dialect of a folder with a finder
+    finder_check: FinderCheck | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +219,21 @@ class RunOrigin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinderOrigin:
+    """The finder that was quantized. See training.finder.scores for what the scores are."""
+
+    weights_sha256: str
+    size: str
+    knows_absence: bool  # whether it has seen cabins without a driver
+    joint_scores: tuple[float, ...]  # mean score of each joint in training's annotations
+    test: Mapping[str, object]  # on the test split, in full precision, beside the baselines
+    git_commit: str
+    created: str
+    check: Mapping[str, float]  # on the frames that every runtime is checked on, in full precision
+    check_frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuantizedReport:
     """What is in a quantized folder, what a device must know to run it, and what was found out about it."""
 
@@ -226,6 +253,7 @@ class QuantizedReport:
     dialects: Mapping[str, EmittedDialect]
     calibration: CalibrationRecord
     keep_float: tuple[str, ...]  # layers that INT8 dialects keep in floating point
+    finder: FinderOrigin | None = None  # None: whoever uses the graphs must say where the driver is
     left_out: tuple[str, ...] = ()  # tasks that this report no longer speaks of; see `without`
 
     @classmethod

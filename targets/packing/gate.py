@@ -25,6 +25,7 @@ from targets.profiles.profile import Profile
 from workshop.quantized_report import AccuracyChange, AuditResult, EmittedDialect, LintResult
 
 CHECKS = ("lint", "audit", "parity", "golden", "accuracy", "latency")
+FINDER_OFF = 0.005  # of the frame: what a runtime's points may stray from the fake-quantized model's, in the mean
 INT8_SHARE = 0.9  # least share of multiply-accumulates in INT8; size tiny, whose joint encoders weigh most, has 0.914
 
 
@@ -90,6 +91,13 @@ def judge(dialects: Mapping[str, EmittedDialect], profile: Profile, floor_ms: fl
                 verdict.open.append(f"{check}:{dialect} was not checked")
             else:
                 verdict.misses += [Miss(check, dialect, message) for message in messages]
+        if some.finder_check is not None and not full:
+            of_finder = {"lint": _lint(some.finder_check.lint), "audit": _audit(some.finder_check.audit)}
+            for check, messages in of_finder.items():
+                verdict.misses += [Miss(check, dialect, f"of the finder: {message}") for message in messages or ()]
+        if some.finder_check is not None and (some.finder_check.mean_off or 0.0) > FINDER_OFF:
+            off = f"of the finder: its points are {some.finder_check.mean_off:.4f} of the frame off the model's"
+            verdict.misses.append(Miss("parity", dialect, f"{off}, at most {FINDER_OFF:g} is allowed"))
         if some.accuracy is not None:
             _accuracy(some.accuracy, dialect, profile.accuracy_budget_points, verdict)
         elif not full:

@@ -30,6 +30,10 @@ Calibrated for INT8 on {calibration} training clips, stratified by the labels of
 
 INT8 accuracy through this very bundle: `python -m targets.validate BUNDLE --data DATA`.
 
+## Where the driver is
+
+{finder}
+
 ## Limits
 
 {limits}
@@ -45,6 +49,42 @@ SYNTHETIC = """\
 * **The footage is synthetic.** The model has never seen a person or a road. It shows that the line works; it must not
   drive a decision in a car."""
 REAL = "* AIDE is licensed for non-commercial research and education only; so are weights trained on it."
+
+
+NO_FINDER = """\
+Somebody else must say (`driver=`): there is no finder in this bundle, and without that what is asked about the driver
+is invalid."""
+FINDER = """\
+Found in the in-car frame by a graph of its own, trained on the data set's boxes and keypoints ({size} size, weights'
+sha256 {sha256}). Full precision on {frames} validation frames, then each runtime that runs where it was quantized, %:
+
+| | {names} |
+|---|{rules}|
+{rows}
+{absence}"""
+KNOWS = "It has seen cabins without a driver, with others in the car and with a covered lens, all of them drawn."
+NEVER = "**It has never seen a cabin without a driver: what it says of presence means nothing.**"
+
+
+def _finder(report: QuantizedReport) -> str:
+    origin = report.finder
+    if origin is None:
+        return NO_FINDER
+    found = {"full precision": origin.check} | {
+        name: some.finder_check.scores
+        for name, some in report.dialects.items()
+        if some.finder_check is not None and some.finder_check.scores is not None
+    }
+    rows = [f"| {name} | {' | '.join(f'{100 * v:.1f}' for v in scores.values())} |" for name, scores in found.items()]
+    return FINDER.format(
+        size=origin.size,
+        sha256=origin.weights_sha256[:16],
+        frames=origin.check_frames,
+        names=" | ".join(origin.check),
+        rules="|".join("---" for _ in origin.check),
+        rows="\n".join(rows),
+        absence=KNOWS if origin.knows_absence else NEVER,
+    )
 
 
 def model_card(name: str, profile: Profile, report: QuantizedReport) -> str:
@@ -66,6 +106,7 @@ def model_card(name: str, profile: Profile, report: QuantizedReport) -> str:
         calibration=report.calibration.clips,
         ids=report.calibration.ids_sha256[:16],
         rows="\n".join(rows),
+        finder=_finder(report),
         limits=SYNTHETIC if "synthetic" in kind else REAL,
         law=LAW if EMOTION in [task.name for task in report.tasks] else "",
     )

@@ -98,6 +98,7 @@ def _variant(profile: Profile, name: str, entry: EmittedDialect) -> VariantSpec:
         requires=entry.requires,
         encoder=entry.encoder.path,
         fuser=entry.fuser.path,
+        finder=entry.finder.path if entry.finder else None,
         versions=profile.tensorrt if entry.engine == "tensorrt" else (),
     )
 
@@ -110,8 +111,11 @@ def _in_half(profile: Profile, report: QuantizedReport) -> tuple[tuple[VariantSp
     entry, full = report.dialects[INT8], report.dialects[FULL]
     int8 = replace(_variant(profile, INT8, entry), fuser=f"{INT8}/fuser.onnx")
     twin = replace(int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx", fuser=f"{TWIN}/fuser.onnx")
-    of_twin = {twin.encoder: full.encoder.path, twin.fuser: full.fuser.path}
-    return (int8, twin), of_twin | {int8.encoder: entry.encoder.path, int8.fuser: entry.fuser.path}
+    sources = {twin.encoder: full.encoder.path, twin.fuser: full.fuser.path}
+    if entry.finder and full.finder:
+        twin = replace(twin, finder=f"{TWIN}/finder.onnx")
+        sources |= {f"{TWIN}/finder.onnx": full.finder.path, entry.finder.path: entry.finder.path}
+    return (int8, twin), sources | {int8.encoder: entry.encoder.path, int8.fuser: entry.fuser.path}
 
 
 def half_of(model: bytes) -> bytes:
@@ -122,7 +126,9 @@ def _with_twin(golden: bytes) -> bytes:
     """The twin is to answer as full precision does."""
     content = json.loads(golden)
     for clip in content["clips"]:
-        clip["expected"][TWIN] = clip["expected"][FULL]
+        for answers in (clip["expected"], clip.get("found", {})):
+            if FULL in answers:
+                answers[TWIN] = answers[FULL]
     return _json(content)
 
 
@@ -143,7 +149,8 @@ def build_plan(profile: Profile, variants: Collection[VariantSpec], graphs: Mapp
         "engines": [
             {"variant": v.name, "part": part, "path": path, "sha256": hashlib.sha256(graphs[path]).hexdigest()}
             for v in variants
-            for part, path in (("encoder", v.encoder), ("fuser", v.fuser))
+            for part, path in (("encoder", v.encoder), ("fuser", v.fuser), ("finder", v.finder))
+            if path is not None
         ],
         "race": [variant.name for variant in variants] if len(variants) > 1 else [],
     }

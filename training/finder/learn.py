@@ -36,7 +36,7 @@ class FinderTrainConfig:
     """All that shapes the weights, but for data and variation."""
 
     size: str = "demo"
-    epochs: int = 12
+    epochs: int = 10
     batch: int = 32  # frames in a step
     frames_per_clip: int = 8  # of every clip, spread evenly over it
     learning_rate: float = 4e-3  # peak, after warm-up

@@ -69,7 +69,6 @@ class Finder(nn.Module):
         fine = self.fine(pixels.permute(0, 3, 1, 2).float() * (1.0 / 255.0))
         coarse = self.coarse(fine)
         up = F.interpolate(self.coarse_lateral(coarse), scale_factor=COARSE // FINE, mode="nearest")
-        rows = self.maps(self.merge(self.fine_lateral(fine) + up)).flatten(2).flatten(0, 1)  # (N P, cells)
-        x, y = self.along_x(rows), self.along_y(rows)
+        maps = self.maps(self.merge(self.fine_lateral(fine) + up)).flatten(2)  # (N, P, cells)
         presence = self.presence(F.adaptive_avg_pool2d(coarse, 1).flatten(1))
-        return x.reshape(-1, POINTS, BINS_X), y.reshape(-1, POINTS, BINS_Y), presence
+        return self.along_x(maps), self.along_y(maps), presence

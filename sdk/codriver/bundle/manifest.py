@@ -22,6 +22,17 @@ SCHEMA = 3
 MANIFEST_NAME = "manifest.json"
 
 
+# The in-car frame -> logits of P points along x and along y, and of what is present.
+FINDER_SIGNATURE = Signature(
+    inputs={PIXELS: Tensor("uint8", (1, HEIGHT_PX, WIDTH_PX, 3))},
+    outputs={
+        "x": Tensor("float32", (1, POINTS, BINS_X)),
+        "y": Tensor("float32", (1, POINTS, BINS_Y)),
+        "presence": Tensor("float32", (1, len(PRESENCE))),
+    },
+)
+
+
 def weights_of(graph: str) -> str | None:
     """Where the weights of a graph lie: an IR's in the .bin beside its .xml, an ONNX file's in itself."""
     return f"{graph.removesuffix('.xml')}.bin" if graph.endswith(".xml") else None
@@ -173,10 +184,7 @@ class Manifest:
 
     @property
     def finder_signature(self) -> Signature:
-        """The in-car frame (1, 144, 256, 3) uint8 -> logits of P points along x and y, and of what is present."""
-        along_x, along_y = (Tensor("float32", (1, POINTS, bins)) for bins in (BINS_X, BINS_Y))
-        outputs = {"x": along_x, "y": along_y, "presence": Tensor("float32", (1, len(PRESENCE)))}
-        return Signature(inputs={PIXELS: Tensor("uint8", (1, HEIGHT_PX, WIDTH_PX, 3))}, outputs=outputs)
+        return FINDER_SIGNATURE
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""

@@ -2,29 +2,37 @@
 
 golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and, for
 each variant of the graphs, the probabilities expected after the last step: variants round their weights differently.
+A bundle with a finder adds what that is to find in the last step's in-car frame by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError, EngineError
-from codriver.files.decode import Fault, decode, from_json, rule, take_schema
+from codriver.files.decode import Fault, Rule, decode, from_json, rule, take_schema
+from codriver.finder.peaks import Sight, read_sight
+from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
+from codriver.frames.preprocess import resize_to
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 
 SCHEMA = 1
+FINDER_TOLERANCE = 0.02  # of the frame, 5 px of 256, and of a presence; a wrong graph is off by far more
+T = TypeVar("T")
 GOLDEN_NAME = "golden.json"
 
 Frames = Mapping[str, NDArray[np.uint8]]
 Step = tuple[Frames, float, "Driver | None"]  # as Perceiver.step takes: (H, W, 3) BGR, seconds, driver
 Answers = Mapping[str, Mapping[str, float]]  # task -> label -> probability
 Expected = Mapping[str, Answers]  # by variant
+FINDER = "finder"  # among the tasks of the differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +56,7 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
     """
     worst: dict[str, GoldenDifference] = {}
     trial = on_trial(perceiver)
-    for number, (steps, expected, tolerance) in enumerate(read_golden(perceiver.bundle.folder)):
+    for number, (steps, expected, tolerance, found_by) in enumerate(read_golden(perceiver.bundle.folder)):
         answers = _of_variant(expected, perceiver.variant, number)
         tasks = _last_step(trial, steps).tasks
         for task, answer in answers.items():
@@ -58,7 +66,25 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
                 raise BundleError(f"golden clip {number}: no {task} ({reason}); build the bundle anew")
             found = _difference(task, answer, result.probabilities, tolerance)
             worst[task] = _worse(worst.get(task), found)
+        if perceiver.bundle.finder is not None and "incar" in steps[-1][0]:
+            told = _of_variant(found_by, perceiver.variant, number)
+            worst[FINDER] = _worse(worst.get(FINDER), _finder_difference(perceiver, steps[-1][0]["incar"], told))
     return list(worst.values())
+
+
+def told_of(sight: Sight) -> dict[str, float]:
+    """What a finder's golden answer holds: the corners of face and body as shares of the frame, and what is present."""
+    corners = [f"{box}_{side}" for box in ("face", "body") for side in ("left", "top", "right", "bottom")]
+    boxes = dict(zip(corners, sight.boxes.ravel().tolist(), strict=True))
+    return boxes | dict(zip(PRESENCE, sight.presence.tolist(), strict=True))
+
+
+def _finder_difference(perceiver: Perceiver, incar: NDArray[np.uint8], told: Mapping[str, float]) -> GoldenDifference:
+    assert perceiver.bundle.finder is not None
+    pixels = resize_to(incar, WIDTH_PX, HEIGHT_PX)[None]
+    found = told_of(read_sight(perceiver.bundle.finder.infer({PIXELS: pixels})))
+    off = max(abs(found[name] - value) for name, value in told.items())
+    return GoldenDifference(task=FINDER, max_abs=off, tolerance=FINDER_TOLERANCE, same_label=True)
 
 
 def on_trial(perceiver: Perceiver) -> Perceiver:
@@ -92,7 +118,7 @@ def _last_step(perceiver: Perceiver, steps: list[Step]) -> Percept:
     return percept
 
 
-def _of_variant(expected: Expected, variant: str, number: int) -> Answers:
+def _of_variant(expected: Mapping[str, T], variant: str, number: int) -> T:
     if variant not in expected:
         there = f"no answers of variant {variant}, only of {', '.join(expected)}"
         raise BundleError(f"golden clip {number}: {there}; build the bundle anew")
@@ -139,6 +165,7 @@ class GoldenClip:
     tolerance: float
     steps: tuple[RecordedStep, ...] = rule(filled=True)
     expected: Mapping[str, Mapping[str, Mapping[str, float]]]  # by variant
+    found: Mapping[str, Mapping[str, float]] = field(default_factory=dict, metadata={"rule": Rule(absent=True)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +173,8 @@ class GoldenFile:
     clips: tuple[GoldenClip, ...] = rule(filled=True)
 
 
-def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
-    """Each clip's steps, expected probabilities and tolerance, all of it read through the bundle's checks."""
+def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float, Mapping[str, Mapping[str, float]]]]:
+    """Each clip's steps, expected probabilities, tolerance, and what finders find; read through the bundle's checks."""
     path = bundle.manifest.golden
     if path is None:
         raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")
@@ -163,7 +190,7 @@ def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float]]:
     for clip in golden.clips:
         if not clip.expected or not all(clip.expected.values()):
             raise BundleError(f"{bundle.path / path}: a clip without expected answers; build the bundle anew")
-        yield [_read_step(bundle, folder, step) for step in clip.steps], clip.expected, clip.tolerance
+        yield [_read_step(bundle, folder, step) for step in clip.steps], clip.expected, clip.tolerance, clip.found
 
 
 def _read_step(bundle: Bundle, folder: str, step: RecordedStep) -> Step:

@@ -207,7 +207,7 @@ def test_verify_vouches_for_a_sound_bundle(bundle, capsys):
     assert capsys.readouterr().out.endswith("\nverified\n")
     assert run("verify", bundle, "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["ok"] and len(result["golden"]) == 4 and result["error"] == ""
+    assert result["ok"] and len(result["golden"]) == 5 and result["error"] == ""
 
 
 def test_verify_fails_a_bundle_of_which_a_byte_changed(own_bundle_path, capsys):

@@ -12,13 +12,22 @@ import pytest
 
 from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError
+from codriver.finder.peaks import read_sight
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
-from codriver.verify.golden import check_golden, read_golden
-from tests.tiny import GOLDEN_STEPS, tiny_files, tiny_manifest, tiny_steps, write_bundle
+from codriver.verify.golden import FINDER, check_golden, read_golden, told_of
+from tests.tiny import (
+    GOLDEN_STEPS,
+    finder_logits,
+    tiny_files,
+    tiny_manifest,
+    tiny_steps,
+    without_finder,
+    write_bundle,
+)
 from workshop.golden_vectors import write_golden
 
-DRAFT = tiny_manifest()
+DRAFT = without_finder(tiny_manifest())
 FILES = tiny_files(DRAFT)
 PEACE = {"driver_emotion": {"Peace": 1.0}}
 STEP = {"t": 0, "frames": {}, "face_px": None, "body_px": None, "keypoints": None}
@@ -43,7 +52,7 @@ def with_golden(folder: Path) -> Path:
 def test_each_variant_meets_its_own_answers(bundle_path: Path, variant: str) -> None:
     with Perceiver.open(bundle_path, threads=1, variant=variant) as perceiver:
         differences = check_golden(perceiver)
-    assert [difference.task for difference in differences] == list(AIDE.names)
+    assert [difference.task for difference in differences] == [*AIDE.names, FINDER]
     assert all(d.ok and d.same_label and d.max_abs < 1e-5 for d in differences)
 
 
@@ -72,7 +81,7 @@ def test_checking_leaves_the_perceiver_as_after_reset(bundle_path: Path) -> None
 
 
 def test_steps_come_back_exactly_as_they_were_written(bundle_path: Path) -> None:
-    ((steps, expected, tolerance),) = read_golden(Bundle.open(bundle_path))
+    ((steps, expected, tolerance, _),) = read_golden(Bundle.open(bundle_path))
     assert tolerance == 0.01 and list(expected) == ["ort-x86", "ort-x86-7bit"]
     for (frames, t, driver), (wrote_frames, wrote_t, wrote_driver) in zip(steps, tiny_steps(GOLDEN_STEPS), strict=True):
         assert t == wrote_t and list(frames) == list(wrote_frames)
@@ -119,6 +128,27 @@ def test_clips_are_added_one_by_one_and_the_worst_counts(bundle_path: Path, tmp_
         (difference,) = check_golden(perceiver)
     assert difference.task == "driver_emotion" and not difference.ok
     assert difference.max_abs == pytest.approx(0.02, abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, None])
+def test_a_finder_that_strays_or_has_no_golden_answer_does_not_prove_itself(
+    tmp_path: Path, bundle_path: Path, shift: float | None
+) -> None:
+    draft, variant, steps = tiny_manifest(), "ort-x86-7bit", tiny_steps(GOLDEN_STEPS)
+    with Perceiver.open(bundle_path, threads=1, variant=variant) as perceiver:
+        answers = {"driver_emotion": [perceiver.step(*step) for step in steps][-1].driver_emotion.probabilities}
+    found = None if shift is None else {variant: told_of(read_sight(finder_logits(shift=shift)))}
+    write_golden(tmp_path / "golden", steps, {variant: answers}, tolerance=0.01, found=found)
+    files = tiny_files(draft) | {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
+    write_bundle(tmp_path / "b", replace(draft, golden="golden/golden.json"), files)
+    with Perceiver.open(tmp_path / "b", threads=1, variant=variant) as perceiver:
+        if shift is None:
+            with pytest.raises(BundleError, match="no answers of variant ort-x86-7bit"):
+                check_golden(perceiver)
+            return
+        differences = {found.task: found for found in check_golden(perceiver)}
+    assert differences["driver_emotion"].ok and differences[FINDER].ok == (shift == 0)
+    assert differences[FINDER].max_abs == pytest.approx(shift, abs=1e-4)
 
 
 def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from codriver.errors import ConfigError
 from targets.packing.gate import GateError, Verdict, check_names, judge
 from targets.profiles.profile import load_profile
 from tests.reports import emitted
-from workshop.quantized_report import AccuracyChange, AuditResult, LintResult, ParityResult
+from workshop.quantized_report import AccuracyChange, AuditResult, FinderCheck, LintResult, ParityResult
 
 PROFILE = load_profile("x86-no-vnni")  # one dialect, ort-x86-7bit; two points on every task
 DIALECT = "ort-x86-7bit"
@@ -33,6 +33,10 @@ def linted(broken: int, first: str = "") -> LintResult:
     return LintResult(rules=20, broken=broken, findings=broken, first=first)
 
 
+def of_finder(**changes: Any) -> FinderCheck:
+    return FinderCheck(**{"lint": linted(0), "audit": audited(0.99), "scores": None, "mean_off": 0.001} | changes)
+
+
 def judged(floor_ms: float | None = 1.0, **results: Any) -> Verdict:
     good = {
         "lint": linted(0),
@@ -44,7 +48,7 @@ def judged(floor_ms: float | None = 1.0, **results: Any) -> Verdict:
 
 
 def test_what_holds_passes_without_a_word() -> None:
-    verdict = judged()
+    verdict = judged(finder_check=of_finder())
     verdict.refuse_unless(())
     assert verdict.to_json(()) == {"exceptions": [], "open": []}
 
@@ -57,6 +61,12 @@ def test_what_holds_passes_without_a_word() -> None:
         ({"audit": audited(None)}, "audit:.*an unknown share"),
         ({"parity": compared("traffic_context flips 3 %")}, "parity:ort-x86-7bit: traffic_context flips 3 %"),
         ({"accuracy": {"vehicle_behavior": row(-0.04, -0.055, -0.025)}}, r"loses 4\.0 points.* 0\.5 more than the 2"),
+        ({"finder_check": of_finder(lint=linted(2, "Add_3"))}, "lint:.*of the finder: 2 rules .*Add_3"),
+        ({"finder_check": of_finder(audit=audited(0.5))}, r"audit:.*of the finder: 50\.0 % of"),
+        (
+            {"finder_check": of_finder(mean_off=0.02)},
+            r"parity:.*of the finder: its points are 0\.0200 of the frame off",
+        ),
         ({"floor_ms": 130.0}, r"latency:.*130\.0 ms a step, is 30\.0 ms over the budget of 100 ms"),
     ],
 )

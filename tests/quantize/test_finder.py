@@ -1,0 +1,99 @@
+"""The finder through quantization: every dialect, its rules, its scores in the runtime, and a bundle that holds it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("nncf")
+pytest.importorskip("openvino")
+
+from codriver.perceiver import Perceiver  # noqa: E402
+from codriver.verify.golden import FINDER, check_golden  # noqa: E402
+from quantize.graphs.dialects import DIALECTS  # noqa: E402
+from quantize.run import Options, quantize  # noqa: E402
+from targets.build import build  # noqa: E402
+from targets.packing.gate import GateError  # noqa: E402
+from training.finder.model import SIZES, Finder  # noqa: E402
+from training.finder.run import save_finder  # noqa: E402
+from workshop.quantized_report import QuantizedReport  # noqa: E402
+
+pytestmark = [pytest.mark.torch, pytest.mark.nncf, pytest.mark.openvino]
+DIALECTS_HERE = ["fp32", "ort-x86", "ort-x86-7bit", "openvino"]
+
+
+@pytest.fixture(scope="module")
+def finder_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights and statistics: what quantization does to a graph does not depend on training."""
+    torch.manual_seed(0)
+    model = Finder(SIZES["tiny"])
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    folder = tmp_path_factory.mktemp("finder") / "run"
+    folder.mkdir()
+    meta = {"size": "tiny", "knows_absence": False, "joint_scores": [0.25] * 68, "test": {}}
+    save_finder(folder, model.eval(), meta | {"git_commit": "0" * 12, "created": "2026-01-01T00:00:00Z"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def with_finder(untrained_run: Path, finder_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("with_finder") / "quantized"
+    quantize(untrained_run, dataset, out, DIALECTS_HERE, Options(clips=4, golden=1, check=1, finder=finder_run))
+    return out
+
+
+def test_every_dialect_has_a_finder_that_keeps_its_rules_and_runs_in_int8(with_finder: Path) -> None:
+    report = QuantizedReport.read(with_finder)
+    for name, entry in report.dialects.items():
+        assert entry.finder is not None and (with_finder / entry.finder.path).is_file()
+        check = entry.finder_check
+        assert check is not None and (check.lint is None or check.lint.broken == 0), name
+        if check.audit is not None and DIALECTS[name].is_int8:
+            assert check.audit.int8_share > 0.99, name
+
+
+def test_a_runtime_finds_what_the_fake_quantized_model_finds(with_finder: Path) -> None:
+    report = QuantizedReport.read(with_finder)
+    ran = {name: some.finder_check for name, some in report.dialects.items() if some.finder_check.scores is not None}
+    assert {"fp32", "ort-x86-7bit", "openvino"} <= set(ran)
+    assert ran["fp32"].mean_off < 1e-4 and set(ran["fp32"].scores) == set(report.finder.check)
+
+
+def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(with_finder: Path, tmp_path: Path) -> None:
+    manifest = build(with_finder, "x86-ort-fp32", tmp_path / "a.bundle")
+    assert manifest.finder is not None and manifest.finder.scores == (0.25,) * 68
+    with Perceiver.open(tmp_path / "a.bundle", threads=1) as perceiver:
+        card = (tmp_path / "a.bundle" / "MODEL_CARD.md").read_text()
+        assert "It has never seen a cabin without a driver" in card and "| openvino |" in card
+        assert FINDER in [found.task for found in check_golden(perceiver)]
+        frames = {v: np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8) for v in manifest.views}
+        assert set(perceiver.step(frames, 0.0).driver.presence) == {"driver", "face", "camera"}
+
+
+def test_another_finder_than_the_golden_vectors_is_not_packed(with_finder: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(with_finder, tmp_path / "own"))
+    graph = own / "fp32" / "finder.onnx"
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(graph)
+    for tensor in model.graph.initializer:
+        if tuple(tensor.dims) == (3,):  # the bias of presence
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(5), tensor.name))
+    onnx.save(model, graph)
+    with pytest.raises(GateError, match="finder is off by"):
+        build(own, "x86-ort-fp32", tmp_path / "b.bundle")
+
+
+def test_what_was_not_a_finder_is_refused(untrained_run: Path, dataset: Path, tmp_path: Path) -> None:
+    from codriver.errors import SourceError
+
+    with pytest.raises(SourceError, match="expected a finder"):
+        quantize(untrained_run, dataset, tmp_path / "out", ["fp32"], Options(clips=4, golden=0, finder=untrained_run))
