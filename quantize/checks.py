@@ -24,7 +24,8 @@ from quantize.rules.rule import Asked
 from training.data.clips import load_clips
 from training.model.uvm3tl import UVM3TL
 from workshop.aide_splits import ClipRef
-from workshop.quantized_report import AuditResult, EmittedDialect, LintResult, ParityResult, QuantizedReport
+from workshop.emitted_dialect import AuditResult, EmittedDialect, LintResult, ParityResult
+from workshop.quantized_report import QuantizedReport
 
 BATCH = 8
 AUDIT_RUNS = 5  # shares are the same in every run; times are quantize.audit's to tell

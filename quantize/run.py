@@ -15,16 +15,16 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from codriver.bundle.manifest import StreamSpec
-from codriver.config import ContextConfig
 from codriver.console import say
+from codriver.errors import SourceError
 from codriver.files.atomic import sha256
+from codriver.files.decode import Fault, decode
 from codriver.tasks import JOINTS, STREAMS
 from quantize.checks import check_dialects
 from quantize.export.cameras import by_cameras
@@ -52,16 +52,19 @@ from training.trainer.run_log import Habits
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
+from workshop.emitted_dialect import (
+    EmittedDialect,
+)
 from workshop.quantized_report import (
     REPORT,
     CalibrationRecord,
-    EmittedDialect,
+    ContextShape,
     FittedTemperature,
     MeasuredRanges,
     QuantizedReport,
     RunOrigin,
+    StreamShape,
 )
-from workshop.records import decoded
 
 EXAMPLES = """examples:
   python -m quantize.run out/run --data out/data --out out/quantized
@@ -138,7 +141,7 @@ def _report(
         task_set=model.task_set.name,
         color="bgr",
         streams=tuple(_stream(name, model.config) for name in STREAMS),
-        context=ContextConfig(slots=slots, slot_s=CONTEXT.slot_s, tolerance_s=CONTEXT.tolerance_s),
+        context=ContextShape(slots=slots, slot_s=CONTEXT.slot_s, tolerance_s=CONTEXT.tolerance_s),
         run=origin,
         golden=GOLDEN,
         confidence=fitted,
@@ -148,9 +151,9 @@ def _report(
     )
 
 
-def _stream(name: str, config: ModelConfig) -> StreamSpec:
+def _stream(name: str, config: ModelConfig) -> StreamShape:
     joints = name in JOINTS
-    return StreamSpec(
+    return StreamShape(
         name=name,
         kind="joints" if joints else "image",
         size=POINTS_OF[name] if joints else config.size_px(name),
@@ -283,7 +286,10 @@ def _origin(folder: Path, run: Run) -> RunOrigin:
     weights = sha256((folder / "model.safetensors").read_bytes())
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
     facts = {"weights_sha256": weights, "subsets": [], **{key: run.meta[key] for key in kept if key in run.meta}}
-    return decoded(RunOrigin, facts, str(folder / "meta.json"), "train the model again")
+    try:
+        return decode(RunOrigin, facts)
+    except Fault as error:
+        raise SourceError(f"{folder / 'meta.json'}: {error}; train the model again") from error
 
 
 @command("quantize.run", stopped="give the same command again, with --resume where --qat has learnt something")
@@ -325,7 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args), finder=args.finder
     )
     report = quantize(args.run, args.data, args.out, names, options)
-    sys.stdout.write(json.dumps(asdict(report)) + "\n" if args.json else f"quantized: {args.out}\n")
+    sys.stdout.write(json.dumps(report.to_json()) + "\n" if args.json else f"quantized: {args.out}\n")
     return 0
 
 

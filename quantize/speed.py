@@ -30,7 +30,8 @@ from quantize.graphs.graphs import ENCODER_INPUTS, ENCODER_OUTPUTS, example_step
 from training.model.uvm3tl import ModelConfig
 from workshop.artifacts import provenance
 from workshop.command import command
-from workshop.quantized_report import EmittedDialect, QuantizedReport
+from workshop.emitted_dialect import EmittedDialect
+from workshop.quantized_report import QuantizedReport
 
 SCHEMA = 1
 REFERENCE = {"onnxruntime": "fp32", "openvino": "openvino-fp32"}  # by runtime, the dialect in full precision

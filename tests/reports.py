@@ -10,14 +10,18 @@ from codriver.bundle.manifest_json import read_manifest
 from codriver.files.atomic import sha256
 from codriver.tasks import AIDE
 from tests.tiny import make_tiny_bundle
-from workshop.quantized_report import (
-    CalibrationRecord,
+from workshop.emitted_dialect import (
     EmittedDialect,
     EmittedGraph,
+)
+from workshop.quantized_report import (
+    CalibrationRecord,
+    ContextShape,
     FittedTemperature,
     FootageOrigin,
     QuantizedReport,
     RunOrigin,
+    StreamShape,
     SubsetAccuracy,
     TaskScores,
 )
@@ -47,8 +51,10 @@ def report_of(manifest: Manifest, folder: Path) -> QuantizedReport:
         seed=0,
         task_set="aide",
         color="bgr",
-        streams=manifest.streams,
-        context=manifest.context,
+        streams=tuple(
+            StreamShape(name=s.name, kind=s.kind, size=s.size, feature=s.feature, slot=s.slot) for s in manifest.streams
+        ),
+        context=ContextShape(slots=16, slot_s=0.2, tolerance_s=manifest.context.tolerance_s),
         golden="golden/golden.json",
         dialects=dialects,
         calibration=CalibrationRecord(

@@ -24,7 +24,7 @@ from quantize.graphs.graphs import (
     example_context,
     example_step,
 )
-from workshop.quantized_report import EmittedDialect, EmittedFile, EmittedGraph, GraphPair
+from workshop.emitted_dialect import EmittedDialect, EmittedFile, EmittedGraph, GraphPair
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.errors import BackendMissing
 from codriver.tasks import GROUPS
 from quantize.graphs.stepping import Graphs
-from workshop.quantized_report import EmittedDialect, GraphPair, QuantizedReport
+from workshop.emitted_dialect import EmittedDialect, GraphPair
+from workshop.quantized_report import QuantizedReport
 
 FP32, FAKE_QUANT, INTEGER = "fp32", "fake-quant", "integer"
 
@@ -166,8 +167,8 @@ def signatures(report: QuantizedReport) -> tuple[Signature, Signature]:
         git_commit="",
         seed=report.seed,
         tasks=tuple(TaskSpec(name=task.name, labels=task.labels, needs_any=task.needs_any) for task in report.tasks),
-        streams=report.streams,
+        streams=report.stream_specs,
         variants=(),
-        context=report.context,
+        context=report.context_config,
     )
     return draft.encoder_signature, draft.fuser_signature

@@ -9,115 +9,23 @@ Shares are shares, not percent; paths are relative to the folder.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from codriver.bundle.manifest import StreamSpec
 from codriver.config import ContextConfig
 from codriver.errors import ConfigError, SourceError
+from codriver.files.decode import Fault, decode, encode, from_json, rule
 from codriver.tasks import TASK_SETS, Task
 from workshop.artifacts import write_json
-from workshop.records import decoded, read_json_object
+from workshop.emitted_dialect import EmittedDialect
 
 REPORT = "report.json"
 SCHEMA, KIND = 3, "quantized"
 REMEDY = "quantize the run again"
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmittedFile:
-    path: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmittedGraph(EmittedFile):
-    """An ONNX file, or OpenVINO's XML with its weights."""
-
-    weights: EmittedFile | None = None
-
-    @property
-    def all_bytes(self) -> int:
-        return self.bytes + (self.weights.bytes if self.weights else 0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphPair:
-    encoder: EmittedGraph
-    fuser: EmittedGraph
-
-
-@dataclass(frozen=True, kw_only=True)
-class LintResult:
-    """Of both graphs, against the rules of their dialect."""
-
-    rules: int
-    broken: int
-    findings: int
-    first: str  # of the findings, as a sentence; empty without any
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditResult:
-    """Of a step's two graphs together, in the runtime that they are made for."""
-
-    runtime: str
-    predicted: bool  # from the graph, not read from what ran
-    macs: int
-    int8_share: float | None  # of the multiply-accumulates; None: the graph has none
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParityResult:
-    """The runtime's answers held against the fake-quantized model's."""
-
-    split: str
-    clips: int
-    checked: tuple[str, ...]  # ways to run it that were compared
-    max_abs: float  # of a probability
-    faults: tuple[str, ...]  # sentences
-    not_proven: Mapping[str, str]  # runtime -> why it did not run
-
-
-@dataclass(frozen=True, kw_only=True)
-class AccuracyChange:
-    """Of one task, INT8 minus full precision on the same clips, with its 95 % interval."""
-
-    difference: float
-    low: float
-    high: float
-    n: int  # clips
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinderCheck:
-    """Of the finder's graph, in the runtime that it is made for."""
-
-    lint: LintResult | None  # None: not checked, or nothing to check
-    audit: AuditResult | None
-    scores: Mapping[str, float] | None  # as FinderOrigin.check, in this runtime; None: it does not run here
-    mean_off: float | None  # of a coordinate, from the fake-quantized model, as a share of the frame
-
-
-@dataclass(frozen=True, kw_only=True)
-class EmittedDialect(GraphPair):
-    """The graphs of one dialect, and what was found out about them; None: not checked, or nothing to check."""
-
-    engine: str  # the runtime that it is made for
-    requires: tuple[str, ...]  # features of the processor
-    why: str
-    qat: Mapping[str, object] | None = None  # fine-tuning's own record: settings, every epoch, which was kept
-    ptq: GraphPair | None = None  # from before fine-tuning
-    lint: LintResult | None = None
-    audit: AuditResult | None = None
-    parity: ParityResult | None = None
-    accuracy: Mapping[str, AccuracyChange] | None = None  # by task
-    finder: EmittedGraph | None = None  # in every dialect of a folder with a finder
-    finder_check: FinderCheck | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +42,8 @@ class FittedTemperature:
 
     temperature: float
     clips: int
-    before: CalibrationError | None = None
-    after: CalibrationError | None = None
+    before: CalibrationError | None = rule(None, absent=True)
+    after: CalibrationError | None = rule(None, absent=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +86,8 @@ class TaskScores:
     accuracy: float
     macro_f1: float
     majority: float
-    balanced_accuracy: float | None = None
-    ece: float | None = None
+    balanced_accuracy: float | None = rule(None, absent=True)
+    ece: float | None = rule(None, absent=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +119,7 @@ class RunOrigin:
     size: str
     data: FootageOrigin
     class_counts: Mapping[str, tuple[int, ...]]  # of the training split, by task
-    train: Mapping[str, object]  # training's settings
+    train: Mapping[str, Any]  # training's settings
     test: Mapping[str, TaskScores]  # by task
     test_clips: int
     git_commit: str
@@ -226,7 +134,7 @@ class FinderOrigin:
     size: str
     knows_absence: bool  # whether it has seen cabins without a driver
     joint_scores: tuple[float, ...]  # mean score of each joint in training's annotations
-    test: Mapping[str, object]  # on the test split, in full precision, beside the baselines
+    test: Mapping[str, Any]  # on the test split, in full precision, beside the baselines
     git_commit: str
     created: str
     check: Mapping[str, float]  # on the frames that every runtime is checked on, in full precision
@@ -234,27 +142,43 @@ class FinderOrigin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StreamShape:
+    """One input of the encoder, and what is remembered of one frame."""
+
+    name: str
+    kind: str = rule(choices=("image", "joints"))
+    size: int  # pixels of an image's side, points of joints
+    feature: tuple[int, ...]
+    slot: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextShape:
+    slots: int
+    slot_s: float  # between two of them
+    tolerance_s: float  # a feature further from its instant does not fill the slot
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuantizedReport:
     """What is in a quantized folder, what a device must know to run it, and what was found out about it."""
 
-    schema: int = SCHEMA
-    kind: str = KIND
     created: str
     tools: Mapping[str, str]  # versions
     git_commit: str
     seed: int
-    task_set: str
+    task_set: str = rule(choices=tuple(TASK_SETS))
     color: str
-    streams: tuple[StreamSpec, ...]
-    context: ContextConfig
+    streams: tuple[StreamShape, ...]
+    context: ContextShape
     run: RunOrigin
-    golden: str  # path of the golden vectors' JSON
+    golden: str = rule(path=True)  # path of the golden vectors' JSON
     confidence: Mapping[str, FittedTemperature]  # by task
     dialects: Mapping[str, EmittedDialect]
     calibration: CalibrationRecord
     keep_float: tuple[str, ...]  # layers that INT8 dialects keep in floating point
-    finder: FinderOrigin | None = None  # None: whoever uses the graphs must say where the driver is
-    left_out: tuple[str, ...] = ()  # tasks that this report no longer speaks of; see `without`
+    finder: FinderOrigin | None = rule(None, absent=True)  # None: whoever uses the graphs must say where the driver is
+    left_out: tuple[str, ...] = rule((), absent=True)  # tasks that this report no longer speaks of; see `without`
 
     @classmethod
     def read(cls, folder: Path) -> QuantizedReport:
@@ -262,25 +186,30 @@ class QuantizedReport:
         path = folder / REPORT
         if not path.is_file():
             raise SourceError(f"{folder} holds no {REPORT}; make a quantized folder with quantize.run")
-        content = read_json_object(path, REMEDY)
-        if content.get("kind") != KIND or content.get("schema") != SCHEMA:
-            raise SourceError(
-                f"{path}: kind {content.get('kind')!r}, schema {content.get('schema')!r}, expected {SCHEMA} of kind "
-                f"{KIND!r}; give what quantize.run wrote, or {REMEDY}"
-            )
-        report = decoded(cls, content, str(path), REMEDY)
-        if report.task_set not in TASK_SETS:
-            known = ", ".join(TASK_SETS)
-            raise SourceError(f"{path}: task_set: got {report.task_set!r}, expected one of {known}; {REMEDY}")
-        return report
+        try:
+            return _decoded(path.read_bytes())
+        except (Fault, OSError) as error:
+            raise SourceError(f"{path}: {error}; {REMEDY}") from error
 
     def write(self, folder: Path) -> None:
-        write_json(folder / REPORT, asdict(self))
+        write_json(folder / REPORT, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "kind": KIND, **encode(self)}
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Those that the model answers and nobody left out."""
         return tuple(task for task in TASK_SETS[self.task_set].tasks if task.name not in self.left_out)
+
+    @property
+    def stream_specs(self) -> tuple[StreamSpec, ...]:
+        """As the manifest has them."""
+        return tuple(StreamSpec(**vars(stream)) for stream in self.streams)
+
+    @property
+    def context_config(self) -> ContextConfig:
+        return ContextConfig(**vars(self.context))
 
     def dialect(self, name: str) -> EmittedDialect:
         """A ConfigError lists what was emitted if that was not."""
@@ -302,6 +231,14 @@ class QuantizedReport:
         if not cut.tasks:
             raise ConfigError(f"--without: nothing would be left of {names}; leave out fewer")
         return cut
+
+
+def _decoded(data: bytes) -> QuantizedReport:
+    content = from_json(data)
+    found = {key: content.pop(key, None) for key in ("schema", "kind")} if isinstance(content, dict) else {}
+    if found != {"schema": SCHEMA, "kind": KIND}:
+        raise Fault("", f"holds {found}, expected schema {SCHEMA} of kind {KIND!r}, which quantize.run writes")
+    return decode(QuantizedReport, content)
 
 
 def _without(value: T, tasks: tuple[str, ...]) -> T:

@@ -22,7 +22,7 @@ from typing import Any
 
 from codriver.errors import CodriverError, ConfigError
 from targets.profiles.profile import Profile
-from workshop.quantized_report import AccuracyChange, AuditResult, EmittedDialect, LintResult
+from workshop.emitted_dialect import AccuracyChange, AuditResult, EmittedDialect, LintResult
 
 CHECKS = ("lint", "audit", "parity", "golden", "accuracy", "latency")
 FINDER_OFF = 0.005  # of the frame: what a runtime's points may stray from the fake-quantized model's, in the mean

@@ -22,7 +22,8 @@ from targets.packing.fp16 import to_half
 from targets.packing.gate import GateError
 from targets.packing.leave_out import file_without
 from targets.profiles.profile import Profile
-from workshop.quantized_report import EmittedDialect, QuantizedReport
+from workshop.emitted_dialect import EmittedDialect
+from workshop.quantized_report import QuantizedReport
 
 FULL = "fp32"  # the dialect that a twin is made of
 INT8, TWIN = "tensorrt", "tensorrt-fp16"

@@ -13,14 +13,8 @@ import pytest
 from codriver.errors import ConfigError, SourceError
 from codriver.tasks import AIDE
 from tests.reports import quantized_folder
-from workshop.quantized_report import (
-    AccuracyChange,
-    CalibrationError,
-    FittedTemperature,
-    MeasuredRanges,
-    QuantizedReport,
-    TaskLoss,
-)
+from workshop.emitted_dialect import AccuracyChange
+from workshop.quantized_report import CalibrationError, FittedTemperature, MeasuredRanges, QuantizedReport, TaskLoss
 
 EMOTION = "driver_emotion"
 
@@ -67,24 +61,26 @@ def graph_of(content: Any) -> Any:
 
 
 WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
-    "a key is missing": (lambda c: graph_of(c).pop("path"), r"dialects\.[\w-]+\.encoder\.path: is missing"),
+    "a key is missing": (lambda c: graph_of(c).pop("path"), r"dialects\.[\w-]+\.encoder lacks path"),
     "a text for a number": (
         lambda c: graph_of(c).update(bytes="12"),
-        r"encoder\.bytes: got the text '12', expected a whole number",
+        r"encoder\.bytes is the text '12', expected a whole number",
     ),
-    "true for a number": (lambda c: c.update(seed=True), "seed: got true, expected a whole number"),
-    "half a clip": (lambda c: c["run"].update(test_clips=1.5), r"run\.test_clips: got 1\.5, expected a whole number"),
-    "null for a text": (lambda c: c.update(color=None), "color: got null, expected a text"),
-    "a list for an object": (lambda c: c.update(dialects=[]), "dialects: got a list, expected an object"),
-    "an object for a list": (lambda c: c.update(streams={}), "streams: got an object, expected a list"),
-    "an item of a list": (lambda c: c["streams"].insert(1, 3), r"streams\[1\]: got 3, expected an object"),
+    "true for a number": (lambda c: c.update(seed=True), "seed is true, expected a whole number"),
+    "half a clip": (lambda c: c["run"].update(test_clips=1.5), r"run\.test_clips is 1\.5, expected a whole number"),
+    "null for a text": (lambda c: c.update(color=None), "color is null, expected a text"),
+    "a list for an object": (lambda c: c.update(dialects=[]), "dialects is a list that is empty, expected an object"),
+    "an object for a list": (lambda c: c.update(streams={}), "streams is an object that is empty, expected a list"),
+    "an item of a list": (lambda c: c["streams"].insert(1, 3), r"streams\[1\] is 3, expected an object"),
     "a key nobody knows": (
         lambda c: c["calibration"].update(clip=4),
-        r"calibration\.clip: is not known; expected some",
+        r"calibration\.clip is not a key \(did you mean clips\?\)",
     ),
-    "a task set nobody knows": (lambda c: c.update(task_set="cats"), "task_set: got 'cats', expected one of aide"),
-    "an older folder": (lambda c: c.update(schema=1), "schema 1, expected 2"),
-    "another kind of file": (lambda c: c.update(kind="proof"), "kind 'proof'"),
+    "a file outside": (lambda c: graph_of(c).update(path="../x.onnx"), r"path '\.\./x\.onnx', expected plain names"),
+    "a task set nobody knows": (lambda c: c.update(task_set="cats"), "task_set is 'cats', expected one of aide"),
+    "an older folder": (lambda c: c.update(schema=1), "'schema': 1.* expected schema 2 of kind 'quantized'"),
+    "another kind of file": (lambda c: c.update(kind="proof"), "'kind': 'proof'"),
+    "no kind": (lambda c: c.pop("kind"), "'kind': None"),
 }
 
 

@@ -11,7 +11,7 @@ from codriver.errors import ConfigError
 from targets.packing.gate import GateError, Verdict, check_names, judge
 from targets.profiles.profile import load_profile
 from tests.reports import emitted
-from workshop.quantized_report import AccuracyChange, AuditResult, FinderCheck, LintResult, ParityResult
+from workshop.emitted_dialect import AccuracyChange, AuditResult, FinderCheck, LintResult, ParityResult
 
 PROFILE = load_profile("x86-no-vnni")  # one dialect, ort-x86-7bit; two points on every task
 DIALECT = "ort-x86-7bit"
