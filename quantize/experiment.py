@@ -34,7 +34,7 @@ from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibrati
 from quantize.ptq.fuser import quantized_fuser
 from quantize.ptq.quantizers import quantized_encoder, quantizers
 from quantize.qat.clip_model import Tunable
-from quantize.qat.finetune import Lessons, finetune, lessons_of
+from quantize.qat.finetune import ClipSets, clip_sets, finetune
 from quantize.qat.losses import LOSSES, QATConfig
 from quantize.report.experiment_page import page
 from training.compare import Evaluation, compare
@@ -43,7 +43,7 @@ from training.data.clips import labels_of, load_clips
 from training.evaluate import Predictions
 from training.model.uvm3tl import UVM3TL
 from training.trainer.checkpoint import Run, load_run
-from training.trainer.run_log import Habits
+from training.trainer.run_log import RunOptions
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, write_json, write_text
 from workshop.command import command
@@ -87,10 +87,12 @@ class Plan:
     split: str = "test"
 
 
-def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Habits) -> Iterator[dict[str, Any]]:
+def experiment(
+    run_folder: Path, data: Path, work: Path, plan: Plan, run_options: RunOptions
+) -> Iterator[dict[str, Any]]:
     """Quantize, fine-tune and score; what is known so far after each setting, JSON-ready.
 
-    `work` keeps checkpoints, so that habits.resume goes on.
+    `work` keeps checkpoints, so that run_options.resume goes on.
     """
     run = load_run(run_folder)
     model, origin = folded(run.model), sha256((run_folder / "model.safetensors").read_bytes())
@@ -98,7 +100,7 @@ def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Hab
     calibration = calibration_clips(read_split(data, "train"), model, plan.calibration, plan.qat.seed)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     contexts = list(fuser_contexts(model, calibration.clips[:CONTEXT_CLIPS]))
-    lessons, judge = lessons_of(data, run, plan.qat, habits.cache), judge_of(data, model, plan, habits)
+    lessons, judge = clip_sets(data, run, plan.qat, run_options.cache), judge_of(data, model, plan, run_options)
     judge.see("FP32", model)
     rows = []
     for setting in plan.settings:
@@ -110,7 +112,7 @@ def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Hab
             say(f"{setting.name}: QAT, {loss}")
             started, config = time.monotonic(), replace(plan.qat, loss=loss)
             place = work / setting.slug / loss, {"run": {"weights_sha256": origin}, "setting": asdict(setting)}
-            tuned = finetune(copy.deepcopy(pair), model, run, lessons, config, place, habits)
+            tuned = finetune(copy.deepcopy(pair), model, run, lessons, config, place, run_options)
             judge.see(loss, tuned.model)
             row[loss] = judge.against("FP32", loss) | {"against_ptq": judge.against("PTQ", loss)}
             row[loss] |= {"record": tuned.record, "seconds": round(time.monotonic() - started, 1)}
@@ -118,7 +120,7 @@ def experiment(run_folder: Path, data: Path, work: Path, plan: Plan, habits: Hab
         yield {**_head(plan, run, origin, lessons, len(judge.clips)), "rows": rows}
 
 
-def _head(plan: Plan, run: Run, origin: str, lessons: Lessons, n: int) -> dict[str, Any]:
+def _head(plan: Plan, run: Run, origin: str, lessons: ClipSets, n: int) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kind": "qat-experiment",
@@ -132,9 +134,9 @@ def _head(plan: Plan, run: Run, origin: str, lessons: Lessons, n: int) -> dict[s
     }
 
 
-def judge_of(data: Path, model: UVM3TL, plan: Plan, habits: Habits) -> Judge:
+def judge_of(data: Path, model: UVM3TL, plan: Plan, run_options: RunOptions) -> Judge:
     refs = read_split(data, plan.split)
-    clips = load_clips(refs, model.config, model.task_set, _bar("decode", len(refs)), cache=habits.cache)
+    clips = load_clips(refs, model.config, model.task_set, _bar("decode", len(refs)), cache=run_options.cache)
     return Judge(tuple(ref.id for ref in refs), clips, {"split": plan.split, "clips_sha256": split_digest(refs)})
 
 
@@ -225,7 +227,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 @command("quantize.experiment", stopped="settings that ended stay; to go on, give the same command with --resume")
 def main(argv: Sequence[str] | None = None) -> int:
-    from quantize.qat.options import habits_of, qat_config
+    from quantize.qat.options import qat_config, run_options
 
     args = make_parser().parse_args(argv)
     config = qat_config(args)
@@ -235,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     losses = tuple(args.loss or LOSSES)
     plan = Plan(settings=settings, losses=losses, qat=config, calibration=args.calibration, split=args.split)
     work = args.work or args.out / f"{args.name}.work"
-    for result in experiment(args.run, args.data, work, plan, habits_of(args)):
+    for result in experiment(args.run, args.data, work, plan, run_options(args)):
         args.out.mkdir(parents=True, exist_ok=True)
         write_json(args.out / f"{args.name}.json", result)
         text = page(result, TASK_SETS["aide"])

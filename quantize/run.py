@@ -41,14 +41,14 @@ from quantize.precision.ranges import BEST, CLIPS, best_ranges
 from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibration_clips, encoder_steps, fuser_contexts
 from quantize.ptq.fuser import quantized_fuser
 from quantize.ptq.quantizers import RANGES, quantized_encoder
-from quantize.qat.finetune import finetune, lessons_of
+from quantize.qat.finetune import clip_sets, finetune
 from quantize.qat.losses import QATConfig
-from quantize.qat.options import add_qat_options, habits_of, qat_config
+from quantize.qat.options import add_qat_options, qat_config, run_options
 from training.data.batches import predict
 from training.data.clips import CONTEXT, labels_of, load_clips
 from training.model.uvm3tl import POINTS_OF, UVM3TL, ModelConfig
 from training.trainer.checkpoint import Run, clear, load_run, partial_folder
-from training.trainer.run_log import Habits
+from training.trainer.run_log import RunOptions
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
@@ -85,7 +85,7 @@ class Options:
     keep_float: tuple[str, ...] = ()  # layers, as quantize.sensitivity names them
     check: int = 8  # validation clips to compare every runtime on
     qat: QATConfig | None = None  # None: calibration alone
-    habits: Habits = Habits()  # noqa: RUF009 (frozen); of QAT
+    run_options: RunOptions = RunOptions()  # noqa: RUF009 (frozen); of QAT
     finder: Path | None = None  # run of training.finder; None: the bundle will have none
 
 
@@ -250,7 +250,7 @@ def _tuned(
     """By dialect, the fine-tuned model; those that share calibrated graphs share them. places: data, checkpoints."""
     assert options.qat
     data, partial = places
-    lessons = lessons_of(data, run, options.qat, options.habits.cache)
+    lessons = clip_sets(data, run, options.qat, options.run_options.cache)
     made: dict[int, Model] = {}
     for name, pair in calibrated.items():
         if id(pair) in made or not dialect(name).is_int8:
@@ -259,7 +259,7 @@ def _tuned(
         identity = {"run": {"weights_sha256": origin.weights_sha256}, "dialect": {"name": name}}
         place = partial / name, identity | {"calibration": {"clips": options.clips, "ranges": options.ranges}}
         teacher = folded(run.model)
-        done = finetune(copy.deepcopy(pair), teacher, run, lessons, options.qat, place, options.habits)
+        done = finetune(copy.deepcopy(pair), teacher, run, lessons, options.qat, place, options.run_options)
         made[id(pair)] = Model(done.model.pair, done.record)
     return {name: made[id(pair)] for name, pair in calibrated.items() if id(pair) in made}
 
@@ -328,7 +328,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
     own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
     options = Options(
-        **own, keep_float=tuple(args.keep_float), qat=qat_config(args), habits=habits_of(args), finder=args.finder
+        **own,
+        keep_float=tuple(args.keep_float),
+        qat=qat_config(args),
+        run_options=run_options(args),
+        finder=args.finder,
     )
     report = quantize(args.run, args.data, args.out, names, options)
     sys.stdout.write(json.dumps(report.to_json()) + "\n" if args.json else f"quantized: {args.out}\n")

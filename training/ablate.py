@@ -32,7 +32,7 @@ from training.model.dbscme import DBSCMEConfig
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import score
 from training.trainer.processes import make_fabric
-from training.trainer.trainer import Engine, TrainConfig
+from training.trainer.trainer import TrainConfig, Trainer
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import add_line, provenance, write_text
 from workshop.command import command
@@ -92,11 +92,11 @@ def run_variant(some: Variant, seed: int, clips: Mapping[str, Sequence[Clip]], c
     model = UVM3TL(size)
     counts = class_counts(clips["train"], model.task_set)
     loss = AFDLoss(model.task_set, LossConfig(**some.loss), counts)
-    engine = Engine(make_fabric(config.precision), model, loss, clips["train"], config)
+    trainer = Trainer(make_fabric(config.precision), model, loss, clips["train"], config)
     started = time.monotonic()
     title = f"{some.name}, seed {seed}"
-    with tqdm(total=engine.steps, desc=title[:40], unit="step", leave=False, disable=None) as bar:
-        engine.run(AugmentConfig(), on_step=lambda *_: bar.update(), on_epoch=lambda record: None)
+    with tqdm(total=trainer.steps, desc=title[:40], unit="step", leave=False, disable=None) as bar:
+        trainer.run(AugmentConfig(), on_step=lambda *_: bar.update(), on_epoch=lambda record: None)
     scores = score(predict(model, clips["test"]), clips["test"], model.task_set, counts)
     trained = some.loss.get("tasks") or model.task_set.names
     return {

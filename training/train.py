@@ -34,8 +34,8 @@ from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, LAST, MARKER, save_run
 from training.trainer.processes import leave, make_fabric
-from training.trainer.run_log import Habits, Recorder
-from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, Engine, TrainConfig
+from training.trainer.run_log import RunLog, RunOptions
+from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, TrainConfig, Trainer
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
@@ -63,42 +63,42 @@ def train(
     config: TrainConfig,
     loss_config: LossConfig,
     augment: AugmentConfig,
-    habits: Habits | None = None,
+    run_options: RunOptions | None = None,
 ) -> dict[str, Scores]:
     """Train, evaluate on the validation split now and then, and leave a run folder. Returns the test scores.
 
     Raises Stopped after a signal, with a checkpoint written. Processes but the first return no scores.
     """
-    habits = habits or Habits()
+    run_options = run_options or RunOptions()
     partial = checkpoint.partial_folder(out)
-    checkpoint.check_start(partial, habits.resume, habits.overwrite)
-    fabric = make_fabric(config.precision, habits.device)
+    checkpoint.check_start(partial, run_options.resume, run_options.overwrite)
+    fabric = make_fabric(config.precision, run_options.device)
     refs = {split: read_split(data, split) for split in ("train", "val", "test")}
     began = _identity(config, loss_config, augment, refs)
-    if habits.resume and (out / MARKER).is_file() and not (partial / LAST).is_file():
+    if run_options.resume and (out / MARKER).is_file() and not (partial / LAST).is_file():
         return _finished(out, began)
     began |= {"processes": {"count": fabric.world_size}}
-    saved = _saved(partial, began) if habits.resume else None
+    saved = _saved(partial, began) if run_options.resume else None
 
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
         here = refs if fabric.is_global_zero else ("train",)
-        clips = {split: _load(refs[split], model, split, fabric, habits.cache) for split in here}
+        clips = {split: _load(refs[split], model, split, fabric, run_options.cache) for split in here}
         counts = class_counts(clips["train"], model.task_set)
-        engine = Engine(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config)
+        trainer = Trainer(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config)
         if saved:
-            engine.load_state(saved)
+            trainer.load_state(saved)
         fabric.barrier()  # all have looked at the partial folder before it changes
         if fabric.is_global_zero:
-            checkpoint.prepare(partial, engine.progress.records, keep=saved is not None)
-        Recorder(engine, clips.get("val", []), partial, began, habits).fit(augment, habits.workers)
+            checkpoint.prepare(partial, trainer.progress.records, keep=saved is not None)
+        RunLog(trainer, clips.get("val", []), partial, began, run_options).fit(augment, run_options.workers)
         if folder is None:
             return {}
         shutil.copytree(partial, folder, dirs_exist_ok=True)
-        about = _describe_training(engine, began) | {"data": _describe(data, refs), "class_counts": counts}
-        scores = _tested(folder, engine, clips["test"], about)
+        about = _describe_training(trainer, began) | {"data": _describe(data, refs), "class_counts": counts}
+        scores = _tested(folder, trainer, clips["test"], about)
     checkpoint.clear(partial)
     return scores
 
@@ -112,10 +112,10 @@ def _saved(partial: Path, began: dict[str, Any]) -> dict[str, Any] | None:
     return saved
 
 
-def _tested(folder: Path, engine: Engine, clips: Sequence[Clip], about: dict[str, Any]) -> dict[str, Scores]:
+def _tested(folder: Path, trainer: Trainer, clips: Sequence[Clip], about: dict[str, Any]) -> dict[str, Scores]:
     """Score the weights that are kept, and save them. folder: holds those of the best epoch. about: for the record."""
-    kept, counts = engine.kept, about["class_counts"]
-    if engine.config.keep == "best":
+    kept, counts = trainer.kept, about["class_counts"]
+    if trainer.config.keep == "best":
         kept.load_state_dict(load_file(str(folder / BEST)))
     scores = score(predict(kept, clips, progress=_bar("test")), clips, kept.task_set, counts)
     tested = {"test": {task: asdict(result) for task, result in scores.items()}, "test_clips": len(clips)}
@@ -158,17 +158,17 @@ def _bar(name: str):  # type: ignore[no-untyped-def]
     return lambda items: tqdm(items, desc=name, leave=False, disable=None)
 
 
-def _describe_training(engine: Engine, began: dict[str, Any]) -> dict[str, Any]:
+def _describe_training(trainer: Trainer, began: dict[str, Any]) -> dict[str, Any]:
     """How a run came to its weights. began: what it was started with, see `_identity`."""
-    config, best_epoch = engine.config, engine.progress.best_epoch
+    config, best_epoch = trainer.config, trainer.progress.best_epoch
     return {
         **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), config.seed),
         "size": config.size,
         **{group: began[group] for group in ("train", "loss", "augment", "processes")},
         "kept_epoch": best_epoch if config.keep == "best" else config.epochs,
         "best_epoch": best_epoch,
-        "loss_state": engine.loss.state_for_meta(),
-        KEY: of_records(engine.progress.records),
+        "loss_state": trainer.loss.state_for_meta(),
+        KEY: of_records(trainer.progress.records),
     }
 
 
@@ -188,7 +188,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    defaults, habits = TrainConfig(), Habits()
+    defaults, run_options = TrainConfig(), RunOptions()
     parser.add_argument("--data", type=Path, required=True, help="data set in AIDE's layout")
     parser.add_argument("--out", type=Path, required=True, help="run folder to write; OUT.partial until it is whole")
     shape = parser.add_argument_group("what shapes the weights (a resumed run must be given the same)")
@@ -211,10 +211,10 @@ def make_parser() -> argparse.ArgumentParser:
     shape.add_argument("--decoupling", choices=TERMS, default=loss.decoupling, help="of features, in AFD-Loss")
     shape.add_argument("--beta", type=float, default=loss.beta, help="weight of the decoupling term")
     shape.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=habits.device)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=run_options.device)
     parser.add_argument("--cache", type=Path, help="folder made by `training.data cache`: nothing is decoded again")
-    parser.add_argument("--workers", type=int, default=habits.workers, help="threads that make batches ahead")
-    parser.add_argument("--checkpoint-every", type=int, default=habits.checkpoint_every, help="epochs")
+    parser.add_argument("--workers", type=int, default=run_options.workers, help="threads that make batches ahead")
+    parser.add_argument("--checkpoint-every", type=int, default=run_options.checkpoint_every, help="epochs")
     parser.add_argument("--resume", action="store_true", help="go on with OUT.partial if it is there")
     parser.add_argument("--overwrite", action="store_true", help="start anew over OUT.partial")
     parser.add_argument("--tensorboard", action="store_true", help="also write events for TensorBoard")
@@ -222,7 +222,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, Habits]:
+def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOptions]:
     if args.workers < 0 or args.checkpoint_every < 1:
         raise ConfigError("--workers must be 0 or more, and --checkpoint-every 1 or more")
     if args.tensorboard:
@@ -242,12 +242,12 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, Habits]
     ways = ("device", "cache", "workers", "checkpoint_every", "resume", "overwrite", "tensorboard")
     config = TrainConfig(**shaped, sync_norm=not args.no_sync_norm)
     loss = LossConfig(weighting=args.weighting, decoupling=args.decoupling, beta=args.beta)
-    return config, loss, Habits(**{name: getattr(args, name) for name in ways})
+    return config, loss, RunOptions(**{name: getattr(args, name) for name in ways})
 
 
-def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, habits: Habits) -> int:
+def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, run_options: RunOptions) -> int:
     size = replace(DENSE_SIZES[args.size], task_set=args.task_set, tasks=tuple(args.tasks))
-    results = dense.train_dense(args.data, args.out, replace(config, sparse=0.0), size, loss, habits)
+    results = dense.train_dense(args.data, args.out, replace(config, sparse=0.0), size, loss, run_options)
     if results:
         found = {task: dense.to_json(result) for task, result in results.items()}
         sys.stdout.write((json.dumps(found) if args.json else dense.table(results)) + "\n")
@@ -258,10 +258,10 @@ def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, habi
 def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     try:
-        config, loss, habits = _configs(args)
+        config, loss, run_options = _configs(args)
         if args.task_set in DENSE_TASK_SETS:
-            return _dense(args, config, loss, habits)
-        scores = train(args.data, args.out, config, loss, AugmentConfig(), habits)
+            return _dense(args, config, loss, run_options)
+        scores = train(args.data, args.out, config, loss, AugmentConfig(), run_options)
     finally:
         leave()
     if scores:  # the first process alone has them

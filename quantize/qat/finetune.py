@@ -20,7 +20,7 @@ from quantize.graphs.fold import hold_vectors_in_half
 from quantize.graphs.graphs import ModulePair
 from quantize.ptq.calibration import choose
 from quantize.qat.clip_model import Tunable
-from quantize.qat.losses import QATConfig, QATEngine, augmentation, loss_of, train_config
+from quantize.qat.losses import QATConfig, QATTrainer, augmentation, loss_of, train_config
 from training.data.batches import predict
 from training.data.clips import Clip, ClipSet, labels_of, open_clips
 from training.losses.shares import KEY, of_records
@@ -29,12 +29,12 @@ from training.report.metrics import Scores, score
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, LAST, Run
 from training.trainer.processes import make_fabric
-from training.trainer.run_log import Habits, Recorder
+from training.trainer.run_log import RunLog, RunOptions
 from workshop.aide_splits import read_split, split_digest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lessons:
+class ClipSets:
     """What is learned from, and what is watched."""
 
     train: Sequence[Clip]
@@ -42,7 +42,7 @@ class Lessons:
     ids: dict[str, str]  # digest of the clips of each, so that a resumed fine-tuning sees the same
 
 
-def lessons_of(data: Path, run: Run, config: QATConfig, cache: Path | None) -> Lessons:
+def clip_sets(data: Path, run: Run, config: QATConfig, cache: Path | None) -> ClipSets:
     """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes."""
     task_set, model_config = run.model.task_set, run.model.config
     refs = {split: read_split(data, split) for split in ("train", "val")}
@@ -63,8 +63,8 @@ def lessons_of(data: Path, run: Run, config: QATConfig, cache: Path | None) -> L
     kept = {"train": train, "val": sets["val"]}
     digests = {split: split_digest(some.refs) for split, some in kept.items()}
     if cache is None:  # decoding them once takes memory, decoding them in every epoch takes for ever
-        return Lessons(ids=digests, **{name: list(some) for name, some in kept.items()})
-    return Lessons(ids=digests, **kept)
+        return ClipSets(ids=digests, **{name: list(some) for name, some in kept.items()})
+    return ClipSets(ids=digests, **kept)
 
 
 @dataclass(frozen=True)
@@ -83,31 +83,31 @@ def finetune(
     pair: ModulePair,
     teacher: UVM3TL,
     run: Run,
-    lessons: Lessons,
+    lessons: ClipSets,
     config: QATConfig,
     place: tuple[Path, dict[str, Any]],
-    habits: Habits,
+    run_options: RunOptions,
 ) -> Tuned:
     """Train both quantized graphs; returns the epoch whose worst task is best.
 
     pair: of one dialect after PTQ; trained in place. teacher: the folded FP32 model. place: the folder for
     checkpoints, and what else tells this fine-tuning from others. Raises Stopped after a signal, with a checkpoint
-    written; the same call with habits.resume goes on.
+    written; the same call with run_options.resume goes on.
     """
     folder, identity = place
-    checkpoint.check_start(folder, habits.resume, habits.overwrite)
+    checkpoint.check_start(folder, run_options.resume, run_options.overwrite)
     began = json.loads(json.dumps({"qat": asdict(config), "data": lessons.ids, **identity}))
-    saved = checkpoint.load_checkpoint(folder) if habits.resume and (folder / LAST).is_file() else None
+    saved = checkpoint.load_checkpoint(folder) if run_options.resume and (folder / LAST).is_file() else None
     if saved:
         checkpoint.check_same(saved["began"], began, folder)
     model, configs = Tunable(pair), (config, train_config(run.meta, config))
     loss = loss_of(run.meta, teacher, config)
     before = {name: score_of(some, lessons.val, name) for name, some in (("FP32", teacher), ("PTQ", model))}
-    engine = QATEngine(make_fabric(device=habits.device), model, teacher, loss, lessons.train, configs)
+    trainer = QATTrainer(make_fabric(device=run_options.device), model, teacher, loss, lessons.train, configs)
     if saved:
-        engine.load_state(saved)
-    checkpoint.prepare(folder, engine.progress.records, keep=saved is not None)
-    watch = Watch(engine, lessons.val, folder, began, habits, before)
+        trainer.load_state(saved)
+    checkpoint.prepare(folder, trainer.progress.records, keep=saved is not None)
+    watch = Watch(trainer, lessons.val, folder, began, run_options, before)
     ended = watch.tune(augmentation(run.meta))
     model.load_state_dict(load_file(str(folder / BEST)))
     hold_vectors_in_half(model.core)
@@ -119,37 +119,37 @@ def score_of(model: Any, clips: Sequence[Clip], name: str) -> dict[str, Scores]:
     return score(predict(model, clips, progress=bar), clips, model.task_set)
 
 
-class Watch(Recorder):
-    """Training's recorder, which keeps by the worst task instead of the mean, and knows when to give up.
+class Watch(RunLog):
+    """Training's run log, which keeps by the worst task instead of the mean, and knows when to give up.
 
     Epoch 0 is PTQ: where learning on makes the worst task no better, PTQ's weights are kept.
     """
 
-    engine: QATEngine
+    trainer: QATTrainer
 
-    def __init__(self, *recorder: Any) -> None:
-        """recorder: what Recorder takes, then the scores of FP32 and PTQ on the validation clips."""
-        *rest, before = recorder
+    def __init__(self, *of_run_log: Any) -> None:
+        """of_run_log: what RunLog takes, then the scores of FP32 and PTQ on the validation clips."""
+        *rest, before = of_run_log
         super().__init__(*rest)
-        self.full, progress = before["FP32"], self.engine.progress
+        self.full, progress = before["FP32"], self.trainer.progress
         self.start: dict[str, Any] = {"epoch": 0}
         standing = self._judge(self.start, before["PTQ"])
         if not progress.records and not progress.batch:  # nothing has moved yet
             progress.best = standing
-            checkpoint.save_weights(self.partial / BEST, self.engine.model)
+            checkpoint.save_weights(self.partial / BEST, self.trainer.model)
 
     def tune(self, augment: Any) -> str:
         """Train to the end, or until a task is beyond its budget for too long. Returns which."""
         try:
             self._give_up()
-            self.fit(augment, self.habits.workers)
+            self.fit(augment, self.run_options.workers)
         except BeyondBudget as reason:
             tqdm.write(f"  {reason}", sys.stderr)
             return str(reason)
         return "all epochs"
 
     def _validate(self, record: dict[str, Any]) -> None:
-        progress, kept = self.engine.progress, self.engine.kept
+        progress, kept = self.trainer.progress, self.trainer.kept
         standing = self._judge(record, score_of(kept, self.val, f"epoch {record['epoch']}"))
         if standing > progress.best:
             progress.best, progress.best_epoch = standing, record["epoch"]
@@ -159,10 +159,10 @@ class Watch(Recorder):
         """Write down and say what each task gained or lost. Returns what the worst of them did; the mean decides
         between epochs where that is the same."""
         gained = {task: result.accuracy - self.full[task].accuracy for task, result in scores.items()}
-        beyond = [task for task, value in gained.items() if value < -self.engine.qat.budget - 1e-9]
+        beyond = [task for task, value in gained.items() if value < -self.trainer.qat.budget - 1e-9]
         record |= {"val": {task: asdict(result) for task, result in scores.items()}}
         record |= {"gained": gained, "beyond_budget": beyond}
-        name = f"epoch {record['epoch']}/{self.engine.config.epochs}" if record["epoch"] else "PTQ"
+        name = f"epoch {record['epoch']}/{self.trainer.config.epochs}" if record["epoch"] else "PTQ"
         points = "  ".join(f"{task} {100 * value:+.1f}" for task, value in gained.items())
         flag = f"; beyond the budget: {', '.join(beyond)}" if beyond else ""
         tqdm.write(f"  {name}  validation accuracy against FP32, points: {points}{flag}", sys.stderr)
@@ -173,15 +173,15 @@ class Watch(Recorder):
         self._give_up()
 
     def _give_up(self) -> None:
-        patience = self.engine.qat.patience
-        last = [record["beyond_budget"] for record in self.engine.progress.records][-patience:]
+        patience = self.trainer.qat.patience
+        last = [record["beyond_budget"] for record in self.trainer.progress.records][-patience:]
         lost = set.intersection(*map(set, last)) if len(last) == patience else set()
         if lost:
             raise BeyondBudget(f"{', '.join(sorted(lost))} beyond the budget for {patience} epochs: QAT ends here")
 
     def summary(self) -> dict[str, Any]:
         """JSON-ready: every epoch's task weights, losses and validation, and which epoch was kept."""
-        progress = self.engine.progress
+        progress = self.trainer.progress
         kept = [self.start, *progress.records][progress.best_epoch]
         return {
             "kept_epoch": progress.best_epoch,
@@ -191,5 +191,5 @@ class Watch(Recorder):
             "val_ptq": self.start["val"],
             "records": progress.records,
             KEY: of_records(progress.records),
-            "loss_state": self.engine.loss.state_for_meta(),
+            "loss_state": self.trainer.loss.state_for_meta(),
         }

@@ -24,7 +24,7 @@ from training.data.augment import AugmentConfig
 from training.losses.afd import AFDLoss, LossConfig
 from training.losses.weighting import Equal
 from training.model.uvm3tl import UVM3TL, Fused
-from training.trainer.trainer import Engine, Learner, TrainConfig, groups
+from training.trainer.trainer import Learner, TrainConfig, Trainer, groups
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -132,8 +132,8 @@ def distance(fused: Fused, wanted: Fused, temperature: float) -> Tensor:
     return temperature**2 * torch.stack(terms).sum()
 
 
-class QATEngine(Engine):
-    """The training engine on a quantized model: exact resume, lessons, average and loss are the same."""
+class QATTrainer(Trainer):
+    """Training's trainer on a quantized model: exact resume, lessons, average and loss are the same."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codriver.errors import ConfigError
 from quantize.qat.losses import LOSSES, QATConfig
-from training.trainer.run_log import Habits
+from training.trainer.run_log import RunOptions
 
 
 def add_qat_options(parser: argparse.ArgumentParser, with_loss: bool = True) -> None:
@@ -54,8 +54,8 @@ def qat_config(args: argparse.Namespace) -> QATConfig | None:
     )
 
 
-def habits_of(args: argparse.Namespace) -> Habits:
+def run_options(args: argparse.Namespace) -> RunOptions:
     if args.workers < 0:
         raise ConfigError(f"--workers is {args.workers}, expected 0 or more")
     ways = ("device", "cache", "workers", "resume", "overwrite")
-    return Habits(**{name: getattr(args, name) for name in ways})
+    return RunOptions(**{name: getattr(args, name) for name in ways})

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
 from quantize.export.fake_quant import load_fake_quant  # noqa: E402
-from quantize.qat.losses import QATEngine  # noqa: E402
+from quantize.qat.losses import QATTrainer  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402
 from training.train import main as train  # noqa: E402
@@ -41,15 +41,15 @@ def test_both_the_fine_tuned_graphs_and_those_before_are_left(
     run: Path, dataset: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Interrupted in its second epoch, it goes on where it was; the folder appears when all is done."""
-    out, step, left = tmp_path / "q", QATEngine._step, [3]
+    out, step, left = tmp_path / "q", QATTrainer._step, [3]
 
-    def interrupted(self: QATEngine, lessons: list[Any]) -> tuple[float, float]:
+    def interrupted(self: QATTrainer, lessons: list[Any]) -> tuple[float, float]:
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, lessons)
 
-    monkeypatch.setattr(QATEngine, "_step", interrupted)
+    monkeypatch.setattr(QATTrainer, "_step", interrupted)
     assert quantize(arguments(run, dataset, out)) == 128 + signal.SIGTERM
     partial = tmp_path / "q.partial" / DIALECT
     assert not out.exists() and (partial / "last.pt").is_file()

@@ -1,4 +1,4 @@
-"""Train a dense task set with the engine of all training: resume, moving average, processes, mixed precision."""
+"""Train a dense task set with training's own trainer: resume, moving average, processes, mixed precision."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from training.report.curves import draw_curves
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, LAST, MARKER, save_run
 from training.trainer.processes import make_fabric
-from training.trainer.run_log import Habits, Recorder
-from training.trainer.trainer import Engine, TrainConfig
+from training.trainer.run_log import RunLog, RunOptions
+from training.trainer.trainer import TrainConfig, Trainer
 from workshop.artifacts import provenance, whole_folder
 
 LOADERS = {"bdd100k": bdd100k, "cityscapes": cityscapes}  # what a benchmark brings: index(root, split) and read(ref)
@@ -52,8 +52,8 @@ class DenseLearner(nn.Module):
         return parts.total, parts.tasks, parts.decoupling
 
 
-class DenseEngine(Engine):
-    """The engine on lessons of scenes."""
+class DenseTrainer(Trainer):
+    """The trainer on lessons of scenes."""
 
     def make_learner(self) -> DenseLearner:
         return DenseLearner(self.model, self.loss)
@@ -79,7 +79,7 @@ class DenseEngine(Engine):
         return self.loss.task_losses(answers, truth)
 
 
-class DenseRecorder(Recorder):
+class DenseRunLog(RunLog):
     """Judges by each task's main score."""
 
     def judge(self, model: DenseUVM3TL) -> tuple[dict[str, Any], dict[str, float]]:
@@ -91,8 +91,8 @@ class DenseRecorder(Recorder):
         }
 
     def draw(self) -> None:
-        records = self.engine.progress.records
-        draw_curves(records, self.partial / CURVES, self.engine.model.task_set)
+        records = self.trainer.progress.records
+        draw_curves(records, self.partial / CURVES, self.trainer.model.task_set)
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,17 @@ def lessons(refs: Sequence[SceneRef], config: DenseConfig, name: str) -> list[Le
 
 
 def train_dense(
-    data: Path, out: Path, config: TrainConfig, model_config: DenseConfig, loss_config: LossConfig, habits: Habits
+    data: Path,
+    out: Path,
+    config: TrainConfig,
+    model_config: DenseConfig,
+    loss_config: LossConfig,
+    run_options: RunOptions,
 ) -> dict[str, TaskScores]:
     """Train, judge on validation pictures now and then, and leave a run folder. Returns the test scores."""
     partial = checkpoint.partial_folder(out)
-    checkpoint.check_start(partial, habits.resume, habits.overwrite)
-    fabric = make_fabric(config.precision, habits.device)
+    checkpoint.check_start(partial, run_options.resume, run_options.overwrite)
+    fabric = make_fabric(config.precision, run_options.device)
     known = DenseData.of(data, model_config.task_set)
     began = json.loads(
         json.dumps(
@@ -143,7 +148,7 @@ def train_dense(
         )
     )
     saved = None
-    if habits.resume and (partial / LAST).is_file():
+    if run_options.resume and (partial / LAST).is_file():
         saved = checkpoint.load_checkpoint(partial)
         checkpoint.check_same(saved["began"], began, partial)
     torch.manual_seed(config.seed)
@@ -152,35 +157,37 @@ def train_dense(
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
         taken = lessons(known.refs["train"], model_config, "train")
         loss = DenseLoss(model.task_set, loss_config, constants(taken[:KNOWN], model.task_set))
-        engine = DenseEngine(fabric, model, loss, taken, config)  # type: ignore[arg-type]
+        trainer = DenseTrainer(fabric, model, loss, taken, config)  # type: ignore[arg-type]
         if saved:
-            engine.load_state(saved)
+            trainer.load_state(saved)
         fabric.barrier()
         if fabric.is_global_zero:
-            checkpoint.prepare(partial, engine.progress.records, keep=saved is not None)
-        DenseRecorder(engine, known.refs["val"][:JUDGED], partial, began, habits).fit(VaryConfig(), habits.workers)
+            checkpoint.prepare(partial, trainer.progress.records, keep=saved is not None)
+        DenseRunLog(trainer, known.refs["val"][:JUDGED], partial, began, run_options).fit(
+            VaryConfig(), run_options.workers
+        )
         if folder is None:
             return {}
         shutil.copytree(partial, folder, dirs_exist_ok=True)
-        results = _tested(folder, engine, known, began)
+        results = _tested(folder, trainer, known, began)
     checkpoint.clear(partial)
     return results
 
 
-def _tested(folder: Path, engine: Engine, known: DenseData, began: dict[str, Any]) -> dict[str, TaskScores]:
-    kept: Any = engine.kept
-    if engine.config.keep == "best":
+def _tested(folder: Path, trainer: Trainer, known: DenseData, began: dict[str, Any]) -> dict[str, TaskScores]:
+    kept: Any = trainer.kept
+    if trainer.config.keep == "best":
         kept.load_state_dict(load_file(str(folder / BEST)))
     loader = LOADERS[kept.config.task_set]
     scenes = (loader.read(ref) for ref in tqdm(known.refs["test"], desc="test", leave=False, disable=None))
     results = scored(kept.task_set, scenes, lambda scene: answers_of(kept, scene))
     about = {
-        **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), engine.config.seed),
+        **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), trainer.config.seed),
         "train": began["train"],
         "loss": began["loss"],
         "pictures": {split: len(refs) for split, refs in known.refs.items()},
-        "best_epoch": engine.progress.best_epoch,
-        "loss_state": engine.loss.state_for_meta(),
+        "best_epoch": trainer.progress.best_epoch,
+        "loss_state": trainer.loss.state_for_meta(),
         "test": {task: to_json(result) for task, result in results.items()},
     }
     save_run(folder, kept, about)

@@ -42,7 +42,7 @@ def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
 
 
 def leave() -> None:
-    """Leave the other processes, once nothing refers to an engine any more.
+    """Leave the other processes, once nothing refers to a trainer any more.
 
     The order matters: DDP's reducer, if it is the last to hold the process group, waits for gloo's threads with the
     interpreter locked, and they may be waiting for the interpreter (torch 2.13).

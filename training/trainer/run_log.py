@@ -17,13 +17,13 @@ from training.report.metrics import score
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, METRICS
 from training.trainer.signals import Signals, noted_signals
-from training.trainer.trainer import Engine
+from training.trainer.trainer import Trainer
 from workshop.artifacts import add_line
 from workshop.command import Stopped
 
 
 @dataclass(frozen=True, kw_only=True)
-class Habits:
+class RunOptions:
     """How to train, as far as it does not shape the weights."""
 
     device: str = "auto"  # cpu, cuda, or auto: cuda if there is one
@@ -35,25 +35,25 @@ class Habits:
     tensorboard: bool = False
 
 
-class Recorder:
-    """At work beside an engine, in each of its processes; the first alone writes."""
+class RunLog:
+    """What is said and written while a trainer runs, in each of its processes; the first alone writes."""
 
     def __init__(
-        self, engine: Engine, val: Sequence[Any], partial: Path, began: dict[str, Any], habits: Habits
+        self, trainer: Trainer, val: Sequence[Any], partial: Path, began: dict[str, Any], run_options: RunOptions
     ) -> None:
         """val: what `judge` looks at, clips here."""
-        self.engine, self.val, self.partial, self.began, self.habits = engine, val, partial, began, habits
-        self.first = engine.fabric.is_global_zero
-        self.board = _tensorboard(partial) if habits.tensorboard and self.first else None
+        self.trainer, self.val, self.partial, self.began, self.run_options = trainer, val, partial, began, run_options
+        self.first = trainer.fabric.is_global_zero
+        self.board = _tensorboard(partial) if run_options.tensorboard and self.first else None
 
     def fit(self, augment: Any, workers: int) -> None:
         """Train to the end, or to a signal, and leave a checkpoint either way."""
-        engine = self.engine
-        done = engine.steps // engine.config.epochs * engine.progress.epoch + engine.progress.batch
-        bar = tqdm(total=engine.steps, initial=done, desc="train", unit="step", disable=None if self.first else True)
+        trainer = self.trainer
+        done = trainer.steps // trainer.config.epochs * trainer.progress.epoch + trainer.progress.batch
+        bar = tqdm(total=trainer.steps, initial=done, desc="train", unit="step", disable=None if self.first else True)
         with bar, noted_signals() as signals:
             try:
-                engine.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
+                trainer.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
                 self._stop_if(signals)  # asked for during the last validation
             except Stopped:
                 self._checkpoint()
@@ -71,12 +71,12 @@ class Recorder:
         return on_step
 
     def _stop_if(self, signals: Signals) -> None:
-        number = self.engine.agreed(signals.number)
+        number = self.trainer.agreed(signals.number)
         if number:
             raise Stopped(number)
 
     def _on_epoch(self, record: dict[str, Any]) -> None:
-        config, epoch = self.engine.config, record["epoch"]
+        config, epoch = self.trainer.config, record["epoch"]
         last = epoch == config.epochs
         if self.first and (last or epoch % config.validate_every == 0):
             self._validate(record)
@@ -87,23 +87,23 @@ class Recorder:
             if "val" in record:
                 self.draw()
             if self.board:
-                _to_board(self.board, record, self.engine.model.task_set.names)
-        if last or epoch % self.habits.checkpoint_every == 0:
+                _to_board(self.board, record, self.trainer.model.task_set.names)
+        if last or epoch % self.run_options.checkpoint_every == 0:
             self._checkpoint()
 
     def draw(self) -> None:
-        draw_curves(self.engine.progress.records, self.partial / CURVES, self.engine.model.task_set)
+        draw_curves(self.trainer.progress.records, self.partial / CURVES, self.trainer.model.task_set)
 
     def _validate(self, record: dict[str, Any]) -> None:
         """Score the validation split in full precision, and keep the weights if they are the best so far."""
-        model, progress = self.engine.kept, self.engine.progress
+        model, progress = self.trainer.kept, self.trainer.progress
         record["val"], accuracies = self.judge(model)
         mean = sum(accuracies.values()) / len(accuracies)
         if mean > progress.best:
             progress.best, progress.best_epoch = mean, record["epoch"]
             checkpoint.save_weights(self.partial / BEST, model)
         told = "  ".join(f"{task} {100 * share:.0f}" for task, share in accuracies.items())
-        tqdm.write(f"epoch {record['epoch']}/{self.engine.config.epochs}  val accuracy %: {told}", sys.stderr)
+        tqdm.write(f"epoch {record['epoch']}/{self.trainer.config.epochs}  val accuracy %: {told}", sys.stderr)
 
     def judge(self, model: Any) -> tuple[dict[str, Any], dict[str, float]]:
         """What to record of the validation split, and of each task the share that a run is chosen by."""
@@ -111,7 +111,7 @@ class Recorder:
         return {task: asdict(r) for task, r in scores.items()}, {task: r.accuracy for task, r in scores.items()}
 
     def _checkpoint(self) -> None:
-        state = self.engine.state()
+        state = self.trainer.state()
         if self.first:
             checkpoint.save_checkpoint(self.partial, {"began": self.began, **state})
 

@@ -1,4 +1,4 @@
-"""The training engine: one process or many, the same steps. Lightning Fabric does the distribution and the precision.
+"""The trainer: one process or many, the same steps. Lightning Fabric does the distribution and the precision.
 
     global batch --cut into processes x accumulate parts--> each process: its parts, one after the other --> one step
 
@@ -97,7 +97,7 @@ class Learner(nn.Module):
         return parts.total, parts.tasks, parts.decoupling
 
 
-class Engine:
+class Trainer:
     """Model, loss, optimizer, schedule and average, and where they stand; `run` goes on from there."""
 
     def __init__(

@@ -22,8 +22,8 @@ from quantize.graphs.reference import stepped_probabilities  # noqa: E402
 from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.qat.clip_model import Tunable  # noqa: E402
 from quantize.qat.finetune import Watch  # noqa: E402
-from quantize.qat.losses import QATEngine, loss_of  # noqa: E402
-from tests.quantize.qat.tuning import CONFIG, HABITS, engine, one_task, scores, tuned  # noqa: E402
+from quantize.qat.losses import QATTrainer, loss_of  # noqa: E402
+from tests.quantize.qat.tuning import CONFIG, RUN_OPTIONS, one_task, scores, trainer, tuned  # noqa: E402
 from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import collate, predict  # noqa: E402
 from training.data.clips import Clip  # noqa: E402
@@ -74,7 +74,7 @@ def test_the_decoupling_term_alone_moves_encoder_weights_and_ranges(model: Tunab
 def test_task_weights_go_on_from_the_runs_history_and_move_over_epochs(
     model: Tunable, run: Run, clips: list[Clip]
 ) -> None:
-    whole = engine(model, run, clips)
+    whole = trainer(model, run, clips)
     start = whole.loss.weights
     assert start == pytest.approx(dwa(run.meta["loss_state"]["history"]), rel=1e-5)
     records: list[dict[str, Any]] = []
@@ -94,7 +94,7 @@ def dwa(history: list[list[float]]) -> list[float]:
 def test_frozen_weights_stay_those_of_the_run_and_equal_ones_are_1(
     model: Tunable, run: Run, clips: list[Clip], kind: str
 ) -> None:
-    whole = engine(model, run, clips, replace(CONFIG, loss=kind))
+    whole = trainer(model, run, clips, replace(CONFIG, loss=kind))
     whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
     expected = dwa(run.meta["loss_state"]["history"]) if kind == "frozen" else [1.0] * 4
     assert whole.loss.weights == pytest.approx(expected, rel=1e-5)
@@ -102,7 +102,7 @@ def test_frozen_weights_stay_those_of_the_run_and_equal_ones_are_1(
 
 
 def test_ranges_rest_in_the_last_third_while_weights_go_on(model: Tunable, run: Run, clips: list[Clip]) -> None:
-    whole = engine(model, run, clips)
+    whole = trainer(model, run, clips)
     seen: list[tuple[list[Any], Any]] = [look(model)]
     whole.run(AugmentConfig(), lambda *_: None, lambda record: seen.append(look(model)), workers=0)
     steps = list(pairwise(seen))
@@ -122,7 +122,7 @@ def test_the_average_holds_ranges_and_leaves_bits_and_signs_whole(model: Tunable
     """An average of 8 and 8 in floating point can be 7.999..., which as a whole number is 7."""
     bits = [q.num_bits for q in quantizers(model.pair.encoder).values()]
     start = [p.detach().clone() for p in model.ranges()]
-    whole = engine(model, run, clips)
+    whole = trainer(model, run, clips)
     whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
     kept: Any = whole.kept
     assert kept is not whole.model and [q.num_bits for q in quantizers(kept.pair.encoder).values()] == bits
@@ -135,15 +135,15 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights(
     calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path, monkeypatch: Any, steps: int
 ) -> None:
     straight = tuned(calibrated, run, clips, tmp_path / "straight", CONFIG)
-    step, left = QATEngine._step, [steps]
+    step, left = QATTrainer._step, [steps]
 
-    def interrupted(self: QATEngine, lessons: list[Any]) -> tuple[float, float]:
+    def interrupted(self: QATTrainer, lessons: list[Any]) -> tuple[float, float]:
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, lessons)
 
-    monkeypatch.setattr(QATEngine, "_step", interrupted)
+    monkeypatch.setattr(QATTrainer, "_step", interrupted)
     with pytest.raises(Stopped):
         tuned(calibrated, run, clips, tmp_path / "stopped", CONFIG)
     resumed = tuned(calibrated, run, clips, tmp_path / "stopped", CONFIG, resume=True)
@@ -165,7 +165,9 @@ def test_a_changed_option_does_not_resume(
 def test_an_epoch_is_kept_for_its_worst_task_and_a_lost_task_is_flagged(
     model: Tunable, run: Run, clips: list[Clip], tmp_path: Path
 ) -> None:
-    watch = Watch(engine(model, run, clips), clips, tmp_path, {}, HABITS, {"FP32": scores(0.9), "PTQ": scores(0.89)})
+    watch = Watch(
+        trainer(model, run, clips), clips, tmp_path, {}, RUN_OPTIONS, {"FP32": scores(0.9), "PTQ": scores(0.89)}
+    )
     even, uneven = {"epoch": 1}, {"epoch": 2}
     better = watch._judge(even, scores(0.895)) > watch._judge(uneven, scores(0.99) | one_task(0.85))
     assert better and even["beyond_budget"] == [] and uneven["beyond_budget"] == ["driver_emotion"]

@@ -21,7 +21,7 @@ from quantize.qat.finetune import Watch  # noqa: E402
 from quantize.qat.losses import QATConfig, Taught  # noqa: E402
 from tests.afd_examples import COUNTS, Reference, configured, example  # noqa: E402
 from tests.formulas import afd as formulas  # noqa: E402
-from tests.quantize.qat.tuning import HABITS, engine, scores, tuned  # noqa: E402
+from tests.quantize.qat.tuning import RUN_OPTIONS, scores, trainer, tuned  # noqa: E402
 from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import predict  # noqa: E402
 from training.data.clips import Clip  # noqa: E402
@@ -82,9 +82,9 @@ def test_what_is_judged_and_kept_is_the_average_and_not_the_newest_weights(
     calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path
 ) -> None:
     config = QATConfig(epochs=1, ema=0.9, learning_rate=0.5, patience=9)
-    whole = engine(Tunable(copy.deepcopy(calibrated)), run, clips, config)
+    whole = trainer(Tunable(copy.deepcopy(calibrated)), run, clips, config)
     before = {"FP32": scores(1.0), "PTQ": scores(-1.0)}  # any epoch is better
-    Watch(whole, clips, tmp_path, {}, HABITS, before).tune(AugmentConfig())
+    Watch(whole, clips, tmp_path, {}, RUN_OPTIONS, before).tune(AugmentConfig())
     assert whole.progress.best_epoch == 1
     best, kept, newest = load_file(str(tmp_path / BEST)), whole.kept.state_dict(), whole.model.state_dict()
     assert all(torch.equal(best[name], kept[name]) for name in best)

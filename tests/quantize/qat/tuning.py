@@ -1,4 +1,4 @@
-"""What the tests of QAT share: a run with weights that nobody trained, its engine, and a whole fine-tuning."""
+"""What the tests of QAT share: a run with weights that nobody trained, its trainer, and a whole fine-tuning."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from quantize.ptq.calibration import encoder_steps, fuser_contexts
 from quantize.ptq.fuser import quantized_fuser
 from quantize.ptq.quantizers import quantized_encoder
 from quantize.qat.clip_model import Tunable
-from quantize.qat.finetune import Lessons, Tuned, finetune
-from quantize.qat.losses import QATConfig, QATEngine, loss_of, train_config
+from quantize.qat.finetune import ClipSets, Tuned, finetune
+from quantize.qat.losses import QATConfig, QATTrainer, loss_of, train_config
 from training.data.augment import AugmentConfig
 from training.data.clips import Clip, class_counts
 from training.losses.afd import LossConfig
@@ -26,11 +26,11 @@ from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores
 from training.trainer.checkpoint import Run
 from training.trainer.processes import make_fabric
-from training.trainer.run_log import Habits
+from training.trainer.run_log import RunOptions
 from training.trainer.trainer import TrainConfig
 
 CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)
-HABITS = Habits(device="cpu", workers=0)
+RUN_OPTIONS = RunOptions(device="cpu", workers=0)
 
 
 def make_run(clips: list[Clip]) -> Run:
@@ -55,9 +55,9 @@ def make_calibrated(run: Run, clips: list[Clip]) -> ModulePair:
     return ModulePair(encoder, quantized_fuser(FuserGraph(model), contexts, some)).eval()
 
 
-def engine(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATEngine:
+def trainer(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATTrainer:
     configs = config, train_config(run.meta, config)
-    return QATEngine(
+    return QATTrainer(
         make_fabric(device="cpu"), model, folded(run.model), loss_of(run.meta, model, config), clips, configs
     )
 
@@ -69,12 +69,12 @@ def tuned(
     folder: Path,
     config: QATConfig,
     val: Sequence[Clip] | None = None,
-    **habits: bool,
+    **run_options: bool,
 ) -> Tuned:
-    lessons = Lessons(train=clips, val=clips[:2] if val is None else val, ids={"train": "a", "val": "b"})
+    lessons = ClipSets(train=clips, val=clips[:2] if val is None else val, ids={"train": "a", "val": "b"})
     place = (folder, {"dialect": {"name": "ort-x86-7bit"}})
-    habit = replace(HABITS, **habits)
-    return finetune(copy.deepcopy(calibrated), folded(run.model), run, lessons, config, place, habit)
+    run_options = replace(RUN_OPTIONS, **run_options)
+    return finetune(copy.deepcopy(calibrated), folded(run.model), run, lessons, config, place, run_options)
 
 
 def scores(accuracy: float) -> dict[str, Scores]:

@@ -1,4 +1,4 @@
-"""The engine: where and when a step is computed must not matter to the weights."""
+"""The trainer: where and when a step is computed must not matter to the weights."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 from training.train import main  # noqa: E402
 from training.trainer.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
 from training.trainer.processes import make_fabric  # noqa: E402
-from training.trainer.run_log import Recorder  # noqa: E402
+from training.trainer.run_log import RunLog  # noqa: E402
 from training.trainer.signals import Signals  # noqa: E402
-from training.trainer.trainer import Engine, TrainConfig, groups, warming_average  # noqa: E402
+from training.trainer.trainer import TrainConfig, Trainer, groups, warming_average  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 from workshop.command import Stopped  # noqa: E402
 
@@ -55,11 +55,11 @@ def clips(dataset: Path) -> list[Clip]:
     return [*some, *some, some[0]]
 
 
-def engine(clips: list[Clip], config: TrainConfig = CONFIG) -> Engine:
+def trainer(clips: list[Clip], config: TrainConfig = CONFIG) -> Trainer:
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
     loss = AFDLoss(model.task_set, LossConfig(), class_counts(clips, model.task_set))
-    return Engine(make_fabric(config.precision, "cpu"), model, loss, clips, config)
+    return Trainer(make_fabric(config.precision, "cpu"), model, loss, clips, config)
 
 
 def stop_after(steps: int) -> Callable[[float, float], None]:
@@ -73,8 +73,8 @@ def stop_after(steps: int) -> Callable[[float, float], None]:
     return on_step
 
 
-def trained(clips: list[Clip], config: TrainConfig = CONFIG, **ways: int) -> Engine:
-    whole = engine(clips, config)
+def trained(clips: list[Clip], config: TrainConfig = CONFIG, **ways: int) -> Trainer:
+    whole = trainer(clips, config)
     whole.run(AugmentConfig(), lambda *_: None, lambda record: None, **ways)
     return whole
 
@@ -101,11 +101,11 @@ def straight(clips: list[Clip]) -> dict[str, Any]:
 def test_a_resumed_run_ends_with_the_same_bits_as_one_never_interrupted(
     clips: list[Clip], straight: dict[str, Any], tmp_path: Path, steps: int
 ) -> None:
-    first = engine(clips, RESUMED)
+    first = trainer(clips, RESUMED)
     with pytest.raises(Stopped):
         first.run(AugmentConfig(), stop_after(steps), lambda record: None)
     save_checkpoint(tmp_path, first.state())
-    second = engine(clips, RESUMED)
+    second = trainer(clips, RESUMED)
     second.load_state(load_checkpoint(tmp_path))
     assert second.progress.epoch * 3 + second.progress.batch == steps
     second.run(AugmentConfig(), lambda *_: None, lambda record: None)
@@ -162,7 +162,7 @@ def test_two_processes_step_like_one_that_accumulates_two_parts(dataset: Path, t
     two = torch.load(tmp_path / "two.pt", weights_only=True)
     config = TrainConfig(size="tiny", epochs=2, batch=4, sparse=1.0, accumulate=2)
     one = trained(clips_of(str(dataset)), config).model
-    begun = engine(clips_of(str(dataset)), config).model
+    begun = trainer(clips_of(str(dataset)), config).model
     moved = dict(begun.named_parameters())
     for name, parameter in one.named_parameters():
         torch.testing.assert_close(
@@ -176,14 +176,14 @@ def test_sigterm_during_the_last_validation_is_not_forgotten(
 ) -> None:
     """quantize.run went on with the next dialect for minutes."""
     command = ["--data", str(dataset), "--size", "tiny", "--epochs", "1", "--batch", "2", "--device", "cpu"]
-    validate = Recorder._validate
+    validate = RunLog._validate
 
-    def interrupted(self: Recorder, record: dict[str, Any]) -> None:
+    def interrupted(self: RunLog, record: dict[str, Any]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         validate(self, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "_validate", interrupted)
+        patch.setattr(RunLog, "_validate", interrupted)
         assert main([*command, "--out", str(tmp_path / "run")]) == 143
     assert "--resume" in capsys.readouterr().err and not (tmp_path / "run").exists()
     assert main([*command, "--out", str(tmp_path / "run"), "--resume"]) == 0
@@ -197,16 +197,16 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_with_resume_ends_the_r
 ) -> None:
     command = ["--data", str(dataset), "--size", "tiny", "--epochs", "3", "--batch", "2", "--device", "cpu"]
     assert main([*command, "--out", str(tmp_path / "straight")]) == 0
-    step, steps = Engine._step, []
+    step, steps = Trainer._step, []
 
-    def interrupted(self: Engine, lessons: Any) -> Any:
+    def interrupted(self: Trainer, lessons: Any) -> Any:
         steps.append(1)
         if len(steps) == 3:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, lessons)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "_step", interrupted)
+        patch.setattr(Trainer, "_step", interrupted)
         assert main([*command, "--out", str(tmp_path / "run")]) == 143
     assert "--resume" in capsys.readouterr().err and not (tmp_path / "run").exists() and len(steps) == 3
     assert main([*command, "--out", str(tmp_path / "run")]) == 2  # neither lost nor mixed up by mistake
@@ -288,7 +288,7 @@ def test_mixed_precision_trains_finite_weights(clips: list[Clip]) -> None:
 def test_a_gradient_is_clipped_to_the_norm_that_the_config_says(clips: list[Clip], norm: float, moves: bool) -> None:
     """Adam divides by a gradient's own size but for 1e-8: one clipped far below that moves next to nothing."""
     config = TrainConfig(size="tiny", epochs=1, batch=4, clip_gradient=norm, weight_decay=0.0)
-    before = engine(clips, config).model.state_dict()
+    before = trainer(clips, config).model.state_dict()
     after = trained(clips, config).model.state_dict()
     learned = [name for name in after if name.endswith("weight") and "norm" not in name]
     moved = max(float((after[name] - before[name]).abs().max()) for name in learned)
@@ -316,4 +316,4 @@ def test_a_setting_that_cannot_be_meant_is_named(setting: dict[str, Any], said: 
 
 def test_too_few_clips_for_the_parts_are_refused(clips: list[Clip]) -> None:
     with pytest.raises(ConfigError, match="2 clips each"):
-        engine(clips, TrainConfig(size="tiny", batch=4, accumulate=4))
+        trainer(clips, TrainConfig(size="tiny", batch=4, accumulate=4))
