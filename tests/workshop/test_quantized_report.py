@@ -78,7 +78,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a file outside": (lambda c: graph_of(c).update(path="../x.onnx"), r"path '\.\./x\.onnx', expected plain names"),
     "a task set nobody knows": (lambda c: c.update(task_set="cats"), "task_set is 'cats', expected one of aide"),
-    "an older folder": (lambda c: c.update(schema=1), "'schema': 1.* expected schema 2 of kind 'quantized'"),
+    "an older folder": (lambda c: c.update(schema=1), "'schema': 1.* expected schema 3 of kind 'quantized'"),
     "another kind of file": (lambda c: c.update(kind="proof"), "'kind': 'proof'"),
     "no kind": (lambda c: c.pop("kind"), "'kind': None"),
 }
