@@ -33,7 +33,8 @@ from training.finder.pictures import Pictures, drive_pictures
 from training.finder.run import load_finder
 from training.finder.scores import score_points, sights_of
 from workshop.aide_splits import read_split
-from workshop.quantized_report import EmittedDialect, EmittedGraph, FinderCheck, FinderOrigin, QuantizedReport
+from workshop.emitted_dialect import EmittedDialect, EmittedGraph, FinderCheck
+from workshop.quantized_report import FinderOrigin, QuantizedReport
 
 CHECK_FRAMES = 3  # of each clip that is checked
 
