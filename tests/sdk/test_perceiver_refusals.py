@@ -17,6 +17,7 @@ from tests.spies import Spy
 from tests.tiny import answers, run, tiny_steps
 
 FRAME = np.zeros((20, 30, 3), np.uint8)
+DRIVER = Driver(face_px=(5, 2, 15, 15))
 
 # Refusals
 
@@ -123,8 +124,8 @@ def test_an_engine_that_gives_nan_is_an_error_and_not_an_answer(spies: tuple[Per
     with pytest.raises(EngineError, match=f"the {place} gave NaN or infinity"):
         perceiver.step({"incar": FRAME}, 2.0)
     spy.spoil = None
-    perceiver.step({"incar": FRAME}, 2.2)
-    assert perceiver.step({"incar": FRAME}, 2.4).driver_emotion.valid
+    perceiver.step({"incar": FRAME}, 2.2, DRIVER)
+    assert perceiver.step({"incar": FRAME}, 2.4, DRIVER).driver_emotion.valid
 
 
 def test_a_failing_encoder_leaves_no_trace(spies: tuple[Perceiver, Spy, Spy]) -> None:
