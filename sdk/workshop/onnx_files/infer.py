@@ -22,9 +22,10 @@ def with_inferred_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         model = shape_inference.infer_shapes(model, data_prop=True)
         values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         values = {name: value for name, value in values.items() if value.size <= SMALL}
-        shapes = {
-            value.name: value.type.tensor_type.shape.dim for value in (*model.graph.value_info, *model.graph.input)
-        }
+        known = (*model.graph.value_info, *model.graph.input)
+        # A tensor whose shape is not known yet may have its type alone there: that is no scalar.
+        typed = {value.name: value.type.tensor_type for value in known}
+        shapes = {name: some.shape.dim for name, some in typed.items() if some.HasField("shape")}
         found = [node for node in model.graph.node if _evaluate(node, values, shapes)]
         for node in found:
             model.graph.node.remove(node)
