@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper  # noqa: E402
 
 from workshop.onnx_files.infer import with_inferred_shapes  # noqa: E402
 
@@ -48,29 +47,3 @@ def test_a_tensor_of_terabytes_is_not_filled_to_know_its_shape(op_type: str) -> 
     inputs = ["huge"] if op_type == "ConstantOfShape" else ["few", "huge"]
     nodes = [helper.make_node(op_type, inputs, ["filled"]), helper.make_node("Cast", ["filled"], ["y"], to=1)]
     shapes_of(nodes, huge=[10**6, 10**6], few=[1])  # ends, and the process with it
-
-
-def test_the_shape_of_a_tensor_whose_shape_is_not_known_yet_is_not_taken_for_a_scalars() -> None:
-    """Inference writes down the type of what it cannot shape; its empty list of sizes made a graph's shapes wrong."""
-    nodes = [
-        helper.make_node("Shape", ["x"], ["sizes"]),
-        helper.make_node("Slice", ["sizes", "zero", "one"], ["batch"]),
-        helper.make_node("Concat", ["batch", "rest"], ["to"], axis=0),
-        helper.make_node("Reshape", ["x", "to"], ["y"]),
-        helper.make_node("Shape", ["y"], ["found"]),
-        helper.make_node("Slice", ["found", "zero", "one"], ["again"]),
-        helper.make_node("Concat", ["again", "open"], ["flat"], axis=0),
-        helper.make_node("Reshape", ["y", "flat"], ["z"]),
-    ]
-    constants = {"zero": [0], "one": [1], "rest": [2, 3, 4], "open": [-1]}
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 24])],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(np.array(value, dtype=np.int64), name) for name, value in constants.items()],
-        value_info=[helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )
-    inferred = with_inferred_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]))
-    found = {value.name: value.type.tensor_type for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    assert [dim.dim_value for dim in found["z"].shape.dim] == [1, 24]
