@@ -288,5 +288,5 @@ class DBSCME(nn.Module):
 
 def _sums(maps: Tensor, vectors: Tensor, factors: Tensor) -> Tensor:
     """Streams multiplied by the factors (n, S) and added, in one product: (B, n, D, G, G)."""
-    of_maps = (factors[:, : maps.shape[1]] @ maps.flatten(2)).unflatten(2, maps.shape[2:])
+    of_maps = (factors[:, : maps.shape[1]] @ maps.flatten(2)).reshape(len(maps), len(factors), *maps.shape[2:])
     return of_maps + (factors @ vectors)[..., None, None]

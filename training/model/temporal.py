@@ -84,9 +84,10 @@ class JointAlongTime(nn.Module):
         super().__init__()
         self.both = nn.Linear(2 * width, width, bias=False)
         self.norm = nn.BatchNorm1d(width)
+        self.mixed = nn.ReLU()
 
     def forward(self, motion: Tensor, before: Tensor) -> Tensor:
-        return F.relu(self.norm(self.both(torch.cat([motion, before], dim=1))))
+        return self.mixed(self.norm(self.both(torch.cat([motion, before], dim=1))))
 
 
 class Gather(nn.Module):
@@ -120,13 +121,15 @@ class Gather(nn.Module):
         share_of = dict(zip(STREAMS, shares, strict=True))
         pooled = _mean_and_most([slots[s] for s in IMAGES], [share_of[s] for s in IMAGES])
         pooled = pooled.reshape(-1, 2 * self.mix.out_channels, *slots[IMAGES[0]].shape[3:])  # (B * I, 2D, G, G)
-        maps = F.relu(self.mix_norm(self.mix(pooled))).unflatten(0, (-1, len(IMAGES)))
+        clips, cells = len(mask), pooled.shape[2:]
+        # Reshaped to whole sizes: unflatten leaves the exporter computing them, and TensorRT's sizes must be known.
+        maps = F.relu(self.mix_norm(self.mix(pooled))).reshape(clips, len(IMAGES), self.mix.out_channels, *cells)
         narrow = F.relu(self.narrow_norm(self.narrow(pooled)))
-        narrow = narrow.reshape(-1, self.place.in_channels, *narrow.shape[2:])
+        narrow = narrow.reshape(clips, self.place.in_channels, *cells)
         placed = F.relu(self.place_norm(self.place(narrow))).flatten(1)  # (B, I * D)
         posed = _mean_and_most([slots[s] for s in JOINTS], [share_of[s] for s in JOINTS]).flatten(1)
         posed = F.relu(self.joints_norm(self.joints(posed)))  # (B, J * D)
-        vectors = torch.cat([placed, posed], dim=1).unflatten(1, (len(STREAMS), -1))
+        vectors = torch.cat([placed, posed], dim=1).reshape(clips, len(STREAMS), self.mix.out_channels)
         return maps, self.absent + filled.clamp(max=1.0) * (vectors - self.absent)
 
 

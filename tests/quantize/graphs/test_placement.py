@@ -18,7 +18,11 @@ from tests.formulas.placement import Operator  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 PAIRS = ("QuantizeLinear", "DequantizeLinear")
-BRANCH = ("second", "scene")  # parts of ResidualBlock and Motion whose convolution an addition takes in
+BRANCH = (
+    "second",
+    "scene",
+    "now",
+)  # parts of ResidualBlock, Motion and AlongTime whose convolution an addition takes in
 LARGEST = {"ort-x86": 127, "ort-x86-7bit": 63, "ort-arm": 127, "tensorrt": 127}
 PLACES = {name: formulas.in_front if name == "tensorrt" else formulas.everywhere for name in LARGEST}
 
