@@ -24,14 +24,14 @@ STEP_LINES = 2_500
 SDK_LINES = 11_500  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
 ROOMS = {  # that came later: lines of their own
     "finder": (("finder", "finder_graph.py"), 360),
-    "dense answers": (("dense",), 600),
+    "dense answers": (("dense", "dense_tasks.py"), 600),
     "capture": (("capture",), 450),
     "live": (("live",), 500),
     "serve": (("serve",), 400),
     "mapping and buses": (("mapping", "buses"), 1_200),
 }
 LONG = {
-    "quantize/run.py": 330,
+    "quantize/run.py": 345,
     "training/model/uvm3tl.py": 312,
     "training/trainer/trainer.py": 370,
 }  # to be cut

@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
+from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
-from codriver.tasks import DENSE_TASK_SETS, TASK_SETS
+from codriver.tasks import TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip, class_counts, footage_kind, load_clips, open_clips

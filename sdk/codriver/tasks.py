@@ -52,6 +52,7 @@ class TaskSet:
         raise ConfigError(f"task set {self.name} has no task {name!r}; it has {', '.join(self.names)}")
 
 
+BEHAVIORS = ("Smoking", "Making Phone", "Looking Around", "Dozing Off", "Normal Driving", "Talking", "Body Movement")
 AIDE = TaskSet(
     "aide",
     (
@@ -65,15 +66,7 @@ AIDE = TaskSet(
         Task(
             name="driver_behavior",
             title="Driver behaviour",
-            labels=(
-                "Smoking",
-                "Making Phone",
-                "Looking Around",
-                "Dozing Off",
-                "Normal Driving",
-                "Talking",
-                "Body Movement",
-            ),
+            labels=BEHAVIORS,
             annotation_key="driver_behavior_label",
             needs_any=("incar",),
         ),
@@ -93,62 +86,7 @@ AIDE = TaskSet(
         ),
     ),
 )
-BDD100K = TaskSet(
-    "bdd100k",
-    (
-        Task(name="vehicles", title="Vehicles", labels=("vehicle",), needs_any=("front",), kind="detection"),
-        Task(
-            name="drivable_area",
-            title="Drivable area",
-            labels=("direct", "alternative", "background"),
-            needs_any=("front",),
-            kind="segmentation",
-        ),
-        Task(
-            name="lane_lines",
-            title="Lane lines",
-            labels=("background", "lane"),
-            needs_any=("front",),
-            kind="segmentation",
-            thin=True,
-        ),
-    ),
-)
-CITYSCAPES = TaskSet(
-    "cityscapes",
-    (
-        Task(
-            name="semantics",
-            title="Semantics",
-            labels=(
-                "road",
-                "sidewalk",
-                "building",
-                "wall",
-                "fence",
-                "pole",
-                "traffic light",
-                "traffic sign",
-                "vegetation",
-                "terrain",
-                "sky",
-                "person",
-                "rider",
-                "car",
-                "truck",
-                "bus",
-                "train",
-                "motorcycle",
-                "bicycle",
-            ),
-            needs_any=("front",),
-            kind="segmentation",
-        ),
-        Task(name="disparity", title="Disparity, px", labels=(), needs_any=("front",), kind="disparity"),
-    ),
-)
 TASK_SETS = {AIDE.name: AIDE}  # of the four-camera model
-DENSE_TASK_SETS = {BDD100K.name: BDD100K, CITYSCAPES.name: CITYSCAPES}  # of one camera, answered by maps and boxes
 
 VIEWS = ("incar", "front", "left", "right")
 CROPS = ("face", "body")  # cut out of the in-car view

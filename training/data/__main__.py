@@ -17,11 +17,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from codriver.tasks import DENSE_TASK_SETS, TASK_SETS
+from codriver.dense_tasks import DENSE_TASK_SETS
+from codriver.tasks import TASK_SETS
 from training.data.check import CheckConfig, check_dataset, to_dict, to_text
 from training.data.clips import ClipSet, open_clips
 from training.data.sampling import Sampling
-from training.dense.check import check_benchmark
+from training.dense.benchmarks.check import check_benchmark
 from training.dense.train import LOADERS
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import SPLITS, read_split

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
-from codriver.tasks import DENSE_TASK_SETS, Task, TaskSet
-from training.dense import detection, disparity, segmentation
+from codriver.tasks import Task, TaskSet
+from training.dense.kinds import detection, disparity, segmentation
 from training.model.dbscme import DBSCMEConfig, SharedBranch, SpecificBranch
 from training.model.encoders import ResidualBlock, conv_bn_relu
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from codriver.errors import SourceError
-from training.dense import bdd100k, cityscapes
+from training.dense.benchmarks import bdd100k, cityscapes
 from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, fitted, varied
 from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
@@ -123,6 +123,15 @@ def lessons(refs: Sequence[SceneRef], config: DenseConfig, name: str) -> list[Le
     return [fitted(loader.read(ref), config.chosen, size) for ref in bar]
 
 
+def _identity(
+    config: TrainConfig, model_config: DenseConfig, loss_config: LossConfig, known: DenseData
+) -> dict[str, Any]:
+    """All that a run must have in common with the one it resumes, as JSON values."""
+    names = {split: [ref.name for ref in refs] for split, refs in known.refs.items()}
+    groups = {"train": asdict(config), "loss": asdict(loss_config), "model": model_config.to_dict(), "data": names}
+    return dict(json.loads(json.dumps(groups)))
+
+
 def train_dense(
     data: Path,
     out: Path,
@@ -136,17 +145,7 @@ def train_dense(
     checkpoint.check_start(partial, run_options.resume, run_options.overwrite)
     fabric = make_fabric(config.precision, run_options.device)
     known = DenseData.of(data, model_config.task_set)
-    began = json.loads(
-        json.dumps(
-            {
-                "train": asdict(config),
-                "loss": asdict(loss_config),
-                "model": model_config.to_dict(),
-                "data": {split: [ref.name for ref in refs] for split, refs in known.refs.items()},
-                "processes": {"count": fabric.world_size},
-            }
-        )
-    )
+    began = _identity(config, model_config, loss_config, known) | {"processes": {"count": fabric.world_size}}
     saved = None
     if run_options.resume and (partial / LAST).is_file():
         saved = checkpoint.load_checkpoint(partial)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from codriver.errors import SourceError
-from training.dense.bdd100k import for_validation, index, lane_byte, read
+from training.dense.benchmarks.bdd100k import for_validation, index, lane_byte, read
 
 SIZE = (18, 32)
 CAR = {"category": "car", "box2d": {"x1": 2, "y1": 3, "x2": 11, "y2": 8}}

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from codriver.dense_tasks import CITYSCAPES
 from codriver.errors import SourceError
-from codriver.tasks import CITYSCAPES
-from training.dense import disparity
-from training.dense.cityscapes import TRAIN_IDS, disparity_px, index, read
+from training.dense.benchmarks.cityscapes import TRAIN_IDS, disparity_px, index, read
 from training.dense.geometry import IGNORE, Letterbox
+from training.dense.kinds import disparity
 
 SIZE = (16, 32)
 TASK = CITYSCAPES["disparity"]

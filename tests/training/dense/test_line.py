@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("torch")
 
 from training.data.__main__ import main as data
-from training.dense import bdd100k
+from training.dense.benchmarks import bdd100k
 from training.evaluate import main as evaluate
 from training.synth import main as synth
 from training.train import main as train

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from codriver.tasks import BDD100K
-from training.dense import detection, segmentation
+from codriver.dense_tasks import BDD100K
 from training.dense.geometry import IGNORE, Boxes
+from training.dense.kinds import detection, segmentation
 from training.dense.scene import Vehicles
 
 AREA, LANES, VEHICLES = BDD100K["drivable_area"], BDD100K["lane_lines"], BDD100K["vehicles"]

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from codriver.dense_tasks import BDD100K  # noqa: E402
 from codriver.errors import ConfigError  # noqa: E402
-from codriver.tasks import BDD100K  # noqa: E402
-from training.dense import detection, segmentation  # noqa: E402
 from training.dense.geometry import IGNORE  # noqa: E402
+from training.dense.kinds import detection, segmentation  # noqa: E402
 from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, varied  # noqa: E402
 from training.dense.loss import DenseLoss  # noqa: E402
 from training.dense.model import DENSE_SIZES, DenseUVM3TL  # noqa: E402

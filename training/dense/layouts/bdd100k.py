@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dense.bdd100k import lane_byte
+from training.dense.benchmarks.bdd100k import lane_byte
 from training.dense.layouts.job import Job, write
 from training.footage.mesh import CAR, CAR_SHADOW, CENTRE_DASHED, CENTRE_SOLID, KERB, LANE_DASHED, ROAD, STOP_LINE
 from training.footage.outside.ego import LANE_M

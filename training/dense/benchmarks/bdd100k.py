@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
-from training.dense.files import labelled, picture
+from training.dense.benchmarks.files import labelled, picture
 from training.dense.scene import Scene, SceneRef, Vehicles
 
 SPLITS = {"train": "train", "val": "train", "test": "val"}  # ours -> the benchmark's

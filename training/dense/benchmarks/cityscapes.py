@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
-from training.dense.files import labelled, picture
+from training.dense.benchmarks.files import labelled, picture
 from training.dense.geometry import IGNORE
 from training.dense.scene import Scene, SceneRef
 

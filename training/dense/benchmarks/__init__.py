@@ -1,0 +1,1 @@
+"""Benchmarks on disk: which pictures a split has, and what their files say."""

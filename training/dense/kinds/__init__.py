@@ -1,0 +1,1 @@
+"""What each kind of task brings: label geometry, loss, answer, constant answer, metric."""
