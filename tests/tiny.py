@@ -178,6 +178,12 @@ class _Graph:
         return model
 
 
+def tiny_found(manifest: Manifest) -> dict[str, Any]:
+    """What the tiny finder sees, by variant that has one: what golden vectors hold beside answers."""
+    told = told_of(read_sight(finder_logits()))
+    return {variant.name: told for variant in manifest.variants if variant.finder}
+
+
 def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: bool = True, **changes: object) -> Path:
     """Write a tiny bundle at `out`, with golden vectors that its own variants gave."""
     draft = tiny_manifest(streams, **changes)
@@ -186,9 +192,7 @@ def make_tiny_bundle(out: Path, streams: tuple[str, ...] = STREAMS, *, golden: b
         folder = out.parent / f"{out.name}.golden"
         steps = tiny_steps(GOLDEN_STEPS, views=draft.views)
         expected = {variant.name: _answers(draft, files, variant, steps) for variant in draft.variants}
-        told = told_of(read_sight(finder_logits()))
-        found = {variant.name: told for variant in draft.variants if variant.finder}
-        write_golden(folder, steps, expected, tolerance=0.01, found=found)
+        write_golden(folder, steps, expected, tolerance=0.01, found=tiny_found(draft))
         files |= {f"golden/{path.name}": path for path in folder.iterdir()}
         draft = replace(draft, golden="golden/golden.json")
     write_bundle(out, draft, files)

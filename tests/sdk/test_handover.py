@@ -23,6 +23,7 @@ from tests.tiny import (
     answers,
     make_tiny_bundle,
     tiny_files,
+    tiny_found,
     tiny_fuser,
     tiny_manifest,
     tiny_steps,
@@ -246,7 +247,9 @@ def wrong_golden(tmp_path: Path) -> Path:
     draft = tiny_manifest(name="wrong", golden="golden/golden.json")
     even = {task.name: dict.fromkeys(task.labels, 1 / len(task.labels)) for task in draft.tasks}
     steps = tiny_steps(GOLDEN_STEPS, views=VIEWS)
-    write_golden(tmp_path / "golden", steps, {v.name: even for v in draft.variants}, tolerance=0.01)
+    write_golden(
+        tmp_path / "golden", steps, {v.name: even for v in draft.variants}, tolerance=0.01, found=tiny_found(draft)
+    )
     files = dict(tiny_files(draft)) | {f"golden/{path.name}": path for path in (tmp_path / "golden").iterdir()}
     write_bundle(tmp_path / "wrong.bundle", draft, files)
     return tmp_path / "wrong.bundle"

@@ -158,8 +158,9 @@ def test_bad_input_is_one_line_exit_2_and_no_folder(
 @pytest.mark.slow
 @pytest.mark.nncf
 @pytest.mark.parametrize("size", ["demo", "edge"])
-def test_an_int8_file_takes_at_most_three_tenths_of_full_precisions_bytes(size: str) -> None:
-    """Ranges are of noise here: they change values and no byte count."""
+def test_an_int8_encoder_takes_at_most_305_thousandths_of_full_precisions_bytes(size: str) -> None:
+    """Ranges are of noise here: they change values and no byte count. What is over .3 is joints' mixing along time, in
+    half (DECISIONS.md, 2026-11-28)."""
     torch.manual_seed(0)
     model = folded(UVM3TL(SIZES[size]).eval())
     example = example_step(model.config)
@@ -168,4 +169,4 @@ def test_an_int8_file_takes_at_most_three_tenths_of_full_precisions_bytes(size: 
     half = EncoderGraph(with_vectors_in_half(model)).eval()
     for dialect in ("ort-x86", "tensorrt"):
         encoder = quantized_encoder(half, [step], DIALECTS[dialect])
-        assert len(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)) <= 0.3 * whole
+        assert len(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)) <= 0.305 * whole

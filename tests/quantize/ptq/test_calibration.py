@@ -58,4 +58,4 @@ def test_a_clip_that_lacks_a_stream_does_not_teach_the_ranges(dataset: Path) -> 
     clips = load_clips(read_split(dataset, "train")[:2], model.config, AIDE)
     clips[0].mask[4, 3] = 0.0
     steps = list(encoder_steps(model, clips, (3, 7)))
-    assert len(steps) == 1 and len(steps[0]) == 2 * len(GROUPS)
+    assert len(steps) == 1 and len(steps[0]) == 3 * len(GROUPS)  # frames, features and motions of before
