@@ -24,7 +24,7 @@ def test_a_folder_that_is_not_quantized_is_refused_and_nothing_is_written(tmp_pa
 def test_a_report_of_another_schema_is_refused(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "report.json").write_text(json.dumps({"schema": 99, "kind": "quantized"}))
     assert build([str(tmp_path), "--target", "x86-ort", "--out", str(tmp_path / "b.bundle")]) == 2
-    assert "'schema': 99, 'kind': 'quantized'}, expected schema 2 of kind 'quantized'" in capsys.readouterr().err
+    assert "'schema': 99, 'kind': 'quantized'}, expected schema 3 of kind 'quantized'" in capsys.readouterr().err
 
 
 def test_a_folder_without_golden_vectors_is_refused_for_a_device_could_not_prove_itself(

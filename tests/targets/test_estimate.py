@@ -275,7 +275,7 @@ def test_three_times_give_back_the_three_costs_that_made_them() -> None:
         (["{folder}", "--target", "l4"], "neither an ONNX file, a bundle nor a folder made by quantize.run"),
         (["{folder}/text.onnx", "--target", "l4"], "is not an ONNX graph that can be read"),
         (["{folder}/free.onnx", "--target", "l4"], "estimate .*free.onnx --target l4 --shape x=1,3,8,8$"),
-        (["{folder}/empty", "--target", "l4"], "expected schema 2 of kind 'quantized'"),
+        (["{folder}/empty", "--target", "l4"], "expected schema 3 of kind 'quantized'"),
         (["{model}", "--measure", "{folder}/here.json"], "a profile is a file NAME.toml"),
         (["{model}", "--target", "l4", "--out", "{folder}/none/page.html"], "none/page.html"),
     ],
