@@ -170,7 +170,7 @@ def test_fine_tuning_learns_from_training_clips_and_is_judged_on_validation_clip
 
 
 def test_golden_vectors_show_validation_frames(line: Line) -> None:
-    for steps, _, _ in read_golden(Bundle.open(line.bundle)):
+    for steps, *_ in read_golden(Bundle.open(line.bundle)):
         for frames, _, _ in steps:
             for frame in frames.values():
                 assert LEVELS["train"] + 30 < frame.max() <= LEVELS["val"] + 30  # JPEG overshoots
