@@ -48,10 +48,12 @@ def test_the_same_seed_trains_the_same_weights(run: Path, dataset: Path, tmp_pat
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_scores_in_the_run_are_those_of_evaluating_it_again(run: Path, dataset: Path, capsys: Any) -> None:
+def test_scores_in_the_run_are_those_of_evaluating_it_again(
+    run: Path, dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
     from training.evaluate import main as evaluate
 
-    assert evaluate([str(run), "--data", str(dataset), "--json"]) == 0
+    assert evaluate([str(run), "--data", str(dataset), "--out", str(tmp_path / "out"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["tasks"] == json.loads((run / "meta.json").read_text())["test"] and result["n"] == 1
 
@@ -59,8 +61,8 @@ def test_scores_in_the_run_are_those_of_evaluating_it_again(run: Path, dataset: 
 def test_normalisation_learns_in_every_epoch_and_rests_in_evaluation(run: Path, dataset: Path) -> None:
     """MMTL-UniAD's public loop froze it after the first evaluation (reference/model.md 4.6, item 6)."""
     model = load_run(run).model
-    counters = [value for name, value in model.state_dict().items() if name.endswith("time_norm.num_batches_tracked")]
-    assert {int(counter) for counter in counters} == {3 * 2, 3 * 2 * 3}  # epochs, batches; three views share the last
+    counters = {name: int(n) for name, n in model.state_dict().items() if name.endswith("num_batches_tracked")}
+    assert len(counters) > 20 and set(counters.values()) == {3 * 2}  # epochs, batches
     before = {name: value.clone() for name, value in model.state_dict().items()}
     predict(model, load_clips(read_split(dataset, "val"), model.config, AIDE))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

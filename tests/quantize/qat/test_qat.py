@@ -183,7 +183,7 @@ def test_a_task_beyond_its_budget_for_long_ends_it_and_what_was_best_is_kept(
     assert len(found.record["records"]) == 2 and found.record["kept_epoch"] == 0
     before = copy.deepcopy(calibrated)
     hold_vectors_in_half(before.model)  # as it is stored
-    start = before.state_dict()
+    start = before.encoder.state_dict()
     assert all(torch.equal(start[name], some) for name, some in found.model.pair.encoder.state_dict().items())
 
 
