@@ -29,7 +29,9 @@ from workshop.golden_vectors import write_golden
 
 STEPS = 9  # the first gives no slot; eight slots are half of the context: enough for valid answers
 MAX_WIDTH_PX = 320  # raw frames are kept at most this wide
-TOLERANCE = 0.02  # of a probability; runtimes round differently, a wrong graph is off by far more
+TOLERANCE = (
+    0.05  # of a probability, parity's for the same codes; runtimes round differently, a wrong graph is off by more
+)
 
 
 def golden_steps(ref: ClipRef) -> list[Step]:
