@@ -133,7 +133,7 @@ def _draw_latency(image: Image, rect: Rect, record: Record) -> None:
         wide = text.put(image, value, (column.x, rect.y + 50), 26, TEXT, weight=text.BOLD)
         text.put(image, "ms", (column.x + wide + 4, rect.y + 50), 13, FAINT)
         text.put(image, f"p{share}", (column.x, rect.y + 68), 12, FAINT)
-    _draw_histogram(image, Rect(rect.x, rect.y + 86, rect.width, 92), total)
+    _draw_histogram(image, Rect(rect.x, rect.y + 86, rect.width, 74), total)
     _draw_stages(image, rect, record, float(total.mean()))
 
 
