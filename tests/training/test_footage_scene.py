@@ -66,3 +66,15 @@ def test_labels_cover_the_shapes_that_the_picture_is_drawn_from(clip: Clip) -> N
     inside = 0 <= middle[1] < 180 and 0 <= middle[0] < 320
     assert len(sheet.items) == len(sheet.shapes) == sheet.corners.shape[2]
     assert not inside or numbers[middle[1], middle[0]] == last
+
+
+def test_a_picture_is_drawn_alike_whatever_its_polygons_are_called_and_after_they_were_labelled(clip: Clip) -> None:
+    drawn = next(iter(clip.frames("front", [22]))).copy()
+    next(labels(clip.road, "front", [22]))
+    kinds = clip.road.mesh.kinds
+    called = kinds.copy()
+    try:
+        kinds[:] = 0
+        assert np.array_equal(next(iter(clip.frames("front", [22]))), drawn)
+    finally:
+        kinds[:] = called

@@ -19,7 +19,7 @@ from codriver.tasks import TaskSet
 from training.dense.model import KINDS, DenseConfig, DenseUVM3TL
 from training.dense.scene import Scene
 from training.dense.scores import Answers, answers_of, constant_answer, scored
-from training.dense.train import LOADERS, to_json
+from training.dense.train import KIND, LOADERS, to_json
 from training.trainer.checkpoint import MARKER, WEIGHTS
 from workshop.artifacts import provenance, whole_folder, write_json
 
@@ -49,7 +49,7 @@ def load_dense_run(folder: Path) -> DenseUVM3TL:
 def is_dense(folder: Path) -> bool:
     """Whether a run folder is a benchmark's."""
     path = folder / MARKER
-    return path.is_file() and "pool" in json.loads(path.read_text(encoding="utf-8")).get("model", {})
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("kind") == KIND
 
 
 @dataclass

@@ -34,6 +34,7 @@ from workshop.artifacts import provenance, whole_folder
 
 LOADERS = {"bdd100k": bdd100k, "cityscapes": cityscapes}  # what a benchmark brings: index(root, split) and read(ref)
 SPLITS = ("train", "val", "test")
+KIND = "dense run"  # what meta.json says; the four-camera model's is a run
 JUDGED = 200  # validation pictures that an epoch is judged by
 KNOWN = 400  # training pictures that the constants come from
 
@@ -189,7 +190,7 @@ def _tested(folder: Path, trainer: Trainer, known: DenseData, began: dict[str, A
         "loss_state": trainer.loss.state_for_meta(),
         "test": {task: to_json(result) for task, result in results.items()},
     }
-    save_run(folder, kept, about)
+    save_run(folder, kept, about, KIND)
     return results
 
 

@@ -41,10 +41,10 @@ class Run:
     meta: dict[str, Any]
 
 
-def save_run(folder: Path, model: UVM3TL, meta: dict[str, Any]) -> None:
+def save_run(folder: Path, model: Any, meta: dict[str, Any], kind: str = "run") -> None:
     """Write weights and meta data into an existing folder."""
     save_weights(folder / WEIGHTS, model)
-    write_json(folder / MARKER, {"schema": SCHEMA, "kind": "run", "model": model.config.to_dict(), **meta})
+    write_json(folder / MARKER, {"schema": SCHEMA, "kind": kind, "model": model.config.to_dict(), **meta})
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
@@ -64,7 +64,8 @@ def load_run(folder: Path) -> Run:
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
         if meta.get("schema") != SCHEMA or meta.get("kind") != "run":
-            raise SourceError(f"{meta_path}: schema {meta.get('schema')!r}, expected {SCHEMA}; train the model again")
+            got = f"{meta.get('kind')!r} of schema {meta.get('schema')!r}"
+            raise SourceError(f"{meta_path}: {got}, expected a run of schema {SCHEMA}; train one with training.train")
         model = UVM3TL(ModelConfig.from_dict(meta["model"]))
         model.load_state_dict(load_file(str(weights_path)))
     except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:

@@ -115,21 +115,6 @@ def test_the_worst_clip_counts_wherever_it_stands(
     assert not found.ok and found.max_abs == pytest.approx(0.02, abs=1e-6)
 
 
-def test_clips_are_added_one_by_one_and_the_worst_counts(bundle_path: Path, tmp_path: Path) -> None:
-    with Perceiver.open(bundle_path, threads=1, variant="ort-x86") as perceiver:
-        for seed, shift in ((1, 0.0), (2, 0.02)):
-            perceiver.reset()
-            steps = tiny_steps(GOLDEN_STEPS, seed=seed)
-            percept = [perceiver.step(*step) for step in steps][-1]
-            expected = dict(percept.driver_emotion.probabilities)
-            expected["Peace"] += shift
-            write_golden(tmp_path / "golden", steps, {"ort-x86": {"driver_emotion": expected}}, tolerance=0.01)
-    with Perceiver.open(with_golden(tmp_path), threads=1, variant="ort-x86") as perceiver:
-        (difference,) = check_golden(perceiver)
-    assert difference.task == "driver_emotion" and not difference.ok
-    assert difference.max_abs == pytest.approx(0.02, abs=1e-6)
-
-
 @pytest.mark.parametrize("shift", [0.0, 0.05, None])
 def test_a_finder_that_strays_or_has_no_golden_answer_does_not_prove_itself(
     tmp_path: Path, bundle_path: Path, shift: float | None

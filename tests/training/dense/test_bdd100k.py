@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from codriver.errors import SourceError
-from training.dense.benchmarks.bdd100k import for_validation, index, lane_byte, read
+from training.dense.benchmarks.bdd100k import drive_of, index, lane_byte, read
+from training.dense.benchmarks.splits import for_validation
 
 SIZE = (18, 32)
 CAR = {"category": "car", "box2d": {"x1": 2, "y1": 3, "x2": 11, "y2": 8}}
@@ -130,6 +131,6 @@ def test_yolops_layout_is_read_by_its_own_rules(tmp_path: Path) -> None:
 
 def test_pictures_of_one_drive_are_never_in_train_and_validation() -> None:
     drives = [f"{number:04d}" for number in range(400)]
-    kept = {drive: {for_validation(f"{drive}-{moment:02d}") for moment in (8, 22, 36)} for drive in drives}
+    kept = {drive: {for_validation(drive_of(f"{drive}-{moment:02d}")) for moment in (8, 22, 36)} for drive in drives}
     assert all(len(found) == 1 for found in kept.values())
     assert 20 <= sum(found == {True} for found in kept.values()) <= 60

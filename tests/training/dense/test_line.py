@@ -13,11 +13,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+from codriver.errors import SourceError
 from training.data.__main__ import main as data
 from training.dense.benchmarks import bdd100k
 from training.evaluate import main as evaluate
 from training.synth import main as synth
 from training.train import main as train
+from training.trainer.checkpoint import load_run
 
 pytestmark = pytest.mark.torch
 SMALL = ["--width", "160", "--height", "90", "--workers", "1"]
@@ -90,6 +92,11 @@ def test_a_split_without_pictures_is_told_before_anything_is_trained(tmp_path: P
     command = ["--task-set", "cityscapes", "--data", str(tmp_path / "city"), "--out", str(tmp_path / "run")]
     assert train(command) == 2
     assert "no picture falls to val (6 of train, 0 of val, 3 of test)" in capsys.readouterr().err
+
+
+def test_the_four_cameras_commands_say_that_a_dense_run_is_none_of_theirs(run: Path) -> None:
+    with pytest.raises(SourceError, match="'dense run' of schema 1, expected a run of schema 1"):
+        load_run(run)
 
 
 def test_one_task_alone_can_be_trained(scenes: Path, tmp_path: Path) -> None:

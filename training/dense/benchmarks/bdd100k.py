@@ -7,16 +7,13 @@
     YOLOP's    images/{train,val}/NAME.jpg, da_seg_annotations/ and ll_seg_annotations/{train,val}/NAME.png,
                det_annotations/{train,val}/NAME.json
 
-Sources: bdd100k's doc/source/format.rst and label/to_mask.py; hustvl/YOLOP, lib/dataset. The labels of `test` are
-withheld, so ours is the benchmark's `val`; our `val` is a tenth of its `train`, chosen by the digests of the names'
-first parts, which pictures of one drive share.
+Sources: bdd100k's doc/source/format.rst and label/to_mask.py; hustvl/YOLOP, lib/dataset.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +22,12 @@ from numpy.typing import NDArray
 
 from codriver.errors import SourceError
 from training.dense.benchmarks.files import labelled, picture
+from training.dense.benchmarks.splits import SPLITS, Listed, refs_of
 from training.dense.scene import Scene, SceneRef, Vehicles
 
-SPLITS = {"train": "train", "val": "train", "test": "val"}  # ours -> the benchmark's
 VEHICLES = ("car", "bus", "truck", "train")
 LOOKALIKES = ("other vehicle", "trailer")  # the official evaluation ignores them, as cars and as trucks
 BACKGROUND_BIT, LANE_BITS = 8, 0b110111  # of a lane's byte: set, there is no lane; category, style and direction
-VAL_SHARE = 0.1  # of train
 
 
 def is_here(root: Path) -> bool:
@@ -45,22 +41,17 @@ def _folder(root: Path, theirs: str) -> Path:
 
 
 def index(root: Path, split: str) -> list[SceneRef]:
-    """Pictures of a split, by name; a SourceError names the first file that is missing, and how many are."""
+    """Pictures of one of our splits; see `refs_of`."""
     theirs = SPLITS[split]
-    names, found = listed(root, theirs)
-    if not names:
-        folder = _folder(root, theirs)
-        raise SourceError(f"{folder} holds no .jpg; give the folder that holds images/100k or images/{theirs}")
-    if theirs == "train":
-        names = [name for name in names if for_validation(name) == (split == "val")]
-    refs = [found(name) for name in names]
-    missing = [path for ref in refs for path in ref.files.values() if not path.is_file()]
-    if missing:
-        raise SourceError(f"{missing[0]} is missing, and {len(missing) - 1} more; every picture needs all its labels")
-    return refs
+    return refs_of(listed(root, theirs), drive_of, _folder(root, theirs), split)
 
 
-def listed(root: Path, theirs: str) -> tuple[list[str], Callable[[str], SceneRef]]:
+def drive_of(name: str) -> str:
+    """The first part of a name: what pictures of one drive share."""
+    return name.split("-")[0]
+
+
+def listed(root: Path, theirs: str) -> Listed:
     """Names of the pictures of one of the benchmark's splits, and what finds a picture's files by its name."""
     folder = _folder(root, theirs)
     names = sorted(path.stem for path in folder.glob("*.jpg"))
@@ -68,12 +59,6 @@ def listed(root: Path, theirs: str) -> tuple[list[str], Callable[[str], SceneRef
     if names and folder.parent.name == "100k":
         records = _scalabel(root / "labels" / "det_20" / f"det_{theirs}.json")
     return names, lambda name: _ref(root, folder, theirs, name, records)
-
-
-def for_validation(name: str) -> bool:
-    """Whether a training picture is kept apart to choose by: the same pictures whatever else is in the folder."""
-    drive = name.split("-")[0]
-    return int(hashlib.sha256(drive.encode()).hexdigest()[:8], 16) < VAL_SHARE * 2**32
 
 
 def _ref(root: Path, folder: Path, theirs: str, name: str, records: dict[str, Any] | None) -> SceneRef:
