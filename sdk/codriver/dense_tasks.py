@@ -39,4 +39,17 @@ CITYSCAPES = TaskSet(
     "cityscapes",
     (_front("semantics", "Semantics", "segmentation", STREET), _front("disparity", "Disparity, px", "disparity")),
 )
-DENSE_TASK_SETS = {some.name: some for some in (BDD100K, CITYSCAPES)}
+OBJECTS = (  # PASCAL VOC's classes
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+PARTS = ("background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg")
+PASCAL_CONTEXT = TaskSet(
+    "pascal-context",
+    (
+        _front("semantics", "Semantics", "segmentation", OBJECTS),
+        _front("human_parts", "Human parts", "segmentation", PARTS),
+        _front("saliency", "Saliency", "saliency"),
+    ),
+)
+DENSE_TASK_SETS = {some.name: some for some in (BDD100K, CITYSCAPES, PASCAL_CONTEXT)}

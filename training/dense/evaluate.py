@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from codriver.errors import SourceError
 from codriver.tasks import TaskSet
+from training.dense.kinds.segmentation import mean_of_known
 from training.dense.model import KINDS, DenseConfig, DenseUVM3TL
 from training.dense.scene import Scene
 from training.dense.scores import Answers, answers_of, constant_answer, scored
@@ -68,7 +69,7 @@ class Extremes:
             metric = KINDS[task.kind].Metric(task)
             metric.add(found[task.name], scene.truth[task.name])
             marks.append(float(metric.examples()[0]))
-        mark, shown = float(np.mean(marks)), side_by_side(scene, found, self.task_set)
+        mark, shown = mean_of_known(np.array(marks)), side_by_side(scene, found, self.task_set)
         for heap, key in ((self.best, mark), (self.worst, -mark)):
             (heapq.heappush if len(heap) < SHOWN else heapq.heappushpop)(heap, (key, self.count, shown))
 

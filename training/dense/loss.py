@@ -33,14 +33,14 @@ class DenseLoss(WeightedTasks):
         """truth: task -> what its kind's `stacked` made. Computes in float32. In evaluation mode no state changes."""
         with torch.autocast(answers.shared.device.type, enabled=False):
             losses = self.task_losses(answers, truth)
-            here = torch.ones_like(self.weighting.trained)
+            here = losses.detach() > 0  # 0: nobody in the batch has a truth, as of parts where no people are
             weighted, weights = self.weighting(losses, here, answers.shared.float())
             terms = {"tasks": weighted}
             decoupling = TERMS[self.config.decoupling](answers.specific.float(), answers.shared.float())
             if self.config.beta:
                 terms["decoupling"] = self.config.beta * decoupling
         if self.training:
-            self._remember(losses.detach(), torch.full_like(losses, len(answers.shared)))
+            self._remember(losses.detach(), here * float(len(answers.shared)))
         return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
 
     def task_losses(self, answers: DenseAnswers, truth: Mapping[str, Any]) -> Tensor:

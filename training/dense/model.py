@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
 from codriver.tasks import Task, TaskSet
-from training.dense.kinds import detection, disparity, segmentation
+from training.dense.kinds import detection, disparity, saliency, segmentation
 from training.model.dbscme import DBSCMEConfig, SharedBranch, SpecificBranch
 from training.model.encoders import ResidualBlock, conv_bn_relu
 
@@ -139,7 +139,7 @@ class BoxHead(nn.Module):
         return [self.out(self.tower(some)) for some in (embedding, middle, deep)]
 
 
-HEADS = {"segmentation": MapHead, "disparity": MapHead, "detection": BoxHead}
+HEADS = {"segmentation": MapHead, "disparity": MapHead, "saliency": MapHead, "detection": BoxHead}
 
 
 class DenseUVM3TL(nn.Module):
@@ -184,4 +184,4 @@ def twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-KINDS = {"segmentation": segmentation, "disparity": disparity, "detection": detection}
+KINDS = {"segmentation": segmentation, "disparity": disparity, "saliency": saliency, "detection": detection}

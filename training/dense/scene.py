@@ -28,7 +28,7 @@ class SceneRef:
     name: str
     image: Path
     files: Mapping[str, Path]
-    boxes: Any = None  # records of the detection's file that belong to this picture
+    record: Any = None  # what a file of many pictures says of this one
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class TaskScores:
     scores: dict[str, float]  # by the name of the definition
     chosen_by: str  # the one that a run is chosen by
     interval: tuple[float, float]  # of the mean over pictures of their own score, 95 %, pictures drawn again
-    pictures: NDArray[np.float64]  # each picture's own score
+    pictures: NDArray[np.float64]  # each picture's own score; NaN where it has no truth
 
     @property
     def main(self) -> float:
@@ -65,7 +65,8 @@ def scored(
 
 def _task_scores(task: Task, metric: Any) -> TaskScores:
     pictures = metric.examples()
-    between = mean_interval(pictures, BootstrapConfig())
+    known = pictures[np.isfinite(pictures)]
+    between = mean_interval(known, BootstrapConfig()) if len(known) else (0.0, 1.0)
     return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), between, pictures)
 
 

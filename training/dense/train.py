@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from codriver.errors import SourceError
-from training.dense.benchmarks import bdd100k, cityscapes
+from training.dense.benchmarks import bdd100k, cityscapes, pascal_context
 from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, fitted, varied
 from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
@@ -32,7 +32,8 @@ from training.trainer.run_log import RunLog, RunOptions
 from training.trainer.trainer import TrainConfig, Trainer
 from workshop.artifacts import provenance, whole_folder
 
-LOADERS = {"bdd100k": bdd100k, "cityscapes": cityscapes}  # what a benchmark brings: index(root, split) and read(ref)
+# What a benchmark brings: index(root, split) and read(ref).
+LOADERS = {"bdd100k": bdd100k, "cityscapes": cityscapes, "pascal-context": pascal_context}
 SPLITS = ("train", "val", "test")
 KIND = "dense run"  # what meta.json says; the four-camera model's is a run
 JUDGED = 200  # validation pictures that an epoch is judged by

@@ -134,3 +134,14 @@ def test_edge_costs_what_the_page_says() -> None:
         edge(torch.zeros(1, 384, 640, 3, dtype=torch.uint8))
     assert sum(p.numel() for p in edge.parameters()) == pytest.approx(2.20e6, rel=0.01)
     assert counter.get_total_flops() / 2 == pytest.approx(4.13e9, rel=0.01)
+
+
+def test_a_task_without_a_truth_in_the_batch_moves_no_weight_and_leaves_no_trace(model: DenseUVM3TL) -> None:
+    nothing = np.full((96, 160), IGNORE, dtype=np.uint8)
+    blind = Lesson(lesson(0).image, lesson(0).truth | {"lane_lines": nothing})
+    loss = DenseLoss(BDD100K, LossConfig(), constants([lesson(0)], BDD100K)).train()
+    for some in (lesson(0), blind):
+        images, truth = batch_of([some], BDD100K)
+        with torch.no_grad():
+            parts = loss(model.eval()(images), truth)
+    assert parts.tasks.tolist()[2] == 0 and loss.labelled.tolist() == [2, 2, 1]

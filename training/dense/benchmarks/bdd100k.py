@@ -12,7 +12,6 @@ Sources: bdd100k's doc/source/format.rst and label/to_mask.py; hustvl/YOLOP, lib
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.errors import SourceError
-from training.dense.benchmarks.files import labelled, picture
+from training.dense.benchmarks.files import json_file, labelled, picture
 from training.dense.benchmarks.splits import SPLITS, Listed, refs_of
 from training.dense.scene import Scene, SceneRef, Vehicles
 
@@ -73,12 +72,12 @@ def _ref(root: Path, folder: Path, theirs: str, name: str, records: dict[str, An
         )
     kinds = {"drivable_area": "drivable", "lane_lines": "lane"}
     files = {task: root / "labels" / kind / "masks" / theirs / f"{name}.png" for task, kind in kinds.items()}
-    return SceneRef(name, image, files, boxes=records[image.name])
+    return SceneRef(name, image, files, records[image.name])
 
 
 def _scalabel(path: Path) -> dict[str, Any]:
     """Picture's file name -> its labels. Scalabel writes a list of frames, or one under "frames"."""
-    found = _json(path)
+    found = json_file(path)
     frames = found["frames"] if isinstance(found, dict) else found
     return {frame["name"]: frame.get("labels") or [] for frame in frames}
 
@@ -88,14 +87,14 @@ def read(ref: SceneRef) -> Scene:
     image = picture(ref.image)
     size = image.shape[:2]
     drivable, lanes = (labelled(ref.files[task], size) for task in ("drivable_area", "lane_lines"))
-    if ref.boxes is None:  # YOLOP's
+    if ref.record is None:  # YOLOP's
         area = np.where(drivable > 1, 0, 2).astype(np.uint8)  # it does not tell direct from alternative
-        lane, vehicles = lanes > 1, yolop_vehicles(_json(ref.files["vehicles"]), ref.files["vehicles"])
+        lane, vehicles = lanes > 1, yolop_vehicles(json_file(ref.files["vehicles"]), ref.files["vehicles"])
     else:
         if drivable.max() > 2:
             raise SourceError(f"{ref.files['drivable_area']}: holds {drivable.max()}, expected 0, 1 and 2")
         area, lane = drivable, is_lane(lanes, ref.files["lane_lines"])
-        vehicles = scalabel_vehicles(ref.boxes, ref.name)
+        vehicles = scalabel_vehicles(ref.record, ref.name)
     return Scene(ref.name, image, {"vehicles": vehicles, "drivable_area": area, "lane_lines": lane.astype(np.uint8)})
 
 
@@ -140,10 +139,3 @@ def yolop_vehicles(record: dict[str, Any], path: Path) -> Vehicles:
     except (KeyError, IndexError, TypeError) as error:
         raise SourceError(f"{path}: no frames[0].objects[] with category and box2d ({error!r})") from error
     return Vehicles(np.array(found, dtype=np.float32).reshape(-1, 4), np.zeros(len(found), dtype=bool))
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read: {error}; fetch the labels anew") from error

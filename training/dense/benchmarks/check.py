@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from codriver.errors import SourceError
 from codriver.tasks import TaskSet
-from training.dense.geometry import IGNORE
-from training.dense.scene import Scene, Vehicles
+from training.dense.model import KINDS
+from training.dense.scene import Scene
 
 
 @dataclass
@@ -72,14 +70,4 @@ def check_benchmark(
 
 def _count(report: DenseReport, scene: Scene) -> None:
     for task in report.task_set.tasks:
-        truth = scene.truth[task.name]
-        if isinstance(truth, Vehicles):
-            report.counts[task.name]["vehicle"] += int((~truth.ignored).sum())
-            report.counts[task.name]["ignored"] += int(truth.ignored.sum())
-            continue
-        if task.kind == "disparity":
-            known = int((truth > 0).sum())
-            report.counts[task.name].update({"known": known, "unknown": truth.size - known})
-            continue
-        for label, count in enumerate(np.bincount(truth[truth != IGNORE], minlength=task.classes)):
-            report.counts[task.name][task.labels[label]] += int(count)
+        report.counts[task.name].update(KINDS[task.kind].counted(task, scene.truth[task.name]))

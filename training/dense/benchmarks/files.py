@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,42 @@ def labelled(path: Path, size: tuple[int, ...], dtype: Any = np.uint8) -> NDArra
     label = np.asarray(cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED))
     if label.dtype != dtype or label.ndim != 2:
         raise SourceError(f"{path}: got {label.dtype} {label.shape}, expected grey {np.dtype(dtype)} (h, w)")
-    if label.shape != tuple(size):
+    return of_size(label, size, path)
+
+
+def indexed(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A map of labels of the picture's size (h, w): the palette's numbers, never its colours, or grey of 8 bits."""
+    from PIL import Image  # OpenCV turns a palette into colours
+
+    picture(path)  # whole
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L"):
+            raise SourceError(f"{path}: got a PNG of mode {image.mode}, expected a palette (P) or grey of 8 bits (L)")
+        return of_size(np.array(image, dtype=np.uint8), size, path)
+
+
+def of_size(label: NDArray[Any], size: tuple[int, ...], path: Path) -> NDArray[Any]:
+    if label.shape[:2] != tuple(size):
         raise SourceError(f"{path}: got {label.shape}, expected the picture's {tuple(size)}")
     return label
+
+
+def matlab(path: Path, name: str) -> NDArray[Any]:
+    """One variable of a .mat file of MATLAB up to 7.2."""
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(path, variable_names=[name])
+    except Exception as error:  # scipy raises what it happens to meet in a damaged file
+        raise SourceError(f"{path}: {type(error).__name__}, {error}: no whole .mat file; fetch it anew") from error
+    if name not in found:
+        raise SourceError(f"{path}: holds no variable {name}")
+    return np.asarray(found[name])
+
+
+def json_file(path: Path) -> Any:
+    """Any JSON value."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read: {error}; fetch the labels anew") from error

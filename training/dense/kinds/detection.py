@@ -40,6 +40,11 @@ def mirrored(truth: Vehicles, width: int) -> Vehicles:
     return Vehicles(mirror_boxes(truth.boxes, width), truth.ignored)
 
 
+def counted(task: Task, truth: Vehicles) -> dict[str, int]:
+    """Boxes."""
+    return {"vehicle": int((~truth.ignored).sum()), "ignored": int(truth.ignored.sum())}
+
+
 def stacked(truths: list[Vehicles]) -> list[Tensor]:
     """(n, 5) for each picture: the box, and 1 where it is to be ignored."""
     return [torch.from_numpy(np.column_stack([t.boxes, t.ignored]).astype(np.float32).reshape(-1, 5)) for t in truths]

@@ -33,6 +33,12 @@ def mirrored(truth: Map, width: int) -> Map:
     return np.ascontiguousarray(truth[:, ::-1])
 
 
+def counted(task: Task, truth: Map) -> dict[str, int]:
+    """Pixels with and without a truth."""
+    known = int((truth > 0).sum())
+    return {"known": known, "unknown": truth.size - known}
+
+
 def stacked(truths: list[Map]) -> Tensor:
     return torch.from_numpy(np.stack(truths))
 

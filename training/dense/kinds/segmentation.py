@@ -34,6 +34,12 @@ def mirrored(truth: Classes, width: int) -> Classes:
     return np.ascontiguousarray(truth[:, ::-1])
 
 
+def counted(task: Task, truth: Classes) -> dict[str, int]:
+    """Pixels of each class."""
+    counts = np.bincount(truth[truth != IGNORE], minlength=task.classes).tolist()
+    return dict(zip((*task.labels, "unknown"), (*counts, int((truth == IGNORE).sum())), strict=True))
+
+
 def stacked(truths: list[Classes]) -> Tensor:
     return torch.from_numpy(np.stack(truths).astype(np.int64))
 
@@ -42,8 +48,11 @@ def loss(task: Task, logits: Tensor, truth: Tensor) -> Tensor:
     """Mean cross-entropy per known pixel. logits: (B, K, H/s, W/s). truth: (B, H, W) int64.
 
     Truth comes to the logits' cells: a thin class wherever any pixel of a cell has it, others by the middle pixel.
+    Where nothing is known (human parts of a batch without people) it is 0.
     """
-    return F.cross_entropy(logits.float(), at_cells(task, truth), ignore_index=IGNORE)
+    cells = at_cells(task, truth)
+    whole = F.cross_entropy(logits.float(), cells, ignore_index=IGNORE, reduction="sum")
+    return whole / (cells != IGNORE).sum().clamp(min=1)
 
 
 def at_cells(task: Task, truth: Tensor) -> Tensor:
@@ -58,7 +67,7 @@ def constant_loss(task: Task, truths: list[Classes]) -> float:
     """Loss of the best constant answer, the classes' shares: their entropy, in nats."""
     cells = at_cells(task, stacked(truths))
     counts = torch.bincount(cells[cells != IGNORE].flatten(), minlength=task.classes).double()
-    shares = counts[counts > 0] / counts.sum()
+    shares = counts[counts > 0] / counts.sum().clamp(min=1)
     return max(float(-(shares * shares.log()).sum()), 1e-3)
 
 
@@ -81,7 +90,7 @@ class Metric:
 
     task: Task
     counts: NDArray[np.int64] = field(init=False)  # (K, K) truth, answer
-    batch: list[float] = field(default_factory=list)  # mean IoU of each picture, absent classes 0
+    batch: list[float] = field(default_factory=list)  # mean IoU of each, absent classes 0; NaN: nothing was known
     f_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(WIDTHS_PX)))
 
     def __post_init__(self) -> None:
@@ -90,6 +99,9 @@ class Metric:
     def add(self, answered: Classes, truth: Classes) -> None:
         """(h, w) each; IGNORE in the truth counts for nothing."""
         known = truth != IGNORE
+        if not known.any():  # a picture without truth is no picture: human parts where there are none
+            self.batch.append(math.nan)
+            return
         classes = self.task.classes
         own = np.bincount(classes * truth[known].astype(np.int64) + answered[known], minlength=classes**2).reshape(
             classes, classes
@@ -103,26 +115,32 @@ class Metric:
         """By the name of each definition; shares from 0 to 1."""
         pooled = per_class_iou(self.counts)
         found = {f"iou_{label}": float(iou) for label, iou in zip(self.task.labels, pooled, strict=True)}
-        found["miou"] = float(np.nanmean(pooled))
+        found["miou"] = mean_of_known(pooled)
         found["miou_all_classes"] = float(np.nan_to_num(pooled).mean())  # papers: a class in neither counts 0
-        found["miou_mean_over_pictures"] = float(np.mean(self.batch))
+        found["miou_mean_over_pictures"] = mean_of_known(self.examples())
         if self.task.thin:
             truth, correct = self.counts.sum(axis=1), self.counts.diagonal()
             shares = correct / np.maximum(truth, 1)
             found["recall"] = float(shares[1])  # what YOLOP's tables call accuracy
             found["balanced_accuracy"] = float(shares.mean())  # what HybridNets' do
-            n = len(self.batch)
+            n = int(np.isfinite(self.batch).sum())
             found |= {f"f_{w}px": float(total / max(n, 1)) for w, total in zip(WIDTHS_PX, self.f_sums, strict=True)}
         return found
 
     def examples(self) -> NDArray[np.float64]:
-        """(pictures,) mean IoU of each, for intervals and worst pictures."""
+        """(pictures,) mean IoU of each, for intervals and worst pictures; NaN where nothing was known."""
         return np.array(self.batch)
 
 
 def main_score(task: Task) -> str:
     """The score that a run is chosen by."""
     return "iou_lane" if task.thin else "miou"
+
+
+def mean_of_known(values: NDArray[np.float64]) -> float:
+    """Mean without NaN; 0 if there is nothing else."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def per_class_iou(counts: NDArray[np.int64], absent: float = math.nan) -> NDArray[np.float64]:
