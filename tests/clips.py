@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from codriver.percept import Driver, DriverSight, Percept, TaskResult, ViewStatus
+from codriver.percept import Driver, DriverSight, Frame, Percept, TaskResult, ViewStatus
 from codriver.sources import FrameSet
 from codriver.tasks import AIDE, VIEWS
 
@@ -68,10 +68,21 @@ def make_video(path: Path, frames: int, rate_hz: float = 15.0, view: str = "inca
 
 
 class FakeCamera:
-    """A capture device of 100 Hz. Clear `plugged`, or set `stuck`: read() then hangs as some drivers do."""
+    """A capture device of 100 Hz. Clear `plugged`, or set `stuck`: read() then hangs as some drivers do.
 
-    def __init__(self, opens=True):
+    driver_s: gives the time that its driver tells of the newest frame, as V4L2's do; None: it tells none.
+    """
+
+    def __init__(self, opens=True, driver_s=None):
         self.opens, self.plugged, self.stuck, self.count = opens, True, threading.Event(), 0
+        self.driver_s = driver_s
+
+    def getBackendName(self):
+        return "V4L2" if self.driver_s else "FAKE"
+
+    def get(self, number):
+        assert number == cv2.CAP_PROP_POS_MSEC
+        return 1e3 * self.driver_s()
 
     def isOpened(self):
         return self.opens and self.plugged
@@ -88,7 +99,7 @@ class FakeCamera:
 
 
 def instant(number: int = 0, views: tuple[str, ...] = VIEWS, driver: Driver | None = None) -> FrameSet:
-    return FrameSet({view: frame(number, view) for view in views}, number / 15, driver)
+    return FrameSet({view: Frame(frame(number, view)) for view in views}, number / 15, driver)
 
 
 def percept(

@@ -71,7 +71,7 @@ def checks_ms(sets: list[dict[str, np.ndarray]], steps: int) -> float:
     started_s = time.process_time()
     for n in range(steps):
         looks = {view: look_at(image) for view, image in sets[n % 2].items()}
-        health.judge(looks, dict.fromkeys(sets[0], n / 15))
+        health.judge(looks, dict.fromkeys(sets[0], n / 15), {})
     return (time.process_time() - started_s) * 1e3 / steps
 
 

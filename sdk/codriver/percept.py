@@ -23,6 +23,13 @@ EVENTS = (
     "refused",  # a better engine was to take over, and did not prove itself
     "not_closed",  # the engine of before did not let go of everything
 )
+CLOCKS = (
+    "capture",  # when the picture was taken, by the camera's driver
+    "container",  # by the file that it lies in
+    "nominal",  # a file's number at the rate it should have been taken at
+    "arrival",  # when it came: later than it was taken, by how much nobody knows
+    "",  # nobody said
+)
 DRIVER_PARTS = ("face", "body", "posture", "gesture")
 UNKNOWN = "unknown"  # label of a valid answer that no class is likely enough for
 
@@ -33,6 +40,7 @@ class Frame:
 
     image: NDArray[np.uint8]  # (H, W, 3)
     t: float | None = None  # capture time, seconds, on the clock of the steps; None: the step's
+    clock: str = ""  # of CLOCKS: what kind of time t is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,9 +139,10 @@ class ViewStatus:
     status: str
     age_s: float | None  # since its newest frame; None if it was never seen
     reason: str  # "" while ok
+    clock: str = ""  # of CLOCKS: what kind of time its newest frame has
 
     def to_dict(self) -> dict[str, Any]:
-        return {"status": self.status, "age_s": self.age_s, "reason": self.reason}
+        return {"status": self.status, "age_s": self.age_s, "reason": self.reason, "clock": self.clock}
 
 
 class Event(NamedTuple):

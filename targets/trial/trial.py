@@ -122,7 +122,7 @@ def run_here(trial: Trial) -> dict[str, Any]:
 
 def frame_sets(ref: ClipRef, count: int) -> list[Step]:
     with Clip(ref.folder, strict=True) as clip:
-        return [(at.frames, at.t, at.driver) for at in islice(clip, count)]
+        return [(at.images, at.t, at.driver) for at in islice(clip, count)]
 
 
 def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], name: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress) -> It
     for ref in refs:
         with Clip(ref.folder, strict=True) as clip:
             labels = {task: label for task, label in clip.truth.items() if task in tasks}
-            yield ((at.frames, at.t, at.driver) for at in clip), labels
+            yield ((at.images, at.t, at.driver) for at in clip), labels
         progress.step()
 
 

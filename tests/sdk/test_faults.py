@@ -186,7 +186,7 @@ def test_no_alarm_in_10_000_healthy_frames(moving: bool) -> None:
             scene = np.roll(scenes[place], number * 3, axis=1) if moving else scenes[place]
             grain = noise[(number + 9 * place) % len(noise)]
             frames[view] = np.clip(scene + grain + light, 0, 255).astype(np.uint8)
-        assert not health.judge({v: look_at(f) for v, f in frames.items()}, dict.fromkeys(VIEWS, number / 30))
+        assert not health.judge({v: look_at(f) for v, f in frames.items()}, dict.fromkeys(VIEWS, number / 30), {})
         assert all(status.status == "ok" for status in health.statuses(number / 30, {}).values())
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from codriver.files.atomic import check_output, whole_text
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.recording.writer import IMAGES, Recorder, RecorderConfig
-from codriver.sources import FORMS, FrameSet, Source, open_source
+from codriver.sources import FORMS, Cameras, FrameSet, Source, open_source
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet
 from codriver.view.media import video_file, write_image
@@ -164,7 +164,9 @@ def _summary(record: Record, source: Source, perceiver: Perceiver) -> dict[str, 
         "states": dict(record.states),
         "tasks": {name: {**result, "truth": source.truth.get(name)} for name, result in last.items()},
         "latency_ms": {stage: summarise_ms(values) for stage, values in record.latency_ms.items()},
+        "clocks": {view: status.clock for view, status in record.last.views.items() if status.clock},
         "frames": perceiver.stats().to_dict()["views"],
+        "cameras": {v: asdict(c) for v, c in source.counts().items()} if isinstance(source, Cameras) else {},
         "problems": list(source.problems),
     }
 
@@ -177,10 +179,28 @@ def _lines(summary: dict[str, Any]) -> list[str]:
     total = summary["latency_ms"]["total"]
     times = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
     lines = [head, *table(rows), f"  latency ms: {times}   {summary['bundle']} {summary['variant']}"]
+    lines += [f"  {line}" for line in (_clocks(summary["clocks"]), *_cameras(summary["cameras"])) if line]
     lines += _lost_frames(summary["frames"])
     problems = summary["problems"]
     lines += [f"  problem: {problem}" for problem in problems[:5]]
     return [*lines, f"  and {len(problems) - 5} more problems"] if len(problems) > 5 else lines
+
+
+def _clocks(by_view: dict[str, str]) -> str:
+    """'times: capture for incar, front; arrival for left': an arrival is later than what it shows."""
+    views: dict[str, list[str]] = {}
+    for view, clock in by_view.items():
+        views.setdefault(clock, []).append(view)
+    return "times: " * bool(views) + "; ".join(f"{clock} for {', '.join(names)}" for clock, names in views.items())
+
+
+def _cameras(counts: dict[str, dict[str, Any]]) -> list[str]:
+    """Of each camera that lost frames before they came here, or was opened again."""
+    return [
+        f"{view}: {c['frames']} frames came, {c['lost']} were lost on the way, opened {c['opened']} times"
+        for view, c in counts.items()
+        if c["lost"] or c["opened"] != 1
+    ]
 
 
 def _lost_frames(views: dict[str, dict[str, int]]) -> list[str]:

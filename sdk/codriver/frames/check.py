@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from codriver.arrays import Box, Image
 from codriver.config import TimingConfig
 from codriver.errors import FrameError
 from codriver.frames.sync import jump_s, set_time
-from codriver.percept import Driver, Frame
+from codriver.percept import CLOCKS, Driver, Frame
 from codriver.tasks import KEYPOINTS
 
 
@@ -27,6 +27,7 @@ class Request:
     times_s: Mapping[str, float]  # view -> capture time
     t: float  # of the set, seconds
     driver: Driver | None  # boxes of four numbers, keypoints (136, 3) float32
+    clocks: Mapping[str, str] = field(default_factory=dict)  # view -> what kind of time its frame has, where told
 
     def without(self, views: Collection[str]) -> Request:
         if not views:
@@ -42,7 +43,7 @@ def check_step(
 
     Times of single frames are finite here, but may still not belong to the set's: see sync.py.
     """
-    images, own_s = check_frames(views, frames)
+    images, own_s, clocks = check_frames(views, frames)
     if t is None and own_s:
         t = set_time(list(own_s.values()), last_t, timing)
     at = check_time(last_t, t, timing)
@@ -51,18 +52,19 @@ def check_step(
         times_s={view: own_s.get(view, at) for view in images},
         t=at,
         driver=check_driver(driver),
+        clocks=clocks,
     )
 
 
-def check_frames(views: tuple[str, ...], frames: object) -> tuple[dict[str, Image], dict[str, float]]:
-    """View -> image, all of them known and uint8 (H, W, 3), and view -> capture time of those that have their own.
+def check_frames(views: tuple[str, ...], frames: object) -> tuple[dict[str, Image], dict[str, float], dict[str, str]]:
+    """View -> image, all of them known and uint8 (H, W, 3); view -> time, and which clock's, of those with their own.
 
     views: the names that the bundle knows.
     """
     known = ", ".join(views)
     if not isinstance(frames, Mapping):
         raise FrameError(f"frames: got {type(frames).__name__}, expected a dict of arrays by view: {known}")
-    images, own_s = {}, {}
+    images, own_s, clocks = {}, {}, {}
     for view, frame in frames.items():
         if view not in views:
             raise FrameError(f"frames: view {view!r} is not one of {known}{_hint(view, views)}")
@@ -71,9 +73,10 @@ def check_frames(views: tuple[str, ...], frames: object) -> tuple[dict[str, Imag
         if isinstance(frame, Frame):
             if frame.t is not None:
                 own_s[view] = _own_seconds(view, frame.t)
+            clocks[view] = _clock(view, frame.clock)
             frame = frame.image
         images[view] = check_frame(view, frame)
-    return images, own_s
+    return images, own_s, clocks
 
 
 def sort_out(frames: Mapping[str, Any]) -> tuple[dict[str, Any], list[FrameError]]:
@@ -93,6 +96,12 @@ def _own_seconds(view: str, t: object) -> float:
         return _seconds(t)
     except FrameError as error:
         raise FrameError(f"view {view!r}: {error}", view) from error
+
+
+def _clock(view: str, clock: object) -> str:
+    if not isinstance(clock, str) or clock not in CLOCKS:
+        raise FrameError(f"view {view!r}: got clock {clock!r}, expected one of {', '.join(filter(None, CLOCKS))}", view)
+    return clock
 
 
 def _hint(view: object, views: tuple[str, ...]) -> str:

@@ -65,6 +65,7 @@ class ViewHealth:
 
     def clear(self) -> None:
         self.newest_s: float | None = None  # capture time of the newest frame accepted
+        self.clock = ""  # what kind of time that is
         self.fault = ""  # one of FAULTS while there is one or the view recovers from it
         self.began_s = 0.0  # capture time of the first frame that is not to be trusted
         self._since_s: dict[str, float] = {}  # condition -> when it began to hold without a break
@@ -72,13 +73,13 @@ class ViewHealth:
         self._good = 0  # frames since the fault
         self._pixels: bytes | None = None
 
-    def judge(self, look: Look, t: float) -> None:
-        """Take in what the view's newest frame looks like. t: its capture time."""
+    def judge(self, look: Look, t: float, clock: str = "") -> None:
+        """Take in what the view's newest frame looks like. t: its capture time, by `clock`."""
         self._note_conditions(look, t)
         faults = self._faults(t) if self._since_s else []
         if self.newest_s is not None and t - self.newest_s >= self.config.lost_s - EPSILON_S:
             self.fault, self.began_s, self._good = "lost", t, 0
-        self.newest_s = t
+        self.newest_s, self.clock = t, clock
         if faults:
             self.fault, self.began_s, self._good = faults[0], self._since_s[faults[0]], 0
         elif self.fault and not self._since_s:
@@ -120,16 +121,20 @@ class ViewHealth:
         if self.newest_s is None:
             return ViewStatus(status="refused" if refused else "never", age_s=None, reason=refused or "no frame yet")
         age_s = max(0.0, now_s - self.newest_s)
+        status, reason = self._how(age_s, now_s, refused)
+        return ViewStatus(status=status, age_s=age_s, reason=reason, clock=self.clock)
+
+    def _how(self, age_s: float, now_s: float, refused: str) -> tuple[str, str]:
         if age_s >= self.config.lost_s - EPSILON_S:
             tail = f"; {refused}" if refused else ""
-            return ViewStatus(status="lost", age_s=age_s, reason=f"no frame for {age_s:.1f} s{tail}")
+            return "lost", f"no frame for {age_s:.1f} s{tail}"
         if refused:
-            return ViewStatus(status="refused", age_s=age_s, reason=refused)
+            return "refused", refused
         if self.fault:
-            return ViewStatus(status=self.fault, age_s=age_s, reason=self._fault_reason(now_s))
+            return self.fault, self._fault_reason(now_s)
         if age_s >= self.config.late_s - EPSILON_S:
-            return ViewStatus(status="late", age_s=age_s, reason=f"no frame for {age_s:.2f} s")
-        return ViewStatus(status="ok", age_s=age_s, reason="")
+            return "late", f"no frame for {age_s:.2f} s"
+        return "ok", ""
 
     def _fault_reason(self, now_s: float) -> str:
         if self._good:
@@ -151,12 +156,14 @@ class Health:
         self.views = {view: ViewHealth(policy.health_of(view)) for view in views}
         self._masked = policy.masked
 
-    def judge(self, looks: Mapping[str, Look], times_s: Mapping[str, float]) -> dict[str, float]:
+    def judge(
+        self, looks: Mapping[str, Look], times_s: Mapping[str, float], clocks: Mapping[str, str]
+    ) -> dict[str, float]:
         """Take in one set of frames; return the views not to be used, and since which capture time not."""
         unfit = {}
         for view, look in looks.items():
             health = self.views[view]
-            health.judge(look, times_s[view])
+            health.judge(look, times_s[view], clocks.get(view, ""))
             if health.fault in self._masked:
                 unfit[view] = health.began_s
         return unfit

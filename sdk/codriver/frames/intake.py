@@ -83,7 +83,7 @@ class Intake:
             clock.end("preprocess")
             looks[view] = look_at(image)
             clock.end("health")
-        masked = self._health.judge(looks, request.times_s)
+        masked = self._health.judge(looks, request.times_s, request.clocks)
         self.tally.count("masked", masked)
         return Seen(
             inputs=inputs,

@@ -144,7 +144,12 @@ def _content(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _step(pictures: Mapping[str, bytes], step: StepInput, percept: Mapping[str, Any]) -> RecordedStep:
-    frames = {view: Frame(_image(pictures[view]), step.times.get(view)) for view in step.views if view in pictures}
+    clocks = step.clocks or {}
+    frames = {
+        view: Frame(_image(pictures[view]), step.times.get(view), clocks.get(view, ""))
+        for view in step.views
+        if view in pictures
+    }
     return RecordedStep(frames, step.t, _driver(step), percept, complete=len(frames) == len(step.views))
 
 

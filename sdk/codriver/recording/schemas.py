@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from codriver.files.decode import rule
+from codriver.percept import CLOCKS
+
 INPUT = "/codriver/input/"  # and the name of the view
 STEP = "/codriver/step"
 PERCEPT = "/codriver/percept"
@@ -43,6 +46,7 @@ class StepInput:
     face_px: tuple[float, ...] | None
     body_px: tuple[float, ...] | None
     keypoints: tuple[tuple[float | None, ...], ...] | None
+    clocks: Mapping[str, str] | None = rule(None, absent=True, choices=CLOCKS)  # recordings of before have none
 
 
 _TIME = {"type": "object", "properties": {"sec": {"type": "integer"}, "nsec": {"type": "integer"}}}
@@ -68,6 +72,7 @@ STEP_SCHEMA = _schema(
         "t": {"type": "number", "description": "capture time, seconds, as the step was given it"},
         "views": {"type": "array", "items": {"type": "string"}, "description": "whose pictures belong to the step"},
         "times": {"type": "object", "description": "view -> capture time of its own, where it has one"},
+        "clocks": {"type": "object", "description": "view -> what kind of time that is: capture, container, arrival"},
         "face_px": _NUMBERS,  # x, y, width, height in the in-car picture as it is recorded
         "body_px": _NUMBERS,
         "keypoints": {"type": ["array", "null"], "items": {"type": "array", "items": {"type": ["number", "null"]}}},
@@ -82,7 +87,7 @@ PERCEPT_SCHEMA = _schema(
         "state": {"type": "string"},
         "events": {"type": "array", "description": "kind, text: what happened to the engine"},
         "tasks": {"type": "object", "description": "name -> label, index, probability, probabilities, valid, reason"},
-        "views": {"type": "object", "description": "name -> status, age_s, reason"},
+        "views": {"type": "object", "description": "name -> status, age_s, reason, clock"},
         "context": {"type": "number"},
         "latency_ms": {"type": "object"},
         "model": {"type": "string"},

@@ -91,10 +91,11 @@ class Recorder:
         """Record one step as it was given, and what it answered."""
         images = {view: frame.image if isinstance(frame, Frame) else frame for view, frame in frames.items()}
         times = {view: frame.t for view, frame in frames.items() if isinstance(frame, Frame) and frame.t is not None}
+        clocks = {view: frame.clock for view, frame in frames.items() if isinstance(frame, Frame) and frame.clock}
         try:
             file = self._current(percept.t)
             driver = self._add_images(file, images, driver, percept.t)
-            step = {"t": percept.t, "views": list(frames), "times": times, **_plain(driver)}
+            step = {"t": percept.t, "views": list(frames), "times": times, "clocks": clocks, **_plain(driver)}
             file.write(STEP, step, percept.t)
             file.write(PERCEPT, percept.to_dict(), percept.t)
             self._steps += 1

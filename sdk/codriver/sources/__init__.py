@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from codriver.capture.camera import Camera
 from codriver.device.imports import opencv
 from codriver.errors import ConfigError, SourceError
 from codriver.sources.aide import Annotation, read_annotation
 from codriver.sources.base import FrameSet, Source
 from codriver.sources.cameras import Cameras
 from codriver.sources.clip import Clip
-from codriver.sources.spelling import FORMS, Camera, read_views, split_views
+from codriver.sources.spelling import FORMS, read_views, split_views
 from codriver.sources.videos import Videos
 
 __all__ = [

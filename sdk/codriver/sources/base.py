@@ -7,18 +7,23 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from codriver.arrays import Image
-from codriver.percept import Driver
+from codriver.percept import Driver, Frame
 
 
 @dataclass(frozen=True)
 class FrameSet:
     """The frames of one instant, as `Perceiver.step` takes them."""
 
-    frames: Mapping[str, Image]  # view -> (H, W, 3) uint8 BGR; absent views are left out
-    t: float  # capture time, seconds, ascending within a source
+    # View -> (H, W, 3) uint8 BGR, with its own time and clock where a source knows; absent ones are left out.
+    frames: Mapping[str, Image | Frame]
+    t: float  # of the set, seconds, ascending within a source
     driver: Driver | None = None
     absent: Mapping[str, str] = field(default_factory=dict)  # view -> why the source has no frame of it
     unusable: Mapping[str, str] = field(default_factory=dict)  # those of them whose frame came, and was no good
+
+    @property
+    def images(self) -> dict[str, Image]:
+        return {view: frame.image if isinstance(frame, Frame) else frame for view, frame in self.frames.items()}
 
 
 class Source(Protocol):

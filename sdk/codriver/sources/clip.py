@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from codriver.arrays import Image
 from codriver.errors import SourceError
 from codriver.files.images import BadImage, numbered, read_image
-from codriver.percept import Driver
+from codriver.percept import Driver, Frame
 from codriver.sources.aide import Annotation, read_annotation
 from codriver.sources.base import FrameSet
 from codriver.tasks import VIEWS
@@ -42,7 +41,8 @@ class Clip:
 
     def __iter__(self) -> Iterator[FrameSet]:
         for number in self._numbers:
-            frames: dict[str, Image] = {}
+            frames: dict[str, Frame] = {}
+            t = number / RATE_HZ
             missing, unusable = {}, {}
             for view in self.views:
                 path = self._paths[view].get(number)
@@ -50,14 +50,14 @@ class Clip:
                     missing[view] = f"frame {number} is missing"
                     continue
                 try:
-                    frames[view] = read_image(path)
+                    frames[view] = Frame(read_image(path), t, "nominal")
                 except (BadImage, OSError) as error:
                     why = error.strerror if isinstance(error, OSError) else error
                     unusable[view] = f"{path} is not a readable image: {why}"
             absent = missing | unusable
             self._report(absent)
             driver = self._driver(number) if "incar" in frames else None
-            yield FrameSet(frames, number / RATE_HZ, driver, absent, unusable)
+            yield FrameSet(frames, t, driver, absent, unusable)
 
     def _driver(self, number: int) -> Driver | None:
         return self._annotation.drivers.get(self._paths["incar"][number].name)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codriver.capture.camera import Camera
 from codriver.errors import ConfigError
 from codriver.tasks import VIEWS
 
@@ -24,20 +24,6 @@ FORMS = (
 KINDS = ("device", "address", "pipeline", "file")
 # A comma parts two of them only where another view's name follows: pipelines and the names of files have commas too.
 PARTED = re.compile(rf"(?<!\\),(?=\s*(?:{'|'.join(VIEWS)})\s*=)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Camera:
-    """A camera, and what is asked of it; None and "" leave it as it is."""
-
-    where: int | str  # index, device, address, or a GStreamer pipeline that ends in appsink
-    pipeline: bool = False
-    size_px: tuple[int, int] | None = None  # width, height
-    rate_hz: float | None = None
-    format: str = ""  # of its pixels, in four letters: MJPG, YUYV
-
-    def __str__(self) -> str:
-        return f"{self.where}"[:60]
 
 
 def read_views(text: str) -> dict[str, Camera | Path]:
@@ -61,7 +47,7 @@ def split_views(text: str) -> dict[str, str]:
         if view in by_view:
             raise ConfigError(f"source: view {view!r} came twice; name each view once")
         by_view[view] = where.replace("\\,", ",")
-        if "," in where.replace("\\,", "") and not any(mark in where for mark in ("!", "://")):
+        if "," in where.replace("\\,", "") and not any(mark in where for mark in ("!", "://", "gst:")):
             _check_comma(where)
     return by_view
 
@@ -81,8 +67,8 @@ def _check_comma(where: str) -> None:
 
 
 def _named(view: str, where: str) -> Camera | Path:
-    if "!" in where and not Path(where).exists():
-        return _pipeline(view, where)
+    if where.startswith("gst:") or ("!" in where and not Path(where).exists()):
+        return _pipeline(view, where.removeprefix("gst:").strip())
     if where.isdigit() or where.startswith("/dev/") or "://" in where:
         return Camera(where=int(where) if where.isdigit() else where)
     return Path(where)

@@ -14,10 +14,12 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.errors import SourceError
+from codriver.percept import Frame
 from codriver.sources.base import FrameSet
 from codriver.sources.stamps import Stamps
 
 DEFAULT_RATE_HZ = 15.0  # for a container that does not tell its rate
+TOGETHER_S = 0.02  # frames further apart than this are of two instants: a step takes none that is 25 ms off
 AHEAD = 3  # frames that are read ahead, to know a wrong time stamp by those that follow
 HOLE = 300  # frames in a row that cannot be decoded, after which nothing more is expected of a file
 CODECS = {"av01": "AV1", "hevc": "H.265", "hvc1": "H.265", "hev1": "H.265", "vp90": "VP9", "h264": "H.264"}
@@ -73,7 +75,8 @@ class Videos:
             now_s = min(file.t for file in waiting.values())
             ended = self._ended_before(now_s)
             self._report([f"{view}: {why}" for view, why in ended.items()])
-            together = {v: f for v, f in waiting.items() if f.t - now_s < 0.5 / self.rate_hz}
+            apart_s = min(0.5 / self.rate_hz, TOGETHER_S)
+            together = {v: f for v, f in waiting.items() if f.t - now_s < apart_s}
             yield FrameSet({view: file.take() for view, file in together.items()}, now_s, None, ended)
 
     def _ended_before(self, now_s: float) -> dict[str, str]:
@@ -205,9 +208,9 @@ class _File:
         """By the container's clock; endless if it does not say."""
         return (self.start_s or 0.0) + self.frames / self.rate_hz if self.frames else math.inf
 
-    def take(self) -> Image:
+    def take(self) -> Frame:
         assert self.frame is not None
-        frame, self.frame = self.frame, None
+        frame, self.frame = Frame(self.frame, self.t, "container"), None
         return frame
 
     def close(self) -> None:

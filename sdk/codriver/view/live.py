@@ -56,7 +56,7 @@ class LiveView:
 
     def render(self, at: FrameSet, percept: Percept) -> Image:
         """Return a new (720, 1280, 3) uint8 BGR picture of this instant."""
-        for view, frame in at.frames.items():
+        for view, frame in at.images.items():
             self._newest[view] = frame[..., ::-1] if self.swap_colours else frame
         self._remember(percept)
         image = draw.canvas(WIDTH, HEIGHT)

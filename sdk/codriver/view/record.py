@@ -43,7 +43,7 @@ class Record:
     _newest: dict[str, Image] = field(default_factory=dict)
 
     def add(self, at: FrameSet, percept: Percept) -> None:
-        self._newest.update(at.frames)
+        self._newest.update(at.images)
         for task in self.tasks:
             self._probabilities.setdefault(task.name, []).append(_row(task, percept.tasks[task.name]))
         for stage, value_ms in percept.latency_ms.items():

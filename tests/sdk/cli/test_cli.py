@@ -67,6 +67,9 @@ def test_run_summarises_for_machines(bundle, clip, tmp_path, capsys):
     assert run("run", bundle, "--source", clip, "--out", tmp_path / "p.jsonl", "--json") == 0
     summary = json.loads(capsys.readouterr().err)
     assert summary["steps"] == 24 and summary["problems"] == []
+    assert (
+        summary["clocks"] == dict.fromkeys(("incar", "front", "left", "right"), "nominal") and summary["cameras"] == {}
+    )
     assert {name: task["truth"] for name, task in summary["tasks"].items()} == TRUTH
     assert set(summary["latency_ms"]["total"]) == {"p50", "p95", "p99", "worst"}
 

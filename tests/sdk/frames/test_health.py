@@ -178,3 +178,12 @@ def test_a_joint_that_is_not_a_number_is_masked_and_a_body_of_such_joints_is_abs
         posture, _ = joints_from_keypoints(keypoints, 64, 36)
         assert not posture[:bad].any() and posture[bad:].all()
         assert set(stream_inputs(incar, Driver(keypoints=keypoints), {})) == present
+
+
+def test_a_status_says_what_kind_of_time_its_newest_frame_has():
+    health = ViewHealth(HealthConfig())
+    assert health.status(0.0).clock == ""
+    health.judge(look_at(NOISE[0]), 1.0, "capture")
+    assert health.status(1.0).to_dict()["clock"] == "capture"
+    health.judge(look_at(NOISE[1]), 1.1, "arrival")
+    assert health.status(1.1).clock == "arrival"

@@ -61,7 +61,7 @@ def recorded(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     folder, steps = tmp_path_factory.mktemp("recorded") / "r", tiny_steps(20)
     steps[5] = ({"front": steps[5][0]["front"]}, steps[5][1], None)
     steps[6][2].keypoints[3] = np.nan
-    steps[7][0]["left"] = Frame(steps[7][0]["left"], steps[7][1] - 0.005)
+    steps[7][0]["left"] = Frame(steps[7][0]["left"], steps[7][1] - 0.005, "capture")
     steps[9] = ({}, steps[9][1], None)
     return folder, steps, record(folder, bundle, steps)
 
@@ -80,6 +80,7 @@ def test_a_recording_holds_every_step_as_it_was_given(recorded: Any) -> None:
         assert step.t == t and list(step.frames) == list(frames) and step.complete
         for view, frame in frames.items():
             assert step.frames[view].t == getattr(frame, "t", None)
+            assert step.frames[view].clock == getattr(frame, "clock", "")
             np.testing.assert_array_equal(step.frames[view].image, getattr(frame, "image", frame))
         if driver is None:
             assert step.driver is None

@@ -153,8 +153,8 @@ def test_a_file_that_is_to_be_turned_comes_upright(tmp_path: Path, degrees: int)
     sine, cosine = (round(f(math.radians(degrees))) for f in (math.sin, math.cos))
     content[at : at + 36] = struct.pack(">9i", cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30)
     turned.write_bytes(content)
-    (upright,) = (next(iter(Videos({"front": turned}))).frames["front"],)
-    (stored,) = (next(iter(Videos({"front": plain}))).frames["front"],)
+    (upright,) = (next(iter(Videos({"front": turned}))).images["front"],)
+    (stored,) = (next(iter(Videos({"front": plain}))).images["front"],)
     np.testing.assert_array_equal(upright, np.rot90(stored, -degrees // 90))  # clockwise
 
 

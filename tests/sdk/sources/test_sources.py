@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from codriver.capture import reader
 from codriver.errors import BackendMissing, CodriverError, ConfigError, SourceError
-from codriver.sources import Camera, Cameras, Clip, Videos, cameras, open_source, split_views
+from codriver.sources import Camera, Cameras, Clip, Videos, open_source, split_views
 from codriver.sources.spelling import read_views
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video, pose, write_annotation
 
@@ -23,7 +24,7 @@ def grey(image):
 def test_a_clip_gives_its_frames_in_the_order_of_their_numbers(tmp_path):
     with open_source(str(make_clip(tmp_path, frames=12))) as source:
         steps = list(source)
-    assert [grey(step.frames["front"]) for step in steps] == list(range(12))
+    assert [grey(step.images["front"]) for step in steps] == list(range(12))
     assert [step.t for step in steps] == [number / 15 for number in range(12)]
     assert source.length == 12 and source.rate_hz == 15
 
@@ -126,6 +127,7 @@ def test_videos_give_the_times_of_their_containers(tmp_path):
     with open_source(",".join(f"{view}={path}" for view, path in paths.items())) as source:
         steps = list(source)
     assert [step.t for step in steps] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=1e-3)
+    assert all(f.t == step.t and f.clock == "container" for step in steps for f in step.frames.values())
     assert all(set(step.frames) == {"incar", "front"} for step in steps)
     assert source.length == 5 and source.problems == []
 
@@ -190,6 +192,7 @@ CSI = (
 
 def test_commas_part_views_only_where_another_views_name_follows():
     assert split_views(f"incar={CSI},front=0") == {"incar": CSI, "front": "0"}
+    assert read_views("incar=gst:v4l2src ! appsink")["incar"] == Camera(where="v4l2src ! appsink", pipeline=True)
     assert split_views(r"front=a\,incar=b.mp4, incar=c.mp4") == {"front": "a,incar=b.mp4", "incar": "c.mp4"}
     with pytest.raises(ConfigError, match="'cabin' is not a view"):
         split_views("front=0,cabin=1")
@@ -302,7 +305,7 @@ def test_cameras_give_each_frame_once_at_rising_times():
         steps = [step for _ in range(4) for step in steps_until(source, lambda step: len(step.frames) == 2)]
     assert all(a.t < b.t for a, b in pairwise(steps))
     for view in ("incar", "front"):
-        frames = [step.frames[view] for step in steps if view in step.frames]
+        frames = [step.images[view] for step in steps if view in step.frames]
         assert len(frames) >= 4 and len({id(frame) for frame in frames}) == len(frames)
 
 
@@ -325,7 +328,7 @@ def test_a_stalled_camera_does_not_hold_up_the_others():
 
 
 def test_a_camera_that_is_plugged_in_again_comes_back(monkeypatch):
-    monkeypatch.setattr(cameras, "RETRY_S", 0.02)
+    monkeypatch.setattr(reader, "RETRY_S", 0.02)
     unplugged = FakeCamera()
     with live({0: FakeCamera(), 1: unplugged}) as source:
         unplugged.plugged = False
