@@ -16,10 +16,11 @@ GROUND = {
     "arrays",
     "config",
     "console",
+    "counts",
     "dense_tasks",
     "errors",
     "percept",
-    "stage_clock",
+    "resize",
     "tasks",
     "version",
 }  # everybody may

@@ -14,9 +14,10 @@ from torch import nn
 from codriver.errors import SourceError
 from codriver.finder.peaks import read_sight
 from codriver.finder_graph import HEIGHT_PX, OUTPUTS, WIDTH_PX
-from codriver.frames.preprocess import resize_to, stream_inputs
+from codriver.frames.preprocess import stream_inputs
 from codriver.network.memory import pick_slots
 from codriver.percept import Driver
+from codriver.resize import resize_to
 from codriver.sources.aide import read_annotation
 from codriver.sources.clip import RATE_HZ
 from codriver.verify.golden import Step, told_of

@@ -13,70 +13,44 @@ from typing import TYPE_CHECKING, Any
 from codriver.device import telemetry as telemetry  # first: before any runtime is imported
 from codriver.version import VERSION
 
-if TYPE_CHECKING:
-    from codriver.bundle.manifest import Manifest
-    from codriver.bundle.manifest_json import read_manifest
-    from codriver.config import HealthConfig, Policy, SmoothingConfig, TimingConfig, WorkerConfig
-    from codriver.errors import (
-        BackendMissing,
-        BundleError,
-        CodriverError,
-        ConfigError,
-        EngineError,
-        FrameError,
-        SignatureError,
-        SourceError,
-    )
-    from codriver.monitoring.event_log import EventLog, log_file
-    from codriver.monitoring.prometheus import PrometheusMetrics
-    from codriver.perceiver import Perceiver
-    from codriver.percept import Driver, DriverSight, Event, Frame, Percept, Stats, TaskResult, ViewStatus
-    from codriver.recording.writer import Recorder, RecorderConfig
-    from codriver.sources import FrameSet, Source, open_source
-    from codriver.view.live import LiveView
-    from codriver.view.media import video_file
-    from codriver.worker import PerceiverWorker
+if TYPE_CHECKING:  # `as`: told to type checkers as public
+    from codriver.bundle.manifest import Manifest as Manifest
+    from codriver.bundle.manifest_json import read_manifest as read_manifest
+    from codriver.config import HealthConfig as HealthConfig
+    from codriver.config import Policy as Policy
+    from codriver.config import SmoothingConfig as SmoothingConfig
+    from codriver.config import TimingConfig as TimingConfig
+    from codriver.config import WorkerConfig as WorkerConfig
+    from codriver.errors import BackendMissing as BackendMissing
+    from codriver.errors import BundleError as BundleError
+    from codriver.errors import CodriverError as CodriverError
+    from codriver.errors import ConfigError as ConfigError
+    from codriver.errors import EngineError as EngineError
+    from codriver.errors import FrameError as FrameError
+    from codriver.errors import SignatureError as SignatureError
+    from codriver.errors import SourceError as SourceError
+    from codriver.monitoring.event_log import EventLog as EventLog
+    from codriver.monitoring.event_log import log_file as log_file
+    from codriver.monitoring.prometheus import PrometheusMetrics as PrometheusMetrics
+    from codriver.perceiver import Perceiver as Perceiver
+    from codriver.percept import Driver as Driver
+    from codriver.percept import DriverSight as DriverSight
+    from codriver.percept import Event as Event
+    from codriver.percept import Frame as Frame
+    from codriver.percept import Percept as Percept
+    from codriver.percept import Stats as Stats
+    from codriver.percept import TaskResult as TaskResult
+    from codriver.percept import ViewStatus as ViewStatus
+    from codriver.recording.writer import Recorder as Recorder
+    from codriver.recording.writer import RecorderConfig as RecorderConfig
+    from codriver.sources import FrameSet as FrameSet
+    from codriver.sources import Source as Source
+    from codriver.sources import open_source as open_source
+    from codriver.view.live import LiveView as LiveView
+    from codriver.view.media import video_file as video_file
+    from codriver.worker import PerceiverWorker as PerceiverWorker
 
 __version__ = VERSION
-
-__all__ = [
-    "BackendMissing",
-    "BundleError",
-    "CodriverError",
-    "ConfigError",
-    "Driver",
-    "DriverSight",
-    "EngineError",
-    "Event",
-    "EventLog",
-    "Frame",
-    "FrameError",
-    "FrameSet",
-    "HealthConfig",
-    "LiveView",
-    "Manifest",
-    "Perceiver",
-    "PerceiverWorker",
-    "Percept",
-    "Policy",
-    "PrometheusMetrics",
-    "Recorder",
-    "RecorderConfig",
-    "SignatureError",
-    "SmoothingConfig",
-    "Source",
-    "SourceError",
-    "Stats",
-    "TaskResult",
-    "TimingConfig",
-    "ViewStatus",
-    "WorkerConfig",
-    "__version__",
-    "log_file",
-    "open_source",
-    "read_manifest",
-    "video_file",
-]
 
 _NAMES_BY_MODULE = {
     "bundle.manifest": "Manifest",

@@ -19,6 +19,7 @@ from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
 from codriver.config import Policy
+from codriver.counts import Clock
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
 from codriver.finder.finder import Finder
@@ -28,7 +29,6 @@ from codriver.handover import check_fits, heir, same_encoder
 from codriver.network.context import Context
 from codriver.network.graphs import Graphs
 from codriver.percept import Driver, Event, Frame, Percept, Stats
-from codriver.stage_clock import Clock
 
 
 class Perceiver:
@@ -132,22 +132,17 @@ class Perceiver:
             taken = self._intake.take(frames, t, driver)
             if taken.jumped:
                 self._forget()
-            t = taken.request.t
             clock.end("health")
-            with self._intake.failing(taken.request.frames):
-                sight = self._finder.look(taken.request)
-            clock.end("find")
-            seen = self._intake.see(replace(taken.request, driver=sight.driver), clock)
+            seen = self._intake.see(taken, self._finder.look, clock)
             for view, since_s in seen.masked.items():
                 self._context.forget_from(view, since_s)
-            clock.end("health")
-            with self._intake.encoding(seen.times_s):
+            with self._intake.tally.encoding(seen.times_s):
                 self._graphs.encode(seen.inputs, seen.times_s, self._context, clock)
+            t = taken.request.t
             outputs = self._graphs.fuse(self._context, t)
             clock.end("fuse")
-            views = self._intake.statuses(t, taken)
             news = tuple(self._news)
-            percept = self._answers.percept(t, outputs, views, (*taken.notes, *seen.notes, *sight.notes), news, sight)
+            percept = self._answers.percept(t, outputs, seen.views, seen.notes, news, seen.sight)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), deadline_missed=clock.over(deadline_ms))

@@ -14,9 +14,9 @@ from typing import Any
 
 from codriver.arrays import Image
 from codriver.config import WorkerConfig
+from codriver.counts import Overload
 from codriver.device.process import OwnCondition
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.frames.counts import Overload
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Event, Frame, Percept, Stats
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from codriver import tasks
+from codriver import resize, tasks
 from codriver.errors import ConfigError
 from codriver.files.atomic import whole_file
 from codriver.frames import preprocess
@@ -38,7 +38,7 @@ from workshop.artifacts import write_json
 
 Arrays = dict[str, NDArray[Any]]
 LAYOUT = 1  # raised when what a file holds is arranged otherwise
-CODE = (preprocess, tasks, memory, aide, records, sampling)  # their text decides pixels and keypoints
+CODE = (preprocess, resize, tasks, memory, aide, records, sampling)  # their text decides pixels and keypoints
 
 
 def settings(**chosen: Any) -> dict[str, Any]:

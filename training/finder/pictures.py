@@ -17,7 +17,7 @@ from torch import Tensor
 from codriver.errors import SourceError
 from codriver.files.images import numbered
 from codriver.finder_graph import HEIGHT_PX, WIDTH_PX
-from codriver.frames.preprocess import resize_to
+from codriver.resize import resize_to
 from codriver.sources.aide import read_annotation
 from training.data.cache import run_all
 from training.data.clips import read_frame

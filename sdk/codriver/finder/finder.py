@@ -13,9 +13,8 @@ from codriver.finder.presence import Presence
 from codriver.finder.smooth import Smoother
 from codriver.finder.told import Found, driver_sight, is_whole
 from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
-from codriver.frames.check import Request
-from codriver.frames.preprocess import resize_to
 from codriver.percept import Driver, DriverSight
+from codriver.resize import resize_to
 
 NOT_YET = DriverSight(reason="no in-car frame yet to look for the driver in")
 RATE_TOLERANCE_S = 0.005  # frames come a little early at times
@@ -40,16 +39,17 @@ class Finder:
         for presence in self._present.values():
             presence.clear()
 
-    def look(self, request: Request) -> DriverSight:
-        """Where the driver is in this step's in-car frame. Without that frame: what was last known."""
-        frame = request.frames.get("incar")
+    def look(self, frame: Image | None, t: float, given: Driver | None) -> DriverSight:
+        """Where the driver is in this in-car frame of time `t`. Without a frame: what was last known.
+
+        given: what the caller says of the driver, which stands part by part over what is found.
+        """
         if frame is None:
             return self._last
-        given = request.driver or Driver()
+        given = given or Driver()
         if self._engine is None or is_whole(given):
             self._last = driver_sight(None, given, frame, self._spec)
         else:
-            t = request.times_s["incar"]
             if self._looked_s is None or t - self._looked_s >= self._spec.every_s - RATE_TOLERANCE_S:
                 self._looked_s = t
                 self._found = self._judged(self._seen(self._engine, frame), t)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from codriver.arrays import Arrays
+from codriver.arrays import Arrays, Image
 from codriver.config import Policy
+from codriver.counts import Clock, Tally
 from codriver.frames.check import Request, check_step
-from codriver.frames.counts import Tally
-from codriver.frames.health import Health, look_at
+from codriver.frames.health import Health, Look, look_at
 from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints, stream_inputs
 from codriver.frames.sync import jump_s, refusals, skews
-from codriver.percept import Driver, ViewStatus
-from codriver.stage_clock import Clock
+from codriver.percept import Driver, DriverSight, ViewStatus
 from codriver.tasks import JOINTS
+
+# Where the driver is: given the in-car frame if there is one, its time, and what the caller says of the driver.
+Find = Callable[[Image | None, float, Driver | None], DriverSight]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,9 @@ class Seen:
     inputs: Arrays  # stream -> what the encoder takes, of every stream that can be had from these frames
     times_s: Mapping[str, float]  # view -> capture time of its frame, of the views that are to be encoded
     masked: Mapping[str, float]  # the other views -> since which capture time they do not show the world
-    notes: tuple[str, ...]  # of the driver, for people
+    sight: DriverSight  # where the driver is
+    views: Mapping[str, ViewStatus]  # how each camera is
+    notes: tuple[str, ...]  # of time and of the driver, for people
 
 
 class Intake:
@@ -71,32 +74,40 @@ class Intake:
             jumped=bool(jumped_s),
         )
 
-    def see(self, request: Request, clock: Clock) -> Seen:
-        """Resize each frame and judge its camera by what it shows.
-
-        Each frame is resized and looked at before the next, while its pixels lie in a cache.
-        """
-        inputs: Arrays = {}
-        looks = {}
-        for view, image in request.frames.items():
-            inputs |= stream_inputs({view: image}, request.driver, self._sizes_px)
-            clock.end("preprocess")
-            looks[view] = look_at(image)
-            clock.end("health")
+    def see(self, taken: Taken, find: Find, clock: Clock) -> Seen:
+        """Find the driver, resize what the streams take, and judge each camera by what it shows."""
+        request = taken.request
+        with self.tally.failing(request.frames):
+            sight = find(request.frames.get("incar"), request.times_s.get("incar", request.t), request.driver)
+        clock.end("find")
+        inputs, looks = self._looked_at(request.frames, sight.driver, clock)
         masked = self._health.judge(looks, request.times_s, request.clocks)
         self.tally.count("masked", masked)
-        return Seen(
+        notes = self._notes(sight.driver, inputs) if "incar" in request.frames else []
+        seen = Seen(
             inputs=inputs,
             times_s={view: t for view, t in request.times_s.items() if view not in masked},
             masked=masked,
-            notes=tuple(self._notes(request, inputs)),
+            sight=sight,
+            views=self._health.statuses(request.t, taken.refused),
+            notes=(*taken.notes, *notes, *sight.notes),
         )
+        clock.end("health")
+        return seen
 
-    def _notes(self, request: Request, found: Collection[str]) -> list[str]:
+    def _looked_at(self, frames: Mapping[str, Image], driver: Driver, clock: Clock) -> tuple[Arrays, dict[str, Look]]:
+        """Each frame is resized and looked at before the next, while its pixels lie in a cache."""
+        inputs: Arrays = {}
+        looks = {}
+        for view, image in frames.items():
+            inputs |= stream_inputs({view: image}, driver, self._sizes_px)
+            clock.end("preprocess")
+            looks[view] = look_at(image)
+            clock.end("health")
+        return inputs, looks
+
+    def _notes(self, driver: Driver, found: Collection[str]) -> list[str]:
         """What to say of the driver's parts that are left out. found: the streams that could be had."""
-        driver = request.driver
-        if driver is None or "incar" not in request.frames:
-            return []
         boxes = {"face": driver.face_px, "body": driver.body_px}
         lost = [s for s in boxes if s in self._sizes_px and boxes[s] is not None and s not in found]
         what = "its box holds too little of the in-car frame, so it is left out"
@@ -110,29 +121,6 @@ class Intake:
         except BaseException:
             self.tally.count("rejected", given)
             raise
-
-    @contextmanager
-    def encoding(self, views: Iterable[str]) -> Iterator[None]:
-        """Count the frames of these views as processed if they are encoded meanwhile, as failed if not."""
-        result = "failed"
-        try:
-            yield
-            result = "processed"
-        finally:
-            self.tally.count(result, views)
-
-    @contextmanager
-    def failing(self, views: Iterable[str]) -> Iterator[None]:
-        """Count the frames of these views as failed if an error ends the step meanwhile."""
-        try:
-            yield
-        except BaseException:
-            self.tally.count("failed", views)
-            raise
-
-    def statuses(self, t: float, taken: Taken) -> dict[str, ViewStatus]:
-        """How each camera is after a step of time `t`."""
-        return self._health.statuses(t, taken.refused)
 
     def go_on(self, other: Intake) -> None:
         """Go on after another one's last step. If the policy is another, cameras are judged anew."""

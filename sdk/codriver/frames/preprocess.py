@@ -11,43 +11,13 @@ from numpy.typing import NDArray
 from codriver.arrays import Box, Image
 from codriver.frames.check import check_keypoints
 from codriver.percept import Driver
+from codriver.resize import resize
 from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, VIEWS
 
 MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)
 MAX_BAD_JOINTS = 0.5  # share of a stream's points; with more of them missing there is no body to read
 POINTS_OF = dict(zip(JOINTS, (POSTURE_POINTS, GESTURE_POINTS), strict=True))
-
-
-def resize(image: Image, size_px: int) -> Image:
-    """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE."""
-    return resize_to(image, size_px, size_px)
-
-
-def resize_to(image: Image, width_px: int, height_px: int) -> Image:
-    """(H, W, 3) uint8 -> (height_px, width_px, 3) uint8.
-
-    A side of twice the size or more is halved by averaging, again and again; the rest is interpolated. That
-    takes an eighth of the time of OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), which for
-    the six images of a step would be as much as their encoding.
-    """
-    import cv2
-
-    height, width = image.shape[:2]
-    while height >= 2 * height_px or width >= 2 * width_px:
-        rows, columns = 2 if height >= 2 * height_px else 1, 2 if width >= 2 * width_px else 1
-        height, width = height // rows, width // columns
-        whole = image[: height * rows, : width * columns]  # an odd last row or column goes
-        image = _interpolate(cv2, whole, width, height)  # at 2:1 this is the mean of the two
-    if (height, width) == (height_px, width_px):
-        return np.ascontiguousarray(image)
-    return _interpolate(cv2, image, width_px, height_px)
-
-
-def _interpolate(cv2: Any, image: Image, width_px: int, height_px: int) -> Image:
-    """The same bits on every processor. INTER_LINEAR on ARM rounds up twice: half a level brighter at each halving."""
-    resized: Image = cv2.resize(image, (width_px, height_px), interpolation=cv2.INTER_LINEAR_EXACT)
-    return resized
 
 
 def crop(image: Image, box_px: Box, min_px: tuple[int, int]) -> Image | None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.loader import LoadedBundle
+from codriver.counts import Clock
 from codriver.errors import EngineError
 from codriver.network.context import Context
 from codriver.network.inputs import EncoderInputs
-from codriver.stage_clock import Clock
 
 
 class Graphs:

@@ -19,9 +19,9 @@ from codriver.errors import BundleError, EngineError
 from codriver.files.decode import Fault, Rule, decode, from_json, rule, take_schema
 from codriver.finder.peaks import Sight, read_sight
 from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
-from codriver.frames.preprocess import resize_to
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
+from codriver.resize import resize_to
 
 SCHEMA = 1
 FINDER_TOLERANCE = 0.02  # of the frame, 5 px of 256, and of a presence; a wrong graph is off by far more

@@ -8,9 +8,9 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.bundle.loader import LoadedBundle
+from codriver.counts import Clock
 from codriver.frames.preprocess import stream_inputs
 from codriver.percept import Driver
-from codriver.stage_clock import Clock
 from codriver.tasks import KEYPOINTS
 
 Step = tuple[dict[str, Image], float, Driver]

@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from codriver.frames.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, resize, stream_inputs
+from codriver.frames.preprocess import MIN_FACE_PX, crop, joints_from_keypoints, stream_inputs
 from codriver.percept import Driver
+from codriver.resize import resize
 
 RANDOM = np.random.default_rng(0)
 

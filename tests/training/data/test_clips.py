@@ -18,7 +18,8 @@ import pytest
 pytest.importorskip("torch")
 
 from codriver.errors import CodriverError, ConfigError, SourceError
-from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop, resize
+from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop
+from codriver.resize import resize
 from codriver.tasks import AIDE, STREAMS, VIEWS
 from tests.aide import HEIGHT, WIDTH, edit_annotation
 from training.data.clips import class_counts, load_clip, load_clips, open_clips, read_frame

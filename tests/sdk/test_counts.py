@@ -7,7 +7,7 @@ import time
 import pytest
 
 from codriver.arrays import Arrays
-from codriver.stage_clock import Clock
+from codriver.counts import Clock
 from tests.faults import Cameras, Idle, perceiver_with
 
 CLEAN = Cameras()

@@ -1,18 +1,22 @@
-"""What became of every frame: input = processed + dropped + refused, exactly."""
+"""What is counted and timed of steps: what became of every frame, and how long each stage took."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from codriver.config import WorkerConfig
 from codriver.percept import TOTALS, Stats, ViewCounts
 
 
 class Tally:
-    """Counts as they grow. A worker adds to them from its callers' threads, hence the lock."""
+    """Counts as they grow: input = processed + dropped + refused, exactly.
+
+    A worker adds to them from its callers' threads, hence the lock.
+    """
 
     def __init__(self, views: Iterable[str]) -> None:
         self._views: dict[str, Counter[str]] = {view: Counter() for view in views}
@@ -25,6 +29,22 @@ class Tally:
             for view in views:
                 if view in self._views:
                     self._views[view][result] += 1
+
+    @contextmanager
+    def encoding(self, views: Iterable[str]) -> Iterator[None]:
+        """Count the frames of these views as processed if they are encoded meanwhile, as failed if not."""
+        with self.failing(views):
+            yield
+        self.count("processed", views)
+
+    @contextmanager
+    def failing(self, views: Iterable[str]) -> Iterator[None]:
+        """Count the frames of these views as failed if an error ends the step meanwhile."""
+        try:
+            yield
+        except BaseException:
+            self.count("failed", views)
+            raise
 
     def step(self, *, missed: bool) -> None:
         with self._lock:
@@ -67,3 +87,25 @@ class Overload:
         if not total or dropped / total <= self._config.overload_share:
             return ""
         return f"overload: {dropped} of {total} sets dropped within {self._config.overload_s:g} s"
+
+
+class Clock:
+    """How long each stage of a step takes."""
+
+    def __init__(self) -> None:
+        self._began_s = self._last_s = time.perf_counter()
+        self._stages_ms: dict[str, float] = {}
+
+    def end(self, stage: str) -> None:
+        """A stage may come more than once: its times add up."""
+        now_s = time.perf_counter()
+        self._stages_ms[stage] = self._stages_ms.get(stage, 0.0) + (now_s - self._last_s) * 1e3
+        self._last_s = now_s
+
+    def over(self, deadline_ms: float | None) -> bool:
+        """Whether by now it took longer than this."""
+        return deadline_ms is not None and (time.perf_counter() - self._began_s) * 1e3 > deadline_ms
+
+    def latency_ms(self) -> dict[str, float]:
+        """By stage, in order, and `total` up to now."""
+        return self._stages_ms | {"total": (time.perf_counter() - self._began_s) * 1e3}
