@@ -167,7 +167,7 @@ def generate_pictures(args: argparse.Namespace) -> dict[str, object]:
     """Pictures in a benchmark's layout."""
     cv2.setNumThreads(1)
     size = (args.width, args.height)
-    todo = list(picture_jobs(args.out, args.clips, args.seed, size, args.jpeg_quality))
+    todo = list(picture_jobs(args.layout, args.out, args.clips, args.seed, size, args.jpeg_quality))
     frames: dict[str, list[dict[str, object]]] = {job.split: [] for job in todo}
     make = partial(write_pictures, args.layout)
     with multiprocessing.get_context("spawn").Pool(min(args.workers, len(todo)), start_worker) as pool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.dense.layouts import bdd100k, cityscapes
+from training.dense.layouts import bdd100k, cityscapes, pascal_context
 from training.dense.layouts.job import Job
 from training.footage.clip import Clip
 from training.footage.labels import plan
@@ -15,7 +15,8 @@ from training.footage.scene import labels
 from training.footage.spec import ClipSpec
 
 MOMENTS = (8, 22, 36)  # frames of a clip that become pictures
-LAYOUTS = {"bdd100k": bdd100k, "cityscapes": cityscapes}
+LAYOUTS = {"bdd100k": bdd100k, "cityscapes": cityscapes, "pascal-context": pascal_context}
+PEOPLED = ("pascal-context",)  # layouts whose streets have people on foot
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def write_clip(layout: str, job: ClipJob) -> list[dict[str, Any]]:
     return written
 
 
-def jobs(out: Path, clips: int, seed: int, size: tuple[int, int], jpeg_quality: int) -> Iterator[ClipJob]:
+def jobs(layout: str, out: Path, clips: int, seed: int, size: tuple[int, int], jpeg_quality: int) -> Iterator[ClipJob]:
     """size: width, height. The footage's test clips become the benchmark's val, all others its train."""
     for number, (split, chosen) in enumerate(plan(clips, seed), start=1):
         theirs = "val" if split == "testing" else "train"
-        yield ClipJob(ClipSpec(seed, number, chosen, *size), out, theirs, jpeg_quality)
+        spec = ClipSpec(seed, number, chosen, *size, people=layout in PEOPLED)
+        yield ClipJob(spec, out, theirs, jpeg_quality)

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 # What a polygon is, for labels; nothing that is drawn depends on it.
 ROAD, PAVEMENT, KERB, LANE_DASHED, CENTRE_DASHED, CENTRE_SOLID, STOP_LINE = range(7)
 BUILDING, POLE, SIGN, TREE, CAR, CAR_SHADOW, SKY, HOOD = range(7, 15)
+PERSON = 15  # of a person's part PARTS[k]: PERSON + k
+PARTS = (  # by PASCAL-Part's names
+    *("hair", "head", "neck", "torso"),
+    *("luarm", "llarm", "lhand", "ruarm", "rlarm", "rhand"),
+    *("luleg", "llleg", "lfoot", "ruleg", "rlleg", "rfoot"),
+)
 
 CORNERS = 8  # every polygon has this many; shorter ones repeat their last
 # Added to a polygon's distance (m) to order the drawing, farthest first; fractions order one body's parts.

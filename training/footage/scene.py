@@ -25,7 +25,7 @@ class Labels:
     kinds: NDArray[np.int64]  # (H, W) of mesh.py
     depth_m: NDArray[np.float32]  # (H, W) along the camera's axis; 0 unknown (sky, far blocks, own hood)
     normals: NDArray[np.float32]  # (H, W, 3) unit, right, down, ahead; towards the camera; 0 unknown
-    vehicles: NDArray[np.int64]  # (H, W) number of the vehicle, -1 none
+    vehicles: NDArray[np.int64]  # (H, W) number of the vehicle, then of the person, -1 none
     ground: NDArray[np.float32]  # (H, W, 2) the street's x and y in metres; meaningful where something lies flat
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from training.footage.motion import rng_for
 
-STREAMS = ("light", "cameras", "ego", "street", "traffic", "driver", "cabin")
+STREAMS = ("light", "cameras", "ego", "street", "traffic", "driver", "cabin", "people")
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class ClipSpec:
     labels: dict[str, str]  # task -> class
     width: int = 320
     height: int = 180
+    people: bool = False  # on foot, outside
 
     def rng(self, stream: str) -> np.random.Generator:
         """Random numbers of its own for each part of a clip, so that no part can shift another."""

@@ -14,6 +14,7 @@ from training.footage.camera import Camera, Image, Light
 from training.footage.mesh import Frozen, normals
 from training.footage.motion import FRAMES
 from training.footage.outside.ego import Ego, ego_path
+from training.footage.outside.people import add_person, draw_people
 from training.footage.outside.traffic import add_vehicle, draw_traffic
 from training.footage.outside.world import build_street, draw_street
 from training.footage.spec import ClipSpec
@@ -38,11 +39,16 @@ class Road:
         asphalt = np.array(mesh.colors[0])
         for mover, vehicle in enumerate(vehicles):
             add_vehicle(mesh, vehicle.heading, mover, asphalt, flowing)
+        walking = spec.rng("people")
+        people = draw_people(self.ego, vehicles, walking) if spec.people else []
+        for mover, walker in enumerate(people, start=len(vehicles)):
+            add_person(mesh, walker, mover, asphalt, walking)
         self.mesh: Frozen = mesh.freeze()
         # The last row is the standing world, so that mover -1 needs no special case.
-        self.moved = np.zeros((len(vehicles) + 1, FRAMES, 3), dtype=np.float32)
-        for mover, vehicle in enumerate(vehicles):
-            self.moved[mover, :, 0], self.moved[mover, :, 1] = vehicle.x, vehicle.y
+        moving_bodies = [*vehicles, *people]
+        self.moved = np.zeros((len(moving_bodies) + 1, FRAMES, 3), dtype=np.float32)
+        for mover, body in enumerate(moving_bodies):
+            self.moved[mover, :, 0], self.moved[mover, :, 1] = body.x, body.y
         self.light, self.cameras = light, cameras
         self.colors = shade(self.mesh, light)
         self.ground = np.array(light.lit(walk))
