@@ -123,8 +123,8 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
     with whole_folder(out, marker=REPORT) as folder:
         scenes = (loader.read(ref) for ref in tqdm(refs, desc=split, unit="picture", disable=None))
         results = scored(model.task_set, scenes, lambda scene: answers_of(model, scene), extremes.see)
-        known = [loader.read(ref) for ref in loader.index(data, "train")[:GUESSED_FROM]]
-        guess = constant_answer(model.task_set, known)
+        known = loader.index(data, "train")[:GUESSED_FROM]
+        guess = constant_answer(model.task_set, lambda: (loader.read(ref) for ref in known))
         guessed = scored(model.task_set, (loader.read(ref) for ref in refs), guess)
         report = {
             "schema": 1,

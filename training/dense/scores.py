@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,10 @@ def _task_scores(task: Task, metric: Any) -> TaskScores:
     return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), between, pictures)
 
 
-def constant_answer(task_set: TaskSet, scenes: Sequence[Scene]) -> Answer:
-    """The best answer that does not look: what training pictures have at each place of a coarse grid, and no boxes."""
-    made = {t.name: KINDS[t.kind].constant(t, [scene.truth[t.name] for scene in scenes]) for t in task_set.tasks}
+def constant_answer(task_set: TaskSet, scenes: Callable[[], Iterable[Scene]]) -> Answer:
+    """The best answer that does not look: what training pictures have at each place of a coarse grid, and no boxes.
+
+    scenes: gives them anew for each task, so that few are in memory at once.
+    """
+    made = {t.name: KINDS[t.kind].constant(t, (scene.truth[t.name] for scene in scenes())) for t in task_set.tasks}
     return lambda scene: {name: make(scene.image.shape[:2]) for name, make in made.items()}

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from codriver.errors import SourceError
 from training.dense.benchmarks import bdd100k, cityscapes, pascal_context
-from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, fitted, varied
+from training.dense.lesson_store import LessonStore
+from training.dense.lessons import VaryConfig, batch_of, constants, varied
 from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.dense.scene import SceneRef
@@ -118,11 +119,10 @@ def to_json(result: TaskScores) -> dict[str, Any]:
     return {"scores": result.scores, "chosen_by": result.chosen_by, "interval": list(result.interval)}
 
 
-def lessons(refs: Sequence[SceneRef], config: DenseConfig, name: str) -> list[Lesson]:
-    """All scenes at the network's size, in memory: 60 kB a picture at toy, 1 MB at edge."""
-    loader, size = LOADERS[config.task_set], (config.height, config.width)
-    bar = tqdm(refs, desc=f"decode {name:5}", unit="picture", disable=None)
-    return [fitted(loader.read(ref), config.chosen, size) for ref in bar]
+def lessons(refs: Sequence[SceneRef], config: DenseConfig, name: str) -> LessonStore:
+    """All scenes at the network's size: 60 kB a picture at toy, 1 MB at edge."""
+    store = LessonStore(refs, LOADERS[config.task_set].read, config.chosen, (config.height, config.width))
+    return store.fill(lambda some: tqdm(some, desc=f"decode {name:5}", unit="picture", disable=None))
 
 
 def _identity(

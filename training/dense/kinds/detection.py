@@ -7,7 +7,7 @@ B batch · N cells of all maps · n boxes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -173,7 +173,7 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     return np.asarray(both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-9), dtype=np.float64)
 
 
-def constant(task: Task, truths: list[Vehicles]) -> Callable[[Size], Found]:
+def constant(task: Task, truths: Iterable[Vehicles]) -> Callable[[Size], Found]:
     """No boxes at all."""
     return lambda size: (np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32))
 

@@ -5,7 +5,7 @@ B batch · H W the network's picture · h w the camera's · s stride of the map
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import cv2
@@ -62,7 +62,7 @@ def answer(answered: NDArray[np.float32], box: Letterbox) -> Map:
     return box.values_back(np.maximum(answered[0], 0)) / np.float32(box.scale_x)
 
 
-def constant(task: Task, truths: list[Map]) -> Callable[[Size], Map]:
+def constant(task: Task, truths: Iterable[Map]) -> Callable[[Size], Map]:
     """The median of each place of a coarse grid, over pictures that know it."""
     cells = np.stack([coarse(truth) for truth in truths])
     known = np.where(cells > 0, cells, np.nan)

@@ -6,7 +6,7 @@ B batch · H W the network's picture · h w the camera's · s stride of the map
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import cv2
@@ -72,7 +72,7 @@ def answer(logits: NDArray[np.float32], box: Letterbox) -> Shares:
     return box.values_back(1 / (1 + np.exp(-np.clip(logits[0], -30, 30))))
 
 
-def constant(task: Task, truths: list[Marks]) -> Callable[[Size], Shares]:
+def constant(task: Task, truths: Iterable[Marks]) -> Callable[[Size], Shares]:
     """How often each place of a coarse grid stands out."""
     cells = np.stack([coarse(truth) for truth in truths])
     known = cells != IGNORE

@@ -6,7 +6,7 @@ K classes · B batch · H W the network's picture · h w the camera's · s strid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import cv2
@@ -76,7 +76,7 @@ def answer(logits: NDArray[np.float32], box: Letterbox) -> Classes:
     return box.classes_back(logits.argmax(axis=0).astype(np.uint8))
 
 
-def constant(task: Task, truths: list[Classes]) -> Callable[[Size], Classes]:
+def constant(task: Task, truths: Iterable[Classes]) -> Callable[[Size], Classes]:
     """The commonest class of each place of a coarse grid. A thin class is never the commonest."""
     cells = np.stack([coarse(truth) for truth in truths])
     votes = np.stack([(cells == label).sum(axis=0) for label in range(task.classes)])

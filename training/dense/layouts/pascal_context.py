@@ -54,6 +54,7 @@ SMALLEST_PX = 12  # pixels of an object; smaller ones no annotator would draw
 PARTS_FROM_PX = 40  # pixels of a person whose parts an annotator would tell apart
 SALIENT_M = 12.0  # people and cars nearer than this stand out
 SOFT_PX = 1.5  # Gaussian sigma of their outline, as another network's answer has it
+TO_THEIRS = np.array([1, -1, -1], dtype=np.float32)  # footage's normals are right, down, ahead
 NAMES = {CAR_CLASS: "car", PERSON_CLASS: "person"}
 OBJECT = [("class", "O"), ("class_ind", "O"), ("mask", "O"), ("parts", "O")]
 PART = [("part_name", "O"), ("mask", "O")]
@@ -99,7 +100,7 @@ def objects(known: Labels) -> list[tuple[Any, ...]]:
             continue
         label = int(classes[mask][0])
         parts = parts_of(known, mask) if label == PERSON_CLASS and mask.sum() >= PARTS_FROM_PX else np.zeros((0, 0))
-        found.append((NAMES[label], np.uint8([[label]]), mask.astype(np.uint8), parts))
+        found.append((NAMES[label], np.array([[label]], np.uint8), mask.astype(np.uint8), parts))
     return found
 
 
@@ -117,7 +118,7 @@ def saliency(known: Labels) -> NDArray[np.uint8]:
 
 def normal_codes(known: Labels) -> NDArray[np.uint8]:
     """(h, w, 3) x, y, z: (n + 1) / 2 in 8 bits. Unknown is as near to 0 as these get."""
-    return np.asarray(np.rint((known.normals * np.float32([1, -1, -1]) + 1) * 127.5), dtype=np.uint8)
+    return np.asarray(np.rint((known.normals * TO_THEIRS + 1) * 127.5), dtype=np.uint8)
 
 
 def label_map(known: Labels) -> NDArray[np.uint16]:

@@ -14,8 +14,8 @@ from training.footage.camera import Camera, Image, Light
 from training.footage.mesh import Frozen, normals
 from training.footage.motion import FRAMES
 from training.footage.outside.ego import Ego, ego_path
-from training.footage.outside.people import add_person, draw_people
-from training.footage.outside.traffic import add_vehicle, draw_traffic
+from training.footage.outside.people import Walker, add_person, draw_people
+from training.footage.outside.traffic import Vehicle, add_vehicle, draw_traffic
 from training.footage.outside.world import build_street, draw_street
 from training.footage.spec import ClipSpec
 
@@ -45,7 +45,7 @@ class Road:
             add_person(mesh, walker, mover, asphalt, walking)
         self.mesh: Frozen = mesh.freeze()
         # The last row is the standing world, so that mover -1 needs no special case.
-        moving_bodies = [*vehicles, *people]
+        moving_bodies: list[Vehicle | Walker] = [*vehicles, *people]
         self.moved = np.zeros((len(moving_bodies) + 1, FRAMES, 3), dtype=np.float32)
         for mover, body in enumerate(moving_bodies):
             self.moved[mover, :, 0], self.moved[mover, :, 1] = body.x, body.y
