@@ -42,7 +42,7 @@ class Perceiver:
         self._graphs = Graphs(bundle)
         self._context = Context(bundle.manifest)
         self._finder = Finder(bundle.manifest, bundle.finder, bundle.color)
-        self._intake = Intake(bundle.policy, bundle.manifest.views, bundle.manifest.sizes_px)
+        self._intake = Intake(bundle.policy, bundle.manifest.views, self._graphs.pictures, bundle.cores)
         self._answers = Answers(bundle.manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells
         self._closed = False
@@ -67,7 +67,7 @@ class Perceiver:
         requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
         "fastest" loads every variant that runs here, lets their encoders take turns on zeros, and keeps the one with
         the lowest median; `bundle.benchmark_ms` holds all of them. "fake" answers without any runtime, for tests.
-        threads: that one inference uses; None: the physical cores this process may use.
+        threads: of a whole step; None: the physical cores this process may use. OpenCV keeps to one of its own.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
         trusted_key: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its
@@ -76,7 +76,7 @@ class Perceiver:
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `read_manifest(path).policy` to start from.
         """
-        opencv()
+        opencv().setNumThreads(1)
         bundle = load_bundle(
             path,
             engine=engine,

@@ -9,13 +9,13 @@ import numpy as np
 from codriver.arrays import Image
 
 
-def resize(image: Image, size_px: int) -> Image:
+def resize(image: Image, size_px: int, out: Image | None = None) -> Image:
     """(H, W, 3) uint8 -> (size_px, size_px, 3) uint8. Aspect is not kept, as in AIDE."""
-    return resize_to(image, size_px, size_px)
+    return resize_to(image, size_px, size_px, out)
 
 
-def resize_to(image: Image, width_px: int, height_px: int) -> Image:
-    """(H, W, 3) uint8 -> (height_px, width_px, 3) uint8.
+def resize_to(image: Image, width_px: int, height_px: int, out: Image | None = None) -> Image:
+    """(H, W, 3) uint8 -> (height_px, width_px, 3) uint8, in `out` if there is one.
 
     A side of twice the size or more is halved by averaging, again and again; the rest is interpolated. That
     takes an eighth of the time of OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), which for
@@ -28,10 +28,18 @@ def resize_to(image: Image, width_px: int, height_px: int) -> Image:
         rows, columns = 2 if height >= 2 * height_px else 1, 2 if width >= 2 * width_px else 1
         height, width = height // rows, width // columns
         whole = image[: height * rows, : width * columns]  # an odd last row or column goes
-        image = _interpolate(cv2, whole, width, height)  # at 2:1 this is the mean of the two
-    if (height, width) == (height_px, width_px):
+        if rows == 1:  # OpenCV is quick at the mean of four, and with each row twice that is the mean of two
+            whole = np.repeat(whole, 2, axis=0)
+        image = _interpolate(cv2, whole, width, height)  # at 2:1 this is the mean of the four
+    if (height, width) == (height_px, width_px) and out is None:
         return np.ascontiguousarray(image)
-    return _interpolate(cv2, image, width_px, height_px)
+    out = np.empty((height_px, width_px, 3), np.uint8) if out is None else out
+    if (height, width) == (height_px, width_px):
+        out[...] = image
+    else:  # OpenCV is quicker at pixels of four bytes
+        four = _interpolate(cv2, cv2.cvtColor(image, cv2.COLOR_BGR2BGRA), width_px, height_px)
+        cv2.cvtColor(four, cv2.COLOR_BGRA2BGR, dst=out)
+    return out
 
 
 def _interpolate(cv2: Any, image: Image, width_px: int, height_px: int) -> Image:

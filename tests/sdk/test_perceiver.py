@@ -85,6 +85,14 @@ def test_sequence_begins_at_0(bundle_path: Path) -> None:
         assert perceiver.step({"incar": FRAME}, 1.0).sequence == 0
 
 
+def test_any_number_of_threads_gives_the_same_answers_bit_by_bit(bundle_path: Path) -> None:
+    given = []
+    for threads in (1, 2, 5):
+        with Perceiver.open(bundle_path, engine="fake", threads=threads) as perceiver:
+            given.append([answers(perceiver.step(*step)) for step in tiny_steps(12)])
+    assert given[0] == given[1] == given[2]
+
+
 def test_time_is_now_unless_given(perceiver: Perceiver) -> None:
     first, second = (perceiver.step({"incar": FRAME}).t for _ in range(2))
     assert 0 < first < second

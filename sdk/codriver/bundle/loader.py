@@ -12,7 +12,8 @@ from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.signature import Trust
 from codriver.bundle.variants import choose, choose_variant, variant_named, why_not
 from codriver.config import Policy, check_policy
-from codriver.device.cpu import cpu_features
+from codriver.device.cores import Cores
+from codriver.device.cpu import cpu_features, default_threads
 from codriver.engines import open_engine
 from codriver.engines.base import ENGINES, Engine, Signature
 from codriver.errors import ConfigError, EngineError
@@ -33,7 +34,8 @@ class LoadedBundle:
     finder: Engine | None = None  # None: somebody else must say where the driver is
     policy: Policy
     color: str = "bgr"  # of the frames that will come
-    threads: int | None = None  # that one inference uses, as it was asked for
+    threads: int | None = None  # of a step, as it was asked for
+    cores: Cores = field(default_factory=Cores)  # that it shares out
     benchmark_ms: Mapping[str, float] = field(default_factory=dict)  # variant -> median of its encoder, for "fastest"
 
     @property
@@ -56,6 +58,7 @@ class LoadedBundle:
                 engine.close()
             except EngineError as error:
                 errors.append(error)
+        self.cores.close()
         return errors
 
 
@@ -90,6 +93,7 @@ def load_bundle(
         policy=policy or bundle.manifest.policy,
         color=color,
         threads=threads,
+        cores=Cores(threads or default_threads()),
         benchmark_ms=benchmark_ms,
     )
 

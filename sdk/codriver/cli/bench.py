@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         manifest = perceiver.manifest
         views = _views(args.views, manifest)
         warm_up = math.ceil(manifest.context.span_s * RATE_HZ) + 5
-        steps = random_steps(views, args.size)
+        steps = random_steps(views, args.size, found=perceiver.bundle.finder is not None)
         with Progress("bench", warm_up + args.steps) as progress:
             for _ in range(warm_up):
                 _step(perceiver, steps, progress)

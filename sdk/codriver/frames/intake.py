@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from codriver.arrays import Arrays, Image
 from codriver.config import Policy
 from codriver.counts import Clock, Tally
+from codriver.device.cores import Cores
 from codriver.frames.check import Request, check_step
 from codriver.frames.health import Health, Look, look_at
 from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints, stream_inputs
@@ -44,12 +45,13 @@ class Seen:
 class Intake:
     """Counts every frame, and remembers of each camera what its health takes.
 
-    sizes_px: image stream -> side of the square picture that the encoder takes of it.
+    places: image stream -> where the encoder takes its square picture from, (size, size, 3).
     """
 
-    def __init__(self, policy: Policy, views: tuple[str, ...], sizes_px: Mapping[str, int]) -> None:
+    def __init__(self, policy: Policy, views: tuple[str, ...], places: Mapping[str, Image], cores: Cores) -> None:
         self.tally = Tally(views)
-        self._views, self._sizes_px = views, sizes_px
+        self._views, self._places, self._cores = views, places, cores
+        self._sizes_px = {stream: len(place) for stream, place in places.items()}
         self._policy, self._timing = policy, policy.timing
         self._health = Health(policy, views)
         self._last_t: float | None = None
@@ -78,9 +80,7 @@ class Intake:
         """Find the driver, resize what the streams take, and judge each camera by what it shows."""
         request = taken.request
         with self.tally.failing(request.frames):
-            sight = find(request.frames.get("incar"), request.times_s.get("incar", request.t), request.driver)
-        clock.end("find")
-        inputs, looks = self._looked_at(request.frames, sight.driver, clock)
+            sight, inputs, looks = self._looked_at(request, find, clock)
         masked = self._health.judge(looks, request.times_s, request.clocks)
         self.tally.count("masked", masked)
         notes = self._notes(sight.driver, inputs) if "incar" in request.frames else []
@@ -95,16 +95,26 @@ class Intake:
         clock.end("health")
         return seen
 
-    def _looked_at(self, frames: Mapping[str, Image], driver: Driver, clock: Clock) -> tuple[Arrays, dict[str, Look]]:
-        """Each frame is resized and looked at before the next, while its pixels lie in a cache."""
+    def _looked_at(self, request: Request, find: Find, clock: Clock) -> tuple[DriverSight, Arrays, dict[str, Look]]:
+        """The cameras share the cores. The in-car one comes first, in this thread: where the driver is must be known
+        before it is cut. Each frame is looked at right after it was resized, while its pixels lie in a cache."""
         inputs: Arrays = {}
-        looks = {}
-        for view, image in frames.items():
-            inputs |= stream_inputs({view: image}, driver, self._sizes_px)
-            clock.end("preprocess")
-            looks[view] = look_at(image)
-            clock.end("health")
-        return inputs, looks
+        looks: dict[str, Look] = {}
+        sights: list[DriverSight] = []
+
+        def look(view: str) -> None:
+            driver, image = None, request.frames.get(view)
+            if view == "incar":
+                sights.append(find(image, request.times_s.get(view, request.t), request.driver))
+                clock.end("find")
+                driver = sights[0].driver
+            if image is not None:
+                inputs.update(stream_inputs({view: image}, driver, self._sizes_px, self._places))
+                looks[view] = look_at(image)
+
+        self._cores.each(look, ["incar", *(view for view in request.frames if view != "incar")])
+        clock.end("preprocess")
+        return sights[0], inputs, {view: looks[view] for view in request.frames}
 
     def _notes(self, driver: Driver, found: Collection[str]) -> list[str]:
         """What to say of the driver's parts that are left out. found: the streams that could be had."""

@@ -52,11 +52,15 @@ def joints_from_keypoints(
 
 
 def stream_inputs(
-    frames: Mapping[str, Image], driver: Driver | None, size_px: Mapping[str, int]
+    frames: Mapping[str, Image],
+    driver: Driver | None,
+    size_px: Mapping[str, int],
+    out: Mapping[str, Image] = {},
 ) -> dict[str, NDArray[Any]]:
     """One set of frames -> what the encoder takes, for every stream that can be had from it.
 
-    frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out.
+    frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out. out: image stream ->
+    where to write it, (size, size, 3); others are new arrays.
     Returns image streams (size, size, 3) uint8, channels as in the frames, and joint streams (P, 3) float32.
     Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. A stream of
     joints is absent too when more than half of its points are not finite, or all of them are zero.
@@ -67,7 +71,7 @@ def stream_inputs(
         images |= _crops(frames["incar"], driver)
         joints = _joints(frames["incar"], driver)
     wanted = [stream for stream in images if stream in size_px]
-    return {stream: resize(images[stream], size_px[stream]) for stream in wanted} | joints
+    return {stream: resize(images[stream], size_px[stream], out.get(stream)) for stream in wanted} | joints
 
 
 def _crops(incar: Image, driver: Driver) -> dict[str, Image]:

@@ -21,6 +21,7 @@ class Graphs:
     def __init__(self, bundle: LoadedBundle) -> None:
         self._encoder, self._fuser = bundle.encoder, bundle.fuser
         self._inputs = EncoderInputs(bundle.manifest, bundle.color)
+        self.pictures = self._inputs.pictures
 
     def encode(self, found: Arrays, times_s: Mapping[str, float], context: Context, clock: Clock) -> None:
         """Encode what was found, by stream, in the frames of these views, and remember it. times_s: by view."""

@@ -20,9 +20,14 @@ class EncoderInputs:
         self._rows = [(g, row, s) for g, members in manifest.groups.items() for row, s in enumerate(members)]
         names = ("{}", "{}_before", "{}_motion_before")
         self._places = [(s, [self.arrays[name.format(g)][row] for name in names]) for g, row, s in self._rows]
+        self.pictures = {
+            s.name: rows[0] for s, rows in self._places if s.kind == "image"
+        }  # where frames come, by stream
 
     def fill(self, found: Arrays, times_s: Mapping[str, float], context: Context) -> dict[str, bool]:
         """Write what was found, by stream, in the frames of these views and times, and zeros where a stream is absent.
+
+        Pictures that already lie in `pictures` stay there.
 
         Returns the streams that are present: name -> whether its feature one slot earlier is there too.
         """
@@ -33,7 +38,10 @@ class EncoderInputs:
                 for row in (frame_row, *before_rows):
                     row[...] = 0
                 continue
-            frame_row[...] = values[..., ::-1] if self._swap and stream.kind == "image" else values
+            if self._swap and stream.kind == "image":
+                frame_row[...] = values[..., ::-1]
+            elif values is not frame_row:
+                frame_row[...] = values
             before = context.before(stream.name, times_s[view])
             for row, kept in zip(before_rows, before, strict=True):
                 row[...] = 0 if kept is None else kept

@@ -18,8 +18,9 @@ RATE_HZ = 15.0  # of the made-up cameras
 DISTINCT = 4  # frames per view, so that no cache sees the same one twice in a row
 
 
-def random_steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step]:
-    """Endless steps, the same on every run: noise on a gradient, and a driver in the middle of it."""
+def random_steps(views: tuple[str, ...], size: tuple[int, int], *, found: bool = False) -> Iterator[Step]:
+    """Endless steps, the same on every run: noise on a gradient, and a driver in the middle of it. found: joints are
+    left to a finder; boxes are not, as it sees nobody in noise."""
     random = np.random.default_rng(0)
     width, height = size
     ramp = np.linspace(0, 127, width, dtype=np.uint8)[None, :, None]  # (1, W, 1)
@@ -31,7 +32,7 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step
     driver = Driver(
         face_px=(width * 0.4, height * 0.1, width * 0.15, height * 0.25),
         body_px=(width * 0.25, height * 0.05, width * 0.5, height * 0.9),
-        keypoints=keypoints,
+        keypoints=None if found else keypoints,
     )
     number = 0
     while True:
@@ -40,12 +41,16 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int]) -> Iterator[Step
 
 
 def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
-    """What a step on these frames cannot do without, by itself: "resize", "encoder" and "fuser", these two on zeros."""
+    """What a step on these frames cannot do without, by itself: "resize", "encoder", "fuser" and, if there is one,
+    "finder", these on zeros."""
     manifest = bundle.manifest
     encoder_inputs, fuser_inputs = manifest.encoder_signature.zeros(), manifest.fuser_signature.zeros()
     clock = Clock()
-    stream_inputs(frames, driver, manifest.sizes_px)
+    bundle.cores.each(lambda view: stream_inputs({view: frames[view]}, driver, manifest.sizes_px), frames)
     clock.end("resize")
+    if bundle.finder is not None:
+        bundle.finder.infer(manifest.finder_signature.zeros())
+        clock.end("finder")
     bundle.encoder.infer(encoder_inputs)
     clock.end("encoder")
     bundle.fuser.infer(fuser_inputs)

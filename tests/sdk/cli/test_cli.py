@@ -179,7 +179,7 @@ def test_bench_holds_a_step_against_its_graphs_and_its_resizing(bundle, capsys):
     assert run("bench", bundle, "--steps", 5, "--size", "64x48", "--json") == 0
     overhead = json.loads(capsys.readouterr().out)["overhead"]
     parts_ms = overhead["parts_ms"]
-    assert list(parts_ms) == ["resize", "encoder", "fuser"]
+    assert list(parts_ms) == ["resize", "finder", "encoder", "fuser"]
     assert overhead["ratio"] == pytest.approx(overhead["step_ms"] / sum(parts_ms.values()), rel=0.02)
     assert overhead["at_most"] == 1.25 and overhead["ok"] is (overhead["ratio"] <= 1.25)
     assert overhead["ratio"] > 1.25  # a tiny bundle's graphs take no time: what is left is ours

@@ -45,6 +45,24 @@ def test_every_processor_gets_the_same_pixels() -> None:
     assert digest.hexdigest()[:16] == "ca9480ef32fbf483"
 
 
+@pytest.mark.parametrize("shape", [(720, 1280), (1280, 720), (301, 417), (180, 192), (64, 900), (112, 64)])
+def test_ways_that_opencv_is_quick_at_give_the_pixels_of_the_plain_one(shape: tuple[int, int]) -> None:
+    import cv2
+
+    image = RANDOM.integers(0, 256, (*shape, 3), np.uint8)
+    plain, (height, width) = image.astype(np.uint32), shape
+    while height >= 2 * 112 or width >= 2 * 112:
+        rows, columns = (2 if side >= 2 * 112 else 1 for side in (height, width))
+        height, width = height // rows, width // columns
+        blocks = plain[: height * rows, : width * columns].reshape(height, rows, width, columns, 3)
+        plain = (blocks.sum(axis=(1, 3)) + rows * columns // 2) // (rows * columns)  # the mean, halves rounded up
+    expected = cv2.resize(plain.astype(np.uint8), (112, 112), interpolation=cv2.INTER_LINEAR_EXACT)
+    np.testing.assert_array_equal(resize(image, 112), expected)
+    out = np.zeros((112, 112, 3), np.uint8)
+    assert resize(image, 112, out) is out
+    np.testing.assert_array_equal(out, expected)
+
+
 def test_halving_first_differs_little_from_averaging_at_once() -> None:
     import cv2
 
