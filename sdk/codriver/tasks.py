@@ -22,6 +22,7 @@ class Task:
     kind: str = "classification"  # or one of training/dense/kinds: these no device answers yet
     annotation_key: str = ""  # where AIDE's JSON keeps the label
     thin: bool = False  # a segmentation whose foreground is a few pixels wide: shrinking must not lose it
+    reach: float = 0.0  # of edges: how far apart an answered and a true pixel may lie, as a share of the diagonal
 
     @property
     def classes(self) -> int:

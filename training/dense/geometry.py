@@ -69,9 +69,14 @@ class Letterbox:
         """Columns of the network's picture for one of the camera's."""
         return self.inner[1] / self.camera[1]
 
+    @property
+    def zoom(self) -> float:
+        """How many times larger things look than in the whole picture."""
+        return 1.0
+
     def values(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(h, w) -> (H, W), the nearest pixel's value; 0 in the bars."""
-        whole = np.zeros(self.network, dtype=np.float32)
+        """(h, w) or (h, w, c) -> (H, W) or (H, W, c), the nearest pixel's value; 0 in the bars."""
+        whole = np.zeros((*self.network, *values.shape[2:]), dtype=np.float32)
         whole[self.window] = cv2.resize(values, self.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return whole
 
@@ -90,8 +95,13 @@ class Letterbox:
         return np.asarray(self._back(classes), dtype=np.uint8)
 
     def values_back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H', W') values likewise."""
+        """(H', W') or (H', W', c) values likewise."""
         return np.asarray(self._back(values), dtype=np.float32)
+
+    def smooth_back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(H', W') values likewise, but sloping from cell to cell."""
+        whole = cv2.resize(values, self.network[::-1], interpolation=cv2.INTER_LINEAR)[self.window]
+        return np.asarray(cv2.resize(whole, self.camera[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
     def _back(self, cells: NDArray[Any]) -> NDArray[Any]:
         stride = self.network[0] // cells.shape[0]
@@ -116,6 +126,7 @@ GRID = (24, 40)  # rows, columns of answers that do not look
 
 
 def coarse(truth: NDArray[Any]) -> NDArray[Any]:
-    """(h, w) -> GRID: what lies in the middle of each cell."""
-    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(GRID, truth.shape, strict=True))
+    """(h, w) or (h, w, c) -> GRID or (*GRID, c): what lies in the middle of each cell."""
+    size = truth.shape[:2]
+    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(GRID, size, strict=True))
     return np.asarray(truth[rows][:, columns])

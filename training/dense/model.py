@@ -20,11 +20,11 @@ from torch.nn import functional as F
 from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
 from codriver.tasks import Task, TaskSet
-from training.dense.kinds import detection, disparity, saliency, segmentation
+from training.dense.kinds import depth, detection, disparity, edges, normals, saliency, segmentation
 from training.model.dbscme import DBSCMEConfig, SharedBranch, SpecificBranch
 from training.model.encoders import ResidualBlock, conv_bn_relu
 
-Outputs = dict[str, Any]  # task -> logits (B, K, H/4, W/4) of a segmentation, or a detection's maps by stride
+Outputs = dict[str, Any]  # task -> a map (B, channels, H/4, W/4), or a detection's maps by stride
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,13 +111,13 @@ class Pyramid(nn.Module):
 
 
 class MapHead(nn.Module):
-    """(B, D, H/8, W/8) -> (B, K, H/4, W/4); one channel for values."""
+    """(B, D, H/8, W/8) -> (B, channels of the task's kind, H/4, W/4)."""
 
     def __init__(self, task: Task, config: DenseConfig) -> None:
         super().__init__()
         inner = config.decoder
         self.enter, self.skip = conv_bn_relu(config.channels, inner), nn.Conv2d(config.widths[1], inner, 1)
-        self.mix, self.out = conv_bn_relu(inner, inner), nn.Conv2d(inner, task.classes or 1, 1)
+        self.mix, self.out = conv_bn_relu(inner, inner), nn.Conv2d(inner, KINDS[task.kind].channels(task), 1)
 
     def forward(self, embedding: Tensor, stride4: Tensor, middle: Tensor, deep: Tensor) -> Tensor:
         return self.out(self.mix(twice(self.enter(embedding)) + self.skip(stride4)))
@@ -137,9 +137,6 @@ class BoxHead(nn.Module):
 
     def forward(self, embedding: Tensor, stride4: Tensor, middle: Tensor, deep: Tensor) -> list[Tensor]:
         return [self.out(self.tower(some)) for some in (embedding, middle, deep)]
-
-
-HEADS = {"segmentation": MapHead, "disparity": MapHead, "saliency": MapHead, "detection": BoxHead}
 
 
 class DenseUVM3TL(nn.Module):
@@ -162,7 +159,9 @@ class DenseUVM3TL(nn.Module):
         self.specific_out = nn.ModuleDict({name: nn.Conv2d(d, d, 1) for name in names})
         self.shared_out = nn.ModuleDict({name: nn.Conv2d(d, d, 1) for name in names})
         self.mix = nn.ParameterDict({name: nn.Parameter(torch.tensor(scme.mix_start)) for name in names})
-        self.heads = nn.ModuleDict({task.name: HEADS[task.kind](task, config) for task in self.task_set.tasks})
+        self.heads = nn.ModuleDict(
+            {task.name: HEADS.get(task.kind, MapHead)(task, config) for task in self.task_set.tasks}
+        )
 
     def forward(self, pixels: Tensor) -> DenseAnswers:
         """pixels: (B, H, W, 3) uint8 BGR."""
@@ -184,4 +183,13 @@ def twice(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-KINDS = {"segmentation": segmentation, "disparity": disparity, "saliency": saliency, "detection": detection}
+KINDS = {
+    "segmentation": segmentation,
+    "disparity": disparity,
+    "depth": depth,
+    "normals": normals,
+    "edges": edges,
+    "saliency": saliency,
+    "detection": detection,
+}
+HEADS = {"detection": BoxHead}  # others have a MapHead

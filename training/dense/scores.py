@@ -50,16 +50,18 @@ def answers_of(model: DenseUVM3TL, scene: Scene) -> Answers:
 
 
 def scored(
-    task_set: TaskSet, scenes: Iterable[Scene], answer: Answer, seen: Callable[[Scene, Answers], None] | None = None
+    task_set: TaskSet,
+    scenes: Iterable[Scene],
+    answer: Answer,
+    seen: Callable[[Scene, Answers, list[float]], None] | None = None,
 ) -> dict[str, TaskScores]:
-    """Score whatever answers. seen: is shown each picture with its answers."""
+    """Score whatever answers. seen: is shown each picture with its answers and its own score by each task."""
     metrics = {task.name: KINDS[task.kind].Metric(task) for task in task_set.tasks}
     for scene in scenes:
         found = answer(scene)
-        for task in task_set.tasks:
-            metrics[task.name].add(found[task.name], scene.truth[task.name])
+        marks = [metrics[name].add(found[name], scene.truth[name]) for name in task_set.names]
         if seen is not None:
-            seen(scene, found)
+            seen(scene, found, marks)
     return {task.name: _task_scores(task, metrics[task.name]) for task in task_set.tasks}
 
 
@@ -77,3 +79,8 @@ def constant_answer(task_set: TaskSet, scenes: Callable[[], Iterable[Scene]]) ->
     """
     made = {t.name: KINDS[t.kind].constant(t, (scene.truth[t.name] for scene in scenes())) for t in task_set.tasks}
     return lambda scene: {name: make(scene.image.shape[:2]) for name, make in made.items()}
+
+
+def written(name: str, value: float) -> str:
+    """A score for people: its unit stands at the end of its name, all others are shares, in percent."""
+    return f"{value:.2f}" if name.endswith(("_px", "_m", "_deg")) else f"{100 * value:.1f}"

@@ -23,7 +23,7 @@ from training.dense.lessons import VaryConfig, batch_of, constants, varied
 from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.dense.scene import SceneRef
-from training.dense.scores import TaskScores, answers_of, scored
+from training.dense.scores import TaskScores, answers_of, scored, written
 from training.losses.afd import LossConfig
 from training.report.curves import draw_curves
 from training.trainer import checkpoint
@@ -201,5 +201,5 @@ def table(results: dict[str, TaskScores]) -> str:
     for task, result in results.items():
         for name, value in result.scores.items():
             mark = "  <- chosen by" if name == result.chosen_by else ""
-            lines.append(f"{task:16} {name:28} {100 * value:6.1f}{mark}")
+            lines.append(f"{task:16} {name:28} {written(name, value):>8}{mark}")
     return "\n".join(lines)

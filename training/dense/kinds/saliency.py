@@ -32,6 +32,10 @@ Shares = NDArray[np.float32]  # (h, w) probability of standing out
 Marks = NDArray[np.uint8]  # (h, w) 0, 1, IGNORE
 
 
+def channels(task: Task) -> int:
+    return 1
+
+
 def fitted(task: Task, truth: Marks, box: Letterbox) -> Marks:
     """(h, w) -> (H, W)."""
     return box.classes(truth)
@@ -126,11 +130,12 @@ class Metric:
     recall: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(ASTMT_THRESHOLDS)))
     own: list[float] = field(default_factory=list)  # F of each picture at ASSUMED; NaN: nothing was known
 
-    def add(self, answered: Shares, truth: Marks) -> None:
+    def add(self, answered: Shares, truth: Marks) -> float:
+        """(h, w) each. Returns the picture's own F."""
         known = truth != IGNORE
         if not known.any():
-            self.own.append(float("nan"))
-            return
+            self.own.append(math.nan)
+            return math.nan
         shares, real = answered[known], truth[known] == 1
         self.pooled.add(shares, real)
         self.five.add(shares, real)
@@ -140,6 +145,7 @@ class Metric:
         marked = shares >= ASSUMED
         both, either = float((marked & real).sum()), bool(marked.any() or real.any())
         self.own.append(float(f_measure(np.array(both), np.array(float(marked.sum())), real.sum())) if either else 1.0)
+        return self.own[-1]
 
     def scores(self) -> dict[str, float]:
         """By the name of each definition."""

@@ -25,6 +25,10 @@ WIDTHS_PX = (1, 2, 5)  # by which the official lane metric widens both sides
 Classes = NDArray[np.uint8]
 
 
+def channels(task: Task) -> int:
+    return task.classes
+
+
 def fitted(task: Task, truth: Classes, box: Letterbox) -> Classes:
     """(h, w) -> (H, W)."""
     return box.thin(truth) if task.thin else box.classes(truth)
@@ -96,12 +100,12 @@ class Metric:
     def __post_init__(self) -> None:
         self.counts = np.zeros((self.task.classes, self.task.classes), dtype=np.int64)
 
-    def add(self, answered: Classes, truth: Classes) -> None:
-        """(h, w) each; IGNORE in the truth counts for nothing."""
+    def add(self, answered: Classes, truth: Classes) -> float:
+        """(h, w) each; IGNORE in the truth counts for nothing. Returns the picture's own mean IoU."""
         known = truth != IGNORE
         if not known.any():  # a picture without truth is no picture: human parts where there are none
             self.batch.append(math.nan)
-            return
+            return math.nan
         classes = self.task.classes
         own = np.bincount(classes * truth[known].astype(np.int64) + answered[known], minlength=classes**2).reshape(
             classes, classes
@@ -110,6 +114,7 @@ class Metric:
         self.batch.append(float(per_class_iou(own, absent=0.0).mean()))
         if self.task.thin:
             self.f_sums += [boundary_f(answered == 1, truth == 1, width) for width in WIDTHS_PX]
+        return self.batch[-1]
 
     def scores(self) -> dict[str, float]:
         """By the name of each definition; shares from 0 to 1."""
