@@ -63,7 +63,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--layout",
         choices=("aide", *LAYOUTS),
         default="aide",
-        help="aide: clips of four cameras. Else the benchmark's own files, three pictures of each clip's front camera",
+        help="aide: clips of four cameras. Else the benchmark's own files, three pictures of each clip or room",
     )
     parser.add_argument("--json", action="store_true", help="print dataset.json's content instead of a sentence")
     return parser.parse_args(arguments)
@@ -84,8 +84,9 @@ def check(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name.replace('_', '-')}: got {value}, expected {low} to {high}")
     if args.width % 2 or args.height % 2:
         raise ConfigError(f"--width, --height: got {args.width}x{args.height}, expected even numbers; MP4 needs them")
-    if not 1.4 <= args.width / args.height <= 2.4:
-        raise ConfigError(f"--width, --height: got {args.width}x{args.height}, expected about 16:9, as AIDE's cameras")
+    least = 1.4 if args.layout == "aide" else 1.2  # NYUD-v2's pictures are 4:3
+    if not least <= args.width / args.height <= 2.4:
+        raise ConfigError(f"--width, --height: got {args.width}x{args.height}, expected {least} to 2.4 times as wide")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ConfigError(f"{args.out} exists and is not an empty folder; name another one, or remove it first")
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from codriver.tasks import Task, TaskSet
 
 
-def _front(name: str, title: str, kind: str, labels: tuple[str, ...] = (), *, thin: bool = False) -> Task:
-    return Task(name=name, title=title, kind=kind, labels=labels, needs_any=("front",), thin=thin)
+def _front(
+    name: str, title: str, kind: str, labels: tuple[str, ...] = (), *, thin: bool = False, reach: float = 0.0
+) -> Task:
+    return Task(name=name, title=title, kind=kind, labels=labels, needs_any=("front",), thin=thin, reach=reach)
 
 
 BDD100K = TaskSet(
@@ -52,4 +54,19 @@ PASCAL_CONTEXT = TaskSet(
         _front("saliency", "Saliency", "saliency"),
     ),
 )
-DENSE_TASK_SETS = {some.name: some for some in (BDD100K, CITYSCAPES, PASCAL_CONTEXT)}
+INDOORS = (  # NYUD-v2's 40 classes; the benchmark's own spelling
+    *("wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture", "counter"),
+    *("blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror", "floor mat", "clothes", "ceiling"),
+    *("books", "refridgerator", "television", "paper", "towel", "shower curtain", "box", "whiteboard", "person"),
+    *("night stand", "toilet", "sink", "lamp", "bathtub", "bag", "otherstructure", "otherfurniture", "otherprop"),
+)
+NYUDV2 = TaskSet(
+    "nyudv2",
+    (
+        _front("semantics", "Semantics", "segmentation", INDOORS),
+        _front("depth", "Depth, m", "depth"),
+        _front("normals", "Normals", "normals"),
+        _front("edges", "Edges", "edges", thin=True, reach=0.011),
+    ),
+)
+DENSE_TASK_SETS = {some.name: some for some in (BDD100K, CITYSCAPES, NYUDV2, PASCAL_CONTEXT)}

@@ -1,4 +1,4 @@
-"""Pictures and maps of labels from disk, checked for their form."""
+"""Pictures, maps of labels and arrays from disk, checked for their form."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from codriver.errors import SourceError
 from codriver.files.images import BadImage, read_image
+
+NUMBERS = {"f": "an array of floats", "fbu": "an array of floats, bytes or truth values"}
 
 
 def picture(path: Path) -> NDArray[np.uint8]:
@@ -29,6 +31,31 @@ def labelled(path: Path, size: tuple[int, ...], dtype: Any = np.uint8) -> NDArra
     if label.dtype != dtype or label.ndim != 2:
         raise SourceError(f"{path}: got {label.dtype} {label.shape}, expected grey {np.dtype(dtype)} (h, w)")
     return of_size(label, size, path)
+
+
+def colored(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(h, w, 3) BGR of 8 bits, of the picture's size (h, w): numbers, no photograph."""
+    picture(path)  # whole
+    label = np.asarray(cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED))
+    if label.dtype != np.uint8 or label.ndim != 3 or label.shape[2] != 3:
+        raise SourceError(f"{path}: got {label.dtype} {label.shape}, expected three colours of uint8 (h, w, 3)")
+    return of_size(label, size, path)
+
+
+def numbers(path: Path, shape: tuple[int, ...], kinds: str) -> NDArray[np.float32]:
+    """A .npy file of finite numbers of this shape. kinds: NumPy's letters of the types that it may hold."""
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SourceError(f"{path} cannot be read: {error}; fetch it anew") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in kinds:
+        raise SourceError(f"{path}: got {getattr(found, 'dtype', type(found).__name__)}, expected {NUMBERS[kinds]}")
+    if found.shape != tuple(shape):
+        raise SourceError(f"{path}: got {found.shape}, expected the picture's {tuple(shape)}")
+    values = found.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise SourceError(f"{path}: {int((~np.isfinite(values)).sum())} numbers are not finite; 0 says unknown")
+    return values
 
 
 def indexed(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:

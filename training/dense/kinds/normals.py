@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ def channels(task: Task) -> int:
     return 3
 
 
-def unit(normals: Normals) -> Normals:
+def unit(normals: NDArray[Any]) -> Normals:
     """(..., 3) -> of length 1; what is shorter than KNOWN becomes 0."""
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return np.where(length >= KNOWN, normals / np.maximum(length, KNOWN), 0).astype(np.float32)
