@@ -14,7 +14,7 @@ BASE     := $(VENV)/base
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo install data train finder quantize build validate show bindings check format test bench soak fuzz mutants emulate-arm clean
+.PHONY: help demo install data finder train quantize build validate show bindings check format test bench soak fuzz mutants emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,10 @@ demo:                       ## the whole line, on this machine: footage, trainin
 	@$(MAKE) $(BASE)
 	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout; the install goes on meanwhile; about 3 min"
 	@$(MAKE) --jobs 2 install data
-	@echo "== 3/7 train: UV-M3TL, size demo, full precision, $(EPOCHS) epochs; about 5 min"
-	@$(MAKE) train
-	@echo "         and the finder, which sees where the driver is; about 6 min"
+	@echo "== 3/7 train: the finder, which sees where the driver is; about 6 min"
 	@$(MAKE) finder
+	@echo "         and UV-M3TL on what the finder sees, size demo, full precision, $(EPOCHS) epochs; about 6 min"
+	@$(MAKE) train
 	@echo "== 4/7 quantize: INT8 with NNCF, calibrated on training clips; about 2 min"
 	@$(MAKE) quantize
 	@echo "== 5/7 build: the bundle for this processor, proven on its golden vectors"
@@ -56,12 +56,12 @@ $(READY): $(BASE)
 data: $(BASE)               ## synthetic footage
 	@test -f $(OUT)/data/dataset.json || $(RUN) -m training.synth $(OUT)/data --clips $(CLIPS) --seed $(SEED) --videos none
 
-train: $(READY)             ## full-precision run
-	@$(RUN) -m training.train --data $(OUT)/data --out $(OUT)/run --size demo --epochs $(EPOCHS)
-
 finder: $(READY)            ## where the driver is, from the in-car frame alone, and from cabins without one
 	@test -f $(OUT)/scenes/scenes.json || $(RUN) -m training.scenes $(OUT)/scenes --each 60 --seed 2
 	@$(RUN) -m training.finder --data $(OUT)/data --scenes $(OUT)/scenes --out $(OUT)/finder --size demo
+
+train: $(READY)             ## full-precision run, on what the finder sees
+	@$(RUN) -m training.train --data $(OUT)/data --out $(OUT)/run --size demo --epochs $(EPOCHS) --finder $(OUT)/finder
 
 quantize: $(READY)          ## INT8 graphs
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized --finder $(OUT)/finder

@@ -77,7 +77,6 @@ def make_finders(run_folder: Path, data: Path, chosen: Sequence[Dialect], amount
         weights_sha256=sha256((run_folder / "model.safetensors").read_bytes()),
         size=run.meta["size"],
         knows_absence=run.meta["knows_absence"],
-        joint_scores=tuple(run.meta["joint_scores"]),
         test=run.meta["test"],
         git_commit=run.meta["git_commit"],
         created=run.meta["created"],

@@ -27,10 +27,9 @@ from codriver.files.atomic import sha256
 from codriver.files.decode import Fault, decode
 from codriver.tasks import JOINTS, STREAMS
 from quantize.checks import check_dialects
-from quantize.export.cameras import by_cameras
 from quantize.export.dialect_folder import Model, emit_all
 from quantize.export.golden import write_golden_clips
-from quantize.export.temperature import confidence
+from quantize.export.held_out import held_out_facts
 from quantize.finder import Finders, make_finders, with_finder
 from quantize.graphs.dialects import DEFAULT, DIALECTS, Dialect, dialect
 from quantize.graphs.fold import folded, with_vectors_in_half
@@ -44,17 +43,15 @@ from quantize.ptq.quantizers import RANGES, quantized_encoder
 from quantize.qat.finetune import clip_sets, finetune
 from quantize.qat.losses import QATConfig
 from quantize.qat.options import add_qat_options, qat_config, run_options
-from training.data.batches import predict
-from training.data.clips import CONTEXT, labels_of, load_clips
+from training.data.clips import CONTEXT
+from training.finder.lookout import FinderLookout, make_lookout
 from training.model.uvm3tl import POINTS_OF, UVM3TL, ModelConfig
 from training.trainer.checkpoint import Run, clear, load_run, partial_folder
 from training.trainer.run_log import RunOptions
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
-from workshop.emitted_dialect import (
-    EmittedDialect,
-)
+from workshop.emitted_dialect import EmittedDialect
 from workshop.quantized_report import (
     REPORT,
     CalibrationRecord,
@@ -101,11 +98,17 @@ def quantize(
     run = load_run(run_folder)
     model, origin = folded(run.model), _origin(run_folder, run)
     with whole_folder(out, marker=REPORT) as folder:
-        calibrated, calibration = _calibrated(model, data, chosen, options)
-        tuned = _tuned(calibrated, run, origin, (data, partial_folder(out)), options) if options.qat else {}
+        held_out, lookout = read_split(data, "val"), None
+        if options.finder:
+            say("looking at clips as the finder does")
+            lookout = make_lookout(options.finder, held_out if options.qat else (), model.task_set)
+        calibrated, calibration = _calibrated(model, data, chosen, options, lookout)
+        places = (data, partial_folder(out))
+        tuned = _tuned(calibrated, (run, origin), places, options, lookout) if options.qat else {}
         models = {name: tuned.get(name, Model(pair)) for name, pair in calibrated.items()}
-        held_out = read_split(data, "val")
-        fitted, origin = _held_out_facts(model, held_out, origin)
+        eyes = lookout.undisturbed if lookout else None
+        fitted, subsets = held_out_facts(model, held_out, origin.class_counts, eyes)
+        origin = replace(origin, subsets=subsets)
         finders = make_finders(options.finder, data, chosen, options) if options.finder else None
         _write_golden(folder, model, models, held_out[: options.golden], fitted, finders)
         written = emit_all(folder, chosen, calibrated, models)
@@ -163,12 +166,12 @@ def _stream(name: str, config: ModelConfig) -> StreamShape:
 
 
 def _calibrated(
-    model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: Options
+    model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: Options, lookout: FinderLookout | None
 ) -> tuple[dict[str, ModulePair], CalibrationRecord]:
     """By dialect, the calibrated graphs; and for the report, what they were calibrated on. model: folded."""
     say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
     say("NNCF compiles its quantizers at its first call on a machine: about a minute")
-    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed)
+    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed, lookout)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     measured = _measured_ranges(model, steps, chosen, data, options) if options.ranges == BEST else {}
     ranges = {s.name: measured[s.name].chosen if s.name in measured else options.ranges for s in chosen}
@@ -186,17 +189,6 @@ def _calibrated(
     )
     contexts = list(fuser_contexts(model, calibration.clips[:CONTEXT_CLIPS]))
     return pairs_of(model, (steps, contexts), chosen, ranges, options.keep_float), record
-
-
-def _held_out_facts(
-    model: UVM3TL, held_out: Sequence[ClipRef], origin: RunOrigin
-) -> tuple[dict[str, FittedTemperature], RunOrigin]:
-    """What validation clips say of the model: temperatures by task, and accuracy with each set of cameras."""
-    say(f"fitting temperatures on {len(held_out)} validation clips")
-    clips = load_clips(held_out, model.config, model.task_set)
-    fitted = confidence(labels_of(clips), predict(model, clips))
-    say("measuring what each set of cameras tells of a task, on the same clips")
-    return fitted, replace(origin, subsets=by_cameras(model, clips, origin.class_counts))
 
 
 def _write_golden(
@@ -245,12 +237,16 @@ def _pair_for(model: UVM3TL, seen: tuple[list[Any], list[Any]], some: Dialect, r
 
 
 def _tuned(
-    calibrated: dict[str, ModulePair], run: Run, origin: RunOrigin, places: tuple[Path, Path], options: Options
+    calibrated: dict[str, ModulePair],
+    of_run: tuple[Run, RunOrigin],
+    places: tuple[Path, Path],
+    options: Options,
+    lookout: FinderLookout | None,
 ) -> dict[str, Model]:
     """By dialect, the fine-tuned model; those that share calibrated graphs share them. places: data, checkpoints."""
     assert options.qat
-    data, partial = places
-    lessons = clip_sets(data, run, options.qat, options.run_options.cache)
+    (run, origin), (data, partial) = of_run, places
+    lessons = clip_sets(data, run, options.qat, options.run_options.cache, lookout)
     made: dict[int, Model] = {}
     for name, pair in calibrated.items():
         if id(pair) in made or not dialect(name).is_int8:

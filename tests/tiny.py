@@ -21,7 +21,7 @@ from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.finder.peaks import read_sight
-from codriver.finder_graph import BINS_X, BINS_Y, HIGH, JOINT_POINTS, LOW, PIXELS, POINTS
+from codriver.finder_graph import BINS_X, BINS_Y, HIGH, LOW, PIXELS, POINTS
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
@@ -49,7 +49,7 @@ def tiny_manifest(streams: tuple[str, ...] = STREAMS, **changes: object) -> Mani
         tasks=tuple(task for task in tasks if task.needs_any),
         streams=tuple(_stream(name) for name in streams),
         variants=(_variant("ort-x86", "vnni", finds=finds), _variant("ort-x86-7bit", finds=finds)),
-        finder=FinderSpec(scores=(0.5,) * len(JOINT_POINTS)) if finds else None,
+        finder=FinderSpec() if finds else None,
         policy=default_policy(view for view in VIEWS if view in streams),
     )
     made = replace(draft, **changes)

@@ -1,6 +1,7 @@
 """Score a run on one split, and leave a folder with report.json, predictions.npz and report.html.
 
 python -m training.evaluate RUN --data DATA --split test --subsets
+python -m training.evaluate RUN --data DATA --finder FINDER              # with frames alone, as a device
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
 from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.data.batches import predict
-from training.data.clips import Clip, footage_kind, labels_of, load_clips
+from training.data.clips import Clip, footage_kind, found, labels_of, load_clips
 from training.dense.evaluate import evaluate_dense, for_people, is_dense
+from training.finder.lookout import make_lookout
 from training.report.metrics import COARSE, Scores, plain_scores, reliability, score, table
 from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
@@ -69,9 +71,11 @@ def evaluate(
     out: Path | None = None,
     subsets: bool = False,
     bootstrap: BootstrapConfig = BootstrapConfig(),  # noqa: B008 (frozen)
+    finder: Path | None = None,
 ) -> dict[str, Any]:
     """Score the run, write the folder `out` (default: RUN/evaluation-SPLIT), and return what its report.json holds.
 
+    finder: of training.finder; the driver is then where it sees one, as with frames alone, not as annotated.
     subsets: also score each of the 15 sets of cameras. Raises SourceError for a run or data that cannot be read, and
     ConfigError for an `out` that is something else.
     """
@@ -81,8 +85,9 @@ def evaluate(
     task_set = run.model.task_set
     with whole_folder(out or run_folder / f"evaluation-{split}", marker=MARKER) as folder:
         bar = lambda items: tqdm(items, desc="decode", total=len(refs), unit="clip", disable=None)  # noqa: E731
-        clips = load_clips(refs, run.model.config, task_set, bar)
-        found = Predictions(
+        lookout = make_lookout(finder) if finder else None
+        clips = found(load_clips(refs, run.model.config, task_set, bar, lookout=lookout))
+        answers = Predictions(
             tuple(ref.id for ref in refs),
             labels_of(clips),
             predict(run.model, clips, progress=lambda items: tqdm(items, desc="predict", disable=None)),
@@ -98,10 +103,11 @@ def evaluate(
             "n": len(clips),
             "clips_sha256": split_digest(refs),
             "bootstrap": asdict(bootstrap),
-            **assess(found, task_set, run.meta["class_counts"], bootstrap, weights),
+            "driver": f"found by {lookout.id}" if lookout else "as annotated",
+            **assess(answers, task_set, run.meta["class_counts"], bootstrap, weights),
             "subsets": assess_subsets(run, clips, bootstrap, weights) if subsets else [],
         }
-        found.save(folder / MARKER)
+        answers.save(folder / MARKER)
         write_json(folder / REPORT, report)
         write_text(folder / "report.html", page(report, task_set))
     return report
@@ -216,7 +222,7 @@ def _for_people(report: Mapping[str, Any], task_set: TaskSet, folder: Path) -> s
     low, high = (100 * side for side in mean["interval"])
     return "\n".join(
         [
-            f"n = {report['n']}",
+            f"n = {report['n']}, the driver {report['driver']}",
             table({task: Scores(**row) for task, row in report["tasks"].items()}, task_set),
             f"{'mean':20} {100 * mean['value']:9.1f}   {100 * report['bootstrap']['confidence']:.0f} % interval "
             f"{low:.1f} to {high:.1f}",
@@ -237,6 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=tuple(SPLITS), default="test")
     parser.add_argument("--out", type=Path, help="folder to write; default: RUN/evaluation-SPLIT")
     parser.add_argument("--subsets", action="store_true", help="score each of the 15 sets of cameras too")
+    parser.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: score with frames alone")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     args = parser.parse_args(argv)
     out = args.out or args.run / f"evaluation-{args.split}"
@@ -246,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = evaluate_dense(args.run, args.data, args.split, out)
         sys.stdout.write((json.dumps(found) if args.json else for_people(found, out)) + "\n")
         return 0
-    report = evaluate(args.run, args.data, args.split, out, args.subsets)
+    report = evaluate(args.run, args.data, args.split, out, args.subsets, finder=args.finder)
     sys.stdout.write((json.dumps(report) if args.json else _for_people(report, TASK_SETS["aide"], out)) + "\n")
     return 0
 

@@ -24,16 +24,18 @@ from codriver.errors import ConfigError
 from codriver.tasks import TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
-from training.data.clips import Clip, class_counts, footage_kind, load_clips, open_clips
+from training.data.clips import Clip, class_counts, footage_kind, found, load_clips, open_clips
+from training.data.takes import Lookout
 from training.dense import train as dense
 from training.dense.model import DENSE_SIZES
+from training.finder.lookout import make_lookout
 from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
 from training.losses.decoupling import TERMS
 from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
-from training.trainer.checkpoint import BEST, LAST, MARKER, save_run
+from training.trainer.checkpoint import BEST, FRAMES_ALONE, LAST, MARKER, save_run
 from training.trainer.processes import leave, make_fabric
 from training.trainer.run_log import RunLog, RunOptions
 from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, TrainConfig, Trainer
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   python -m training.train --data out/data --out out/run --size demo --epochs 18
+  with a finder, as bundles have one (training.finder makes it):
+    python -m training.train --data out/data --out out/run --size demo --finder out/finder
   go on after a stop, or start if there is nothing to go on from:
     python -m training.train --data out/data --out out/run --resume
   two GPUs of one machine (the batch is shared among them):
@@ -65,9 +69,11 @@ def train(
     loss_config: LossConfig,
     augment: AugmentConfig,
     run_options: RunOptions | None = None,
+    finder: Path | None = None,
 ) -> dict[str, Scores]:
     """Train, evaluate on the validation split now and then, and leave a run folder. Returns the test scores.
 
+    finder: of training.finder; lessons then show the driver as a device will see one, and not only as annotated.
     Raises Stopped after a signal, with a checkpoint written. Processes but the first return no scores.
     """
     run_options = run_options or RunOptions()
@@ -75,7 +81,8 @@ def train(
     checkpoint.check_start(partial, run_options.resume, run_options.overwrite)
     fabric = make_fabric(config.precision, run_options.device)
     refs = {split: read_split(data, split) for split in ("train", "val", "test")}
-    began = _identity(config, loss_config, augment, refs)
+    eyes = make_lookout(finder, refs["val"], TASK_SETS["aide"], progress=_bar("look")) if finder else None
+    began = _identity(config, loss_config, augment, refs) | {"finder": eyes.describe() if eyes else {"id": None}}
     if run_options.resume and (out / MARKER).is_file() and not (partial / LAST).is_file():
         return _finished(out, began)
     began |= {"processes": {"count": fabric.world_size}}
@@ -86,7 +93,8 @@ def train(
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
         here = refs if fabric.is_global_zero else ("train",)
-        clips = {split: _load(refs[split], model, split, fabric, run_options.cache) for split in here}
+        ways = {split: (eyes if split == "train" else eyes and eyes.undisturbed, run_options.cache) for split in here}
+        clips = {split: _load(refs[split], model, split, fabric, *ways[split]) for split in here}
         counts = class_counts(clips["train"], model.task_set)
         trainer = Trainer(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config)
         if saved:
@@ -94,7 +102,7 @@ def train(
         fabric.barrier()  # all have looked at the partial folder before it changes
         if fabric.is_global_zero:
             checkpoint.prepare(partial, trainer.progress.records, keep=saved is not None)
-        RunLog(trainer, clips.get("val", []), partial, began, run_options).fit(augment, run_options.workers)
+        RunLog(trainer, found(clips.get("val", [])), partial, began, run_options).fit(augment, run_options.workers)
         if folder is None:
             return {}
         shutil.copytree(partial, folder, dirs_exist_ok=True)
@@ -118,10 +126,14 @@ def _tested(folder: Path, trainer: Trainer, clips: Sequence[Clip], about: dict[s
     kept, counts = trainer.kept, about["class_counts"]
     if trainer.config.keep == "best":
         kept.load_state_dict(load_file(str(folder / BEST)))
-    scores = score(predict(kept, clips, progress=_bar("test")), clips, kept.task_set, counts)
-    tested = {"test": {task: asdict(result) for task, result in scores.items()}, "test_clips": len(clips)}
-    save_run(folder, kept, about | tested)
-    return scores
+    ways = {"test": clips} | ({FRAMES_ALONE: found(clips)} if about["finder"]["id"] else {})
+    scores = {
+        name: score(predict(kept, some, progress=_bar(name)), some, kept.task_set, counts)
+        for name, some in ways.items()
+    }
+    tested = {name: {task: asdict(result) for task, result in some.items()} for name, some in scores.items()}
+    save_run(folder, kept, about | tested | {"test_clips": len(clips)})
+    return scores["test"]
 
 
 def _identity(
@@ -141,7 +153,9 @@ def _finished(out: Path, began: dict[str, Any]) -> dict[str, Scores]:
     return {task: Scores(**result) for task, result in meta["test"].items()}
 
 
-def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, cache: Path | None) -> Sequence[Clip]:
+def _load(
+    refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, eyes: Lookout | None, cache: Path | None
+) -> Sequence[Clip]:
     bar = tqdm(total=len(refs), desc=f"decode {split:5}", unit="clip", disable=None if fabric.is_global_zero else True)
     with bar:
 
@@ -151,8 +165,8 @@ def _load(refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, ca
                 yield clip
 
         if cache:
-            return open_clips(refs, model.config, model.task_set, cache, progress=counted)
-        return load_clips(refs, model.config, model.task_set, counted)
+            return open_clips(refs, model.config, model.task_set, cache, progress=counted, lookout=eyes)
+        return load_clips(refs, model.config, model.task_set, counted, lookout=eyes)
 
 
 def _bar(name: str):  # type: ignore[no-untyped-def]
@@ -165,7 +179,7 @@ def _describe_training(trainer: Trainer, began: dict[str, Any]) -> dict[str, Any
     return {
         **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), config.seed),
         "size": config.size,
-        **{group: began[group] for group in ("train", "loss", "augment", "processes")},
+        **{group: began[group] for group in ("train", "loss", "augment", "processes", "finder")},
         "kept_epoch": best_epoch if config.keep == "best" else config.epochs,
         "best_epoch": best_epoch,
         "loss_state": trainer.loss.state_for_meta(),
@@ -197,6 +211,7 @@ def make_parser() -> argparse.ArgumentParser:
     sizes = f"{', '.join(SIZES)} of aide (default {defaults.size}), {', '.join(DENSE_SIZES)} of others (default toy)"
     shape.add_argument("--size", help=sizes)
     shape.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="of a benchmark, these alone")
+    shape.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: lessons as a device sees them")
     shape.add_argument("--epochs", type=int, default=defaults.epochs)
     shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
     shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
@@ -246,6 +261,12 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
     return config, loss, RunOptions(**{name: getattr(args, name) for name in ways})
 
 
+def _for_people(scores: dict[str, Scores], out: Path) -> str:
+    alone = checkpoint.load_run(out).meta.get(FRAMES_ALONE, {})
+    shown = {"with annotations": scores, "frames alone": {task: Scores(**result) for task, result in alone.items()}}
+    return "\n".join(f"{name}\n{table(some, TASK_SETS['aide'])}" for name, some in shown.items() if some)
+
+
 def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, run_options: RunOptions) -> int:
     size = replace(DENSE_SIZES[args.size], task_set=args.task_set, tasks=tuple(args.tasks))
     results = dense.train_dense(args.data, args.out, replace(config, sparse=0.0), size, loss, run_options)
@@ -262,12 +283,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, loss, run_options = _configs(args)
         if args.task_set in DENSE_TASK_SETS:
             return _dense(args, config, loss, run_options)
-        scores = train(args.data, args.out, config, loss, AugmentConfig(), run_options)
+        scores = train(args.data, args.out, config, loss, AugmentConfig(), run_options, args.finder)
     finally:
         leave()
     if scores:  # the first process alone has them
         text = json.dumps({task: asdict(result) for task, result in scores.items()})
-        sys.stdout.write((text if args.json else table(scores, TASK_SETS["aide"])) + "\n")
+        sys.stdout.write((text if args.json else _for_people(scores, args.out)) + "\n")
     return 0
 
 

@@ -15,7 +15,8 @@ from codriver.errors import ConfigError
 from codriver.sources.aide import read_annotation
 from codriver.tasks import GROUPS, STREAMS, TaskSet
 from training.data.batches import collate
-from training.data.clips import Clip, load_clips, read_labels
+from training.data.clips import Clip, load_clips, read_labels, with_take
+from training.data.takes import FOUND, Lookout
 from training.model.uvm3tl import UVM3TL, Fused
 from workshop.aide_splits import ClipRef
 
@@ -55,13 +56,17 @@ def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
     return picked
 
 
-def calibration_clips(refs: Sequence[ClipRef], model: UVM3TL, count: int, seed: int) -> Calibration:
-    """Choose and decode. `refs` are the training split's."""
+def calibration_clips(
+    refs: Sequence[ClipRef], model: UVM3TL, count: int, seed: int, lookout: Lookout | None = None
+) -> Calibration:
+    """Choose and decode. `refs` are the training split's. Every second clip is as the lookout sees it."""
     labels = np.stack([read_labels(ref, read_annotation(ref.annotation), model.task_set) for ref in refs])
     chosen = [refs[index] for index in choose(labels, count, seed)]
     picked = labels[[refs.index(ref) for ref in chosen]]
     ids = tuple(ref.id for ref in chosen)
-    return Calibration(load_clips(chosen, model.config, model.task_set), ids, class_table(picked, model.task_set))
+    clips = load_clips(chosen, model.config, model.task_set, lookout=lookout)
+    clips[::2] = [with_take(clip, FOUND) for clip in clips[::2]]
+    return Calibration(clips, ids, class_table(picked, model.task_set))
 
 
 def class_table(labels: NDArray[np.int64], task_set: TaskSet) -> dict[str, dict[str, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from quantize.qat.clip_model import Tunable
 from quantize.qat.losses import QATConfig, QATTrainer, augmentation, loss_of, train_config
 from training.data.batches import predict
 from training.data.clips import Clip, ClipSet, labels_of, open_clips
+from training.data.takes import FOUND
+from training.finder.lookout import FinderLookout
 from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import UVM3TL
 from training.report.metrics import Scores, score
@@ -42,14 +44,20 @@ class ClipSets:
     ids: dict[str, str]  # digest of the clips of each, so that a resumed fine-tuning sees the same
 
 
-def clip_sets(data: Path, run: Run, config: QATConfig, cache: Path | None) -> ClipSets:
-    """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes."""
+def clip_sets(
+    data: Path, run: Run, config: QATConfig, cache: Path | None, lookout: FinderLookout | None = None
+) -> ClipSets:
+    """Clips to learn from and to watch; of the training split as many as the config says, evenly over classes.
+
+    With a lookout lessons vary between annotations and what it sees, and what is watched is as it sees it.
+    """
     task_set, model_config = run.model.task_set, run.model.config
     refs = {split: read_split(data, split) for split in ("train", "val")}
+    eyes = {"train": lookout, "val": lookout and lookout.undisturbed}
     sets = {}
     for split, some in refs.items():
         bar = partial(tqdm, desc=f"read {split}", total=len(some), disable=None)
-        sets[split] = open_clips(some, model_config, task_set, cache, progress=bar)
+        sets[split] = open_clips(some, model_config, task_set, cache, progress=bar, lookout=eyes[split])
     chosen = list(range(len(sets["train"])))
     if config.clips:
         chosen = sorted(choose(labels_of(sets["train"]), config.clips, config.seed))
@@ -59,8 +67,9 @@ def clip_sets(data: Path, run: Run, config: QATConfig, cache: Path | None) -> Cl
         task_set,
         sets["train"].labels[list(chosen)],
         files=tuple(sets["train"].files[i] for i in chosen) if cache else (),
+        lookout=lookout,
     )
-    kept = {"train": train, "val": sets["val"]}
+    kept = {"train": train, "val": replace(sets["val"], take=FOUND)}
     digests = {split: split_digest(some.refs) for split, some in kept.items()}
     if cache is None:  # decoding them once takes memory, decoding them in every epoch takes for ever
         return ClipSets(ids=digests, **{name: list(some) for name, some in kept.items()})

@@ -41,7 +41,7 @@ class Perceiver:
         self.bundle = bundle  # closed by close()
         self._graphs = Graphs(bundle)
         self._context = Context(bundle.manifest)
-        self._finder = Finder(bundle.manifest, bundle.finder, bundle.color)
+        self._finder = Finder(bundle.manifest.finder, bundle.finder, swap=bundle.color != bundle.manifest.color)
         self._intake = Intake(bundle.policy, bundle.manifest.views, self._graphs.pictures, bundle.cores)
         self._answers = Answers(bundle.manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells

@@ -133,7 +133,6 @@ class FinderOrigin:
     weights_sha256: str
     size: str
     knows_absence: bool  # whether it has seen cabins without a driver
-    joint_scores: tuple[float, ...]  # mean score of each joint in training's annotations
     test: Mapping[str, Any]  # on the test split, in full precision, beside the baselines
     git_commit: str
     created: str

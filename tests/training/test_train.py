@@ -97,3 +97,22 @@ def test_scores_are_unrounded_and_agree_with_the_runtimes_own(dataset: Path) -> 
         answers = probabilities[task.name].argmax(axis=1)
         assert scores[task.name].macro_f1 == pytest.approx(macro_f1(truth, answers))
         assert scores[task.name].accuracy == pytest.approx(float((truth == answers).mean()))
+
+
+def test_a_run_that_was_given_a_finder_is_scored_with_frames_alone_too_and_goes_on_with_no_other(
+    dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    from training.finder.model import SIZES, Finder
+    from training.finder.run import save_finder
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_finder(tmp_path / name, Finder(SIZES["tiny"]), {})
+    out = tmp_path / "run"
+    short = ["--data", str(dataset), "--out", str(out), "--size", "tiny", "--epochs", "1", "--batch", "2"]
+    assert main([*short, "--finder", str(tmp_path / "a")]) == 0
+    meta = load_run(out).meta
+    assert set(meta["test_frames_alone"]) == set(meta["test"]) and meta["finder"]["disturbed_by"] == 1
+    assert "frames alone" in capsys.readouterr().out
+    assert main([*short, "--finder", str(tmp_path / "b"), "--resume"]) == 2
+    assert "finder id was" in capsys.readouterr().err

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.percept import DRIVER_PARTS
 from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
-from training.data.clips import Clip
+from training.data.clips import Clip, with_take
+from training.data.takes import DISTURBED, FOUND
 
 # Left and right of Halpe-136's body points change places in a mirror (reference/model.md 2.4); hands change as a whole.
 BODY_PAIRS = (
@@ -39,8 +41,12 @@ class AugmentConfig:
     gain: float = 0.25  # brightness factor varies by up to this, one draw per view and clip
     shift: float = 0.06  # framing moves by up to this share of the image, one draw per stream and clip
     drop_view: float = 0.08  # each camera is absent from a whole clip this often; the driver's streams go with incar
-    drop_crops: float = 0.1  # no face and body boxes
-    drop_joints: float = 0.15  # no keypoints
+    found: float = 0.4  # share of clips whose driver is where the finder sees one, if somebody has looked
+    disturbed: float = 0.3  # and of clips whose annotation is off as the finder is; the rest is as annotated
+    drop_driver: float = 0.08  # no face, body or keypoints: what is left of the driver is the view
+    drop_part: float = 0.06  # each of these four alone, beside the two pairs below
+    drop_crops: float = 0.06  # no face and body boxes
+    drop_joints: float = 0.08  # no keypoints
     drop_slot: float = 0.05  # each slot is absent this often (dropped frames)
     short_context: float = 0.4  # share of clips that begin late, as after start-up
     min_slots: int = 6
@@ -53,6 +59,7 @@ def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip
     The same rng gives the same copy. For lessons that do not depend on the number of workers, give each clip its own:
     np.random.default_rng([seed, epoch, index]).
     """
+    clip = with_take(clip, drawn_take(rng, config))
     frames, mask = dict(clip.frames), clip.mask.copy()
     if rng.random() < config.mirror:
         frames, mask = mirror(frames, mask)
@@ -64,6 +71,12 @@ def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip
             varied[kept] = vary_pixels(frames[stream][kept], rng, config)
         frames[stream] = varied
     return replace(clip, frames=frames, mask=mask)
+
+
+def drawn_take(rng: np.random.Generator, config: AugmentConfig) -> str:
+    """In whose eyes a lesson is seen; "" is the annotation's."""
+    at = rng.random()
+    return FOUND if at < config.found else DISTURBED if at < config.found + config.disturbed else ""
 
 
 def mirror(
@@ -98,10 +111,13 @@ def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: Aug
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:
     """Clear streams and slots of the mask (S, T) in place; a view and the newest slot always stay.
 
-    With `runs`, only these stay, of every stream: such a lesson is about what each stream shows, not about gaps. Three
-    slots are the fewest that show all that a moment knows: it reaches back two.
+    With `runs`, only these stay: such a lesson is about what each stream shows, not about gaps or lost cameras. Three
+    slots are the fewest that show all that a moment knows: it reaches back two. The driver's parts are dropped in
+    every lesson, because a device is without them in any moment, whether its finder is unsure of one or sees nobody.
     """
     slots = mask.shape[1]
+    absent = dropped_parts(rng, config)
+    mask[[STREAMS.index(stream) for stream in absent]] = 0.0
     if config.runs:
         kept = rng.choice(np.arange(2, slots), config.runs, replace=False)
         mask[:, sorted(set(range(slots)) - {*kept, *(kept - 1), *(kept - 2)})] = 0.0
@@ -109,13 +125,22 @@ def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentCon
     absent = {view for view in VIEWS if rng.random() < config.drop_view}
     if len(absent) == len(VIEWS):
         absent.discard(VIEWS[int(rng.integers(len(VIEWS)))])
-    if "incar" in absent or rng.random() < config.drop_crops:
-        absent.update(CROPS)
-    if "incar" in absent or rng.random() < config.drop_joints:
-        absent.update(JOINTS)
+    if "incar" in absent:
+        absent.update(DRIVER_PARTS)
     mask[[STREAMS.index(stream) for stream in absent]] = 0.0
     lost = np.asarray(rng.random(slots) < config.drop_slot)
     lost[-1] = False
     mask[:, lost] = 0.0
     if rng.random() < config.short_context:
         mask[:, : slots - int(rng.integers(config.min_slots, slots))] = 0.0
+
+
+def dropped_parts(rng: np.random.Generator, config: AugmentConfig) -> set[str]:
+    """The driver's streams that a lesson does without."""
+    if rng.random() < config.drop_driver:
+        return set(DRIVER_PARTS)
+    absent = {part for part in DRIVER_PARTS if rng.random() < config.drop_part}
+    for pair, share in ((CROPS, config.drop_crops), (JOINTS, config.drop_joints)):
+        if rng.random() < share:
+            absent.update(pair)
+    return absent

@@ -7,7 +7,7 @@ lacks by nature (no face box in a frame, a short clip) is absent, and masked.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
@@ -24,6 +24,7 @@ from training.data import cache as caches
 from training.data.clip_files import Record, class_labels, count_classes, decode, read_record
 from training.data.sampling import CONTEXT as CONTEXT
 from training.data.sampling import UNIFORM, Sampling
+from training.data.takes import FOUND, ROWS, Lookout, Take, cut, from_arrays, to_arrays
 from training.model.uvm3tl import ModelConfig
 from workshop.aide_splits import ClipRef, Problem, first_of
 
@@ -36,6 +37,7 @@ class Clip:
     mask: NDArray[np.float32]  # (S, T), 1 where present
     labels: NDArray[np.int64]  # (tasks,)
     id: str = ""  # the clip's folder, for messages and lists of predictions
+    takes: Mapping[str, Take] = field(default_factory=dict)  # the driver's streams in other eyes: takes.py
 
 
 def read_labels(ref: ClipRef, annotation: Annotation, task_set: TaskSet) -> NDArray[np.int64]:
@@ -68,13 +70,19 @@ def frame_set(folder: Path, number: int) -> dict[str, NDArray[np.uint8]]:
     return {view: read_frame(numbered(there).get(number, there / f"{number}.jpg")) for view, there in folders.items()}
 
 
-def load_clip(ref: ClipRef, config: ModelConfig, task_set: TaskSet, sampling: Sampling = UNIFORM) -> Clip:
+def load_clip(
+    ref: ClipRef,
+    config: ModelConfig,
+    task_set: TaskSet,
+    sampling: Sampling = UNIFORM,
+    lookout: Lookout | None = None,
+) -> Clip:
     """Decode the frames that fill the context at the clip's end, picked by time as the runtime picks them.
 
     No chance, no mirror, no normalisation: those belong to augment.py and to the graph. A SourceError says the first
     of the clip's problems, in the words of the check command.
     """
-    return _decoded(_sound(read_record(ref, task_set, sampling)), config)
+    return _decoded(_sound(read_record(ref, task_set, sampling)), config, lookout)
 
 
 def _sound(record: Record) -> Record:
@@ -83,14 +91,18 @@ def _sound(record: Record) -> Record:
     return record
 
 
-def _decoded(record: Record, config: ModelConfig) -> Clip:
+def _decoded(record: Record, config: ModelConfig, lookout: Lookout | None) -> Clip:
     frames, mask = empty_context(config)
     sizes = sizes_px(config)
+    incar: list[NDArray[np.uint8] | None] = [None] * config.slots
     for slot, number in enumerate(record.picked):
         if number >= 0:
             images = {view: read_frame(record.paths[view][number]) for view in VIEWS}
+            incar[slot] = images["incar"]
             put_slot(frames, mask, slot, stream_inputs(images, record.driver(number), sizes))
-    return Clip(frames, mask, record.labels, record.ref.id)
+    seen = lookout.drivers(record) if lookout else {}
+    takes = {name: cut(drivers, incar, frames) for name, drivers in seen.items()}
+    return Clip(frames, mask, record.labels, record.ref.id, takes)
 
 
 def sizes_px(config: ModelConfig) -> dict[str, int]:
@@ -124,6 +136,8 @@ class ClipSet(Sequence[Clip]):
     labels: NDArray[np.int64]  # (clips, tasks); counting them decodes nothing
     sampling: Sampling = UNIFORM
     files: tuple[Path, ...] = field(default=(), repr=False)  # of the cache, one a clip; none: decode
+    lookout: Lookout | None = field(default=None, repr=False)
+    take: str = ""  # of each clip, the one to see it by
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -137,8 +151,10 @@ class ClipSet(Sequence[Clip]):
             return [self[i] for i in range(*index.indices(len(self)))]
         kept = caches.read(self.files[index]) if self.files else None
         if kept is None:
-            return load_clip(self.refs[index], self.config, self.task_set, self.sampling)
-        return _clip_from(kept, self.refs[index].id)
+            clip = load_clip(self.refs[index], self.config, self.task_set, self.sampling, self.lookout)
+        else:
+            clip = _clip_from(kept, self.refs[index].id)
+        return with_take(clip, self.take)
 
     def __iter__(self) -> Iterator[Clip]:
         return (self[index] for index in range(len(self)))
@@ -156,6 +172,7 @@ def open_clips(
     sampling: Sampling = UNIFORM,
     progress: Callable[[Any], Any] = iter,
     workers: int = 2,
+    lookout: Lookout | None = None,
 ) -> ClipSet:
     """Clips that need not fit into memory. With a cache, whatever it lacks is decoded and written here, once.
 
@@ -167,19 +184,19 @@ def open_clips(
         caches.run_all(
             lambda index: _look(refs[index], task_set, sampling, labels[index]), len(refs), progress, workers
         )
-        return ClipSet(tuple(refs), config, task_set, labels, sampling)
-    folder = caches.folder_for(cache, _settings(config, task_set, sampling))
+        return ClipSet(tuple(refs), config, task_set, labels, sampling, lookout=lookout)
+    folder = caches.folder_for(cache, _settings(config, task_set, sampling, lookout))
 
     def keep(index: int) -> Path:
         record = _look(refs[index], task_set, sampling, labels[index])
         file = caches.file_for(folder, record)
         if not file.is_file():
-            caches.write(file, _arrays_of(_decoded(record, config)))
+            caches.write(file, _arrays_of(_decoded(record, config, lookout)))
         return file
 
     caches.check_room(folder, len(refs), _clip_bytes(config))
     files = caches.run_all(keep, len(refs), progress, workers)
-    return ClipSet(tuple(refs), config, task_set, labels, sampling, tuple(files))
+    return ClipSet(tuple(refs), config, task_set, labels, sampling, tuple(files), lookout)
 
 
 def _look(ref: ClipRef, task_set: TaskSet, sampling: Sampling, labels: NDArray[np.int64]) -> Record:
@@ -189,8 +206,9 @@ def _look(ref: ClipRef, task_set: TaskSet, sampling: Sampling, labels: NDArray[n
     return record
 
 
-def _settings(config: ModelConfig, task_set: TaskSet, sampling: Sampling) -> dict[str, Any]:
+def _settings(config: ModelConfig, task_set: TaskSet, sampling: Sampling, lookout: Lookout | None) -> dict[str, Any]:
     return caches.settings(
+        **({"lookout": lookout.id} if lookout else {}),
         inputs={stream: list(config.input_shape(stream)) for stream in STREAMS},
         slots=config.slots,
         task_set=task_set.name,
@@ -199,11 +217,12 @@ def _settings(config: ModelConfig, task_set: TaskSet, sampling: Sampling) -> dic
 
 
 def _arrays_of(clip: Clip) -> dict[str, NDArray[Any]]:
-    return {**clip.frames, "mask": clip.mask, "labels": clip.labels}
+    return {**clip.frames, "mask": clip.mask, "labels": clip.labels, **to_arrays(clip.takes)}
 
 
 def _clip_from(arrays: dict[str, NDArray[Any]], clip_id: str) -> Clip:
-    return Clip({stream: arrays[stream] for stream in STREAMS}, arrays["mask"], arrays["labels"], clip_id)
+    streams = {stream: arrays[stream] for stream in STREAMS}
+    return Clip(streams, arrays["mask"], arrays["labels"], clip_id, from_arrays(arrays))
 
 
 def _clip_bytes(config: ModelConfig) -> int:
@@ -219,11 +238,29 @@ def load_clips(
     workers: int = 2,
     cache: Path | None = None,
     sampling: Sampling = UNIFORM,
+    lookout: Lookout | None = None,
 ) -> list[Clip]:
     """All clips in memory, in order: decoded, or read from a cache, which gets what it lacks."""
     if cache is not None:
-        return list(open_clips(refs, config, task_set, cache, sampling=sampling, progress=progress, workers=workers))
-    return caches.run_all(lambda i: load_clip(refs[i], config, task_set, sampling), len(refs), progress, workers)
+        ways: dict[str, Any] = {"sampling": sampling, "progress": progress, "workers": workers, "lookout": lookout}
+        return list(open_clips(refs, config, task_set, cache, **ways))
+    return caches.run_all(
+        lambda i: load_clip(refs[i], config, task_set, sampling, lookout), len(refs), progress, workers
+    )
+
+
+def with_take(clip: Clip, name: str) -> Clip:
+    """The clip as this take sees the driver; as the annotation does, if the clip has no such take."""
+    if name not in clip.takes:
+        return clip
+    take, mask = clip.takes[name], clip.mask.copy()
+    mask[ROWS] = take.mask
+    return replace(clip, frames=clip.frames | take.frames, mask=mask)
+
+
+def found(clips: Sequence[Clip]) -> Sequence[Clip]:
+    """The clips as a device gets them that is given frames alone; as annotated where nobody has looked."""
+    return replace(clips, take=FOUND) if isinstance(clips, ClipSet) else [with_take(clip, FOUND) for clip in clips]
 
 
 def footage_kind(data: Path) -> str:

@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from codriver.finder_graph import JOINT_POINTS, POINTS
-from codriver.sources.aide import read_annotation
+from codriver.finder_graph import POINTS
 from training.data.clips import footage_kind
 from training.finder.learn import FinderTrainConfig, Learner, fit, identity
 from training.finder.model import SIZES, Finder
 from training.finder.pictures import Pictures, VaryConfig, drive_pictures, scene_pictures, together
-from training.finder.run import save_finder
+from training.finder.run import fold_weights, save_finder
 from training.finder.scores import evaluate, mean_pose, sights_of
 from training.trainer import checkpoint
-from training.trainer.checkpoint import LAST, MARKER, METRICS, partial_folder
+from training.trainer.checkpoint import LAST, MARKER, METRICS, partial_folder, save_weights
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
@@ -34,6 +33,8 @@ EXAMPLES = """examples:
   python -m training.scenes out/scenes --each 60 --seed 2
   python -m training.finder --data out/data --scenes out/scenes --out out/finder --size demo
   go on after a stop: the same with --resume
+
+The classifier is trained after it, and on what it sees: training.train --finder RUN.
 
 Without --scenes the finder only ever sees a driver, and what it says of presence means nothing: meta.json says so.
 """
@@ -48,19 +49,16 @@ def train_finder(
     checkpoint.check_start(partial, resume, anew)
     refs = {split: read_split(data, split) for split in ("train", "val", "test")}
     digests = {split: split_digest(some) for split, some in refs.items()}
-    vary = VaryConfig()
-    began = identity(config, vary, digests | {"scenes": _scenes_id(scenes)})
-    saved = checkpoint.load_checkpoint(partial) if resume and (partial / LAST).is_file() else None
-    if saved:
-        checkpoint.check_same(saved["began"], began, partial)
+    began = identity(config, VaryConfig(), digests | {"scenes": _scenes_id(scenes)})
     with whole_folder(out, marker=MARKER) as folder:
         drives = drive_pictures(refs["train"], config.frames_per_clip, _bar("decode train"))
         staged = [scene_pictures(scenes, config.frames_per_clip, _bar("decode scenes"))] if scenes else []
-        learner = Learner(config, vary, together(drives, *staged))
-        if saved:
-            learner.load_state(saved)
-        checkpoint.prepare(partial, learner.records, keep=saved is not None)
-        fit(learner, partial, began)
+        pictures = together(drives, *staged)
+        learner = _fitted(config, pictures, partial, began, resume)
+        folds = [tuple(ref.id for ref in refs["train"][k :: config.folds]) for k in range(config.folds)]
+        for k, left_out in enumerate(folds):
+            fold = _fitted(config, pictures.without(left_out), partial / f"fold-{k}", began, resume)
+            save_weights(folder / fold_weights(k), fold.kept)
         mean = mean_pose(drives)
         scores = {split: _scored(learner.kept, refs[split], mean) for split in ("val", "test")}
         shutil.copy2(partial / METRICS, folder / METRICS)
@@ -68,25 +66,28 @@ def train_finder(
             **provenance(("torch", "opencv-python-headless", "safetensors"), config.seed),
             **{group: began[group] for group in ("train", "vary")},
             "size": config.size,
-            "data": {"kind": footage_kind(data), "clips_sha256": began["data"], "frames": _counts(learner.pictures)},
+            "data": {"kind": footage_kind(data), "clips_sha256": began["data"], "frames": _counts(pictures)},
             "knows_absence": scenes is not None,
+            "folds": folds,
             "mean_pose": np.round(mean, 5).tolist(),
-            "joint_scores": joint_scores(refs["train"]),
         }
         save_finder(folder, learner.kept, about | scores)
     checkpoint.clear(partial)
     return scores["test"]
 
 
-def joint_scores(refs: Sequence[ClipRef]) -> list[float]:
-    """(68,) mean score that the annotation gives each joint: the scale that the classifier learned scores on."""
-    sums, count = np.zeros(len(JOINT_POINTS)), 0
-    for ref in refs:
-        for driver in read_annotation(ref.annotation).drivers.values():
-            if driver.keypoints is not None:
-                sums += np.nan_to_num(driver.keypoints[list(JOINT_POINTS), 2])
-                count += 1
-    return [round(float(score), 4) for score in sums / max(count, 1)]
+def _fitted(
+    config: FinderTrainConfig, pictures: Pictures, partial: Path, began: dict[str, Any], resume: bool
+) -> Learner:
+    """Train on these pictures to the end, from the checkpoint in `partial` if there is one to go on from."""
+    saved = checkpoint.load_checkpoint(partial) if resume and (partial / LAST).is_file() else None
+    learner = Learner(config, VaryConfig(), pictures)
+    if saved:
+        checkpoint.check_same(saved["began"], began, partial)
+        learner.load_state(saved)
+    checkpoint.prepare(partial, learner.records, keep=saved is not None)
+    fit(learner, partial, began)
+    return learner
 
 
 def _scored(model: Finder, refs: Sequence[ClipRef], mean: np.ndarray) -> dict[str, Any]:
@@ -123,6 +124,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenes", type=Path, help="what training.scenes wrote: cabins without a driver")
     parser.add_argument("--out", type=Path, required=True, help="run folder to write; OUT.partial until it is whole")
     parser.add_argument("--size", choices=SIZES, default=defaults.size)
+    parser.add_argument(
+        "--folds",
+        type=int,
+        default=defaults.folds,
+        metavar="K",
+        help="also train K finders, each without every Kth clip: training.train --finder then shows each clip as one "
+        "sees it that never learned from it; K more trainings",
+    )
     for name in ("epochs", "batch", "frames_per_clip", "seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(defaults, name))
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="at its peak")
@@ -136,7 +145,7 @@ def make_parser() -> argparse.ArgumentParser:
 @command("training.finder")
 def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
-    shaped = ("size", "epochs", "batch", "frames_per_clip", "seed", "learning_rate", "ema")
+    shaped = ("size", "epochs", "folds", "batch", "frames_per_clip", "seed", "learning_rate", "ema")
     config = FinderTrainConfig(**{name: getattr(args, name) for name in shaped})
     scores = train_finder(args.data, args.scenes, args.out, config, resume=args.resume, anew=args.overwrite)
     sys.stdout.write((json.dumps(scores) if args.json else table(scores)) + "\n")

@@ -44,6 +44,7 @@ class FinderTrainConfig:
     weight_decay: float = 0.02
     clip_gradient: float = 5.0  # norm
     ema: float = 0.99  # decay of the weights' moving average, which is kept
+    folds: int = 0  # finders that are trained beside it, each without a part of the clips; see lookout.py
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +53,8 @@ class FinderTrainConfig:
         for name in ("epochs", "batch", "frames_per_clip"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"folds is {self.folds}, expected 0 or from 2 on: one fold leaves nothing to learn from")
         if not 0.0 < self.ema < 1.0:
             raise ConfigError(f"ema is {self.ema}, expected above 0 to below 1, for example 0.99")
 

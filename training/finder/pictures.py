@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,19 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def without(self, clips: Collection[str]) -> Pictures:
+        """Those of all other clips."""
+        kept = np.array([clip not in clips for clip in self.clips])
+        names = [(clip, scene) for clip, scene, keep in zip(self.clips, self.scenes, kept, strict=True) if keep]
+        return Pictures(
+            self.pixels[kept],
+            self.points[kept],
+            self.weights[kept],
+            self.presence[kept],
+            tuple(clip for clip, _ in names),
+            tuple(scene for _, scene in names),
+        )
 
     def batch(self, rows: Iterable[int], vary: VaryConfig | None = None, seed: Sequence[int] = ()) -> Batch:
         """seed: of this epoch. Each frame varies by a draw of its own, whatever batch it lies in."""

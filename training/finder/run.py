@@ -26,6 +26,19 @@ class FinderRun:
 
     model: Finder
     meta: dict[str, Any]
+    folds: tuple[Finder, ...] = ()  # that did not learn from the clips of meta["folds"], fold by fold
+
+    def finder_for(self, clip_id: str) -> Finder:
+        """One that has not learned from this clip, if there is one."""
+        for left_out, model in zip(self.meta.get("folds", ()), self.folds, strict=True):
+            if clip_id in left_out:
+                return model
+        return self.model
+
+
+def fold_weights(k: int) -> str:
+    """Of the finder that did not learn from the clips of meta["folds"][k]."""
+    return f"fold-{k}.safetensors"
 
 
 def save_finder(folder: Path, model: Finder, meta: dict[str, Any]) -> None:
@@ -48,7 +61,10 @@ def load_finder(folder: Path) -> FinderRun:
             )
         with torch.random.fork_rng(devices=[]):  # the weights that are made here are overwritten at once
             model = Finder(FinderConfig.from_dict(meta["model"]))
+            folds = tuple(Finder(model.config) for _ in meta.get("folds", ()))
         model.load_state_dict(load_file(str(weights_path)))
-    except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
+        for k, fold in enumerate(folds):
+            fold.load_state_dict(load_file(str(folder / fold_weights(k))))
+    except (json.JSONDecodeError, SafetensorError, OSError, RuntimeError, TypeError, KeyError) as error:
         raise SourceError(f"{folder} does not hold a whole finder: {one_line(error)}; train it again") from error
-    return FinderRun(model.eval(), meta)
+    return FinderRun(model.eval(), meta, tuple(fold.eval() for fold in folds))

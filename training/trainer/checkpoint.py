@@ -30,6 +30,7 @@ from workshop.command import one_line
 
 SCHEMA = 1
 MARKER = "meta.json"
+FRAMES_ALONE = "test_frames_alone"  # in meta.json, beside "test", where a finder was given to train with
 WEIGHTS, BEST, LAST, METRICS, CURVES = "model.safetensors", "best.safetensors", "last.pt", "metrics.jsonl", "curves.png"
 
 

@@ -87,7 +87,6 @@ class FinderSpec:
     present_s: float = rule(0.4, low=0, high=10)  # a driver must be seen for so long before there is one
     absent_s: float = rule(0.4, low=0, high=10)  # and be missed for so long before there is none
     sure: float = rule(0.3, low=0, high=1)  # a part that the finder is less certain of is left out
-    scores: tuple[float, ...] = rule(low=0, high=1)  # by joint, training's mean: certainty is told on that scale
 
 
 @dataclass(frozen=True, kw_only=True)

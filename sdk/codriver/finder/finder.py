@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from codriver.arrays import Arrays, Image
-from codriver.bundle.manifest import FinderSpec, Manifest
+from codriver.bundle.manifest import FinderSpec
 from codriver.engines.base import Engine
 from codriver.errors import EngineError
 from codriver.finder.peaks import Sight, read_sight
@@ -21,12 +21,15 @@ RATE_TOLERANCE_S = 0.005  # frames come a little early at times
 
 
 class Finder:
-    def __init__(self, manifest: Manifest, engine: Engine | None, color: str) -> None:
-        """engine: of the finder's graph; None: the bundle has none, and what is given is all there is."""
-        self._spec = manifest.finder or FinderSpec(scores=())
+    def __init__(self, spec: FinderSpec | None, engine: Engine | None, *, swap: bool = False) -> None:
+        """engine: of the finder's graph; None: the bundle has none, and what is given is all there is.
+
+        swap: frames come with their channels the other way round than the graph takes them.
+        """
+        self._spec = spec or FinderSpec()
         self._engine = engine
         self._pixels: Arrays = {PIXELS: np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.uint8)}
-        self._swap = color != manifest.color
+        self._swap = swap
         self._smoother = Smoother()
         self._present = {name: Presence(self._spec.present_s, self._spec.absent_s) for name in PRESENCE}
         self.clear()
@@ -39,6 +42,10 @@ class Finder:
         for presence in self._present.values():
             presence.clear()
 
+    def is_due(self, t: float) -> bool:
+        """Whether a frame of this time will be looked at; others are answered by the last look."""
+        return self._looked_s is None or t - self._looked_s >= self._spec.every_s - RATE_TOLERANCE_S
+
     def look(self, frame: Image | None, t: float, given: Driver | None) -> DriverSight:
         """Where the driver is in this in-car frame of time `t`. Without a frame: what was last known.
 
@@ -50,7 +57,7 @@ class Finder:
         if self._engine is None or is_whole(given):
             self._last = driver_sight(None, given, frame, self._spec)
         else:
-            if self._looked_s is None or t - self._looked_s >= self._spec.every_s - RATE_TOLERANCE_S:
+            if self.is_due(t):
                 self._looked_s = t
                 self._found = self._judged(self._seen(self._engine, frame), t)
             self._last = driver_sight(self._found, given, frame, self._spec)

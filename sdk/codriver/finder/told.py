@@ -54,7 +54,7 @@ def driver_sight(found: Found | None, given: Driver, frame: Image, spec: FinderS
         reasons={part: why for part, why in reasons.items() if visible and sources[part] == "none"},
         certainty={part: certainty[part] for part in certainty if sources[part] != "given"},
         presence={} if found is None else dict(zip(PRESENCE, found.sight.presence.tolist(), strict=True)),
-        **_parts(found, given, frame, sources, spec),
+        **_parts(found, given, frame, sources),
     )
 
 
@@ -83,9 +83,7 @@ def _reasons(found: Found, certainty: dict[str, float], spec: FinderSpec) -> dic
     return unsure if found.face else unsure | {"face": "it is not to be seen"}
 
 
-def _parts(
-    found: Found | None, given: Driver, frame: Image, sources: dict[str, str], spec: FinderSpec
-) -> dict[str, Any]:
+def _parts(found: Found | None, given: Driver, frame: Image, sources: dict[str, str]) -> dict[str, Any]:
     parts: dict[str, Any] = {"face_px": given.face_px, "body_px": given.body_px, "keypoints": given.keypoints}
     if found is None:
         return parts
@@ -96,15 +94,15 @@ def _parts(
             parts[f"{part}_px"] = tuple((*low.tolist(), *(high - low).tolist()))
     kept = [part for part in ROWS if sources[part] == "found"]
     if kept:
-        parts["keypoints"] = _keypoints(found.sight, size, kept, spec)
+        parts["keypoints"] = _keypoints(found.sight, size, kept)
     return parts
 
 
-def _keypoints(sight: Sight, size: NDArray[np.float32], kept: list[str], spec: FinderSpec) -> NDArray[np.float32]:
-    """(136, 3) with what is kept; all other points are zeros, which leaves their stream out."""
+def _keypoints(sight: Sight, size: NDArray[np.float32], kept: list[str]) -> NDArray[np.float32]:
+    """(136, 3) with what is kept, each point's certainty as its score; zeros leave their stream out."""
     keypoints = np.zeros((KEYPOINTS, 3), np.float32)
     for rows in (ROWS[part] for part in kept):
         points = list(JOINT_POINTS[rows])
         keypoints[points, :2] = sight.points[rows] * size
-        keypoints[points, 2] = sight.certainty[rows] * np.asarray(spec.scores[rows], np.float32)
+        keypoints[points, 2] = sight.certainty[rows]
     return keypoints

@@ -56,7 +56,7 @@ def test_frames_alone_give_a_driver_in_pixels_of_the_frame(drive: Drive) -> None
     assert last.driver.face_px == pytest.approx((60, 30, 80, 40), abs=0.01)
     assert last.driver.body_px == pytest.approx((20, 10, 160, 80), abs=0.01)
     known = last.driver.keypoints[list(JOINT_POINTS)]
-    assert known[0, :2] == pytest.approx([60, 30], abs=0.01) and known[:, 2] == pytest.approx(0.5, abs=0.01)
+    assert known[0, :2] == pytest.approx([60, 30], abs=0.01) and known[:, 2] == pytest.approx(1.0, abs=0.01)
     assert np.count_nonzero(last.driver.keypoints.any(axis=1)) == len(JOINT_POINTS)
 
 

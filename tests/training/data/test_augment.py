@@ -6,6 +6,7 @@ crops and joints.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,20 @@ import pytest
 
 pytest.importorskip("torch")
 
+from codriver.percept import DRIVER_PARTS
 from codriver.tasks import AIDE, STREAMS, VIEWS
-from training.data.augment import GESTURE_MIRROR, POSTURE_MIRROR, AugmentConfig, augment, drop, mirror, vary_pixels
+from training.data.augment import (
+    GESTURE_MIRROR,
+    POSTURE_MIRROR,
+    AugmentConfig,
+    augment,
+    drawn_take,
+    drop,
+    mirror,
+    vary_pixels,
+)
 from training.data.clips import Clip, load_clip
+from training.data.takes import DISTURBED, FOUND, Take
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import read_split
 
@@ -26,8 +38,9 @@ pytestmark = pytest.mark.torch
 # Halpe-136's body in the file's order (reference/model.md 2.4)
 BODY = """nose l_eye r_eye l_ear r_ear l_shoulder r_shoulder l_elbow r_elbow l_wrist r_wrist l_hip r_hip l_knee r_knee
 l_ankle r_ankle head neck hip l_big_toe r_big_toe l_small_toe r_small_toe l_heel r_heel""".split()
+NOTHING_LOST = {"drop_driver": 0.0, "drop_part": 0.0, "drop_crops": 0.0, "drop_joints": 0.0}
 MIRROR_ONLY = AugmentConfig(
-    mirror=1.0, gain=0.0, shift=0.0, drop_view=0.0, drop_crops=0.0, drop_joints=0.0, drop_slot=0.0, short_context=0.0
+    mirror=1.0, gain=0.0, shift=0.0, drop_view=0.0, drop_slot=0.0, short_context=0.0, **NOTHING_LOST
 )
 
 
@@ -89,6 +102,38 @@ def test_without_the_incar_view_the_drivers_streams_are_absent() -> None:
             seen += 1
             assert not mask[[STREAMS.index(s) for s in ("face", "body", "posture", "gesture")]].any()
     assert seen > 50
+
+
+@pytest.mark.parametrize("runs", [0, 2])
+def test_an_in_car_view_without_all_or_one_of_the_drivers_streams_is_a_lesson_in_every_kind_of_lesson(
+    runs: int,
+) -> None:
+    config = AugmentConfig(runs=runs, drop_view=0.0, drop_driver=0.1, drop_part=0.1, drop_crops=0.0, drop_joints=0.0)
+    lost: Counter[str] = Counter()
+    for seed in range(2000):
+        mask = np.ones((len(STREAMS), 16), np.float32)
+        drop(mask, np.random.default_rng(seed), config)
+        assert mask[: len(VIEWS)].any(axis=1).all()
+        lost["".join(part[0] for part in DRIVER_PARTS if not mask[STREAMS.index(part)].any())] += 1
+    alone = 0.9 * 0.1 * 0.9**3
+    assert lost["fbpg"] / 2000 == pytest.approx(0.1, abs=0.02)
+    assert all(lost[part] / 2000 == pytest.approx(alone, abs=0.02) for part in "fbpg")
+
+
+def test_a_lesson_is_seen_in_other_eyes_as_often_as_the_config_says(clip: Clip) -> None:
+    takes = {}
+    for number, name in enumerate((FOUND, DISTURBED), start=1):
+        streams = {part: np.full_like(clip.frames[part], number) for part in DRIVER_PARTS}
+        takes[name] = Take(streams, np.full((4, 16), number == 1, np.float32))
+    config, rng = replace(MIRROR_ONLY, mirror=0.0, found=0.5, disturbed=0.2), np.random.default_rng(0)
+    drawn = Counter(drawn_take(rng, config) for _ in range(4000))
+    assert [drawn[name] / 4000 for name in (FOUND, DISTURBED)] == pytest.approx([0.5, 0.2], abs=0.03)
+    for seed in range(20):
+        name = drawn_take(np.random.default_rng(seed), config)
+        varied = augment(replace(clip, takes=takes), np.random.default_rng(seed), config)
+        expected = takes[name].frames["posture"] if name else clip.frames["posture"]
+        np.testing.assert_array_equal(varied.frames["posture"], expected)
+        assert varied.mask[STREAMS.index("face")].all() == (name != DISTURBED)
 
 
 def test_every_point_of_the_body_meets_its_namesake_in_the_mirror() -> None:
