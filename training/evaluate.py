@@ -75,17 +75,15 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score the run, write the folder `out` (default: RUN/evaluation-SPLIT), and return what its report.json holds.
 
-    finder: of training.finder; the driver is then where it sees one, as with frames alone, not as annotated.
-    subsets: also score each of the 15 sets of cameras. Raises SourceError for a run or data that cannot be read, and
-    ConfigError for an `out` that is something else.
+    subsets: also score each of the 15 sets of cameras. finder: the driver is then where it sees one. Raises SourceError
+    for a run or data that cannot be read, and ConfigError for an `out` that is something else.
     """
     from training.report.page import page  # matplotlib takes a second, and training needs the scores alone
 
-    run, refs = load_run(run_folder), read_split(data, split)
+    run, refs, lookout = load_run(run_folder), read_split(data, split), make_lookout(finder) if finder else None
     task_set = run.model.task_set
     with whole_folder(out or run_folder / f"evaluation-{split}", marker=MARKER) as folder:
         bar = lambda items: tqdm(items, desc="decode", total=len(refs), unit="clip", disable=None)  # noqa: E731
-        lookout = make_lookout(finder) if finder else None
         clips = found(load_clips(refs, run.model.config, task_set, bar, lookout=lookout))
         answers = Predictions(
             tuple(ref.id for ref in refs),

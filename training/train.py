@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -24,8 +24,7 @@ from codriver.errors import ConfigError
 from codriver.tasks import TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
-from training.data.clips import Clip, class_counts, footage_kind, found, load_clips, open_clips
-from training.data.takes import Lookout
+from training.data.clips import Clip, class_counts, footage_kind, found
 from training.dense import train as dense
 from training.dense.model import DENSE_SIZES
 from training.finder.lookout import make_lookout
@@ -38,13 +37,11 @@ from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, FRAMES_ALONE, LAST, MARKER, save_run
 from training.trainer.processes import leave, make_fabric
 from training.trainer.run_log import RunLog, RunOptions
+from training.trainer.split_clips import clips_by_split
 from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, TrainConfig, Trainer
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 EXAMPLES = """examples:
   python -m training.train --data out/data --out out/run --size demo --epochs 18
@@ -73,8 +70,8 @@ def train(
 ) -> dict[str, Scores]:
     """Train, evaluate on the validation split now and then, and leave a run folder. Returns the test scores.
 
-    finder: of training.finder; lessons then show the driver as a device will see one, and not only as annotated.
-    Raises Stopped after a signal, with a checkpoint written. Processes but the first return no scores.
+    finder: of training.finder, in whose eyes lessons are seen too. Raises Stopped after a signal, with a checkpoint
+    written. Processes but the first return no scores.
     """
     run_options = run_options or RunOptions()
     partial = checkpoint.partial_folder(out)
@@ -87,14 +84,11 @@ def train(
         return _finished(out, began)
     began |= {"processes": {"count": fabric.world_size}}
     saved = _saved(partial, began) if run_options.resume else None
-
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
-        here = refs if fabric.is_global_zero else ("train",)
-        ways = {split: (eyes if split == "train" else eyes and eyes.undisturbed, run_options.cache) for split in here}
-        clips = {split: _load(refs[split], model, split, fabric, *ways[split]) for split in here}
+        clips = clips_by_split(refs, model, fabric, eyes, run_options.cache)
         counts = class_counts(clips["train"], model.task_set)
         trainer = Trainer(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config)
         if saved:
@@ -151,22 +145,6 @@ def _finished(out: Path, began: dict[str, Any]) -> dict[str, Scores]:
     checkpoint.check_same({**meta, "data": meta["data"]["clips_sha256"]}, began, out)
     sys.stderr.write(f"{out} is complete; nothing to resume\n")
     return {task: Scores(**result) for task, result in meta["test"].items()}
-
-
-def _load(
-    refs: Sequence[ClipRef], model: UVM3TL, split: str, fabric: Fabric, eyes: Lookout | None, cache: Path | None
-) -> Sequence[Clip]:
-    bar = tqdm(total=len(refs), desc=f"decode {split:5}", unit="clip", disable=None if fabric.is_global_zero else True)
-    with bar:
-
-        def counted(clips):  # type: ignore[no-untyped-def]
-            for clip in clips:
-                bar.update()
-                yield clip
-
-        if cache:
-            return open_clips(refs, model.config, model.task_set, cache, progress=counted, lookout=eyes)
-        return load_clips(refs, model.config, model.task_set, counted, lookout=eyes)
 
 
 def _bar(name: str):  # type: ignore[no-untyped-def]

@@ -39,6 +39,9 @@ class Lookout(Protocol):
     @property
     def id(self) -> str: ...  # of its answers: clips in a cache are told apart by it
 
+    @property
+    def undisturbed(self) -> Lookout: ...  # the same eyes, for clips that nobody learns from
+
     def drivers(self, record: Record) -> dict[str, list[Driver | None]]:
         """Take -> where the driver is in each slot."""
         ...

@@ -22,10 +22,7 @@ RATE_TOLERANCE_S = 0.005  # frames come a little early at times
 
 class Finder:
     def __init__(self, spec: FinderSpec | None, engine: Engine | None, *, swap: bool = False) -> None:
-        """engine: of the finder's graph; None: the bundle has none, and what is given is all there is.
-
-        swap: frames come with their channels the other way round than the graph takes them.
-        """
+        """engine: None: the bundle has none, and what is given is all there is. swap: channels of frames."""
         self._spec = spec or FinderSpec()
         self._engine = engine
         self._pixels: Arrays = {PIXELS: np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.uint8)}
