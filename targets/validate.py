@@ -12,6 +12,9 @@ the page with the reason; so is one whose engine should run here and fails, whil
 --target NAME judges all bundles by the budgets of one profile, say your product's, instead of by those that each was
 built for. It has to be a profile of this device: another one's latency is measured there.
 
+Of a bundle with a finder every clip runs twice: with annotations, which the budgets are about, and with frames alone,
+which is what a car has; the two are compared clip by clip. With --streams also without each of the driver's streams.
+
 Where several ran, their steps are also timed in turns, which a busy spell of the machine does not tilt: read which is
 faster from that, not from latencies taken one after the other.
 
@@ -59,6 +62,7 @@ class Options:
     all_variants: bool = False  # of each bundle; else the one that a device like this one takes
     steps: int = TAIL_STEPS  # of the timed stream
     threads: int | None = None
+    streams: bool = False  # also without each of the driver's streams
     parts: Path | None = None  # where results are kept until all are there
 
 
@@ -79,7 +83,7 @@ def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str,
             if lacking:
                 subjects.append(head | {"status": "not run", "why": lacking})
                 continue
-            trial = Trial(bundle, variant.name, data, options.steps, options.threads)
+            trial = Trial(bundle, variant.name, data, options.steps, options.threads, options.streams)
             try:
                 found = resumed(trial, head | {"clips": clips}, options.parts)
             except EngineFailed as error:
@@ -161,7 +165,7 @@ def resumed(trial: Trial, question: Mapping[str, Any], parts: Path | None) -> di
     """The trial's results: those that lie in `parts` if they answer the same question, else new ones, put there."""
     if parts is None:
         return measured(trial)
-    asked = json.dumps([question, trial.steps, trial.threads, git_commit()], sort_keys=True)
+    asked = json.dumps([question, trial.steps, trial.threads, trial.parts, git_commit()], sort_keys=True)
     path = parts / f"{sha256(asked.encode())[:24]}.json"
     if path.is_file():
         say(f"  {question['key']}: measured before, taken from {path}")
@@ -195,6 +199,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         all_variants=args.all_variants,
         steps=args.steps,
         threads=args.threads,
+        streams=args.streams,
         parts=parts,
     )
     evidence = validate(args.bundle, args.data, options)
@@ -247,6 +252,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--all-variants", action="store_true", help="of each bundle, not just the one for this machine")
     parser.add_argument("--steps", type=positive, default=TAIL_STEPS, help=f"of the timed stream ({TAIL_STEPS})")
     parser.add_argument("--threads", type=positive, help="of one inference; default: physical cores")
+    parser.add_argument(
+        "--streams", action="store_true", help="also without each of the driver's streams: four times as long"
+    )
     parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
     return parser.parse_args(argv)
 

@@ -14,7 +14,16 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from workshop.resampling import CONFIDENCE, RESAMPLES, Classes, Interval, macro_f1_of
+from workshop.resampling import (
+    CONFIDENCE,
+    RESAMPLES,
+    BootstrapConfig,
+    Classes,
+    Interval,
+    interval,
+    macro_f1_of,
+    resample,
+)
 
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 Right = NDArray[np.bool_]  # (n,) clips that a model got right
@@ -73,6 +82,24 @@ def f1_interval(labels: Classes, predictions: Classes, classes: int, seed: int =
     f1 = macro_f1_of(np.roll(drawn, -1, axis=2).astype(np.float64))
     low, high = np.quantile(f1, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return float(low), float(high)
+
+
+def f1_difference(
+    labels: Classes, first: Classes, second: Classes, classes: int, seed: int = 0
+) -> tuple[float, Interval]:
+    """Of two models' macro-F1 on the same clips, second less first: value and interval, bootstrap over clips.
+
+    A clip is drawn with both answers, so that what is hard for both cancels. first, second: -1 without an answer.
+    """
+    config = BootstrapConfig(seed=seed)
+    weights = np.vstack([np.ones(len(labels)), resample(len(labels), config)])  # the clips themselves come first
+    columns = classes + 1  # the last one: no answer
+    f1 = []
+    for answers in (first, second):
+        pairs = np.eye(classes * columns)[labels * columns + answers % columns]  # -1 is the last column
+        f1.append(macro_f1_of((weights @ pairs).reshape(-1, classes, columns)))
+    apart = f1[1] - f1[0]
+    return float(apart[0]), interval(apart[1:], config)
 
 
 @dataclass(frozen=True, kw_only=True)

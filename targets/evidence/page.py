@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from targets.evidence import pictures
+from targets.evidence.drivers import by_certainty, changes
 from targets.evidence.facts import conditions_rows, labels, machine_line
 from targets.evidence.schema import Evidence, subjects_of
-from targets.evidence.text import full_precision, title, turns
+from targets.evidence.text import ends, full_precision, points, title, turns
 from targets.evidence.verdict import (
     FAIL,
     MISSING,
@@ -66,6 +67,8 @@ def _measured(several: Several, found: Mapping[int, Sequence[Check]], reference:
         "budgets": _budgets(several, found),
         "picture": data_uri(_accuracy_figure(several, reference, tasks)),
         "accuracy": [(title(task), _accuracy(several, compared, task)) for task in tasks],
+        "driver": _driver(several),
+        "sure": _sure(several),
         "golden": _golden(several),
         "percentiles": list(several[0][1]["stream"]["latency_ms"]["total"]),
         "pictures": _latency_pictures(several),
@@ -151,6 +154,36 @@ def _change(found: Paired | None) -> list[str]:
         percent(found.agreement),
         f"{found.mean_moved:.4f} / {found.max_moved:.4f}",
     ]
+
+
+def _driver(several: Several) -> list[Row]:
+    return [
+        [
+            name,
+            some.way,
+            some.against,
+            title(some.task),
+            percent(some.accuracy),
+            f"{points(some.paired.difference)} {ends(some.paired.interval)}",
+            f"{some.paired.gained} / {some.paired.lost}",
+            f"{some.paired.p_holm:.2g}",
+            percent(some.macro_f1),
+            f"{points(some.f1_difference)} {ends(some.f1_interval)}",
+        ]
+        for name, subject in several
+        for some in changes(subject)
+    ]
+
+
+def _sure(several: Several) -> list[Row]:
+    rows: list[Row] = []
+    for name, subject in several:
+        for third in by_certainty(subject):
+            for task, share in third.accuracy.items():
+                between = f"{third.low:.2f} to {third.high:.2f}"
+                shares = (percent(share), percent(third.annotated[task]))
+                rows.append([name, third.name, title(task), between, str(third.n), *shares])
+    return rows
 
 
 def _golden(several: Several) -> list[Row]:

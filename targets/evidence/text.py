@@ -7,6 +7,7 @@ from typing import Any
 
 from codriver.console import table
 from codriver.tasks import TASK_SETS
+from targets.evidence.drivers import changes
 from targets.evidence.verdict import (
     OPEN,
     VERDICTS,
@@ -29,7 +30,7 @@ def summary(evidence: Mapping[str, Any]) -> str:
     for subject in there:
         found = checks(subject, reference)
         lines += ["", f"{subject['key']}: {VERDICTS[verdict(found)]}{_open(found)}"]
-        lines += [*accuracy_table(subject, reference), "", *timing(subject)]
+        lines += [*accuracy_table(subject, reference), *driver_table(subject), "", *timing(subject)]
     lines += ["", *(f"{s['key']}: not run here, {s['why']}" for s in subjects if s["status"] != "ran")]
     return "\n".join(lines).rstrip()
 
@@ -54,6 +55,25 @@ def accuracy_table(subject: Mapping[str, Any], reference: Mapping[str, Any] | No
         cells = [percent(share) for share in shares]
         rows.append((title(name), *cells[:2], change, p, *cells[2:]))
     return table(rows, numbers_from=1)
+
+
+def driver_table(subject: Mapping[str, Any]) -> list[str]:
+    """Frames alone against annotations, each stream missing against frames alone, in %; nothing without a finder."""
+    rows: list[tuple[str, ...]] = [("", "", "accuracy", "points", "95 %", "p", "F1", "points", "95 %")]
+    for some in changes(subject):
+        paired, accuracy, f1 = some.paired, percent(some.accuracy), percent(some.macro_f1)
+        change = [points(paired.difference), ends(paired.interval), f"{paired.p_holm:.2g}"]
+        of_f1 = [points(some.f1_difference), ends(some.f1_interval)]
+        rows.append((f"{some.way}, against {some.against}", title(some.task), accuracy, *change, f1, *of_f1))
+    return ["", *table(rows, numbers_from=2)] if len(rows) > 1 else []
+
+
+def points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def ends(interval: Sequence[float]) -> str:
+    return f"[{', '.join(map(points, interval))}]"
 
 
 def full_precision(

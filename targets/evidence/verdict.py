@@ -64,14 +64,14 @@ def reference_of(subjects: Sequence[Subject]) -> Subject | None:
 
 
 def paired(subject: Subject, reference: Subject) -> dict[str, Paired]:
-    """By task that both answer."""
-    common = [task for task in subject["tasks"] if task in reference["tasks"] and subject["tasks"][task]["labels"]]
-    rights = {task: (_right(reference["tasks"][task]), _right(subject["tasks"][task])) for task in common}
-    tests = statistics.paired_tests(list(rights.values()))
-    return {
-        task: _pair(subject["tasks"][task], reference["tasks"][task], test)
-        for task, test in zip(common, tests, strict=True)
-    }
+    return pairs_of(subject["tasks"], reference["tasks"])
+
+
+def pairs_of(here: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Paired]:
+    """By task that both answer: `here` against `there`, on the same clips."""
+    common = [task for task in here if task in there and here[task]["labels"]]
+    tests = statistics.paired_tests([(_right(there[task]), _right(here[task])) for task in common])
+    return {task: _pair(here[task], there[task], test) for task, test in zip(common, tests, strict=True)}
 
 
 def _pair(here: Mapping[str, Any], there: Mapping[str, Any], test: statistics.PairedTest) -> Paired:

@@ -29,6 +29,7 @@ from codriver.percept import Percept
 from codriver.sources import Clip
 from codriver.verify.golden import Step, check_golden
 from targets.trial.conditions import EnergyMeter, conditions, peak_memory_mb
+from targets.trial.drivers import frames_alone
 from targets.trial.scoring import Clip as LabelledClip
 from targets.trial.scoring import TaskScore, evaluate
 from workshop.aide_splits import ClipRef, read_split
@@ -48,6 +49,7 @@ class Trial:
     data: Path
     steps: int = TAIL_STEPS  # of the timed stream
     threads: int | None = None  # None: the physical cores this process may use
+    parts: bool = False  # also without each of the driver's streams
 
 
 class TrialError(CodriverError):
@@ -113,6 +115,7 @@ def run_here(trial: Trial) -> dict[str, Any]:
             "threads": trial.threads or default_threads(),
             "cold_start_ms": round(cold_start_ms, 1),
             **_accuracy(perceiver, refs, trial.variant),
+            **_frames_alone(perceiver, refs, trial),
             "memory_mb": peak_memory_mb(),
             "golden": _golden(perceiver),
             "stream": _stream(perceiver, frame_sets(refs[0], DISTINCT), trial),
@@ -139,6 +142,15 @@ def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], name: str) -> dict[
         "tasks": {task: _answers(score) for task, score in scores.items() if score.n},
         "clips_latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in times_ms.items()},
     }
+
+
+def _frames_alone(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -> dict[str, Any]:
+    """Nothing of a bundle without a finder."""
+    if perceiver.manifest.finder is None:
+        return {}
+    ways, sure = frames_alone(perceiver, refs, trial.variant, parts=trial.parts)
+    told = {way: {task: _answers(score) for task, score in tasks.items() if score.n} for way, tasks in ways.items()}
+    return {"driver": {"ways": told, "certainty": sure}}
 
 
 def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress) -> Iterator[LabelledClip]:

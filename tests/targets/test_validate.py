@@ -56,11 +56,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bundle(
-    folder: Path, data: Path, target: str, dialect: str, engine: str = "onnxruntime", accuracy: float = 0.0
+    folder: Path,
+    data: Path,
+    target: str,
+    dialect: str,
+    engine: str = "onnxruntime",
+    accuracy: float = 0.0,
+    finds: bool = False,
 ) -> Path:
     """A tiny bundle of one variant that records `accuracy` for full precision on these clips."""
     variant = VariantSpec(
-        name=dialect, engine=engine, requires=(), encoder=f"{dialect}/encoder.onnx", fuser=f"{dialect}/fuser.onnx"
+        name=dialect,
+        engine=engine,
+        requires=(),
+        encoder=f"{dialect}/encoder.onnx",
+        fuser=f"{dialect}/fuser.onnx",
+        finder=f"{dialect}/finder.onnx" if finds else None,
     )
     share = {"accuracy": accuracy, "macro_f1": accuracy, "majority": 0.4}
     metrics = {
@@ -77,7 +88,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, data: Path, profiles: str) ->
     """One run over a bundle in full precision, one in INT8, and one for a GPU: the exit code and the files."""
     folder = tmp_path_factory.mktemp("made")
     bundles = [
-        bundle(folder, data, "patient", "ort-x86-7bit"),
+        bundle(folder, data, "patient", "ort-x86-7bit", finds=True),
         bundle(folder, data, "patient-fp32", "fp32"),
         bundle(folder, data, "orin-nx-16gb-25w", "tensorrt", engine="tensorrt"),
     ]
@@ -104,6 +115,17 @@ def test_every_clip_and_every_measure_is_in_the_evidence(made: dict[str, Any]) -
         assert subject["cold_start_ms"] > 0 and subject["memory_mb"] > 20
         assert all(row["ok"] for row in subject["golden"])
     assert made["evidence"]["clips"]["n"] == CLIPS
+
+
+def test_a_bundle_with_a_finder_is_tried_with_frames_alone_too_and_the_page_says_what_that_costs(
+    made: dict[str, Any],
+) -> None:
+    int8, full, _ = made["evidence"]["subjects"]
+    assert list(int8["driver"]["ways"]) == ["frames alone"] and len(int8["driver"]["certainty"]) == CLIPS
+    assert len(int8["driver"]["ways"]["frames alone"]["driver_emotion"]["predicted"]) == CLIPS
+    assert "driver" not in full
+    assert "<h2>Frames alone</h2>" in made["page"] and "least sure third" in made["page"]
+    assert "frames alone, against annotations" in summary(made["evidence"])
 
 
 def test_steps_are_compared_with_full_precision_in_turns(made: dict[str, Any]) -> None:

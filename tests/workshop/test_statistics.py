@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from workshop.statistics import (
+    f1_difference,
     f1_interval,
     holm,
     mcnemar,
@@ -132,3 +133,27 @@ def test_a_quantiles_ranks_leave_at_most_a_fortieth_on_either_side(n: int, share
 def test_too_few_steps_do_not_bound_p99() -> None:
     assert quantile_interval(range(367), 0.99)[1] == math.inf  # 0.99^367 > 0.025
     assert quantile_interval(range(368), 0.99)[1] < math.inf
+
+
+def test_the_difference_of_two_macro_f1s_is_drawn_with_both_answers_of_each_clip() -> None:
+    """Against drawing the clips one resample after the other, with scikit-learn's F1."""
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 80)
+    first = np.where(rng.random(80) < 0.8, labels, rng.integers(0, 3, 80))
+    second = np.where(rng.random(80) < 0.7, labels, -1)
+
+    def apart(rows: np.ndarray) -> float:
+        scores = [f1_score(labels[rows], some[rows], labels=[0, 1, 2], average="macro") for some in (first, second)]
+        return float(scores[1] - scores[0])
+
+    value, (low, high) = f1_difference(labels, first, second, 3)
+    drawn = [apart(rng.integers(0, 80, 80)) for _ in range(200)]
+    assert value == pytest.approx(apart(np.arange(80)))
+    assert (low, high) == pytest.approx(np.quantile(drawn, (0.025, 0.975)), abs=0.03)
+
+
+def test_equal_answers_have_no_difference_of_macro_f1() -> None:
+    labels = np.arange(30) % 3
+    assert f1_difference(labels, labels, labels, 3) == (0.0, (0.0, 0.0))

@@ -1,0 +1,103 @@
+"""The same clips with frames alone: what the finder makes of them, and what each of the driver's streams is worth.
+
+A stream is taken away by giving back what the finder found, with that part's numbers not finite: the perceiver then
+leaves the stream out, as it does with a part that cannot be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from codriver.console import Progress
+from codriver.frames.preprocess import POINTS_OF
+from codriver.perceiver import Perceiver
+from codriver.percept import DRIVER_PARTS, Driver, DriverSight, Percept
+from codriver.sources import Clip
+from codriver.tasks import CROPS, KEYPOINTS
+from targets.trial.scoring import Clip as LabelledClip
+from targets.trial.scoring import TaskScore, evaluate
+from workshop.aide_splits import ClipRef
+
+FRAMES_ALONE = "frames alone"
+ALL = "face, body, posture and gesture"
+NO_BOX = (float("nan"),) * 4
+
+
+def frames_alone(
+    perceiver: Perceiver, refs: Sequence[ClipRef], name: str, *, parts: bool
+) -> tuple[dict[str, dict[str, TaskScore]], list[float]]:
+    """Way -> scores by task; and of each clip how sure the finder was, 0..1.
+
+    parts: also without each of the driver's streams, and without all of them, which takes five times as long.
+    """
+    sights: list[list[DriverSight]] = []
+
+    def watch(percept: Percept) -> None:
+        sights[-1].append(percept.driver)
+
+    with Progress(f"{name}: {FRAMES_ALONE}", total=len(refs)) as progress:
+        found = {FRAMES_ALONE: evaluate(perceiver, _alone(perceiver, refs, sights, progress), watch)}
+    for lost in ((part,) for part in DRIVER_PARTS) if parts else ():
+        found[f"without {lost[0]}"] = _scored(perceiver, refs, sights, lost, name)
+    if parts:
+        found[f"without {ALL}"] = _scored(perceiver, refs, sights, DRIVER_PARTS, name)
+    return found, [certainty(clip) for clip in sights]
+
+
+def certainty(clip: Sequence[DriverSight]) -> float:
+    """Mean over a clip's steps and the driver's parts; a step in which nobody looked or nobody was seen counts 0."""
+    steps = [float(np.mean(list(some.certainty.values()))) if some.certainty and some.present else 0.0 for some in clip]
+    return round(float(np.mean(steps)), 4)
+
+
+def _alone(
+    perceiver: Perceiver, refs: Sequence[ClipRef], sights: list[list[DriverSight]], progress: Progress
+) -> Iterator[LabelledClip]:
+    for ref in refs:
+        sights.append([])
+        with Clip(ref.folder, strict=True) as clip:
+            yield ((at.frames, at.t, None) for at in clip), _labels(perceiver, clip)
+        progress.step()
+
+
+def _scored(
+    perceiver: Perceiver,
+    refs: Sequence[ClipRef],
+    sights: Sequence[Sequence[DriverSight]],
+    lost: Sequence[str],
+    name: str,
+) -> dict[str, TaskScore]:
+    what = ALL if len(lost) > 1 else lost[0]
+
+    def clips(progress: Progress) -> Iterator[LabelledClip]:
+        for ref, seen in zip(refs, sights, strict=True):
+            with Clip(ref.folder, strict=True) as clip:
+                given = (without(sight.driver, lost) for sight in seen)
+                yield (
+                    ((at.frames, at.t, driver) for at, driver in zip(clip, given, strict=True)),
+                    _labels(perceiver, clip),
+                )
+            progress.step()
+
+    with Progress(f"{name}: without {what}", total=len(refs)) as progress:
+        return evaluate(perceiver, clips(progress))
+
+
+def _labels(perceiver: Perceiver, clip: Clip) -> dict[str, str]:
+    tasks = {task.name for task in perceiver.manifest.tasks}
+    return {task: label for task, label in clip.truth.items() if task in tasks}
+
+
+def without(driver: Driver, lost: Sequence[str]) -> Driver:
+    """The driver with these parts, and those that were not there, as numbers that are not finite."""
+    keypoints = np.full((KEYPOINTS, 3), np.nan, np.float32) if driver.keypoints is None else driver.keypoints.copy()
+    for part, points in POINTS_OF.items():
+        if part in lost:
+            keypoints[list(points)] = np.nan
+    boxes: dict[str, Any] = {f"{part}_px": getattr(driver, f"{part}_px") for part in CROPS}
+    kept = {key: NO_BOX if box is None or key.removesuffix("_px") in lost else box for key, box in boxes.items()}
+    return replace(driver, **kept, keypoints=keypoints)
