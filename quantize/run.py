@@ -46,7 +46,7 @@ from quantize.qat.options import add_qat_options, qat_config, run_options
 from training.data.clips import CONTEXT
 from training.finder.lookout import FinderLookout, make_lookout
 from training.model.uvm3tl import POINTS_OF, UVM3TL, ModelConfig
-from training.trainer.checkpoint import Run, clear, load_run, partial_folder
+from training.trainer.checkpoint import FRAMES_ALONE, Run, clear, load_run, partial_folder
 from training.trainer.run_log import RunOptions
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder
@@ -107,8 +107,7 @@ def quantize(
         tuned = _tuned(calibrated, (run, origin), places, options, lookout) if options.qat else {}
         models = {name: tuned.get(name, Model(pair)) for name, pair in calibrated.items()}
         eyes = lookout.undisturbed if lookout else None
-        fitted, subsets = held_out_facts(model, held_out, origin.class_counts, eyes)
-        origin = replace(origin, subsets=subsets)
+        fitted, origin = held_out_facts(model, held_out, origin, eyes)
         finders = make_finders(options.finder, data, chosen, options) if options.finder else None
         _write_golden(folder, model, models, held_out[: options.golden], fitted, finders)
         written = emit_all(folder, chosen, calibrated, models)
@@ -281,7 +280,13 @@ def _measured_ranges(
 def _origin(folder: Path, run: Run) -> RunOrigin:
     weights = sha256((folder / "model.safetensors").read_bytes())
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
-    facts = {"weights_sha256": weights, "subsets": [], **{key: run.meta[key] for key in kept if key in run.meta}}
+    alone = {"test": run.meta.get(FRAMES_ALONE, {}), "without": {}}
+    facts = {
+        "weights_sha256": weights,
+        "subsets": [],
+        "frames_alone": alone,
+        **{key: run.meta[key] for key in kept if key in run.meta},
+    }
     try:
         return decode(RunOrigin, facts)
     except Fault as error:

@@ -146,6 +146,7 @@ def measured(report: QuantizedReport) -> dict[str, Any]:
         "clips_sha256": run.data.clips_sha256["test"],
         "confidence": {task: asdict(fitted) for task, fitted in report.confidence.items()},
         "subsets": [asdict(row) for row in run.subsets],
+        **({"frames_alone": asdict(run.frames_alone)} if report.finder else {}),
     }
 
 

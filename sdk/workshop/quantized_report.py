@@ -111,6 +111,15 @@ class FootageOrigin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FramesAlone:
+    """How well the run does where only the finder says where the driver is, in full precision."""
+
+    test: Mapping[str, TaskScores]  # by task, on the test split; none: the run was trained without a finder
+    # Taken away, "nothing", a stream of the driver's or "all" -> task -> accuracy on validation clips.
+    without: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunOrigin:
     """The run that was quantized."""
 
@@ -122,6 +131,7 @@ class RunOrigin:
     train: Mapping[str, Any]  # training's settings
     test: Mapping[str, TaskScores]  # by task
     test_clips: int
+    frames_alone: FramesAlone
     git_commit: str
     created: str
 

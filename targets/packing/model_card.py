@@ -54,6 +54,13 @@ REAL = "* AIDE is licensed for non-commercial research and education only; so ar
 NO_FINDER = """\
 Somebody else must say (`driver=`): there is no finder in this bundle, and without that what is asked about the driver
 is invalid."""
+ALONE = """
+Held-out test clips in full precision, accuracy and macro-F1 in %, with the data set's boxes and keypoints and with what
+the finder sees; below, accuracy on validation clips as found, with one of the driver's streams or all of them masked:
+
+| |{titles}|
+|---|{rules}|
+{rows}"""
 FINDER = """\
 Found in the in-car frame by a graph of its own, trained on the data set's boxes and keypoints ({size} size, weights'
 sha256 {sha256}). Full precision on {frames} validation frames, then each runtime that runs where it was quantized, %:
@@ -61,7 +68,8 @@ sha256 {sha256}). Full precision on {frames} validation frames, then each runtim
 | | {names} |
 |---|{rules}|
 {rows}
-{absence}"""
+{absence}
+{alone}"""
 KNOWS = "It has seen cabins without a driver, with others in the car and with a covered lens, all of them drawn."
 NEVER = "**It has never seen a cabin without a driver: what it says of presence means nothing.**"
 
@@ -84,6 +92,25 @@ def _finder(report: QuantizedReport) -> str:
         rules="|".join("---" for _ in origin.check),
         rows="\n".join(rows),
         absence=KNOWS if origin.knows_absence else NEVER,
+        alone=_alone(report),
+    )
+
+
+def _alone(report: QuantizedReport) -> str:
+    """Frames alone against annotations, and what each stream is worth."""
+    run, tasks = report.run, report.tasks
+    rows = []
+    for name, scores in (("annotations", run.test), ("frames alone", run.frames_alone.test)):
+        if scores:
+            found = [scores[task.name] for task in tasks]
+            rows.append((name, [f"{100 * some.accuracy:.1f} / {100 * some.macro_f1:.1f}" for some in found]))
+    for part, accuracy in run.frames_alone.without.items():
+        name = "validation, as found" if part == "nothing" else f"validation, without {part}"
+        rows.append((name, [f"{100 * accuracy[task.name]:.1f}" for task in tasks]))
+    return ALONE.format(
+        titles="|".join(f" {task.title} " for task in tasks),
+        rules="|".join("---" for _ in tasks),
+        rows="\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in rows),
     )
 
 

@@ -60,7 +60,7 @@ def _alone(
     for ref in refs:
         sights.append([])
         with Clip(ref.folder, strict=True) as clip:
-            yield ((at.frames, at.t, None) for at in clip), _labels(perceiver, clip)
+            yield ((at.images, at.t, None) for at in clip), _labels(perceiver, clip)
         progress.step()
 
 
@@ -78,7 +78,7 @@ def _scored(
             with Clip(ref.folder, strict=True) as clip:
                 given = (without(sight.driver, lost) for sight in seen)
                 yield (
-                    ((at.frames, at.t, driver) for at, driver in zip(clip, given, strict=True)),
+                    ((at.images, at.t, driver) for at, driver in zip(clip, given, strict=True)),
                     _labels(perceiver, clip),
                 )
             progress.step()
