@@ -71,7 +71,9 @@ def page(profile: Profile, floors: Sequence[Floor]) -> str:
     head = ("graph", "kernels", "MMAC", "INT8 %", "MB moved", *(f"{bound} ms" for bound in BOUNDS), "floor ms")
     lines += table([head, *(_row(floor) for floor in floors)], numbers_from=1)
     total_ms = sum(floor.time_ms for floor in floors)
-    lines += ["", f"a step takes at least {total_ms:.3f} ms; {verdict(profile, total_ms)}", "", "slowest layers"]
+    look_ms = sum(floor.time_ms for floor in floors if floor.graph == "finder")
+    look = f", {look_ms:.3f} ms of it in those that look for the driver" if look_ms else ""
+    lines += ["", f"a step takes at least {total_ms:.3f} ms{look}; {verdict(profile, total_ms)}", "", "slowest layers"]
     layers = sorted((x for floor in floors for x in floor.layers), key=lambda layer: -layer.time_us)[:SHOWN]
     head = ("layer", "nodes", "as", "MMAC", "kB", "floor us", "bound by")
     lines += table([head, *(_layer_row(layer) for layer in layers)], numbers_from=3)

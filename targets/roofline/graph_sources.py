@@ -50,13 +50,19 @@ class Source:
         return list(dict.fromkeys(found))
 
 
+def _of_a_step(encoder: str, fuser: str, finder: str | None) -> tuple[tuple[str, str], ...]:
+    """Of a step that looks for the driver, as the slowest ones do."""
+    return (("encoder", encoder), ("fuser", fuser), *((("finder", finder),) if finder else ()))
+
+
 def open_source(path: Path) -> Source:
     if path.is_file():
         return Source(path.parent, {"": ((path.stem, path.name),)})
     if (path / MANIFEST_NAME).is_file():
         variants = read_manifest(path).variants
-        return Source(path, {v.name: (("encoder", v.encoder), ("fuser", v.fuser)) for v in variants})
+        return Source(path, {v.name: _of_a_step(v.encoder, v.fuser, v.finder) for v in variants})
     if (path / REPORT).is_file():
         dialects = QuantizedReport.read(path).dialects
-        return Source(path, {n: (("encoder", d.encoder.path), ("fuser", d.fuser.path)) for n, d in dialects.items()})
+        finders = {name: some.finder.path if some.finder else None for name, some in dialects.items()}
+        return Source(path, {n: _of_a_step(d.encoder.path, d.fuser.path, finders[n]) for n, d in dialects.items()})
     raise SourceError(f"{path} is not there, or neither an ONNX file, a bundle nor a folder made by quantize.run")

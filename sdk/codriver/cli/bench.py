@@ -6,6 +6,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from codriver.console import Progress, put, put_json, table
 from codriver.device.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
-from codriver.percept import Percept
-from codriver.verify.timed_stream import RATE_HZ, Step, floor_ms, random_steps
+from codriver.percept import Driver, Percept
+from codriver.verify.timed_stream import RATE_HZ, Step, floor_ms, look_ms, random_steps
 
 EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
@@ -47,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
             percepts = [_step(perceiver, steps, progress) for _ in range(args.steps)]
             took_s = time.perf_counter() - started_s
         result = _setting(args, perceiver, views) | {"warm_up_steps": warm_up} | _measured(percepts, took_s)
-        result["overhead"] = _overhead(perceiver, steps, min(args.steps, OVERHEAD_STEPS))
+        few = min(args.steps, OVERHEAD_STEPS)
+        result["overhead"] = _overhead(perceiver, steps, few)
+        result["finder"] = _finder(perceiver, steps, few) if perceiver.bundle.finder and "incar" in views else None
     if args.json:
         put_json(result)
     else:
@@ -56,9 +59,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _step(perceiver: Perceiver, steps: Iterator[Step], progress: Progress) -> Percept:
-    percept = perceiver.step(*next(steps))
+    frames, t, driver = next(steps)
+    percept = perceiver.step(frames, t, _to_look_for(driver) if perceiver.bundle.finder else driver)
     progress.step()
     return percept
+
+
+def _to_look_for(driver: Driver) -> Driver:
+    """Without keypoints, so that the finder looks; with boxes, because it would find none in noise."""
+    return replace(driver, keypoints=None)
 
 
 def _views(text: str | None, manifest: Manifest) -> tuple[str, ...]:
@@ -120,6 +129,33 @@ def _overhead(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[s
     return {"step_ms": round(total, 3), "parts_ms": rounded, **verdict}
 
 
+def _finder(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[str, Any]:
+    """Steps that look for the driver and steps that need not, in turns, and the parts of a look.
+
+    share: what looking costs on average, at its own rate and frames of RATE_HZ, of a step without it.
+    """
+    assert perceiver.manifest.finder is not None
+    every_s = perceiver.manifest.finder.every_s
+    looking_ms, other_ms, parts_ms, looked_s = list[float](), list[float](), list[dict[str, float]](), -math.inf
+    while len(looking_ms) < count:
+        frames, t, driver = next(steps)
+        if t - looked_s >= every_s and len(other_ms) > len(looking_ms):
+            looked_s = t
+            looking_ms.append(perceiver.step(frames, t, _to_look_for(driver)).latency_ms["total"])
+            parts_ms.append(look_ms(perceiver.bundle, frames["incar"]))
+        else:
+            other_ms.append(perceiver.step(frames, t, driver).latency_ms["total"])
+    looking, other = float(np.median(looking_ms)), float(np.median(other_ms))
+    average_ms = (looking - other) * min(1.0, 1.0 / (RATE_HZ * every_s) if every_s else 1.0)
+    return {
+        "step_ms": {"looking": round(looking, 3), "not looking": round(other, 3)},
+        "ratio": round(looking / other, 3),
+        "parts_ms": {name: round(float(np.median([p[name] for p in parts_ms])), 3) for name in parts_ms[0]},
+        "every_s": every_s,
+        "share": round(average_ms / other, 3),
+    }
+
+
 def _lines(result: dict[str, Any]) -> list[str]:
     machine, context = result["machine"], f"context {result['context']:.0%} full"
     system = f"{machine['system']}, Python {machine['python']}"
@@ -138,4 +174,13 @@ def _lines(result: dict[str, Any]) -> list[str]:
     parts = " + ".join(f"{name} {ms:.2f}" for name, ms in overhead["parts_ms"].items())
     verdict = "ok" if overhead["ok"] else "over"
     ratio = f"{overhead['ratio']:.2f} times {parts} ms, in turns; at most {overhead['at_most']:g}: {verdict}"
-    return [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate, f"a step takes {ratio}"]
+    said = [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate, f"a step takes {ratio}"]
+    return said + ([_look_line(result["finder"])] if result["finder"] else [])
+
+
+def _look_line(finder: dict[str, Any]) -> str:
+    parts = " + ".join(f"{name} {ms:.2f}" for name, ms in finder["parts_ms"].items())
+    step_ms = finder["step_ms"]
+    turns = f"{step_ms['looking']:.2f} ms with a look for the driver, {step_ms['not looking']:.2f} without, in turns"
+    often = f"every {finder['every_s']:g} s" if finder["every_s"] else "at every in-car frame"
+    return f"{turns} ({parts}); it looks {often}: {finder['share']:.0%} of a step on average"
