@@ -47,6 +47,7 @@ class Release:
     without: tuple[str, ...] = ()  # tasks that are not to be in it
     key: Path | None = None  # private key to sign it with
     allow: tuple[str, ...] = ()  # checks of the gate that may be missed; the manifest says so for ever
+    mirrored: bool = False  # the driver sits on the other side than in the footage that the finder learned from
 
 
 DEFAULT = Release()
@@ -61,7 +62,7 @@ def build(
     report = QuantizedReport.read(quantized).without(release.without)
     with new_bundle(out) as folder:
         packed = pack(quantized, profile, report)
-        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release.version)
+        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release)
         for path, data in packed.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
@@ -80,12 +81,12 @@ def build(
 
 
 def manifest_draft(
-    name: str, profile: Profile, report: QuantizedReport, variants: tuple[VariantSpec, ...], version: int = 0
+    name: str, profile: Profile, report: QuantizedReport, variants: tuple[VariantSpec, ...], release: Release = DEFAULT
 ) -> Manifest:
     origin = provenance(("onnxruntime",), report.seed)
     return Manifest(
         name=name,
-        version=version,
+        version=release.version,
         target=profile.name,
         task_set=report.task_set,
         color=report.color,
@@ -98,7 +99,7 @@ def manifest_draft(
         variants=variants,
         context=report.context_config,
         policy=default_policy(stream.name for stream in report.streams if stream.name in VIEWS),
-        finder=FinderSpec() if report.finder else None,
+        finder=FinderSpec(mirrored=release.mirrored) if report.finder else None,
         golden=report.golden,
         metrics=measured(report),
         training=asdict(report.run.data) | {"calibration_clips": report.calibration.clips},
@@ -218,7 +219,13 @@ EXAMPLES = """examples:
 @command("targets.build")
 def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
-    release = Release(version=args.version, without=tuple(args.without), key=args.sign, allow=tuple(args.allow))
+    release = Release(
+        version=args.version,
+        without=tuple(args.without),
+        key=args.sign,
+        allow=tuple(args.allow),
+        mirrored=args.other_side,
+    )
     targets = list(dict.fromkeys(args.target))
     found = build_all(args.quantized, targets, args.out, args.profiles, release)
     manifests = {place: some for place, some in found.items() if isinstance(some, Manifest)}
@@ -253,6 +260,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the bundle; of several targets, the folder for them")
     parser.add_argument("--version", type=int, default=0, help="of the bundle; devices can refuse lower ones (0)")
     parser.add_argument("--without", action="append", default=[], metavar="TASK", help="leave a task out; repeatable")
+    parser.add_argument(
+        "--other-side",
+        action="store_true",
+        help="the driver sits on the other side than in the data set: right-hand drive",
+    )
     parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `codriver keygen`")
     parser.add_argument("--allow", action="append", default=[], metavar="CHECK", help="pack although this check fails")
     parser.add_argument("--json", action="store_true", help="print the manifest; of several targets, a list of them")

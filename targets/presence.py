@@ -3,9 +3,9 @@
     python -m training.scenes out/others --each 200 --seed 3        # not the scenes that the finder learned from
     python -m targets.presence out/demo.bundle --scenes out/others --data out/data --out out/presence.json
 
-Cabins without a driver and covered lenses, where none may be believed in for longer than 0.5 s; a driver who sits down in
-an empty seat, to be found within 1 s; drives of the test split, where the driver may not be lost for longer than 0.5 s;
-and a still picture under a sensor's noise. In-car frames alone, each through Perceiver.step. Exit code 1 beyond a limit.
+Cabins without a driver and covered lenses, where none may be believed in for longer than 0.5 s; a driver who sits down
+in an empty seat, to be found within 1 s; drives, in which the driver may not be lost for longer than 0.5 s; and a still
+picture under a sensor's noise. In-car frames alone, each through Perceiver.step. Exit code 1 beyond a limit.
 """
 
 from __future__ import annotations

@@ -10,6 +10,12 @@ LOW, HIGH = -0.25, 1.25  # shares of the frame that coordinates reach to, as key
 BINS_X, BINS_Y = (round((HIGH - LOW) * side / BIN_PX) for side in (WIDTH_PX, HEIGHT_PX))
 
 JOINT_POINTS = (*POSTURE_POINTS, *GESTURE_POINTS)  # of Halpe-136, in the order of the graph's rows
+# The same point on the body's other side, by row: what a mirror makes of a person.
+BODY_PAIRS = ((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16), (20, 21), (22, 23), (24, 25))
+_OTHER = dict((*BODY_PAIRS, *(pair[::-1] for pair in BODY_PAIRS)))
+POSTURE_MIRROR = tuple(_OTHER.get(row, row) for row in range(len(POSTURE_POINTS)))
+HAND = len(GESTURE_POINTS) // 2
+GESTURE_MIRROR = (*range(HAND, 2 * HAND), *range(HAND))
 CORNERS = ("face_low", "face_high", "body_low", "body_high")  # upper left and lower right, the rows after the joints
 POINTS = len(JOINT_POINTS) + len(CORNERS)
 PRESENCE = ("driver", "face", "camera")  # is there a driver, is the face to be seen, is the camera usable

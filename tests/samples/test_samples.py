@@ -8,6 +8,7 @@ import sys
 import cv2
 import pytest
 
+from codriver.tasks import VIEWS
 from tests import ROOT
 from tests.clips import make_clip, make_video
 from tests.tiny import make_tiny_bundle
@@ -37,6 +38,14 @@ def test_minimal_prints_a_line_per_step(bundle, tmp_path):
     assert len(lines) == 24
     assert "init" in lines[0] and "-, -, -, -" in lines[0]
     assert "ok" in lines[-1] and "-, " not in lines[-1]
+
+
+def test_minimal_answers_as_well_with_cameras_alone_as_with_a_clip(bundle, tmp_path):
+    where = ",".join(f"{view}={make_video(tmp_path / f'{view}.mp4', 24, view=view)}" for view in VIEWS)
+    done = sample("minimal.py", bundle, where, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == 24 and "ok" in lines[-1] and "-, " not in lines[-1]
 
 
 def test_minimal_fits_on_one_screen():

@@ -9,29 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.finder_graph import GESTURE_MIRROR, POSTURE_MIRROR
 from codriver.percept import DRIVER_PARTS
 from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
 from training.data.clips import Clip, with_take
 from training.data.takes import DISTURBED, FOUND
 
-# Left and right of Halpe-136's body points change places in a mirror (reference/model.md 2.4); hands change as a whole.
-BODY_PAIRS = (
-    (1, 2),
-    (3, 4),
-    (5, 6),
-    (7, 8),
-    (9, 10),
-    (11, 12),
-    (13, 14),
-    (15, 16),
-    (20, 21),
-    (22, 23),
-    (24, 25),
-)
-POSTURE_MIRROR = np.arange(26)
-for _left, _right in BODY_PAIRS:
-    POSTURE_MIRROR[[_left, _right]] = _right, _left
-GESTURE_MIRROR = np.concatenate([np.arange(21, 42), np.arange(21)])
 VIEW_MIRROR = {"left": "right", "right": "left"}
 
 
@@ -85,7 +68,7 @@ def mirror(
     """The same scene in a mirror: pixels flipped, left and right views swapped, left and right joints swapped."""
     source = {stream: VIEW_MIRROR.get(stream, stream) for stream in STREAMS}
     flipped = {stream: frames[source[stream]][:, :, ::-1] for stream in (*VIEWS, *CROPS)}
-    for stream, order in (("posture", POSTURE_MIRROR), ("gesture", GESTURE_MIRROR)):
+    for stream, order in (("posture", list(POSTURE_MIRROR)), ("gesture", list(GESTURE_MIRROR))):
         joints = frames[stream][:, order].copy()
         known = joints.any(axis=2)
         joints[..., 0] = np.where(known, 1.0 - joints[..., 0], 0.0)

@@ -8,7 +8,7 @@ from codriver.arrays import Arrays, Image
 from codriver.bundle.manifest import FinderSpec
 from codriver.engines.base import Engine
 from codriver.errors import EngineError
-from codriver.finder.peaks import Sight, read_sight
+from codriver.finder.peaks import Sight, in_a_mirror, read_sight
 from codriver.finder.presence import Presence
 from codriver.finder.smooth import Smoother
 from codriver.finder.told import Found, driver_sight, is_whole
@@ -62,12 +62,13 @@ class Finder:
 
     def _seen(self, engine: Engine, frame: Image) -> Sight:
         small = resize_to(frame, WIDTH_PX, HEIGHT_PX)
+        small = small[:, ::-1] if self._spec.mirrored else small
         self._pixels[PIXELS][0] = small[..., ::-1] if self._swap else small
         outputs = engine.infer(self._pixels)
         for name, values in outputs.items():
             if not np.isfinite(values).all():
                 raise EngineError(f"the finder gave NaN or infinity in {name}; run `codriver verify` on it")
-        return read_sight(outputs)
+        return in_a_mirror(read_sight(outputs)) if self._spec.mirrored else read_sight(outputs)
 
     def _judged(self, sight: Sight, t: float) -> Found:
         """What to believe of a frame, after those before it."""

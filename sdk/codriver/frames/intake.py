@@ -83,7 +83,7 @@ class Intake:
             sight, inputs, looks = self._looked_at(request, find, clock)
         masked = self._health.judge(looks, request.times_s, request.clocks)
         self.tally.count("masked", masked)
-        notes = self._notes(sight.driver, inputs) if "incar" in request.frames else []
+        notes = self._notes(sight.driver, {*inputs, *sight.reasons}) if "incar" in request.frames else []
         seen = Seen(
             inputs=inputs,
             times_s={view: t for view, t in request.times_s.items() if view not in masked},
@@ -117,7 +117,7 @@ class Intake:
         return sights[0], inputs, {view: looks[view] for view in request.frames}
 
     def _notes(self, driver: Driver, found: Collection[str]) -> list[str]:
-        """What to say of the driver's parts that are left out. found: the streams that could be had."""
+        """What to say of the driver's parts that are left out. found: those that could be had, or have a reason."""
         boxes = {"face": driver.face_px, "body": driver.body_px}
         lost = [s for s in boxes if s in self._sizes_px and boxes[s] is not None and s not in found]
         what = "its box holds too little of the in-car frame, so it is left out"
@@ -148,9 +148,8 @@ def driver_notes(driver: Driver, found: Collection[str]) -> list[str]:
     """What to say of keypoints that are left out. found: the streams that could be had."""
     if driver.keypoints is None or all(stream in found for stream in JOINTS):
         return []
-    shares = bad_joints(driver.keypoints)
-    return [
-        f"{stream}: {share:.0%} of its points are not numbers, so it is left out"
-        for stream, share in shares.items()
-        if share > MAX_BAD_JOINTS
-    ]
+    why = {
+        stream: f"{share:.0%} of its points are not numbers" if share > MAX_BAD_JOINTS else "all of its points are zero"
+        for stream, share in bad_joints(driver.keypoints).items()
+    }
+    return [f"{stream}: {text}, so it is left out" for stream, text in why.items() if stream not in found]

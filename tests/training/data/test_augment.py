@@ -15,11 +15,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from codriver.finder_graph import GESTURE_MIRROR, POSTURE_MIRROR
 from codriver.percept import DRIVER_PARTS
 from codriver.tasks import AIDE, STREAMS, VIEWS
 from training.data.augment import (
-    GESTURE_MIRROR,
-    POSTURE_MIRROR,
     AugmentConfig,
     augment,
     drawn_take,
@@ -146,7 +145,7 @@ def test_every_point_of_the_body_meets_its_namesake_in_the_mirror() -> None:
 
 def test_the_hands_change_places_finger_by_finger() -> None:
     """Point 94 + k of the left hand and 115 + k of the right: k and 21 + k of the stream."""
-    assert GESTURE_MIRROR.tolist() == [(point + 21) % 42 for point in range(42)]
+    assert list(GESTURE_MIRROR) == [(point + 21) % 42 for point in range(42)]
 
 
 def test_a_mirrored_clip_is_mirrored_as_a_whole_and_stays_upright(clip: Clip) -> None:
