@@ -19,7 +19,7 @@ MAKEFLAGS += --no-print-directory
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 19 min)
+demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 22 min)
 	@echo "== 1/7 install: a virtual environment in $(VENV), about a minute the first time"
 	@$(MAKE) $(BASE)
 	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout; the install goes on meanwhile; about 3 min"
@@ -34,7 +34,7 @@ demo:                       ## the whole line, on this machine: footage, trainin
 	@$(MAKE) build
 	@echo "== 6/7 run: one test clip through Perceiver.step, as a video and a picture"
 	@$(MAKE) show
-	@echo "== 7/7 validate: every test clip through both bundles, frame by frame; about 2 min"
+	@echo "== 7/7 validate: every test clip through both bundles, frame by frame, with annotations and with frames alone; about 4 min"
 	@$(MAKE) validate
 	@echo "video    $(OUT)/demo.mp4"
 	@echo "picture  $(OUT)/demo.png"
