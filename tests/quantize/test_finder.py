@@ -13,6 +13,7 @@ pytest.importorskip("nncf")
 pytest.importorskip("openvino")
 
 from codriver.perceiver import Perceiver  # noqa: E402
+from codriver.percept import DRIVER_PARTS  # noqa: E402
 from codriver.verify.golden import FINDER, check_golden  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
 from quantize.run import Options, quantize  # noqa: E402
@@ -72,6 +73,8 @@ def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(with_finder: Pa
     with Perceiver.open(tmp_path / "a.bundle", threads=1) as perceiver:
         card = (tmp_path / "a.bundle" / "MODEL_CARD.md").read_text()
         assert "It has never seen a cabin without a driver" in card and "| openvino |" in card
+        assert "| annotations |" in card and "| validation, without gesture |" in card
+        assert set(manifest.metrics["frames_alone"]["without"]) == {"nothing", *DRIVER_PARTS, "all"}
         assert FINDER in [found.task for found in check_golden(perceiver)]
         frames = {v: np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8) for v in manifest.views}
         assert set(perceiver.step(frames, 0.0).driver.presence) == {"driver", "face", "camera"}
