@@ -6,7 +6,6 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from codriver.device.machine import PERCENTILES, describe_machine, runtime_versi
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
-from codriver.verify.timed_stream import RATE_HZ, Step, floor_ms, look_ms, random_steps
+from codriver.verify.timed_stream import RATE_HZ, Step, floor_ms, random_steps
 
 EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
@@ -50,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
         result = _setting(args, perceiver, views) | {"warm_up_steps": warm_up} | _measured(percepts, took_s)
         few = min(args.steps, OVERHEAD_STEPS)
         result["overhead"] = _overhead(perceiver, steps, few)
-        result["finder"] = _finder(perceiver, steps, few) if perceiver.bundle.finder and "incar" in views else None
+        known = next(random_steps(views, args.size))[2]
+        result["finder"] = (
+            _finder(perceiver, steps, known, few) if perceiver.bundle.finder and "incar" in views else None
+        )
     if args.json:
         put_json(result)
     else:
@@ -59,15 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _step(perceiver: Perceiver, steps: Iterator[Step], progress: Progress) -> Percept:
-    frames, t, driver = next(steps)
-    percept = perceiver.step(frames, t, _to_look_for(driver) if perceiver.bundle.finder else driver)
+    percept = perceiver.step(*next(steps))
     progress.step()
     return percept
-
-
-def _to_look_for(driver: Driver) -> Driver:
-    """Without keypoints, so that the finder looks; with boxes, because it would find none in noise."""
-    return replace(driver, keypoints=None)
 
 
 def _views(text: str | None, manifest: Manifest) -> tuple[str, ...]:
@@ -129,31 +125,20 @@ def _overhead(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[s
     return {"step_ms": round(total, 3), "parts_ms": rounded, **verdict}
 
 
-def _finder(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[str, Any]:
-    """Steps that look for the driver and steps that need not, in turns, and the parts of a look.
-
-    share: what looking costs on average, at its own rate and frames of RATE_HZ, of a step without it.
-    """
-    assert perceiver.manifest.finder is not None
-    every_s = perceiver.manifest.finder.every_s
-    looking_ms, other_ms, parts_ms, looked_s = list[float](), list[float](), list[dict[str, float]](), -math.inf
+def _finder(perceiver: Perceiver, steps: Iterator[Step], known: Driver, count: int) -> dict[str, Any]:
+    """Median steps that look for the driver and that are told where one is, in turns; what looking adds on average."""
+    every_s = perceiver.manifest.finder.every_s if perceiver.manifest.finder else 0.0
+    looking_ms, told_ms, looked_s = list[float](), list[float](), -math.inf
     while len(looking_ms) < count:
         frames, t, driver = next(steps)
-        if t - looked_s >= every_s and len(other_ms) > len(looking_ms):
-            looked_s = t
-            looking_ms.append(perceiver.step(frames, t, _to_look_for(driver)).latency_ms["total"])
-            parts_ms.append(look_ms(perceiver.bundle, frames["incar"]))
-        else:
-            other_ms.append(perceiver.step(frames, t, driver).latency_ms["total"])
-    looking, other = float(np.median(looking_ms)), float(np.median(other_ms))
-    average_ms = (looking - other) * min(1.0, 1.0 / (RATE_HZ * every_s) if every_s else 1.0)
-    return {
-        "step_ms": {"looking": round(looking, 3), "not looking": round(other, 3)},
-        "ratio": round(looking / other, 3),
-        "parts_ms": {name: round(float(np.median([p[name] for p in parts_ms])), 3) for name in parts_ms[0]},
-        "every_s": every_s,
-        "share": round(average_ms / other, 3),
-    }
+        due = t - looked_s >= every_s and len(told_ms) > len(looking_ms)
+        looked_s = t if due else looked_s
+        times_ms = looking_ms if due else told_ms
+        times_ms.append(perceiver.step(frames, t, driver if due else known).latency_ms["total"])
+    looking, told = float(np.median(looking_ms)), float(np.median(told_ms))
+    added = (looking - told) / max(RATE_HZ * every_s, 1.0) / told
+    step_ms = {"looking": round(looking, 3), "told": round(told, 3)}
+    return {"step_ms": step_ms, "ratio": round(looking / told, 3), "every_s": every_s, "added": round(added, 3)}
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -174,13 +159,11 @@ def _lines(result: dict[str, Any]) -> list[str]:
     parts = " + ".join(f"{name} {ms:.2f}" for name, ms in overhead["parts_ms"].items())
     verdict = "ok" if overhead["ok"] else "over"
     ratio = f"{overhead['ratio']:.2f} times {parts} ms, in turns; at most {overhead['at_most']:g}: {verdict}"
-    said = [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate, f"a step takes {ratio}"]
-    return said + ([_look_line(result["finder"])] if result["finder"] else [])
+    looks = [_looks(result["finder"])] if result["finder"] else []
+    return [*table(facts), "", *table([head, *rows], numbers_from=1), "", rate, f"a step takes {ratio}", *looks]
 
 
-def _look_line(finder: dict[str, Any]) -> str:
-    parts = " + ".join(f"{name} {ms:.2f}" for name, ms in finder["parts_ms"].items())
-    step_ms = finder["step_ms"]
-    turns = f"{step_ms['looking']:.2f} ms with a look for the driver, {step_ms['not looking']:.2f} without, in turns"
-    often = f"every {finder['every_s']:g} s" if finder["every_s"] else "at every in-car frame"
-    return f"{turns} ({parts}); it looks {often}: {finder['share']:.0%} of a step on average"
+def _looks(finder: dict[str, Any]) -> str:
+    looking, told = finder["step_ms"]["looking"], finder["step_ms"]["told"]
+    often = f"a look every {finder['every_s']:g} s adds {finder['added']:.0%} of a step on average"
+    return f"a step that looks for the driver takes {looking:.2f} ms, one that is told {told:.2f}, in turns; {often}"

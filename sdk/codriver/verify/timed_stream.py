@@ -9,11 +9,8 @@ import numpy as np
 from codriver.arrays import Image
 from codriver.bundle.loader import LoadedBundle
 from codriver.counts import Clock
-from codriver.finder.peaks import read_sight
-from codriver.finder_graph import HEIGHT_PX, PIXELS, WIDTH_PX
 from codriver.frames.preprocess import stream_inputs
 from codriver.percept import Driver
-from codriver.resize import resize_to
 from codriver.tasks import KEYPOINTS
 
 Step = tuple[dict[str, Image], float, Driver]
@@ -41,21 +38,6 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int], *, found: bool =
     while True:
         yield sets[number % DISTINCT], number / RATE_HZ, driver
         number += 1
-
-
-def look_ms(bundle: LoadedBundle, incar: Image) -> dict[str, float]:
-    """What a look for the driver takes by itself: "resize", "graph" and "peaks". The bundle has a finder."""
-    assert bundle.finder is not None
-    clock = Clock()
-    pixels = resize_to(incar, WIDTH_PX, HEIGHT_PX)[None]
-    clock.end("resize")
-    outputs = bundle.finder.infer({PIXELS: pixels})
-    clock.end("graph")
-    read_sight(outputs)
-    clock.end("peaks")
-    parts = clock.latency_ms()
-    del parts["total"]
-    return parts
 
 
 def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
