@@ -52,6 +52,8 @@ PASCAL_CONTEXT = TaskSet(
         _front("semantics", "Semantics", "segmentation", OBJECTS),
         _front("human_parts", "Human parts", "segmentation", PARTS),
         _front("saliency", "Saliency", "saliency"),
+        _front("normals", "Surface normals", "normals"),
+        _front("edges", "Edges", "edges", thin=True, reach=0.0075),
     ),
 )
 INDOORS = (  # NYUD-v2's 40 classes; the benchmark's own spelling

@@ -8,24 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tqdm import tqdm
 
 from codriver.errors import SourceError
 from codriver.tasks import TaskSet
-from training.dense.drawing import side_by_side
+from training.dense.drawing import Drawn, drawn
 from training.dense.kinds.segmentation import mean_of_known
 from training.dense.model import DenseConfig, DenseUVM3TL
+from training.dense.page import page
 from training.dense.scene import Scene
 from training.dense.scores import Answers, answers_of, constant_answer, scored, written
 from training.dense.train import KIND, LOADERS, to_json
 from training.trainer.checkpoint import MARKER, WEIGHTS
-from workshop.artifacts import provenance, whole_folder, write_json
+from workshop.artifacts import provenance, whole_folder, write_json, write_text
 
-REPORT, SHEET = "report.json", "pictures.png"
+REPORT, PAGE = "report.json", "report.html"
 SHOWN = 4  # pictures at each end
 GUESSED_FROM = 200  # training pictures that the constant answer is made from
 
@@ -54,24 +53,26 @@ class Extremes:
     """The pictures that a model answers worst and best, by the mean of their tasks' own scores."""
 
     task_set: TaskSet
-    worst: list[tuple[float, int, NDArray[np.uint8]]] = field(default_factory=list)
-    best: list[tuple[float, int, NDArray[np.uint8]]] = field(default_factory=list)
+    worst: list[tuple[float, int, Drawn]] = field(default_factory=list)  # heaps
+    best: list[tuple[float, int, Drawn]] = field(default_factory=list)
     count: int = 0
 
     def see(self, scene: Scene, found: Answers, marks: list[float]) -> None:
         self.count += 1
-        mark, shown = mean_of_known(np.array(marks)), side_by_side(scene, found, self.task_set)
+        mark = mean_of_known(np.array(marks))
         for heap, key in ((self.best, mark), (self.worst, -mark)):
-            (heapq.heappush if len(heap) < SHOWN else heapq.heappushpop)(heap, (key, self.count, shown))
+            if len(heap) < SHOWN or key > heap[0][0]:
+                shown = (key, self.count, drawn(scene, found, self.task_set, mark))
+                (heapq.heappush if len(heap) < SHOWN else heapq.heappushpop)(heap, shown)
 
-    def sheet(self) -> NDArray[np.uint8]:
-        """The worst on the left, the worst of all on top; the best on the right. Each: truth, answer."""
-        columns = [np.vstack([shown for *_, shown in sorted(heap, reverse=True)]) for heap in (self.worst, self.best)]
-        return np.hstack(columns)
+    def sorted(self) -> tuple[list[Drawn], list[Drawn]]:
+        """Worst and best, the extreme one first."""
+        worst, best = ([shown for *_, shown in sorted(heap, reverse=True)] for heap in (self.worst, self.best))
+        return worst, best
 
 
 def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, Any]:
-    """Leave report.json and pictures.png in `out`; returns the report."""
+    """Leave report.json and report.html in `out`; returns the report."""
     model = load_dense_run(run)
     loader = LOADERS[model.config.task_set]
     refs = loader.index(data, split)
@@ -80,7 +81,7 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
         scenes = (loader.read(ref) for ref in tqdm(refs, desc=split, unit="picture", disable=None))
         results = scored(model.task_set, scenes, lambda scene: answers_of(model, scene), extremes.see)
         known = loader.index(data, "train")[:GUESSED_FROM]
-        guess = constant_answer(model.task_set, lambda: (loader.read(ref) for ref in known))
+        guess = constant_answer(model.task_set, (loader.read(ref) for ref in known))
         guessed = scored(model.task_set, (loader.read(ref) for ref in refs), guess)
         report = {
             "schema": 1,
@@ -94,9 +95,7 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
             "without_looking": {task: to_json(result) for task, result in guessed.items()},
         }
         write_json(folder / REPORT, report)
-        done, png = cv2.imencode(".png", extremes.sheet())
-        assert done
-        (folder / SHEET).write_bytes(png.tobytes())
+        write_text(folder / PAGE, page(report, model.task_set, *extremes.sorted()))
     return report
 
 
@@ -110,6 +109,4 @@ def for_people(report: dict[str, Any], out: Path) -> str:
             lines.append(f"{task:16} {name:26} {written(name, value):>8} {written(name, guess):>9}{mark}")
         low, high = result["interval"]
         lines.append(f"{task:16} {'mean over pictures, 95 %':26} {100 * low:6.1f} to {100 * high:.1f}")
-    return "\n".join(
-        [*lines, f"{out / SHEET}: truth beside answer, the worst pictures on the left, the best on the right"]
-    )
+    return "\n".join([*lines, f"{out / PAGE}: truth, answer and error of the worst and the best pictures"])

@@ -16,6 +16,7 @@ from training.dense.model import KINDS, DenseUVM3TL
 from training.dense.scene import Scene
 from workshop.resampling import BootstrapConfig, mean_interval
 
+SAMPLED_PX = 320
 Answers = dict[str, Any]  # task -> what its kind answers, in the camera's pixels
 Answer = Callable[[Scene], Answers]
 
@@ -72,13 +73,25 @@ def _task_scores(task: Task, metric: Any) -> TaskScores:
     return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), between, pictures)
 
 
-def constant_answer(task_set: TaskSet, scenes: Callable[[], Iterable[Scene]]) -> Answer:
+def constant_answer(task_set: TaskSet, scenes: Iterable[Scene]) -> Answer:
     """The best answer that does not look: what training pictures have at each place of a coarse grid, and no boxes.
 
-    scenes: gives them anew for each task, so that few are in memory at once.
+    Of each picture every so many pixels are kept, so that hundreds fit into memory.
     """
-    made = {t.name: KINDS[t.kind].constant(t, (scene.truth[t.name] for scene in scenes())) for t in task_set.tasks}
+    kept: dict[str, list[Any]] = {name: [] for name in task_set.names}
+    for scene in scenes:
+        for name, truths in kept.items():
+            truths.append(sampled(scene.truth[name]))
+    made = {task.name: KINDS[task.kind].constant(task, kept[task.name]) for task in task_set.tasks}
     return lambda scene: {name: make(scene.image.shape[:2]) for name, make in made.items()}
+
+
+def sampled(truth: Any) -> Any:
+    """Every so many pixels of a map, so that SAMPLED_PX or a little more remain of its width; records stay."""
+    if not isinstance(truth, np.ndarray):
+        return truth
+    step = max(1, truth.shape[1] // SAMPLED_PX)
+    return truth[::step, ::step].copy()
 
 
 def written(name: str, value: float) -> str:

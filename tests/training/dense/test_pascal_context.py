@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from codriver.errors import SourceError
-from training.dense.benchmarks.pascal_context import index, read
+from training.dense.benchmarks.pascal_context import NYU_CLASSES, index, read
 from training.dense.benchmarks.pascal_parts import PART_OF
 from training.dense.geometry import IGNORE
 
@@ -51,7 +51,15 @@ def write_parts(path: Path, *objects: tuple[Any, ...]) -> None:
     savemat(path, {"anno": anno})
 
 
-def pascal(root: Path, *objects: tuple[Any, ...], semantics: Any = None, saliency: Any = None, **how: bool) -> Path:
+def pascal(
+    root: Path,
+    *objects: tuple[Any, ...],
+    semantics: Any = None,
+    saliency: Any = None,
+    normals: Any = None,
+    label_map: Any = None,
+    **how: bool,
+) -> Path:
     """One picture of the benchmark's val."""
     for kind, text in (("Context", "2008_000001\n"), ("Parts", "")):
         (root / "ImageSets" / kind).mkdir(parents=True, exist_ok=True)
@@ -61,6 +69,10 @@ def pascal(root: Path, *objects: tuple[Any, ...], semantics: Any = None, salienc
     write(root / "semseg/VOC12/2008_000001.png", np.zeros(SIZE, np.uint8) if semantics is None else semantics, **how)
     write(root / "sal_distill/2008_000001.png", np.zeros(SIZE, np.uint8) if saliency is None else saliency)
     write_parts(root / "human_parts/2008_000001.mat", *objects)
+    write(root / "normals_distill/2008_000001.png", np.full((*SIZE, 3), 128, np.uint8) if normals is None else normals)
+    path = root / "pascal-context/trainval/2008_000001.mat"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, {"LabelMap": np.full(SIZE, 324, np.uint16) if label_map is None else label_map})
     return root
 
 
@@ -132,9 +144,45 @@ def test_a_list_that_says_something_else_than_the_file_is_refused(tmp_path: Path
         truth(tmp_path)
 
 
+def test_normals_are_red_green_blue_of_length_1_and_known_for_nyus_classes_alone(tmp_path: Path) -> None:
+    codes, classes = np.full((*SIZE, 3), 128, np.uint8), np.full(SIZE, 324, np.uint16)  # road: none of NYU's
+    codes[2:8] = (255, 128, 128)
+    classes[4:], codes[9] = 284, (128, 0, 128)
+    found = truth(pascal(tmp_path, normals=codes, label_map=classes))["normals"]
+    assert found.dtype == np.float32 and np.allclose(found[4:8], [1, 0, 0], atol=0.01)
+    assert np.allclose(found[9], [0, -1, 0], atol=0.01) and np.allclose(np.linalg.norm(found[[4, 9]], axis=-1), 1)
+    assert not found[:4].any() and not found[10:].any()  # a road, and codes of 128, which are no normal
+
+
+def test_nyus_classes_are_the_170_that_context_has_too() -> None:
+    assert len(NYU_CLASSES) == len(set(NYU_CLASSES.tolist())) == 170
+    assert {59, 284, 355, 427, 440} <= set(NYU_CLASSES.tolist())  # car, person, sign, tvmonitor, wall
+    assert not {44, 303, 324, 354, 360, 420, 431} & set(NYU_CLASSES.tolist())  # building, ..., unknown
+
+
+def test_edges_are_one_pixel_wide_where_classes_change_and_have_gaps_where_equal_steps_cancel(tmp_path: Path) -> None:
+    classes = np.full(SIZE, 100, np.uint16)
+    classes[:, 8:] = 300
+    found = truth(pascal(tmp_path, label_map=classes))["edges"]
+    assert np.unique(np.nonzero(found)[1]).tolist() in ([7], [8]) and found.sum() >= SIZE[0] - 2
+    stair = np.tile(np.arange(16, dtype=np.uint16) * 10, (12, 1))
+    found = truth(pascal(tmp_path, label_map=stair))["edges"]
+    assert not found[:, 1:-1].any()
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
+        (
+            {"normals": np.zeros(SIZE, np.uint8)},
+            r"distill/2008_000001\.png: got uint8 \(12, 16\), expected three colours",
+        ),
+        ({"normals": np.zeros((12, 8, 3), np.uint8)}, r"got \(12, 8, 3\), expected the picture's"),
+        (
+            {"label_map": np.zeros((6, 16), np.uint16)},
+            r"trainval/2008_000001\.mat: got \(6, 16\), expected",
+        ),
+        ({"label_map": np.zeros(SIZE)}, "LabelMap is float64 .*expected whole numbers"),
         ({"semantics": np.full(SIZE, 21, np.uint8)}, "VOC12/2008_000001.png: holds 21, expected 0 to 20 and 255"),
         ({"semantics": np.zeros((*SIZE, 3), np.uint8)}, "mode RGB, expected a palette"),
         ({"semantics": np.zeros(SIZE, np.uint16)}, r"mode I;16, expected a palette \(P\) or grey"),

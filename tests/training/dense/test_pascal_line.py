@@ -104,6 +104,15 @@ def test_every_pixel_has_a_context_class_and_people_are_people_everywhere(scenes
         assert (label_map[parts > 0] == 284).all()
 
 
+def test_normals_of_people_face_the_camera_and_roads_have_none(scenes: Path) -> None:
+    for ref in pascal_context.index(scenes, "train")[:6]:
+        found = pascal_context.read(ref).truth["normals"]
+        label_map = loadmat(ref.files["edges"])["LabelMap"]
+        people = found[label_map == 284]
+        assert (np.linalg.norm(people, axis=1) > 0.99).all() and (people[:, 2] > 0).mean() > 0.99
+        assert not found[label_map == 324].any()
+
+
 def test_the_check_finds_nothing_and_names_what_is_broken(scenes: Path, tmp_path: Path, capsys: Any) -> None:
     assert data(["check", str(scenes), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -136,5 +145,5 @@ def test_a_run_is_trained_and_scored(scenes: Path, tmp_path: Path) -> None:
     assert train([*command, "--workers", "0"]) == 0
     assert evaluate([str(run), "--data", str(scenes)]) == 0
     tasks = json.loads((run / "evaluation-test/report.json").read_text())["tasks"]
-    assert set(tasks) == {"semantics", "human_parts", "saliency"}
+    assert set(tasks) == {"semantics", "human_parts", "saliency", "normals", "edges"}
     assert 0 < tasks["saliency"]["scores"]["maxf"] < 1

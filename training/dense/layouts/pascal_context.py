@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from training.dense.benchmarks.pascal_parts import PERSON as PERSON_CLASS
 from training.dense.geometry import IGNORE
 from training.dense.layouts.job import Job, write
+from training.dense.layouts.nyudv2 import normal_codes
 from training.footage.mesh import (
     BUILDING,
     CAR,
@@ -70,7 +71,7 @@ def picture(job: Job, image: NDArray[np.uint8], known: Labels) -> dict[str, Any]
     else:
         write(job.out / "semseg" / "pascal-context" / f"{job.name}.png", classes)
     write(job.out / "sal_distill" / f"{job.name}.png", saliency(known))
-    write(job.out / "normals_distill" / f"{job.name}.png", normal_codes(known)[..., ::-1])
+    write(job.out / "normals_distill" / f"{job.name}.png", normal_codes(known.normals * TO_THEIRS))
     write_mat(job.out / "pascal-context" / "trainval" / f"{job.name}.mat", {"LabelMap": label_map(known)})
     anno = {"imname": job.name, "objects": np.array(found, dtype=OBJECT)[None]}
     write_mat(job.out / "human_parts" / f"{job.name}.mat", {"anno": anno})
@@ -114,11 +115,6 @@ def saliency(known: Labels) -> NDArray[np.uint8]:
     """Grey: what stands out, softly."""
     near = (classes_of(known) > 0) & (known.depth_m > 0) & (known.depth_m < SALIENT_M)
     return np.asarray(cv2.GaussianBlur(np.where(near, 255, 0).astype(np.uint8), (0, 0), SOFT_PX), dtype=np.uint8)
-
-
-def normal_codes(known: Labels) -> NDArray[np.uint8]:
-    """(h, w, 3) x, y, z: (n + 1) / 2 in 8 bits. Unknown is as near to 0 as these get."""
-    return np.asarray(np.rint((known.normals * TO_THEIRS + 1) * 127.5), dtype=np.uint8)
 
 
 def label_map(known: Labels) -> NDArray[np.uint16]:
