@@ -1,6 +1,7 @@
 """What the model costs: parameters and multiply-accumulates by stream, counted by PyTorch's own counter.
 
 python -m training.cost --size edge
+python -m training.cost --size edge --task-set nyudv2      the model on maps, by part
 """
 
 from __future__ import annotations
@@ -8,14 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from codriver.tasks import GROUP_OF, GROUPS, JOINTS, STREAMS
+from codriver.dense_tasks import DENSE_TASK_SETS
+from codriver.errors import ConfigError
+from codriver.tasks import GROUP_OF, GROUPS, JOINTS, STREAMS, TASK_SETS
+from training.dense.cost import all_of, cost_by_part
+from training.dense.cost import page as dense_page
+from training.dense.model import DENSE_SIZES, DenseConfig, sized
 from training.model.uvm3tl import SIZES, UVM3TL
 from workshop.command import command
 
@@ -89,6 +95,13 @@ def row(name: str, parameters: float | None, step: float, clip: float) -> str:
     return f"{name:20} {held:>12} {step:12.1f} M {clip:12.1f} M"
 
 
+def _dense(config: DenseConfig, as_json: bool) -> int:
+    parts = cost_by_part(config)
+    numbers = {name: asdict(some) for name, some in {**parts, "all": all_of(parts)}.items()}
+    sys.stdout.write((json.dumps(numbers) if as_json else dense_page(config, parts)) + "\n")
+    return 0
+
+
 @command("training.cost")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -96,9 +109,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Parameters and multiply-accumulates of a step and of a clip, by stream.",
         epilog="example: python -m training.cost --size edge",
     )
-    parser.add_argument("--size", choices=SIZES, default="edge")
+    parser.add_argument("--size", choices=sorted({*SIZES, *DENSE_SIZES}), default="edge")
+    parser.add_argument("--task-set", choices=(*TASK_SETS, *DENSE_TASK_SETS), default="aide")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
+    sizes: Collection[str] = DENSE_SIZES if args.task_set in DENSE_TASK_SETS else SIZES
+    if args.size not in sizes:
+        raise ConfigError(f"--size {args.size}: expected one of {', '.join(sizes)} for {args.task_set}")
+    if args.task_set in DENSE_TASK_SETS:
+        return _dense(sized(args.size, args.task_set), args.json)
     cost = macs_per_step(UVM3TL(SIZES[args.size]))
     if args.json:
         numbers = {

@@ -26,7 +26,7 @@ from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip, class_counts, footage_kind, found
 from training.dense import train as dense
-from training.dense.model import DENSE_SIZES
+from training.dense.model import DENSE_SIZES, sized
 from training.finder.lookout import make_lookout
 from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
 from training.losses.decoupling import TERMS
@@ -246,7 +246,7 @@ def _for_people(scores: dict[str, Scores], out: Path) -> str:
 
 
 def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, run_options: RunOptions) -> int:
-    size = replace(DENSE_SIZES[args.size], task_set=args.task_set, tasks=tuple(args.tasks))
+    size = sized(args.size, args.task_set, tuple(args.tasks))
     results = dense.train_dense(args.data, args.out, replace(config, sparse=0.0), size, loss, run_options)
     if results:
         found = {task: dense.to_json(result) for task, result in results.items()}

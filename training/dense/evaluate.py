@@ -1,9 +1,10 @@
-"""Score a dense run on one split, beside an answer that does not look, and show its best and worst pictures."""
+"""Score a dense run on one split, beside answers that look little or not, and show its best and worst pictures."""
 
 from __future__ import annotations
 
 import heapq
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from training.dense.drawing import Drawn, drawn
 from training.dense.kinds.segmentation import mean_of_known
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.dense.page import page
-from training.dense.scene import Scene
-from training.dense.scores import Answers, answers_of, constant_answer, scored, written
+from training.dense.probe import FORMS, fitted_probe
+from training.dense.scene import Scene, SceneRef
+from training.dense.scores import Answers, TaskScores, answers_of, constant_answer, interval_of, scored, written
 from training.dense.train import KIND, LOADERS, to_json
 from training.trainer.checkpoint import MARKER, WEIGHTS
 from workshop.artifacts import provenance, whole_folder, write_json, write_text
@@ -80,9 +82,7 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
     with whole_folder(out, marker=REPORT) as folder:
         scenes = (loader.read(ref) for ref in tqdm(refs, desc=split, unit="picture", disable=None))
         results = scored(model.task_set, scenes, lambda scene: answers_of(model, scene), extremes.see)
-        known = loader.index(data, "train")[:GUESSED_FROM]
-        guess = constant_answer(model.task_set, (loader.read(ref) for ref in known))
-        guessed = scored(model.task_set, (loader.read(ref) for ref in refs), guess)
+        beside = baselines(model.task_set, loader, loader.index(data, "train")[:GUESSED_FROM], refs)
         report = {
             "schema": 1,
             "kind": "dense evaluation",
@@ -92,21 +92,49 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
             "split": split,
             "pictures": len(refs),
             "tasks": {task: to_json(result) for task, result in results.items()},
-            "without_looking": {task: to_json(result) for task, result in guessed.items()},
+            **{name: {task: to_json(result) for task, result in some.items()} for name, some in beside.items()},
+            "ahead": {name: ahead(results, some) for name, some in beside.items()},
         }
         write_json(folder / REPORT, report)
         write_text(folder / PAGE, page(report, model.task_set, *extremes.sorted()))
     return report
 
 
+def baselines(
+    task_set: TaskSet, loader: Any, known: Sequence[SceneRef], refs: Sequence[SceneRef]
+) -> dict[str, dict[str, TaskScores]]:
+    """Scores of the constant answer, and of a linear probe for tasks that have maps. known: pictures to learn from."""
+
+    def read(some: Sequence[SceneRef]) -> Iterator[Scene]:
+        return (loader.read(ref) for ref in some)
+
+    mapped = TaskSet(task_set.name, tuple(task for task in task_set.tasks if task.kind in FORMS))
+    constant = constant_answer(task_set, read(known))
+    return {
+        "without_looking": scored(task_set, read(refs), constant),
+        "linear_probe": scored(mapped, read(refs), fitted_probe(mapped, read(known))) if mapped.tasks else {},
+    }
+
+
+def ahead(results: dict[str, TaskScores], others: dict[str, TaskScores]) -> dict[str, list[float]]:
+    """Task -> interval, 95 %, of how much better pictures' own scores are than the others', picture by picture."""
+    return {task: list(interval_of(results[task].pictures - other.pictures)) for task, other in others.items()}
+
+
 def for_people(report: dict[str, Any], out: Path) -> str:
-    """A definition a line, beside the answer that does not look."""
-    lines = [f"{report['pictures']} pictures of {report['split']}, % or unit       model   without looking"]
+    """A definition a line, beside the answers that look little or not."""
+    title = f"{report['pictures']} pictures of {report['split']}, % or unit"
+    lines = [f"{title:45}{'model':>6}{'not looking':>14}{'linear probe':>14}"]
     for task, result in report["tasks"].items():
         for name, value in result["scores"].items():
-            guess = report["without_looking"][task]["scores"].get(name, float("nan"))
+            others = [report[other].get(task, {}).get("scores", {}).get(name) for other in report["ahead"]]
+            beside = "".join(f"{written(name, some) if some is not None else '-':>14}" for some in others)
             mark = "  <- chosen by" if name == result["chosen_by"] else ""
-            lines.append(f"{task:16} {name:26} {written(name, value):>8} {written(name, guess):>9}{mark}")
+            lines.append(f"{task:16} {name:26} {written(name, value):>8}{beside}{mark}")
         low, high = result["interval"]
         lines.append(f"{task:16} {'mean over pictures, 95 %':26} {100 * low:6.1f} to {100 * high:.1f}")
+        for other, some in report["ahead"].items():
+            if task in some:
+                low, high = some[task]
+                lines.append(f"{task:16} {'  ahead of ' + other:26} {100 * low:6.1f} to {100 * high:.1f}")
     return "\n".join([*lines, f"{out / PAGE}: truth, answer and error of the worst and the best pictures"])

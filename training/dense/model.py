@@ -10,7 +10,7 @@ B batch · D width of DB-SCME · H W the network's picture
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -69,6 +69,16 @@ DENSE_SIZES = {
         tower=2,
     ),
 }
+
+
+SHAPES = {("nyudv2", "toy"): (96, 128), ("nyudv2", "edge"): (448, 576)}  # height, width where pictures are 4:3
+
+
+def sized(size: str, task_set: str, tasks: tuple[str, ...] = ()) -> DenseConfig:
+    """The network of a size for a benchmark, or for some of its tasks."""
+    config = replace(DENSE_SIZES[size], task_set=task_set, tasks=tasks)
+    height, width = SHAPES.get((task_set, size), (config.height, config.width))
+    return replace(config, height=height, width=width)
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,13 @@ def scored(
 
 def _task_scores(task: Task, metric: Any) -> TaskScores:
     pictures = metric.examples()
+    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), interval_of(pictures), pictures)
+
+
+def interval_of(pictures: NDArray[np.float64]) -> tuple[float, float]:
+    """Of the mean over pictures, 95 %; NaN are left out."""
     known = pictures[np.isfinite(pictures)]
-    between = mean_interval(known, BootstrapConfig()) if len(known) else (0.0, 1.0)
-    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), between, pictures)
+    return mean_interval(known, BootstrapConfig()) if len(known) else (0.0, 1.0)
 
 
 def constant_answer(task_set: TaskSet, scenes: Iterable[Scene]) -> Answer:

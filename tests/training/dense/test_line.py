@@ -86,6 +86,21 @@ def test_cityscapes_goes_the_same_way(tmp_path: Path) -> None:
     assert "rmse_px" in (run / "evaluation-test" / "report.json").read_text()
 
 
+def test_rooms_go_the_same_way_and_are_judged_beside_both_baselines(tmp_path: Path) -> None:
+    out, run = tmp_path / "rooms", tmp_path / "run"
+    small = ["--width", "96", "--height", "72", "--workers", "1"]
+    assert synth([str(out), "--layout", "nyudv2", "--clips", "16", "--seed", "4", *small]) == 0
+    assert data(["check", str(out)]) == 0
+    command = ["--task-set", "nyudv2", "--data", str(out), "--out", str(run), "--epochs", "1", "--batch", "8"]
+    assert train([*command, "--workers", "0"]) == 0
+    assert evaluate([str(run), "--data", str(out)]) == 0
+    report = json.loads((run / "evaluation-test" / "report.json").read_text())
+    for task in ("semantics", "depth", "normals", "edges"):
+        chosen = report["tasks"][task]["chosen_by"]
+        assert all(chosen in report[other][task]["scores"] for other in ("without_looking", "linear_probe"))
+        assert report["ahead"]["linear_probe"][task][0] <= report["ahead"]["linear_probe"][task][1]
+
+
 def test_a_split_without_pictures_is_told_before_anything_is_trained(tmp_path: Path, capsys: Any) -> None:
     small = ["--width", "128", "--height", "64", "--workers", "1"]
     assert synth([str(tmp_path / "city"), "--layout", "cityscapes", "--clips", "3", "--seed", "4", *small]) == 0

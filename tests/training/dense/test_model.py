@@ -11,11 +11,12 @@ torch = pytest.importorskip("torch")
 
 from codriver.dense_tasks import BDD100K  # noqa: E402
 from codriver.errors import ConfigError  # noqa: E402
+from training.dense.cost import all_of, cost_by_part  # noqa: E402
 from training.dense.geometry import IGNORE  # noqa: E402
 from training.dense.kinds import detection, segmentation  # noqa: E402
 from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, varied  # noqa: E402
 from training.dense.loss import DenseLoss  # noqa: E402
-from training.dense.model import DENSE_SIZES, DenseUVM3TL  # noqa: E402
+from training.dense.model import DENSE_SIZES, DenseUVM3TL, sized  # noqa: E402
 from training.dense.scene import Vehicles  # noqa: E402
 from training.losses.afd import LossConfig  # noqa: E402
 
@@ -126,14 +127,14 @@ def test_sizes_that_the_strides_do_not_divide_are_refused() -> None:
         DenseUVM3TL(replace(TOY, height=100))
 
 
-def test_edge_costs_what_the_page_says() -> None:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    edge = DenseUVM3TL(DENSE_SIZES["edge"]).eval()
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        edge(torch.zeros(1, 384, 640, 3, dtype=torch.uint8))
-    assert sum(p.numel() for p in edge.parameters()) == pytest.approx(2.20e6, rel=0.01)
-    assert counter.get_total_flops() / 2 == pytest.approx(4.13e9, rel=0.01)
+@pytest.mark.parametrize(("task_set", "millions", "giga"), [("bdd100k", 2.20, 4.10), ("nyudv2", 2.20, 4.49)])
+def test_edge_costs_what_the_page_says_and_its_parts_are_the_whole(task_set: str, millions: float, giga: float) -> None:
+    config = sized("edge", task_set)
+    parts = cost_by_part(config)
+    assert all_of(parts).parameters == sum(p.numel() for p in DenseUVM3TL(config).parameters())
+    assert all_of(parts).parameters == pytest.approx(millions * 1e6, rel=0.01)
+    assert all_of(parts).macs == pytest.approx(giga * 1e9, rel=0.01)
+    assert min(some.parameters for some in parts.values()) > 0 and min(some.macs for some in parts.values()) > 0
 
 
 def test_a_task_without_a_truth_in_the_batch_moves_no_weight_and_leaves_no_trace(model: DenseUVM3TL) -> None:
