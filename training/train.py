@@ -26,6 +26,7 @@ from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip, class_counts, footage_kind, found
 from training.dense import train as dense
+from training.dense.lessons import VaryConfig
 from training.dense.model import DENSE_SIZES, sized
 from training.finder.lookout import make_lookout
 from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
@@ -190,6 +191,7 @@ def make_parser() -> argparse.ArgumentParser:
     shape.add_argument("--size", help=sizes)
     shape.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="of a benchmark, these alone")
     shape.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: lessons as a device sees them")
+    shape.add_argument("--zoom", type=float, default=1.0, help="of a benchmark: most that a part is enlarged")
     shape.add_argument("--epochs", type=int, default=defaults.epochs)
     shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
     shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
@@ -230,6 +232,8 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
     args.size = args.size or ("toy" if of_maps else TrainConfig().size)
     if args.size not in sizes:
         raise ConfigError(f"--size {args.size}: expected one of {', '.join(sizes)} for {args.task_set}")
+    if args.zoom < 1 or (args.zoom > 1 and not of_maps):
+        raise ConfigError(f"--zoom {args.zoom}: expected 1 or more, and a benchmark's --task-set")
     if args.tasks and not of_maps:
         raise ConfigError("--tasks picks among a benchmark's tasks; the four answers are trained together")
     shaped = {name: getattr(args, name) for name in (*shared, "validate_every")}
@@ -247,7 +251,9 @@ def _for_people(scores: dict[str, Scores], out: Path) -> str:
 
 def _dense(args: argparse.Namespace, config: TrainConfig, loss: LossConfig, run_options: RunOptions) -> int:
     size = sized(args.size, args.task_set, tuple(args.tasks))
-    results = dense.train_dense(args.data, args.out, replace(config, sparse=0.0), size, loss, run_options)
+    results = dense.train_dense(
+        args.data, args.out, replace(config, sparse=0.0), size, loss, VaryConfig(zoom=args.zoom), run_options
+    )
     if results:
         found = {task: dense.to_json(result) for task, result in results.items()}
         sys.stdout.write((json.dumps(found) if args.json else dense.table(results)) + "\n")

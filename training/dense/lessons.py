@@ -16,6 +16,7 @@ from codriver.tasks import TaskSet
 from training.dense.geometry import Letterbox, Size
 from training.dense.model import KINDS
 from training.dense.scene import Scene
+from training.dense.zoom import some_zoom
 
 DenseBatch = tuple[Tensor, dict[str, Any]]  # (B, H, W, 3) uint8, task -> what its kind stacks
 
@@ -27,6 +28,7 @@ class VaryConfig:
     mirror: float = 0.5  # probability
     brightness: float = 0.3  # largest change of a pixel's factor
     hue: float = 0.1  # largest change of a channel's factor
+    zoom: float = 1.0  # a part of the picture is cut out and enlarged up to so many times
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,17 @@ def fitted(scene: Scene, task_set: TaskSet, network: Size) -> Lesson:
 
 
 def varied(lesson: Lesson, task_set: TaskSet, rng: np.random.Generator, config: VaryConfig) -> Lesson:
-    """Mirrored or not, another light. Labels go with the pixels."""
+    """Mirrored or not, enlarged or not, another light. Labels go with the pixels."""
     image, truth = lesson.image, dict(lesson.truth)
     if rng.random() < config.mirror:
         width = image.shape[1]
         image = np.ascontiguousarray(image[:, ::-1])
         for task in task_set.tasks:
             truth[task.name] = KINDS[task.kind].mirrored(truth[task.name], width)
+    if config.zoom > 1:
+        box = some_zoom(image.shape[:2], config.zoom, rng)
+        image = box.image(image)
+        truth = {task.name: KINDS[task.kind].fitted(task, truth[task.name], box) for task in task_set.tasks}
     factors = 1 + rng.uniform(-config.brightness, config.brightness) + rng.uniform(-config.hue, config.hue, 3)
     table = np.clip(np.arange(256)[:, None] * factors, 0, 255).astype(np.uint8)[None]  # (1, 256, 3)
     return Lesson(np.asarray(cv2.LUT(image, table), dtype=np.uint8), truth)

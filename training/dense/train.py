@@ -126,11 +126,12 @@ def lessons(refs: Sequence[SceneRef], config: DenseConfig, name: str) -> LessonS
 
 
 def _identity(
-    config: TrainConfig, model_config: DenseConfig, loss_config: LossConfig, known: DenseData
+    config: TrainConfig, model_config: DenseConfig, loss_config: LossConfig, vary: VaryConfig, known: DenseData
 ) -> dict[str, Any]:
     """All that a run must have in common with the one it resumes, as JSON values."""
     names = {split: [ref.name for ref in refs] for split, refs in known.refs.items()}
-    groups = {"train": asdict(config), "loss": asdict(loss_config), "model": model_config.to_dict(), "data": names}
+    groups = {"train": asdict(config), "loss": asdict(loss_config), "vary": asdict(vary), "data": names}
+    groups["model"] = model_config.to_dict()
     return dict(json.loads(json.dumps(groups)))
 
 
@@ -140,6 +141,7 @@ def train_dense(
     config: TrainConfig,
     model_config: DenseConfig,
     loss_config: LossConfig,
+    vary: VaryConfig,
     run_options: RunOptions,
 ) -> dict[str, TaskScores]:
     """Train, judge on validation pictures now and then, and leave a run folder. Returns the test scores."""
@@ -147,7 +149,7 @@ def train_dense(
     checkpoint.check_start(partial, run_options.resume, run_options.overwrite)
     fabric = make_fabric(config.precision, run_options.device)
     known = DenseData.of(data, model_config.task_set)
-    began = _identity(config, model_config, loss_config, known) | {"processes": {"count": fabric.world_size}}
+    began = _identity(config, model_config, loss_config, vary, known) | {"processes": {"count": fabric.world_size}}
     saved = None
     if run_options.resume and (partial / LAST).is_file():
         saved = checkpoint.load_checkpoint(partial)
@@ -164,9 +166,7 @@ def train_dense(
         fabric.barrier()
         if fabric.is_global_zero:
             checkpoint.prepare(partial, trainer.progress.records, keep=saved is not None)
-        DenseRunLog(trainer, known.refs["val"][:JUDGED], partial, began, run_options).fit(
-            VaryConfig(), run_options.workers
-        )
+        DenseRunLog(trainer, known.refs["val"][:JUDGED], partial, began, run_options).fit(vary, run_options.workers)
         if folder is None:
             return {}
         shutil.copytree(partial, folder, dirs_exist_ok=True)

@@ -25,7 +25,7 @@ def scene(seed: int) -> Scene:
     """Each cell of the grid has one colour; labels follow from it, or from the place."""
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (*GRID, 3), dtype=np.uint8)
-    depth = (1 + 2 * image[..., 0] / 255).astype(np.float32)
+    depth = 1 + image[..., 0].astype(np.float32) / 100
     semantics = np.where(np.arange(GRID[1]) < 20, 0, 1)[None].repeat(GRID[0], axis=0).astype(np.uint8)
     normals = np.stack([image[..., 1] / 255.0 - 0.5, 0 * depth, 0 * depth + 1], axis=2)
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
