@@ -122,6 +122,17 @@ def mirror_boxes(boxes: Boxes, width: int) -> Boxes:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1).astype(np.float32)
 
 
+LEFT_OVER = 0.1  # share of a box that must lie within the picture
+
+
+def cut_off(boxes: Boxes, size: Size) -> tuple[Boxes, NDArray[np.bool_]]:
+    """Boxes cut off at the border of a picture, and which of them keep enough of their area to count (n,)."""
+    height, width = size
+    cut = np.clip(boxes, 0, np.array([width, height, width, height], dtype=np.float32))
+    before, after = ((some[:, 2] - some[:, 0]) * (some[:, 3] - some[:, 1]) for some in (boxes, cut))
+    return cut, np.asarray(after >= LEFT_OVER * before)
+
+
 GRID = (24, 40)  # rows, columns of answers that do not look
 
 

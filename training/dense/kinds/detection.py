@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import Boxes, Letterbox, Size, mirror_boxes
+from training.dense.geometry import Boxes, Letterbox, Size, cut_off, mirror_boxes
 from training.dense.scene import Vehicles
 
 STRIDES = (8, 16, 32)
@@ -27,24 +27,14 @@ NEAR = 1.5  # cells from a box's middle within which a cell answers for it
 MOST = 300  # boxes in an answer
 LEAST_SCORE, OVERLAP = 0.001, 0.6  # of an answer, and from which on the weaker of two boxes is dropped (YOLOP's)
 PRIOR = 0.01  # share of cells that lie in a vehicle, at the start
-LEFT_OVER = 0.1  # share of a box that must be within the picture
 CHANNELS = 5  # logit, then left, top, right, bottom in units of the stride
 
 Found = tuple[Boxes, NDArray[np.float32]]  # boxes (n, 4), scores (n,), falling
 
 
 def fitted(task: Task, truth: Vehicles, box: Letterbox) -> Vehicles:
-    """Boxes of the network's picture, cut off at its border; of which a tenth or less is left are dropped."""
-    whole = box.boxes(truth.boxes)
-    height, width = box.network
-    cut = np.clip(whole, 0, np.array([width, height, width, height], dtype=np.float32))
-    kept = areas(cut) >= LEFT_OVER * areas(whole)
-    return Vehicles(cut[kept], truth.ignored[kept])
-
-
-def areas(boxes: Boxes) -> NDArray[np.float32]:
-    """(n,)"""
-    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), dtype=np.float32)
+    boxes, kept = cut_off(box.boxes(truth.boxes), box.network)
+    return Vehicles(boxes[kept], truth.ignored[kept])
 
 
 def mirrored(truth: Vehicles, width: int) -> Vehicles:
