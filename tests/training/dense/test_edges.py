@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.tasks import Task  # noqa: E402
-from training.dense.contours import Pairing, suppressed, thinned  # noqa: E402
 from training.dense.geometry import IGNORE, Letterbox  # noqa: E402
 from training.dense.kinds import edges  # noqa: E402
+from training.dense.kinds.contours import Pairing, suppressed, thinned  # noqa: E402
 
 pytestmark = pytest.mark.torch
 TASK = Task(name="edges", labels=(), title="Edges", needs_any=("front",), kind="edges", thin=True, reach=0.05)

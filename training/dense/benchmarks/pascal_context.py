@@ -24,8 +24,8 @@ from codriver.errors import SourceError
 from training.dense.benchmarks.files import colored, indexed, labelled, matlab, of_size, picture
 from training.dense.benchmarks.pascal_parts import human_parts, part_list
 from training.dense.benchmarks.splits import SPLITS, Listed, refs_of
-from training.dense.contours import thinned
 from training.dense.geometry import IGNORE
+from training.dense.kinds.contours import thinned
 from training.dense.kinds.normals import unit
 from training.dense.scene import Scene, SceneRef
 

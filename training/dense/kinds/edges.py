@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.contours import Pairing, suppressed, thinned
 from training.dense.geometry import GRID, IGNORE, Letterbox, Size
+from training.dense.kinds.contours import Pairing, suppressed, thinned
 from training.dense.kinds.segmentation import Classes, at_cells
 from training.dense.kinds.segmentation import fitted as fitted
 from training.dense.kinds.segmentation import mirrored as mirrored
