@@ -37,8 +37,8 @@ ROOMS = {  # that came later: lines of their own
     "finder": (("finder", "finder_graph.py"), 380),
     "dense answers": (("dense", "dense_tasks.py"), 600),
     "capture": (("capture",), 450),
-    "live": (("live",), 500),
-    "serve": (("serve",), 400),
+    "live": (("live", "cli/live.py"), 500),
+    "serve": (("serve", "cli/serve.py"), 400),
     "mapping and buses": (("mapping", "buses"), 1_200),
 }
 LONG = {

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.recording.writer import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, Cameras, FrameSet, Source, open_source
+from codriver.steps import steps
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet
 from codriver.view.media import video_file, write_image
@@ -75,40 +76,23 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, source: Source, perceiver: Perceiver, sinks: list[Sink]) -> int:
     """Step through the source, handing each percept to every sink; return how many instants held no frame."""
-    views, skipped, steps = perceiver.manifest.views, 0, 0
-    for view in source.views:
-        if view not in views:
-            source.problems.append(f"{view}: this bundle does not look at it; it has {', '.join(views)}")
+    skipped, count = 0, 0
     with Progress(source.name, args.limit or source.length) as progress:
-        for at in source:
+        for at, percept in steps(source, perceiver):
             if args.stop.asked:
                 break
-            at = _usable(at, source, perceiver)
-            frames = {view: frame for view, frame in at.frames.items() if view in views}
-            if not frames:
+            if percept is None:
                 skipped += 1
                 continue
-            percept = perceiver.step(frames, t=at.t, driver=at.driver)
             for sink in sinks:
                 sink(at, percept)
             progress.step()
-            steps += 1
-            if steps == args.limit:
+            count += 1
+            if count == args.limit:
                 break
-    if args.stop.asked and not steps:
+    if args.stop.asked and not count:
         raise Stopped(args.stop.asked)
     return skipped
-
-
-def _usable(at: FrameSet, source: Source, perceiver: Perceiver) -> FrameSet:
-    """Without the frames of a form that nothing here can use, which are problems of the source."""
-    perceiver._reject(at.unusable)
-    unfit: dict[str, str] = {}
-    frames = perceiver._usable(at.frames, lambda error: unfit.update({str(error.view): str(error)}))
-    if not unfit:
-        return at
-    source.problems.extend(why for why in unfit.values() if why not in source.problems)
-    return replace(at, frames=frames, driver=at.driver if "incar" in frames else None, absent={**at.absent, **unfit})
 
 
 def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:

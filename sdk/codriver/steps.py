@@ -1,0 +1,38 @@
+"""Step through a source: what cannot be used is left out and told, what was given to no step is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from codriver.perceiver import Perceiver
+from codriver.percept import Percept
+from codriver.sources import FrameSet, Source
+
+
+def steps(source: Source, perceiver: Perceiver) -> Iterator[tuple[FrameSet, Percept | None]]:
+    """Each set and its percept. None: it held no frame, and footage says nothing then; live, that is a step too."""
+    views = perceiver.manifest.views
+    for view in source.views:
+        if view not in views:
+            source.problems.append(f"{view}: this bundle does not look at it; it has {', '.join(views)}")
+    started = False
+    for at in source:
+        at = _usable(at, source, perceiver)
+        frames = {view: frame for view, frame in at.frames.items() if view in views}
+        started = started or bool(frames)
+        if frames or (source.live and started):
+            yield at, perceiver.step(frames, t=at.t, driver=at.driver)
+        else:
+            yield at, None
+
+
+def _usable(at: FrameSet, source: Source, perceiver: Perceiver) -> FrameSet:
+    """Without the frames of a form that nothing here can use, which are problems of the source."""
+    perceiver._reject(at.unusable)
+    unfit: dict[str, str] = {}
+    frames = perceiver._usable(at.frames, lambda error: unfit.update({str(error.view): str(error)}))
+    if not unfit:
+        return at
+    source.problems.extend(why for why in unfit.values() if why not in source.problems)
+    return replace(at, frames=frames, driver=at.driver if "incar" in frames else None, absent={**at.absent, **unfit})
