@@ -11,12 +11,12 @@ from typing import Any
 
 from codriver.bundle.loader import COLORS
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, tasks_of
+from codriver.cli.steps import steps
 from codriver.console import say
 from codriver.live.feed import Feed
 from codriver.live.server import LivePage, is_local
 from codriver.perceiver import Perceiver
 from codriver.sources import FORMS, FrameSet, Source, open_source
-from codriver.steps import steps
 
 PORT = 8765
 EXAMPLE = """examples:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     local = is_local(args.address)
     token = args.token or (None if local else secrets.token_urlsafe(16))
     with open_perceiver(args, args.color) as perceiver, open_source(args.source[0]) as first:
-        feed = Feed(_hello(perceiver, first, local), swap_colours=args.color == "rgb")
+        feed = Feed(hello_of(perceiver, first.name, local), swap_colours=args.color == "rgb")
         with LivePage(feed, address=args.address, port=args.port, token=token) as page, args.stop.finishing(True):
             say(f"live page: {page.url}")
             if not local:
@@ -94,14 +94,14 @@ def _known(at: FrameSet, perceiver: Perceiver) -> dict[str, Any]:
     return {view: frame for view, frame in at.frames.items() if view in perceiver.manifest.views}
 
 
-def _hello(perceiver: Perceiver, source: Source, local: bool) -> dict[str, Any]:
+def hello_of(perceiver: Perceiver, source: str, local: bool) -> dict[str, Any]:
     """What a viewer is told first."""
     others = "" if local else "Who has this address with its token sees what you see: it shows a person. "
     return {
         "bundle": perceiver.manifest.id,
         "variant": perceiver.variant,
         "engine": perceiver.engine,
-        "source": source.name,
+        "source": source,
         "views": list(perceiver.manifest.views),
         "tasks": [{"name": t.name, "title": t.title, "labels": list(t.labels)} for t in tasks_of(perceiver.manifest)],
         "note": others,

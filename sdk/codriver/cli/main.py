@@ -13,13 +13,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from codriver.cli import bench, doctor, info, keygen, live, replay, run, sign, verify
+from codriver.cli import bench, doctor, info, keygen, live, replay, run, serve, sign, verify
 from codriver.cli.stopping import KILLED, PIPE, Stop
 from codriver.console import leave_stdout, say
 from codriver.errors import CodriverError
 from codriver.version import VERSION
 
-COMMANDS = (run, live, replay, bench, info, doctor, verify, sign, keygen)
+COMMANDS = (run, live, serve, replay, bench, info, doctor, verify, sign, keygen)
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from codriver.bundle.loader import COLORS
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
+from codriver.cli.steps import steps
 from codriver.cli.stopping import KILLED, PIPE, Stop, Stopped
 from codriver.cli.watching import add_watching, watchers
 from codriver.console import Progress, leave_stdout, put, say, table
@@ -22,7 +23,6 @@ from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.recording.writer import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, Cameras, FrameSet, Source, open_source
-from codriver.steps import steps
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet
 from codriver.view.media import video_file, write_image

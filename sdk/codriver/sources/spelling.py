@@ -52,9 +52,9 @@ def split_views(text: str) -> dict[str, str]:
     return by_view
 
 
-def _check_view(view: str) -> None:
+def _check_view(view: str, what: str = "source") -> None:
     if view not in VIEWS:
-        raise ConfigError(f"source: {view!r} is not a view; expected one of {', '.join(VIEWS)}")
+        raise ConfigError(f"{what}: {view!r} is not a view; expected one of {', '.join(VIEWS)}")
 
 
 def _check_comma(where: str) -> None:
@@ -87,9 +87,14 @@ def _from_json(path: Path) -> dict[str, Camera | Path]:
         raise ConfigError(f"source: {path} cannot be read: {error}") from error
     if not isinstance(content, dict) or not content:
         raise ConfigError(f"source: {path} holds no object with views; expected for example {_EXAMPLE}")
+    return described_views(f"source: {path}", content, path.parent)
+
+
+def described_views(what: str, content: Mapping[str, Any], folder: Path) -> dict[str, Camera | Path]:
+    """what: whose they are, for errors. content: view -> its description. folder: names of files are relative to it."""
     for view in content:
-        _check_view(view)
-    return {view: _described(f"source: {path}, {view}", view, entry, path.parent) for view, entry in content.items()}
+        _check_view(view, what)
+    return {view: _described(f"{what}, {view}", view, entry, folder) for view, entry in content.items()}
 
 
 _EXAMPLE = '{"front": {"device": 0, "size_px": [1280, 720], "rate_hz": 30, "format": "MJPG"}}'

@@ -153,7 +153,7 @@ def test_a_viewer_that_reads_nothing_holds_up_nobody_and_next_gets_the_newest(pa
     assert page.viewers >= 1  # the slow one is there yet, with one message
     began_s = time.monotonic()
     page.close()
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 5.0
     slow.close()
 
 

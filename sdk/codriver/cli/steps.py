@@ -10,7 +10,9 @@ from codriver.percept import Percept
 from codriver.sources import FrameSet, Source
 
 
-def steps(source: Source, perceiver: Perceiver) -> Iterator[tuple[FrameSet, Percept | None]]:
+def steps(
+    source: Source, perceiver: Perceiver, *, deadline_ms: float | None = None
+) -> Iterator[tuple[FrameSet, Percept | None]]:
     """Each set and its percept. None: it held no frame, and footage says nothing then; live, that is a step too."""
     views = perceiver.manifest.views
     for view in source.views:
@@ -22,7 +24,7 @@ def steps(source: Source, perceiver: Perceiver) -> Iterator[tuple[FrameSet, Perc
         frames = {view: frame for view, frame in at.frames.items() if view in views}
         started = started or bool(frames)
         if frames or (source.live and started):
-            yield at, perceiver.step(frames, t=at.t, driver=at.driver)
+            yield at, perceiver.step(frames, t=at.t, driver=at.driver, deadline_ms=deadline_ms)
         else:
             yield at, None
 
