@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.bundle.loader import COLORS
+from codriver.capture.told import told_of
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
 from codriver.cli.steps import steps
 from codriver.cli.stopping import KILLED, PIPE, Stop, Stopped
@@ -163,28 +164,11 @@ def _lines(summary: dict[str, Any]) -> list[str]:
     total = summary["latency_ms"]["total"]
     times = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
     lines = [head, *table(rows), f"  latency ms: {times}   {summary['bundle']} {summary['variant']}"]
-    lines += [f"  {line}" for line in (_clocks(summary["clocks"]), *_cameras(summary["cameras"])) if line]
+    lines += [f"  {line}" for line in told_of(summary["clocks"], summary["cameras"])]
     lines += _lost_frames(summary["frames"])
     problems = summary["problems"]
     lines += [f"  problem: {problem}" for problem in problems[:5]]
     return [*lines, f"  and {len(problems) - 5} more problems"] if len(problems) > 5 else lines
-
-
-def _clocks(by_view: dict[str, str]) -> str:
-    """'times: capture for incar, front; arrival for left': an arrival is later than what it shows."""
-    views: dict[str, list[str]] = {}
-    for view, clock in by_view.items():
-        views.setdefault(clock, []).append(view)
-    return "times: " * bool(views) + "; ".join(f"{clock} for {', '.join(names)}" for clock, names in views.items())
-
-
-def _cameras(counts: dict[str, dict[str, Any]]) -> list[str]:
-    """Of each camera that lost frames before they came here, or was opened again."""
-    return [
-        f"{view}: {c['frames']} frames came, {c['lost']} were lost on the way, opened {c['opened']} times"
-        for view, c in counts.items()
-        if c["lost"] or c["opened"] != 1
-    ]
 
 
 def _lost_frames(views: dict[str, dict[str, int]]) -> list[str]:

@@ -18,19 +18,16 @@ def steps(
     for view in source.views:
         if view not in views:
             source.problems.append(f"{view}: this bundle does not look at it; it has {', '.join(views)}")
-    started = False
     for at in source:
-        at = _usable(at, source, perceiver)
+        at = _usable(at, source, perceiver)  # what is left out is a problem of the source
         frames = {view: frame for view, frame in at.frames.items() if view in views}
-        started = started or bool(frames)
-        if frames or (source.live and started):
+        if frames or source.live:
             yield at, perceiver.step(frames, t=at.t, driver=at.driver, deadline_ms=deadline_ms)
         else:
             yield at, None
 
 
 def _usable(at: FrameSet, source: Source, perceiver: Perceiver) -> FrameSet:
-    """Without the frames of a form that nothing here can use, which are problems of the source."""
     perceiver._reject(at.unusable)
     unfit: dict[str, str] = {}
     frames = perceiver._usable(at.frames, lambda error: unfit.update({str(error.view): str(error)}))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from codriver.capture.camera import Camera, check_pipelines
+from codriver.capture.pairing import shared_time_s
 from codriver.capture.reader import START_S, CameraCounts, Reader
 from codriver.errors import SourceError
 from codriver.percept import Frame
@@ -49,14 +50,14 @@ class Cameras:
         self._wait_for_first_frame()
 
     def counts(self) -> dict[str, CameraCounts]:
-        """What came of each camera so far, and by which clock."""
         return {view: reader.counts for view, reader in self._readers.items()}
 
     def _wait_for_first_frame(self) -> None:
         """Until every camera has shown a frame or failed. A SourceError if all of them failed."""
         end_s = time.monotonic() + START_S
         while time.monotonic() < end_s:
-            self._tend()
+            for reader in self._readers.values():
+                reader.tend(time.monotonic())
             if all(reader.known for reader in self._readers.values()):
                 break
             time.sleep(0.01)
@@ -69,15 +70,12 @@ class Cameras:
     def __iter__(self) -> Iterator[FrameSet]:
         next_s = time.monotonic()
         while not self._stop.is_set():
-            self._tend()
+            for reader in self._readers.values():
+                reader.tend(time.monotonic())
             self._wait_for_new_frames(until_s=time.monotonic() + 0.5 / self.rate_hz)
             yield self._set(time.monotonic())
             next_s = max(next_s + 1.0 / self.rate_hz, time.monotonic())  # late once is not late for ever
             self._stop.wait(max(next_s - time.monotonic(), 0.0))
-
-    def _tend(self) -> None:
-        for reader in self._readers.values():
-            reader.tend(time.monotonic())
 
     def _wait_for_new_frames(self, until_s: float) -> None:
         """Cameras are not in step with us: one whose frame is a moment away is not late yet."""
@@ -85,7 +83,9 @@ class Cameras:
             self._stop.wait(0.002)
 
     def _set(self, now_s: float) -> FrameSet:
-        t = self._time(now_s)
+        newest_s = [own_s for reader in self._readers.values() if (own_s := reader.newest_s()) is not None]
+        t = shared_time_s(newest_s, now_s, self._last, 1.0 / self.rate_hz)
+        self._last = (t, now_s)
         frames: dict[str, Frame] = {}
         for view, reader in self._readers.items():
             if (frame := reader.take(t)) is not None:
@@ -94,18 +94,6 @@ class Cameras:
         said = [f"{view}: {what}" for view, reader in self._readers.items() for what in tuple(reader.said)]
         self.problems.extend(line for line in said if line not in self.problems)
         return FrameSet(frames, t, None, absent)
-
-    def _time(self, now_s: float) -> float:
-        """What all cameras have a frame of: the oldest of their newest frames' times, but for cameras that lag behind.
-
-        Without a new frame, and for frames older than the last set, time goes on as it does on the clock.
-        """
-        newest_s = [t for reader in self._readers.values() if (t := reader.newest_s()) is not None]
-        t = min((s for s in newest_s if s > max(newest_s) - 1.0 / self.rate_hz), default=now_s)
-        if self._last is not None and (t <= self._last[0] or not newest_s):
-            t = self._last[0] + max(now_s - self._last[1], 1e-3)
-        self._last = (t, now_s)
-        return t
 
     def close(self) -> None:
         self._stop.set()
