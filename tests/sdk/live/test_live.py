@@ -164,8 +164,8 @@ def test_a_paused_viewer_is_sent_nothing_until_it_goes_on(page):
         page.feed.publish(FRAMES, percept(1))
         with pytest.raises(TimeoutError):
             viewer.recv(timeout=0.3)
-        viewer.send("go")
         page.feed.publish(FRAMES, percept(2))
+        viewer.send("go")
         assert step_of(viewer.recv(timeout=5))[0]["sequence"] == 2
 
 
