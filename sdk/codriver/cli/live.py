@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     local = is_local(args.address)
     token = args.token or (None if local else secrets.token_urlsafe(16))
     with open_perceiver(args, args.color) as perceiver, open_source(args.source[0]) as first:
-        feed = Feed(hello_of(perceiver, _names(args, first), local), swap_colours=args.color == "rgb")
+        name = first.name + (f" and {len(args.source) - 1} more" if args.source[1:] else "")
+        feed = Feed(hello_of(perceiver, name, local), swap_colours=args.color == "rgb")
         with LivePage(feed, address=args.address, port=args.port, token=token) as page, args.stop.finishing(True):
             say(f"live page: {page.url}")
             if not local:
@@ -88,11 +89,6 @@ def _show(source: Source, perceiver: Perceiver, feed: Feed, args: argparse.Names
             return
         if percept is not None:
             feed.publish(_known(at, perceiver), percept, live=source.live)
-
-
-def _names(args: argparse.Namespace, first: Source) -> str:
-    more = len(args.source) - 1
-    return first.name + f" and {more} more" * bool(more)
 
 
 def _known(at: FrameSet, perceiver: Perceiver) -> dict[str, Any]:
