@@ -87,9 +87,11 @@ def run_all(
     wholes: so many clips are run as wholes too. Returns "fp32" and each quantized subject's name -> probabilities.
     """
     full: list[Probabilities] = []
+    wholes = min(wholes, len(clips))
+    starts = [*range(0, wholes, batch), *range(wholes, len(clips), batch)]
     with Progress("prove", total=len(clips)) as progress:
-        for start in range(0, len(clips), batch):
-            some = [clips[i] for i in range(start, min(start + batch, len(clips)))]
+        for start, end in zip(starts, [*starts[1:], len(clips)], strict=True):
+            some = [clips[i] for i in range(start, end)]
             base = stepped(fp32, some, model)
             full.append(base.probabilities)
             for subject in subjects:
