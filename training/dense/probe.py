@@ -27,7 +27,8 @@ def features(image: NDArray[np.uint8]) -> Cells:
     """(h, w, 3) -> (R, C, F): a cell's colour, its neighbours', how much they vary, where it lies."""
     small = cv2.resize(image, GRID[::-1], interpolation=cv2.INTER_AREA).astype(np.float64) / 255
     around = cv2.blur(small, (5, 5))
-    vary = cv2.blur((small - cv2.blur(small, (3, 3))) ** 2, (3, 3)) ** 0.5
+    squares = cv2.blur((small - cv2.blur(small, (3, 3))) ** 2, (3, 3))
+    vary = np.maximum(squares, 0) ** 0.5  # OpenCV's running sums may end a hair below 0
     y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in GRID), indexing="ij")
     place = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=2)
     return np.concatenate([small, around, vary, place], axis=2)

@@ -13,7 +13,7 @@ from codriver.dense_tasks import NYUDV2
 from codriver.tasks import TaskSet
 from training.dense.evaluate import ahead, baselines
 from training.dense.geometry import GRID, IGNORE
-from training.dense.probe import fitted_probe
+from training.dense.probe import features, fitted_probe
 from training.dense.scene import Scene
 from training.dense.scores import TaskScores
 
@@ -51,6 +51,14 @@ def test_unknown_cells_teach_nothing() -> None:
     found = fitted_probe(NYUDV2, [holed])(plain)
     assert np.abs(found["depth"] - plain.truth["depth"]).max() < 0.01
     assert (found["semantics"] == plain.truth["semantics"]).mean() > 0.95
+
+
+def test_flat_parts_of_a_picture_have_features_that_are_numbers() -> None:
+    rng = np.random.default_rng(0)
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[:90] = rng.integers(0, 256, (90, 320, 3))
+    image[150:] = (7, 130, 250)
+    assert np.isfinite(features(image)).all()
 
 
 class Loader:
