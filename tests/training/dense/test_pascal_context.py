@@ -15,9 +15,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from codriver.errors import SourceError
-from training.dense.benchmarks.pascal_context import NYU_CLASSES, index, read
+from training.dense.benchmarks.pascal_context import NYU_CLASSES, edges, index, read
 from training.dense.benchmarks.pascal_parts import PART_OF
 from training.dense.geometry import IGNORE
+from training.dense.kinds.contours import thinned
 
 SIZE = (12, 16)
 PALETTE = [k * 37 % 256 for k in range(768)]
@@ -234,3 +235,10 @@ def test_an_empty_list_of_pictures_is_no_split(tmp_path: Path) -> None:
     (tmp_path / "ImageSets/Context/val.txt").write_text("\n")
     with pytest.raises(SourceError, match=r"Context/val\.txt holds no pictures"):
         index(tmp_path, "test")
+
+
+def test_edges_are_where_a_pixel_is_not_the_mean_of_its_four_neighbours_thinned() -> None:
+    classes = np.random.default_rng(0).integers(1, 5, (9, 11)).repeat(3, axis=0).repeat(3, axis=1).astype(np.int32)
+    wide = np.pad(classes, 1, mode="reflect")
+    around = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
+    assert np.array_equal(edges(classes), thinned(around != 4 * classes))
