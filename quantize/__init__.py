@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from workshop.needs import need_numpy
+
 # NNCF and OpenVINO's converter report each call to a statistics server if this package, which OpenVINO brings along,
 # can be imported. Nothing here speaks to a network.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -16,3 +18,5 @@ os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "900")
 _BESIDE = Path(sys.executable).parent
 if (_BESIDE / "ninja").is_file():
     os.environ["PATH"] = os.pathsep.join([str(_BESIDE), os.environ.get("PATH", "")])
+
+need_numpy("quantize")

@@ -2,7 +2,8 @@
 
 python -m quantize.prove Q --run RUN --data DATA
 
-Leaves Q/proof.json, Q/proof.npz (probabilities, clip by clip) and Q/report.html. Exit code 1 if a check fails.
+Leaves Q/proof.json, Q/proof.npz (probabilities, clip by clip) and Q/report.html, and writes into Q/report.json what
+each dialect lost on test clips, which `targets.build` holds against the profile's budget. Exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ from quantize.graphs.reference import TorchGraphs
 from quantize.parity.accuracy import accuracies, accuracy_table
 from quantize.parity.cases import Subject, check_reports, run_all, subjects_of
 from quantize.parity.compare import all_faults, parity_table
+from quantize.parity.runners import FP32
 from training.data.clips import footage_kind, labels_of, open_clips
 from training.trainer.checkpoint import load_run
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
+from workshop.emitted_dialect import AccuracyChange
 from workshop.quantized_report import QuantizedReport
 from workshop.resampling import BootstrapConfig
 
@@ -82,8 +85,28 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
     }
     _save_answers(folder / PREDICTIONS, [ref.id for ref in refs], labels_of(clips), answers)
     write_json(folder / PROOF, proof)
+    if config.split == "test":
+        with_accuracy(report, subjects, proof).write(folder)
     write_page(folder)
     return proof
+
+
+def with_accuracy(report: QuantizedReport, subjects: Sequence[Subject], proof: Mapping[str, Any]) -> QuantizedReport:
+    """The report with what each quantized dialect, as it is emitted, lost against full precision."""
+    dialects = dict(report.dialects)
+    for subject in subjects:
+        if subject.stage and subject.checks:  # not the graphs of before fine-tuning
+            found = proof["accuracy"][subject.name]["against"][FP32]
+            dialects[subject.dialect] = replace(
+                dialects[subject.dialect],
+                accuracy={
+                    task: AccuracyChange(
+                        difference=row["difference"], low=row["interval"][0], high=row["interval"][1], n=proof["n"]
+                    )
+                    for task, row in found.items()
+                },
+            )
+    return replace(report, dialects=dialects)
 
 
 def refuse_other_run(run_folder: Path, report: QuantizedReport) -> None:

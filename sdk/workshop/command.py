@@ -1,6 +1,7 @@
 """What every command of the workshop does around its work: one line for an error, one for a stop, and an exit code.
 
-0 done, 1 a check failed, 2 wrong use or a file that cannot be used, 130 stopped, 141 the reader of our output left.
+0 done, 1 a check failed, 2 wrong use or a file that cannot be used; 130 stopped with Ctrl-C, 143 with SIGTERM, 129 with
+SIGHUP; 141 the reader of our output left. As `codriver` ends on a device.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from codriver.console import say
 from codriver.errors import CodriverError
 from workshop.artifacts import check_docs_result
 
-DONE, FAILED, WRONG_USE, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141
+DONE, FAILED, WRONG_USE, PIPE_CLOSED = 0, 1, 2, 141
+KILLED = 128  # what shells add to the number of the signal that ended a command
 START_ANEW = "nothing half-written is left; the same command starts anew"
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -31,11 +33,19 @@ class Stopped(Exception):
         self.signal = number
 
 
+class _Ended(KeyboardInterrupt):
+    """As Ctrl-C, by another signal. number: which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 def command(program: str, stopped: str = START_ANEW) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Wrap a command's main. stopped: what somebody who stopped it should know, and do.
 
     SIGTERM, which schedulers send, and SIGHUP, of a terminal that goes, end the command as Ctrl-C does, so that it
-    clears up after itself. A Stopped, which is after a checkpoint, is told by its own exit code: 128 + the signal's.
+    clears up after itself. The exit code is 128 + the signal's, and so it is of a Stopped, which is after a checkpoint.
     """
 
     def around(main: Callable[..., int]) -> Callable[..., int]:
@@ -53,10 +63,10 @@ def command(program: str, stopped: str = START_ANEW) -> Callable[[Callable[..., 
                 return WRONG_USE
             except Stopped as stop:
                 say(f"{program}: stopped by {stop}; to go on, give the same command with --resume")
-                return 128 + stop.signal
-            except KeyboardInterrupt:
+                return KILLED + stop.signal
+            except KeyboardInterrupt as stop:
                 say(f"{program}: stopped; {stopped}")
-                return STOPPED
+                return KILLED + getattr(stop, "number", signal.SIGINT)
 
         return wrapped
 
@@ -70,7 +80,7 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def _ended_as_by_ctrl_c() -> Iterator[None]:
-    """Within the block SIGTERM and SIGHUP raise KeyboardInterrupt. What is ignored (nohup) or handled stays so."""
+    """Within the block SIGTERM and SIGHUP raise a KeyboardInterrupt. What is ignored (nohup) or handled stays so."""
     if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
         yield
         return
@@ -78,7 +88,7 @@ def _ended_as_by_ctrl_c() -> Iterator[None]:
 
     def end(number: int, _: Any) -> None:
         if os.getpid() == ours:
-            raise KeyboardInterrupt
+            raise _Ended(number)
         signal.signal(number, signal.SIG_DFL)  # a forked worker inherits the handler; it ends without a traceback
         os.kill(os.getpid(), number)
 

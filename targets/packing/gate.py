@@ -4,14 +4,15 @@
     audit     the multiply-accumulates run in INT8 (quantize.audit)
     parity    the runtime's answers are those of the fake-quantized model (quantize.prove)
     golden    the bundle gives its golden vectors' answers, on this machine
-    accuracy  no task loses more points than the profile allows, INT8 against full precision on the same clips
+    accuracy  no task loses more points than the profile allows, INT8 against full precision on the same test clips
+              (quantize.prove)
     latency   the predicted floor of a step lies within the profile's budget; only a device can show that a step does
 
 Accuracy is judged by the paired difference's confidence interval, so that chance neither ships nor stops a bundle:
 the loss misses its budget if all of the interval lies beyond it, holds if all of it lies within, and is otherwise not
 shown by so few clips, which is written into the manifest and into the page, but stops nothing.
 
-Lint, audit, parity and accuracy were found out by quantize and stand in its report.
+Lint, audit, parity and accuracy were found out by quantize and stand in its report; what does not stand there is told.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def judge(dialects: Mapping[str, EmittedDialect], profile: Profile, floor_ms: fl
         if some.accuracy is not None:
             _accuracy(some.accuracy, dialect, profile.accuracy_budget_points, verdict)
         elif not full:
-            verdict.open.append(f"accuracy:{dialect} was not measured; targets.validate does")
+            verdict.open.append(f"accuracy:{dialect} was not measured; quantize.prove does")
     if floor_ms is None:
         verdict.open.append("latency was not predicted: none of the graphs is ONNX")
     elif floor_ms > profile.latency_budget_ms:

@@ -26,9 +26,12 @@ from quantize.parity.cases import STEPPED  # noqa: E402
 from quantize.parity.compare import RUNTIME, SAME_CODES, Check  # noqa: E402
 from quantize.parity.runners import EngineGraphs, IntegerReference  # noqa: E402
 from quantize.prove import main as prove  # noqa: E402
+from targets.packing.gate import judge  # noqa: E402
+from targets.profiles.profile import load_profile  # noqa: E402
 from tests.quantize.planted import openvino_reading_onnx, through_concat, with_scale  # noqa: E402
 from training.data.clips import Clip, load_clips  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
+from workshop.quantized_report import QuantizedReport  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 SEVEN = "ort-x86-7bit"  # the one that any x86 runs right
@@ -69,6 +72,27 @@ def test_what_could_not_run_here_is_said(proven: Path) -> None:
     proof = json.loads((proven / "proof.json").read_text())
     assert "tensorrt" in proof["not_proven"]["tensorrt"]
     assert proof["ways"] == {f"{SEVEN} PTQ": "onnxruntime", "openvino PTQ": "openvino", "tensorrt PTQ": "integer"}
+
+
+def test_what_int8_cost_on_test_clips_stands_in_the_report_where_the_gate_judges_it(proven: Path) -> None:
+    proof, dialects = json.loads((proven / "proof.json").read_text()), QuantizedReport.read(proven).dialects
+    written = {name: some.accuracy for name, some in dialects.items() if some.accuracy is not None}
+    assert set(written) == {SEVEN, "openvino", "tensorrt"}
+    lost = proof["accuracy"][f"{SEVEN} PTQ"]["against"]["fp32"]["traffic_context"]
+    told = written[SEVEN]["traffic_context"]
+    assert (told.difference, [told.low, told.high], told.n) == (lost["difference"], [*lost["interval"]], proof["n"])
+    strict = replace(load_profile("x86-no-vnni"), accuracy_budget_points=dict.fromkeys(AIDE.names, -101.0))
+    missed = [miss.name for miss in judge(dialects, strict, floor_ms=1.0).misses]
+    assert missed.count(f"accuracy:{SEVEN}") == len(AIDE.names)
+
+
+def test_validation_clips_tell_the_gate_nothing(
+    quantized: Path, untrained_run: Path, dataset: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(quantized, tmp_path / "q"))
+    few = ["--split", "val", "--clips", "1", "--wholes", "1", "--dialect", SEVEN]
+    assert prove([str(folder), "--run", str(untrained_run), "--data", str(dataset), *few]) == 0
+    assert QuantizedReport.read(folder).dialects[SEVEN].accuracy is None
 
 
 def test_the_page_carries_its_pictures_and_fetches_nothing(proven: Path) -> None:

@@ -55,14 +55,39 @@ def said(caught: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_whatever_stops_a_command_it_clears_up_says_one_line_and_ends_with_130(tmp_path: Path, number: int) -> None:
+def test_whatever_stops_a_command_it_clears_up_says_one_line_and_its_code_tells_what(
+    tmp_path: Path, number: int
+) -> None:
     ours = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
     hung = "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
     with started(tmp_path, before=ours + hung) as process:
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (130, "waits: stopped; give it again\n")
+    code = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}[number]
+    assert (process.returncode, errors) == (code, "waits: stopped; give it again\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["training.data", "training.train", "quantize.lint", "targets.list"])
+def test_a_broken_numpy_is_one_line_and_wrong_use(tmp_path: Path, module: str) -> None:
+    (tmp_path / "numpy.py").write_text("raise ImportError('built for another one')")
+    paths = {"PYTHONPATH": f"{tmp_path}:{ROOT / 'sdk'}:{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=tmp_path, env=os.environ | paths, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith(f"{module.split('.')[0]}: numpy is installed, and importing it fails: built for")
+
+
+def test_every_package_with_commands_asks_for_numpy_first() -> None:
+    packages = {
+        path.relative_to(ROOT).parts[0] for path in ROOT.glob("[qt]*/**/*.py") if "@command(" in path.read_text()
+    }
+    assert packages - {"tests"} == {"training", "quantize", "targets"}
+    for name in packages - {"tests"}:
+        tree = ast.parse((ROOT / name / "__init__.py").read_text())
+        imported = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)]
+        assert imported[-1] == "workshop.needs" and f'need_numpy("{name}")' in ast.unparse(tree).replace("'", '"')
 
 
 def test_under_nohup_a_command_outlives_its_terminal(tmp_path: Path) -> None:

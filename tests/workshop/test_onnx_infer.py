@@ -47,3 +47,27 @@ def test_a_tensor_of_terabytes_is_not_filled_to_know_its_shape(op_type: str) -> 
     inputs = ["huge"] if op_type == "ConstantOfShape" else ["few", "huge"]
     nodes = [helper.make_node(op_type, inputs, ["filled"]), helper.make_node("Cast", ["filled"], ["y"], to=1)]
     shapes_of(nodes, huge=[10**6, 10**6], few=[1])  # ends, and the process with it
+
+
+def doubled(times: int, first: list) -> list:
+    """A value of which two are put one behind the other, again and again; and a shape that is computed from it."""
+    nodes = [*first, *(helper.make_node("Concat", [f"t{i}", f"t{i}"], [f"t{i + 1}"], axis=0) for i in range(times))]
+    return [*nodes, helper.make_node("ConstantOfShape", [f"t{times}"], ["y"])]
+
+
+@pytest.mark.parametrize(
+    "first", [helper.make_node("Tile", ["one", "many"], ["t0"]), helper.make_node("Shape", ["x"], ["t0"])]
+)
+def test_values_that_double_without_end_fill_no_memory(first: onnx.NodeProto) -> None:
+    shapes_of(doubled(40, [first]), one=[1], many=[1 << 33])  # ends, and the process with it
+
+
+def test_a_product_of_many_long_axes_is_not_computed() -> None:
+    shaped = [helper.make_node("Reshape", ["long", f"as{i}"], [f"a{i}"]) for i in range(3)]
+    nodes = [
+        *shaped,
+        helper.make_node("Max", ["a0", "a1", "a2"], ["most"]),
+        helper.make_node("Cast", ["most"], ["y"], to=1),
+    ]
+    sizes = {f"as{i}": [4096 if axis == i else 1 for axis in range(3)] for i in range(3)}
+    assert shapes_of(nodes, long=list(range(4096)), **sizes)["y"] == [4096] * 3

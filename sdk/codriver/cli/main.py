@@ -12,19 +12,24 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 
-from codriver.cli import bench, doctor, info, keygen, live, replay, run, serve, sign, verify
 from codriver.cli.stopping import KILLED, PIPE, Stop
 from codriver.console import leave_stdout, say
+from codriver.device.imports import numpy
 from codriver.errors import CodriverError
 from codriver.version import VERSION
 
-COMMANDS = (run, live, serve, replay, bench, info, doctor, verify, sign, keygen)
+COMMANDS = ("run", "live", "serve", "replay", "bench", "info", "doctor", "verify", "sign", "keygen")
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code. An error on purpose is one line on stderr, no traceback."""
+    try:
+        numpy()
+    except CodriverError as error:
+        return _refused(error)
     args = _parser().parse_args(arguments)
     warnings.formatwarning = lambda message, *_, **__: f"codriver: {message}\n"  # where in our source helps nobody
     for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
@@ -63,5 +68,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"codriver {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        command.add(commands)
+        import_module(f"codriver.cli.{command}").add(commands)  # all of them import NumPy
     return parser

@@ -36,6 +36,11 @@ def load(module: str, missing: str, part: str = "") -> Any:
     return found
 
 
+def numpy() -> Any:
+    """Ask for it before anything of codriver's that imports it: that would end in a traceback."""
+    return load("numpy", "NumPy is not installed: pip install numpy", "ndarray")
+
+
 def opencv() -> Any:
     """Ask for it before the work: everything that touches a picture imports it."""
     return load("cv2", NO_OPENCV, "resize")

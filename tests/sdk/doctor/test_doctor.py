@@ -273,6 +273,16 @@ def test_a_package_that_is_there_and_broken_is_a_finding_and_one_line_of_every_c
         assert says in done.stderr
 
 
+@pytest.mark.parametrize("code", ["", "raise ImportError('a page\\n\\nof it')", "import nowhere_to_be_found"])
+@pytest.mark.parametrize("command", [("codriver", "doctor"), ("codriver", "run", "a.bundle", "--source", "0")])
+def test_a_broken_numpy_is_one_line_of_every_command(tmp_path: Path, command: tuple[str, ...], code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], env=broken_site(tmp_path, "numpy", code), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("codriver: numpy is installed, and importing it fails: ")
+
+
 def test_a_package_that_ends_its_process_or_never_answers_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
