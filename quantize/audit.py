@@ -18,11 +18,11 @@ from codriver.console import put, put_json, table
 from codriver.errors import EngineError
 from quantize.executed import openvino, ort, tensorrt
 from quantize.executed.judged import dialect_of, errors, judged
-from quantize.executed.layers import Executed, Layer, together
+from quantize.executed.layers import Executed, ExecutedLayer, together
 from quantize.lint import lint, printable
 from quantize.rules.dialects import VALID
 from quantize.rules.read import GraphError, read_model
-from quantize.rules.view import Graph
+from quantize.rules.view import GraphView
 from workshop.command import command
 from workshop.onnx_files.shapes import Shapes, add_shape_argument
 
@@ -59,7 +59,7 @@ def audit(path: Path, runtime: str, shapes: Shapes | None = None, *, threads: in
     except EngineError as error:
         told = f"; the linter finds rule {faults[0].rule}, {faults[0].where}: {faults[0].what}" if faults else ""
         raise EngineError(f"{error}{told}") from error
-    return judged(ran, Graph(model), faults) if faults else ran
+    return judged(ran, GraphView(model), faults) if faults else ran
 
 
 def _graph_in(folder: Path, part: str) -> Path:
@@ -108,7 +108,7 @@ def report_lines(name: str, found: Executed) -> list[str]:
     return lines + ([f"and {len(stays) - SHOWN} more: --json has them all"] if len(stays) > SHOWN else [])
 
 
-def _cells(layers: Sequence[Layer], found: Executed) -> tuple[str, str, str]:
+def _cells(layers: Sequence[ExecutedLayer], found: Executed) -> tuple[str, str, str]:
     macs = sum(layer.macs or 0 for layer in layers)
     known = bool(layers) and all(layer.macs is not None for layer in layers)
     share = f"{macs / found.macs:.2%}" if known and macs and found.macs else ""

@@ -23,7 +23,7 @@ from quantize.rules.dialects import RULES, VALID
 from quantize.rules.mend import Mended, mended
 from quantize.rules.read import MAX_BYTES, GraphError, read_model
 from quantize.rules.rule import Asked, Finding, Rule
-from quantize.rules.view import Graph
+from quantize.rules.view import GraphView
 from workshop.command import command
 from workshop.onnx_files.shapes import Shapes, add_shape_argument, declared_inputs
 
@@ -33,7 +33,7 @@ WIDTH = 110
 
 
 @dataclass(frozen=True)
-class Report:
+class LintReport:
     """What a dialect's rules find in a model."""
 
     dialect: str
@@ -52,14 +52,14 @@ class Report:
         return f"{rules} rules, {broken} broken, {findings} finding{'' if findings == 1 else 's'}"
 
 
-def lint(model: onnx.ModelProto, dialect: str, asked: Asked | None = None) -> Report:
+def lint(model: onnx.ModelProto, dialect: str, asked: Asked | None = None) -> LintReport:
     """Check every rule of a dialect."""
-    asked, graph = asked or Asked(), Graph(model)
+    asked, graph = asked or Asked(), GraphView(model)
     found = [Finding(rule.number, *where) for rule in RULES[dialect] for where in rule.check(graph, asked)]
-    return Report(dialect, tuple(found))
+    return LintReport(dialect, tuple(found))
 
 
-def judged_file(path: Path, report: Report) -> tuple[Report, Opened | None]:
+def judged_file(path: Path, report: LintReport) -> tuple[LintReport, Opened | None]:
     """The report, with what ONNX Runtime says of a file that no rule calls broken; None where it was not asked.
 
     Its refusal breaks the rule of valid files, but for want of a kernel where the dialect is another runtime's.
@@ -74,11 +74,11 @@ def is_onnxruntimes(dialect: str) -> bool:
     return dialect.startswith("ort")
 
 
-def _with_opening(report: Report, found: Opened) -> Report:
+def _with_opening(report: LintReport, found: Opened) -> LintReport:
     if found.refused is None or (found.of_no_kernel and not is_onnxruntimes(report.dialect)):
         return report
     finding = Finding(VALID.number, "file", found.sentence())
-    return Report(report.dialect, (finding, *report.findings))
+    return LintReport(report.dialect, (finding, *report.findings))
 
 
 def mend_file(
@@ -115,7 +115,7 @@ def rule_lines(rule: Rule) -> list[str]:
     return lines
 
 
-def report_lines(name: str, report: Report) -> list[str]:
+def report_lines(name: str, report: LintReport) -> list[str]:
     lines = [f"{name} against {report.dialect}: {report.summary()}"]
     for rule in report.broken:
         found = report.of(rule)
@@ -130,7 +130,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def as_json(name: str, report: Report, done: Sequence[str] | None) -> dict[str, Any]:
+def as_json(name: str, report: LintReport, done: Sequence[str] | None) -> dict[str, Any]:
     told = ("number", "title", "severity", "fixable", "why", "mend")
     rules = [{key: getattr(rule, key) for key in told} for rule in RULES[report.dialect]]
     return {

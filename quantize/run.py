@@ -72,7 +72,7 @@ GOLDEN = "golden/golden.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class QuantizeOptions:
     """How to quantize."""
 
     clips: int = 64  # to calibrate on
@@ -87,13 +87,13 @@ class Options:
 
 
 def quantize(
-    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], options: Options | None = None
+    run_folder: Path, data: Path, out: Path, dialects: Sequence[str], options: QuantizeOptions | None = None
 ) -> QuantizedReport:
     """Leave a folder with graphs, golden vectors and the report, which it returns.
 
     With QAT, OUT.partial/ holds checkpoints until the folder is whole. Raises Stopped after a signal, with one written.
     """
-    options = options or Options()
+    options = options or QuantizeOptions()
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)
     model, origin = folded(run.model), _origin(run_folder, run)
@@ -131,7 +131,7 @@ def _report(
     fitted: Mapping[str, FittedTemperature],
     written: Mapping[str, EmittedDialect],
     calibration: CalibrationRecord,
-    options: Options,
+    options: QuantizeOptions,
 ) -> QuantizedReport:
     made = provenance(("torch", "nncf", "onnx", "openvino"), options.seed)
     slots = model.config.slots
@@ -165,7 +165,7 @@ def _stream(name: str, config: ModelConfig) -> StreamShape:
 
 
 def _calibrated(
-    model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: Options, lookout: FinderLookout | None
+    model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: QuantizeOptions, lookout: FinderLookout | None
 ) -> tuple[dict[str, ModulePair], CalibrationRecord]:
     """By dialect, the calibrated graphs; and for the report, what they were calibrated on. model: folded."""
     say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
@@ -239,7 +239,7 @@ def _tuned(
     calibrated: dict[str, ModulePair],
     of_run: tuple[Run, RunOrigin],
     places: tuple[Path, Path],
-    options: Options,
+    options: QuantizeOptions,
     lookout: FinderLookout | None,
 ) -> dict[str, Model]:
     """By dialect, the fine-tuned model; those that share calibrated graphs share them. places: data, checkpoints."""
@@ -270,7 +270,7 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> n
 
 
 def _measured_ranges(
-    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], data: Path, options: Options
+    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], data: Path, options: QuantizeOptions
 ) -> dict[str, MeasuredRanges]:
     say(f"trying {len(RANGES)} range estimators on {CLIPS} validation clips, for each dialect")
     clips, _ = validation_clips(data, model.config, CLIPS, options.seed)
@@ -328,7 +328,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     names = list(DIALECTS) if "all" in (args.dialect or ()) else list(dict.fromkeys(args.dialect or DEFAULT))
     own = {name: getattr(args, name) for name in ("clips", "seed", "golden", "ranges", "check")}
-    options = Options(
+    options = QuantizeOptions(
         **own,
         keep_float=tuple(args.keep_float),
         qat=qat_config(args),

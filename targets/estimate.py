@@ -26,8 +26,8 @@ from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from targets.list import add_profiles_argument
 from targets.profiles.profile import Profile, ProfileFile, load_profile, names
-from targets.roofline.graph import Graph, read_graph
-from targets.roofline.graph_sources import Source, open_source
+from targets.roofline.graph import SizedGraph, read_graph
+from targets.roofline.graph_sources import GraphSource, open_source
 from targets.roofline.kernels import kernels_of
 from targets.roofline.measure import best_of_rounds, measured_profile
 from targets.roofline.roofline import BOUNDS, Floor, float_bytes, layers_on
@@ -42,7 +42,7 @@ SHOWN = 12  # slowest layers
 NO_SHAPES = Shapes({}, "python -m targets.estimate MODEL --target NAME")
 
 
-def estimate(source: Source, profile: Profile, shapes: Shapes = NO_SHAPES) -> list[Floor]:
+def estimate(source: GraphSource, profile: Profile, shapes: Shapes = NO_SHAPES) -> list[Floor]:
     """The floor of each graph that a step runs on this target. shapes: of inputs that the files leave open."""
     found = []
     chosen = source.graphs_for(profile)
@@ -54,10 +54,10 @@ def estimate(source: Source, profile: Profile, shapes: Shapes = NO_SHAPES) -> li
     return found
 
 
-_read: dict[tuple[Path, str], Graph] = {}
+_read: dict[tuple[Path, str], SizedGraph] = {}
 
 
-def _graph(path: Path, shapes: Shapes) -> Graph:
+def _graph(path: Path, shapes: Shapes) -> SizedGraph:
     """Read once: many targets share a graph."""
     key = (path, repr(sorted(shapes.given.items())))
     if key not in _read:
@@ -142,7 +142,7 @@ def to_json(profile: Profile, floors: Sequence[Floor]) -> dict[str, Any]:
     }
 
 
-def compare(source: Source | None, out: Path, threads: int, shapes: Shapes = NO_SHAPES) -> dict[str, Any]:
+def compare(source: GraphSource | None, out: Path, threads: int, shapes: Shapes = NO_SHAPES) -> dict[str, Any]:
     """Write this machine's profile; predict with it, and time, every graph that ONNX Runtime can run."""
     if out.suffix != ".toml":
         raise ConfigError(f"--measure {out}: a profile is a file NAME.toml, and NAME becomes the target's")

@@ -54,7 +54,7 @@ from workshop.command import command
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ValidateOptions:
     """How to validate."""
 
     profiles: tuple[Path, ...] = ()  # folders of the user's own
@@ -66,7 +66,7 @@ class Options:
     parts: Path | None = None  # where results are kept until all are there
 
 
-def validate(bundles: Sequence[Path], data: Path, options: Options) -> dict[str, Any]:
+def validate(bundles: Sequence[Path], data: Path, options: ValidateOptions) -> dict[str, Any]:
     """Evidence of all bundles. What cannot run here is in it too, with the reason."""
     if options.target:
         check_device(options.target)
@@ -122,7 +122,7 @@ def check_device(target: str) -> None:
         )
 
 
-def heading(manifest: Manifest, variant: VariantSpec, options: Options) -> dict[str, Any]:
+def heading(manifest: Manifest, variant: VariantSpec, options: ValidateOptions) -> dict[str, Any]:
     """What is known of a subject before it runs."""
     return {
         "key": f"{manifest.id}/{variant.name}",
@@ -193,7 +193,7 @@ def problems(evidence: Mapping[str, Any]) -> list[str]:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     parts = parts_folder(args.out) if args.out else None
-    options = Options(
+    options = ValidateOptions(
         profiles=tuple(args.profiles),
         target=args.target,
         all_variants=args.all_variants,

@@ -20,11 +20,11 @@ from workshop.quantized_report import (
     FittedTemperature,
     FootageOrigin,
     FramesAlone,
+    HeldOutScores,
     QuantizedReport,
     RunOrigin,
     StreamShape,
     SubsetAccuracy,
-    TaskScores,
 )
 
 
@@ -85,7 +85,7 @@ def run_origin(**changes: Any) -> RunOrigin:
         "data": FootageOrigin(kind="synthetic footage", clips=clips, clips_sha256=dict.fromkeys(clips, "0" * 64)),
         "class_counts": {},
         "train": {},
-        "test": dict.fromkeys(AIDE.names, TaskScores(accuracy=0.5, macro_f1=0.4, majority=0.3)),
+        "test": dict.fromkeys(AIDE.names, HeldOutScores(accuracy=0.5, macro_f1=0.4, majority=0.3)),
         "test_clips": 1,
         "frames_alone": FramesAlone(test={}, without={}),
         "subsets": (SubsetAccuracy(views=("incar",), clips=60, answered=AIDE.names, accuracy=half, majority=half),),

@@ -44,7 +44,7 @@ PLAIN: dict[str, Any] = {"weighting": "equal", "beta": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Ablation:
     """One way to train: what differs from the defaults."""
 
     family: str
@@ -54,8 +54,8 @@ class Variant:
     model: Mapping[str, Any]
 
 
-def variant(family: str, name: str, *, loss: Any = None, dbscme: Any = None, model: Any = None) -> Variant:
-    return Variant(family=family, name=name, loss=loss or {}, dbscme=dbscme or {}, model=model or {})
+def variant(family: str, name: str, *, loss: Any = None, dbscme: Any = None, model: Any = None) -> Ablation:
+    return Ablation(family=family, name=name, loss=loss or {}, dbscme=dbscme or {}, model=model or {})
 
 
 # In each family the first is what the others are compared with. AFD is the default: DWA, and cosine decoupling.
@@ -84,7 +84,7 @@ VARIANTS = (
 FAMILIES = tuple(dict.fromkeys(some.family for some in VARIANTS))
 
 
-def run_variant(some: Variant, seed: int, clips: Mapping[str, Sequence[Clip]], config: TrainConfig) -> dict[str, Any]:
+def run_variant(some: Ablation, seed: int, clips: Mapping[str, Sequence[Clip]], config: TrainConfig) -> dict[str, Any]:
     """Train one model; returns its line of runs.jsonl, with scores on the test split."""
     config = replace(config, seed=seed, validate_every=config.epochs)
     torch.manual_seed(seed)
@@ -109,7 +109,7 @@ def run_variant(some: Variant, seed: int, clips: Mapping[str, Sequence[Clip]], c
     }
 
 
-def missing(variants: Iterable[Variant], seeds: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+def missing(variants: Iterable[Ablation], seeds: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     """(variant, seed) still to run, seed by seed, so that a stop leaves whole seeds. A name is run once."""
     done = {(row["variant"], row["seed"]) for row in rows}
     once = {some.name: some for some in variants}

@@ -29,7 +29,7 @@ from training.dense.synth import LAYOUTS
 from training.dense.synth import jobs as picture_jobs
 from training.dense.synth import write_clip as write_pictures
 from training.footage.labels import SPLITS, plan
-from training.footage.layout import ROOT, Job, remove_partial, write_clip
+from training.footage.layout import ROOT, RenderJob, remove_partial, write_clip
 from training.footage.spec import ClipSpec
 from workshop.artifacts import git_commit, write_text
 from workshop.command import command
@@ -91,12 +91,12 @@ def check(args: argparse.Namespace) -> None:
         raise ConfigError(f"{args.out} exists and is not an empty folder; name another one, or remove it first")
 
 
-def jobs_for(args: argparse.Namespace, clips: Plan) -> list[Job]:
+def jobs_for(args: argparse.Namespace, clips: Plan) -> list[RenderJob]:
     jobs = []
     for number, (split, labels) in enumerate(clips, start=1):
         video = args.videos == "all" or (args.videos == "test" and split == "testing")
         spec = ClipSpec(args.seed, number, labels, args.width, args.height)
-        jobs.append(Job(spec, str(args.out), args.jpeg_quality, video))
+        jobs.append(RenderJob(spec, str(args.out), args.jpeg_quality, video))
     return jobs
 
 
@@ -105,7 +105,7 @@ def start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def write_all(jobs: list[Job], workers: int) -> Iterator[tuple[str, str]]:
+def write_all(jobs: list[RenderJob], workers: int) -> Iterator[tuple[str, str]]:
     if workers == 1:
         yield from map(write_clip, jobs)
         return

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from codriver.device.cpu import cpu_features
-from quantize.executed.layers import Executed, Layer
+from quantize.executed.layers import Executed, ExecutedLayer
 from quantize.rules.dialects import PER_TENSOR, RULES, SCALES
 from quantize.rules.rule import Finding
-from quantize.rules.view import LINEAR, MOVING, PAIRED, Graph, Node, source
+from quantize.rules.view import LINEAR, MOVING, PAIRED, GraphView, Node, source
 
 ONE_FOR_ALL = (SCALES.number, PER_TENSOR.number)  # rules that name the first of the quantizers that share a scale
 STEPS = 16  # from a quantizer to the layer that it serves
@@ -30,7 +30,7 @@ def errors(findings: Sequence[Finding], dialect: str) -> tuple[Finding, ...]:
     return tuple(finding for finding in findings if finding.rule in severe)
 
 
-def judged(found: Executed, graph: Graph, faults: Sequence[Finding]) -> Executed:
+def judged(found: Executed, graph: GraphView, faults: Sequence[Finding]) -> Executed:
     """The same, where layers that an error concerns are not in INT8.
 
     An error that names no layer is about the whole file: TensorRT, which only predicts, would then build nothing.
@@ -51,7 +51,7 @@ def judged(found: Executed, graph: Graph, faults: Sequence[Finding]) -> Executed
     return replace(found, layers=layers, errors=tuple(faults))
 
 
-def _judged(layer: Layer, faulty: dict[str, str], whole: str) -> Layer:
+def _judged(layer: ExecutedLayer, faulty: dict[str, str], whole: str) -> ExecutedLayer:
     text = next((text for name, text in faulty.items() if _is_called(layer.name, name)), whole)
     return replace(layer, int8=False, fault=text) if text and layer.macs != 0 else layer
 
@@ -61,7 +61,7 @@ def _is_called(layer: str, name: str) -> bool:
     return layer == name or re.search(rf"(^|[\s_/+,]){re.escape(name)}([\s_/+,]|$)", layer) is not None
 
 
-def layers_at(graph: Graph, finding: Finding) -> list[Node]:
+def layers_at(graph: GraphView, finding: Finding) -> list[Node]:
     """Convolutions and products that a finding's place concerns: it is one, or stands right before or behind one."""
     nodes = graph.named(finding.where)
     layers = [node for node in nodes if node.op in LINEAR]
@@ -72,7 +72,7 @@ def layers_at(graph: Graph, finding: Finding) -> list[Node]:
     return list({id(layer): layer for layer in layers}.values())
 
 
-def _of_one_scale(graph: Graph, node: Node) -> Iterator[Node]:
+def _of_one_scale(graph: GraphView, node: Node) -> Iterator[Node]:
     """A quantizer and those that share its scale; any other node alone."""
     yield node
     for other in graph.of(*PAIRED) if node.op in PAIRED else ():

@@ -16,7 +16,7 @@ Shape = Sequence[int]
 
 
 @dataclass(frozen=True)
-class Layer:
+class ExecutedLayer:
     """One executed layer. macs: of one run; None: a kind that multiplies, and is not counted here."""
 
     name: str
@@ -33,17 +33,17 @@ class Executed:
 
     runtime: str  # name and version, or what predicts it
     predicted: bool  # nothing ran: the linter's rules say what the runtime would do
-    layers: tuple[Layer, ...]
+    layers: tuple[ExecutedLayer, ...]
     threads: int | None = None
     runs: int | None = None
     errors: tuple[Finding, ...] = ()  # of the linter
 
     @property
-    def counted(self) -> list[Layer]:
+    def counted(self) -> list[ExecutedLayer]:
         return [layer for layer in self.layers if layer.macs]
 
     @property
-    def uncounted(self) -> list[Layer]:
+    def uncounted(self) -> list[ExecutedLayer]:
         return [layer for layer in self.layers if layer.macs is None]
 
     @property
@@ -51,7 +51,7 @@ class Executed:
         return sum(layer.macs or 0 for layer in self.layers)
 
     @property
-    def in_float(self) -> list[Layer]:
+    def in_float(self) -> list[ExecutedLayer]:
         """Largest first."""
         return sorted((layer for layer in self.counted if not layer.int8), key=lambda layer: -(layer.macs or 0))
 

@@ -12,7 +12,7 @@ from codriver.engines.openvino import shared_core
 from codriver.errors import BackendMissing, CodriverError, EngineError
 from quantize.executed.layers import (
     Executed,
-    Layer,
+    ExecutedLayer,
     convolution_macs,
     example,
     median_ms,
@@ -93,7 +93,7 @@ def _macs_of_model(model: Any) -> dict[str, int]:
     return found
 
 
-def _layers(model: Any, times: dict[str, list[float]], runs: int, wanted: dict[str, int]) -> Iterator[Layer]:
+def _layers(model: Any, times: dict[str, list[float]], runs: int, wanted: dict[str, int]) -> Iterator[ExecutedLayer]:
     """wanted: what must be found. What the runtime's model does not show is taken for floating point."""
     total = 0
     for node in model.get_ordered_ops():
@@ -107,9 +107,11 @@ def _layers(model: Any, times: dict[str, list[float]], runs: int, wanted: dict[s
             macs = sum(wanted.get(part, 0) for part in told.get("originalLayersNames", "").split(","))
         total += macs or 0
         int8 = told.get("runtimePrecision") in ("i8", "u8")
-        yield Layer(name, kind, macs, int8 and macs != 0, median_ms(times[name], runs) if name in times else None)
+        yield ExecutedLayer(
+            name, kind, macs, int8 and macs != 0, median_ms(times[name], runs) if name in times else None
+        )
     if sum(wanted.values()) > total:
-        yield Layer("not shown by the runtime", "unknown", sum(wanted.values()) - total, False)
+        yield ExecutedLayer("not shown by the runtime", "unknown", sum(wanted.values()) - total, False)
 
 
 def _macs(kind: str, node: Any) -> int:

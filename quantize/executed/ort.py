@@ -15,7 +15,7 @@ from codriver.console import Progress
 from codriver.errors import BackendMissing, CodriverError, EngineError
 from quantize.executed.layers import (
     Executed,
-    Layer,
+    ExecutedLayer,
     convolution_macs,
     example,
     median_ms,
@@ -87,14 +87,14 @@ def _example(value: Any, shape: tuple[int, ...]) -> np.ndarray:
     return example(shape, TYPES[value.type])
 
 
-def _layers(events: list[dict[str, Any]], nodes: dict[str, Node], runs: int) -> Iterator[Layer]:
+def _layers(events: list[dict[str, Any]], nodes: dict[str, Node], runs: int) -> Iterator[ExecutedLayer]:
     grouped: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         grouped.setdefault(event["name"].removesuffix("_kernel_time"), []).append(event)
     for name, some in grouped.items():
         kind = some[0]["args"]["op_name"]
         macs = None if kind in UNCOUNTED else sum(_macs(kind, e["args"], nodes.get(name)) for e in some) // runs
-        yield Layer(name, kind, macs, kind in INT8, median_ms([event["dur"] / 1000 for event in some], runs))
+        yield ExecutedLayer(name, kind, macs, kind in INT8, median_ms([event["dur"] / 1000 for event in some], runs))
 
 
 def _macs(kind: str, told: dict[str, Any], node: Node | None) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import onnx
 
-from quantize.executed.layers import Executed, Layer, convolution_macs, product_macs, transposed_macs
+from quantize.executed.layers import Executed, ExecutedLayer, convolution_macs, product_macs, transposed_macs
 from quantize.rules.qdq import in_int8
 from quantize.rules.read import GraphError
-from quantize.rules.view import CONVOLUTIONS, LINEAR, Graph, Node
+from quantize.rules.view import CONVOLUTIONS, LINEAR, GraphView, Node
 from workshop.onnx_files.infer import with_inferred_shapes
 from workshop.onnx_files.shapes import Shapes, declared_inputs, with_shapes
 from workshop.onnx_files.spelling import inlined, written_out
@@ -20,18 +20,18 @@ UNCOUNTED = ("Attention", "LSTM", "GRU", "RNN", "Einsum", "DeformConv")
 def executed(model: onnx.ModelProto, shapes: Shapes) -> Executed:
     plain = with_shapes(written_out(inlined(model)), shapes.settled(declared_inputs(model)))
     try:
-        graph = Graph(with_inferred_shapes(plain))
+        graph = GraphView(with_inferred_shapes(plain))
     except Exception as error:  # InferenceError, and what its C++ side throws on damaged files
         raise GraphError(f"shapes cannot be inferred: {str(error).strip().splitlines()[0]}") from error
     return Executed("TensorRT's Q/DQ rules", predicted=True, layers=tuple(_layers(graph)))
 
 
-def _layers(graph: Graph) -> Iterator[Layer]:
+def _layers(graph: GraphView) -> Iterator[ExecutedLayer]:
     for node in graph.nodes:
         if node.op in LINEAR:
-            yield Layer(node.name, node.op, _macs(node), in_int8(node))
+            yield ExecutedLayer(node.name, node.op, _macs(node), in_int8(node))
         elif node.op in UNCOUNTED:
-            yield Layer(node.name, node.op, None, False)
+            yield ExecutedLayer(node.name, node.op, None, False)
 
 
 def _macs(node: Node) -> int:

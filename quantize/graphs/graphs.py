@@ -38,7 +38,7 @@ class EncoderGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, *inputs: Tensor, pairing: Pairing | None = None) -> tuple[Tensor, ...]:
+    def forward(self, *inputs: Tensor, pairing: ModulePairing | None = None) -> tuple[Tensor, ...]:
         frames, before, motions_before = (
             dict(zip(GROUPS, inputs[start : start + len(GROUPS)], strict=False)) for start in _STARTS
         )
@@ -55,7 +55,7 @@ class EncoderGraph(nn.Module):
 _STARTS = range(0, 3 * len(GROUPS), len(GROUPS))
 
 
-class Pairing(Protocol):
+class ModulePairing(Protocol):
     """Who meets whom, where all slots of a batch of clips are computed in one call."""
 
     def features(self, features: Groups) -> tuple[Groups, Groups]:

@@ -19,7 +19,7 @@ from training.data.clips import Clip
 from training.model.uvm3tl import ModelConfig
 
 
-class Graphs(Protocol):
+class GraphRunner(Protocol):
     """One way to run the two graphs: torch modules, an engine, a reference."""
 
     def encode(self, frames: Arrays, before: Arrays, motions_before: Arrays) -> tuple[Arrays, Arrays, Arrays]:
@@ -41,7 +41,7 @@ class Trace:
     probabilities: dict[str, NDArray[np.float64]]  # task -> (B, K), after the last slot
 
 
-def stepped(graphs: Graphs, clips: Sequence[Clip], config: ModelConfig) -> Trace:
+def stepped(graphs: GraphRunner, clips: Sequence[Clip], config: ModelConfig) -> Trace:
     """One slot after another; each step is handed what the one before left."""
     mask = masks_of(clips)
     there = (mask, remembered(mask), remembered(mask))
@@ -59,7 +59,7 @@ def stepped(graphs: Graphs, clips: Sequence[Clip], config: ModelConfig) -> Trace
     return _answered(graphs, (features, motions, slots), mask)
 
 
-def whole(graphs: Graphs, clips: Sequence[Clip], config: ModelConfig) -> Trace:
+def whole(graphs: GraphRunner, clips: Sequence[Clip], config: ModelConfig) -> Trace:
     """All slots of all clips as one batch: first every feature, then every motion, then every slot."""
     mask, count = masks_of(clips), len(clips)
     each = [_frames(clips, slot) for slot in range(config.slots)]
@@ -91,7 +91,7 @@ def remembered(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([np.zeros_like(mask[..., :1]), mask[..., 1:] * mask[..., :-1]], axis=-1)
 
 
-def _answered(graphs: Graphs, left: tuple[Arrays, Arrays, Arrays], mask: NDArray[np.float32]) -> Trace:
+def _answered(graphs: GraphRunner, left: tuple[Arrays, Arrays, Arrays], mask: NDArray[np.float32]) -> Trace:
     """left: features, motions, slots."""
     slots = left[2]
     context = {s: np.moveaxis(slots[GROUP_OF[s]][:, :, GROUPS[GROUP_OF[s]].index(s)], 0, 1) for s in STREAMS}

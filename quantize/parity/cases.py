@@ -15,8 +15,8 @@ from codriver.tasks import TaskSet
 from quantize.export.fake_quant import load_fake_quant
 from quantize.graphs.dialects import dialect
 from quantize.graphs.reference import TorchGraphs
-from quantize.graphs.stepping import Graphs, Trace, stepped, whole
-from quantize.parity.compare import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, Check
+from quantize.graphs.stepping import GraphRunner, Trace, stepped, whole
+from quantize.parity.compare import ROUNDING, RUNTIME, SAME_CODES, SAME_FLOATS, ParityCheck
 from quantize.parity.runners import FAKE_QUANT, FP32, INTEGER, Ways, ways_of
 from training.data.clips import Clip
 from training.model.uvm3tl import ModelConfig
@@ -33,14 +33,14 @@ class Subject:
     dialect: str
     stage: str  # PTQ, QAT, or nothing for the dialect that is not quantized
     ways: Ways
-    checks: list[Check] = field(default_factory=list)
+    checks: list[ParityCheck] = field(default_factory=list)
     answers: list[Probabilities] = field(default_factory=list)  # of the way nearest to the device, batch by batch
 
     @property
     def name(self) -> str:
         return f"{self.dialect} {self.stage}".strip()
 
-    def run(self, fp32: Graphs, base: Trace, clips: Sequence[Clip], model: ModelConfig, wholes: bool) -> None:
+    def run(self, fp32: GraphRunner, base: Trace, clips: Sequence[Clip], model: ModelConfig, wholes: bool) -> None:
         """Put a batch of clips through. base: what full precision made of it. wholes: run it as whole clips too."""
         nearest = self.ways.nearest
         graphs = self.ways.open if self.checks else {nearest: self.ways.open[nearest]}
@@ -61,17 +61,17 @@ def subjects_of(folder: Path, report: QuantizedReport, name: str) -> list[Subjec
     entry = report.dialect(name)
     if dialect(name).weight_bits == 32:
         ways = ways_of(folder, report, entry, entry, None)
-        checks = [Check(name, way, FP32, STEPPED, SAME_FLOATS) for way in ways.open]
-        return [Subject(name, "", ways, [*checks, Check(name, FP32, FP32, BOTH, SAME_FLOATS)])]
+        checks = [ParityCheck(name, way, FP32, STEPPED, SAME_FLOATS) for way in ways.open]
+        return [Subject(name, "", ways, [*checks, ParityCheck(name, FP32, FP32, BOTH, SAME_FLOATS)])]
     pair = load_fake_quant(folder, name)
     fake = TorchGraphs(pair.encoder, pair.fuser, pair.model.task_set.names)
     ways = ways_of(folder, report, entry, entry, fake)
     tolerances = {way: SAME_CODES if way == INTEGER else RUNTIME for way in list(ways.open)[1:]}
     checks = [
-        Check(name, FAKE_QUANT, FP32, STEPPED, ROUNDING),
-        *(Check(name, way, FAKE_QUANT, STEPPED, tolerance) for way, tolerance in tolerances.items()),
-        Check(name, FAKE_QUANT, FAKE_QUANT, BOTH, SAME_CODES),
-        *(Check(name, way, FAKE_QUANT, WHOLE, tolerance) for way, tolerance in tolerances.items()),
+        ParityCheck(name, FAKE_QUANT, FP32, STEPPED, ROUNDING),
+        *(ParityCheck(name, way, FAKE_QUANT, STEPPED, tolerance) for way, tolerance in tolerances.items()),
+        ParityCheck(name, FAKE_QUANT, FAKE_QUANT, BOTH, SAME_CODES),
+        *(ParityCheck(name, way, FAKE_QUANT, WHOLE, tolerance) for way, tolerance in tolerances.items()),
     ]
     if entry.ptq is None:
         return [Subject(name, "PTQ", ways, checks)]
@@ -80,7 +80,7 @@ def subjects_of(folder: Path, report: QuantizedReport, name: str) -> list[Subjec
 
 
 def run_all(
-    subjects: Sequence[Subject], fp32: Graphs, clips: Sequence[Clip], model: ModelConfig, batch: int, wholes: int
+    subjects: Sequence[Subject], fp32: GraphRunner, clips: Sequence[Clip], model: ModelConfig, batch: int, wholes: int
 ) -> dict[str, Probabilities]:
     """Run all clips every way, a batch at a time, so that features need not be kept. Fills the subjects' checks.
 

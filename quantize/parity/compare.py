@@ -39,7 +39,7 @@ ROUNDING = Tolerance(agreement=0.95, mean_abs=0.02, max_abs=0.5, features=0.1, s
 
 
 @dataclass
-class Check:
+class ParityCheck:
     """One way held against another, filled batch by batch."""
 
     dialect: str

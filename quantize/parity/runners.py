@@ -22,7 +22,7 @@ from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.errors import BackendMissing
 from codriver.tasks import GROUPS
-from quantize.graphs.stepping import Graphs
+from quantize.graphs.stepping import GraphRunner
 from workshop.emitted_dialect import EmittedDialect, GraphPair
 from workshop.quantized_report import QuantizedReport
 
@@ -33,7 +33,7 @@ FP32, FAKE_QUANT, INTEGER = "fp32", "fake-quant", "integer"
 class Ways:
     """Of one dialect: name -> graphs that run here, furthest from the device first, and name -> why one does not."""
 
-    open: dict[str, Graphs] = field(default_factory=dict)
+    open: dict[str, GraphRunner] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -120,7 +120,7 @@ def any_rows(encoder: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def ways_of(
-    folder: Path, report: QuantizedReport, emitted: EmittedDialect, graphs: GraphPair, fake_quant: Graphs | None
+    folder: Path, report: QuantizedReport, emitted: EmittedDialect, graphs: GraphPair, fake_quant: GraphRunner | None
 ) -> Ways:
     """Open each way that a dialect can be run here.
 

@@ -28,7 +28,7 @@ OUTPUT = re.compile(r"pre_hooks\.output_(?P<index>\d+)__\d+\.\d+")
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantizedConv:
     """A convolution with quantized weights."""
 
     name: str  # group and path, such as face.change
@@ -69,7 +69,7 @@ class _Calls(TorchFunctionMode):
 class Layers:
     """All layers, and who else reads what feeds them."""
 
-    all: tuple[Layer, ...]
+    all: tuple[QuantizedConv, ...]
     readers: Mapping[str, frozenset[str]]  # quantizer of an activation -> layers, or "" for anything else
 
     def removed_with(self, kept: Iterable[str]) -> frozenset[str]:
@@ -97,13 +97,13 @@ def layers_of(encoder: nn.Module, example: Sequence[Tensor]) -> Layers:
     for hook in hooks:
         hook.remove()
     made = {id(tensor): name for name, tensor in gave}
-    layers: list[Layer] = []
+    layers: list[QuantizedConv] = []
     readers: dict[str, set[str]] = {name: set() for name in made.values()}
     for function, given in calls.reads:
         names, reader = [made.get(id(value)) for value in given], ""
         if function == "conv2d" and names[1] is not None:
             reader = readable(names[1]).removesuffix(".weights")
-            layers.append(Layer(reader, names[1], names[0]))
+            layers.append(QuantizedConv(reader, names[1], names[0]))
         for name in filter(None, names):
             readers[name].add(reader)
     for value in outputs:

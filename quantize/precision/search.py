@@ -58,7 +58,7 @@ def parse_budget(texts: Sequence[str], measure: str, task_set: TaskSet) -> Budge
 
 
 @dataclass(frozen=True)
-class Trial:
+class SearchResult:
     """How a search ended."""
 
     kept: tuple[str, ...]  # layers in floating point
@@ -86,7 +86,7 @@ def fewest_layers(
     losses: Callable[[set[str]], Losses],
     ranking: Sequence[Mapping[str, Any]],
     budget: Budget,
-) -> Trial:
+) -> SearchResult:
     """Bisect along the ranking for the shortest prefix that keeps the budget, then give back what is not needed.
 
     losses: of the model with these quantizers. The result is small, not proven smallest: 2^layers sets are too many.
@@ -102,7 +102,7 @@ def fewest_layers(
     order = by_cost(layers, ranking, budget)
     before, after = with_floats([]), with_floats(order)
     if budget.excess(after):
-        return Trial(tuple(order), after, False, len(tried), before)
+        return SearchResult(tuple(order), after, False, len(tried), before)
     low, high = 0, len(order)  # the first `high` suffice
     while low < high:
         middle = (low + high) // 2
@@ -111,7 +111,7 @@ def fewest_layers(
     for name in reversed(order[:high]):
         fewer = [other for other in kept if other != name]
         kept = kept if budget.excess(with_floats(fewer)) else fewer
-    return Trial(tuple(kept), with_floats(kept), True, len(tried), before)
+    return SearchResult(tuple(kept), with_floats(kept), True, len(tried), before)
 
 
 def by_cost(layers: Layers, ranking: Sequence[Mapping[str, Any]], budget: Budget) -> list[str]:
@@ -127,7 +127,7 @@ def by_cost(layers: Layers, ranking: Sequence[Mapping[str, Any]], budget: Budget
     )
 
 
-def costs_ms(folder: Path, dialect: str, report: QuantizedReport, trial: Trial) -> dict[str, Any]:
+def costs_ms(folder: Path, dialect: str, report: QuantizedReport, trial: SearchResult) -> dict[str, Any]:
     """What a step's encoder takes in ONNX Runtime with each exception alone, and with all of them.
 
     All graphs take turns, so that whatever else the machine does hits each alike. One thread.

@@ -24,7 +24,7 @@ from training.data.augment import AugmentConfig
 from training.losses.afd import AFDLoss, LossConfig
 from training.losses.weighting import Equal
 from training.model.uvm3tl import UVM3TL, Fused
-from training.trainer.trainer import Learner, TrainConfig, Trainer, groups
+from training.trainer.trainer import ModelWithLoss, TrainConfig, Trainer, groups
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -97,7 +97,7 @@ def augmentation(meta: dict[str, Any]) -> AugmentConfig:
     return AugmentConfig(**meta["augment"])
 
 
-class Taught(Learner):
+class Taught(ModelWithLoss):
     """Quantized model, loss, and a teacher that is no part of it: not trained, not saved, not sent to processes."""
 
     def __init__(self, model: nn.Module, loss: AFDLoss, teacher: UVM3TL, config: QATConfig) -> None:
@@ -147,10 +147,12 @@ class QATTrainer(Trainer):
         self.qat, self.teacher = configs[0], fabric.to_device(teacher)
         super().__init__(fabric, model, loss, clips, configs[1])
 
-    def make_learner(self) -> Learner:
+    def make_learner(self) -> ModelWithLoss:
         return Taught(self.model, self.loss, self.teacher, self.qat)
 
-    def make_optimizer(self, learner: Learner) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    def make_optimizer(
+        self, learner: ModelWithLoss
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
         """Weights as in training; ranges in a group of their own, slower and never shrunk. Cosine to zero."""
         rate = self.config.learning_rate
         self.ranges = self.model.ranges()

@@ -9,7 +9,7 @@ import onnx
 
 from quantize.rules.qdq import quantizers
 from quantize.rules.rule import Asked, Check, Found
-from quantize.rules.view import STANDARD, Graph
+from quantize.rules.view import STANDARD, GraphView
 from workshop.onnx_files.check import faults
 
 MAX_IR_VERSION = 10  # newest that ONNX Runtime 1.23 and TensorRT 10.3's parser read
@@ -19,7 +19,7 @@ PLACE = re.compile(r"\[\w+\] \(op_type:(?P<op>[^,]+), node name: (?P<name>[^)]*)
 FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 
 
-def valid_onnx(graph: Graph, asked: Asked) -> Iterator[Found]:
+def valid_onnx(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """What a runtime's own check would refuse, but for unknown operators and output_dtype, which have own rules."""
     for reason in faults(graph.model):
         told = PLACE.match(reason)
@@ -29,7 +29,7 @@ def valid_onnx(graph: Graph, asked: Asked) -> Iterator[Found]:
 def operators_of(*domains: str, refused: tuple[str, ...] = ()) -> Check:
     """Only operators of these domains, and of the standard one none that is unknown or refused."""
 
-    def check(graph: Graph, asked: Asked) -> Iterator[Found]:
+    def check(graph: GraphView, asked: Asked) -> Iterator[Found]:
         for node in graph.written:
             domain, kind = node.proto.domain, node.proto.op_type
             if domain not in (*STANDARD, *domains):
@@ -53,7 +53,7 @@ def unused_imports(model: onnx.ModelProto, used: set[str]) -> list[str]:
 
 
 def opset_within(low: int, high: int) -> Check:
-    def check(graph: Graph, asked: Asked) -> Iterator[Found]:
+    def check(graph: GraphView, asked: Asked) -> Iterator[Found]:
         opsets = [imported.version for imported in graph.model.opset_import if imported.domain in STANDARD]
         if not opsets:
             yield "file", f"names no opset, wanted is {low} to {high}"
@@ -66,7 +66,7 @@ def opset_within(low: int, high: int) -> Check:
     return check
 
 
-def no_output_dtype(graph: Graph, asked: Asked) -> Iterator[Found]:
+def no_output_dtype(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for node in quantizers(graph):
         if node.has("output_dtype"):
             yield node.name, "has the attribute output_dtype"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quantize.rules.qdq import of_weight, weight_pair
 from quantize.rules.rule import Asked, Found
-from quantize.rules.view import CONVOLUTIONS, LINEAR, MOVING, PAIRED, Graph, Node, source
+from quantize.rules.view import CONVOLUTIONS, LINEAR, MOVING, PAIRED, GraphView, Node, source
 
 NORMS = ("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization")
 DEPTH = 5  # nodes from the Sqrt of a decomposed LayerNorm up to its first ReduceMean
@@ -22,7 +22,7 @@ class Part:
     nodes: tuple[Node, ...]
 
 
-def fragile_parts_are_float(graph: Graph, asked: Asked) -> Iterator[Found]:
+def fragile_parts_are_float(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for part in parts(graph):
         found: dict[int, Found] = {}  # by quantizer: one may touch two nodes of a part
         for node in part.nodes:
@@ -36,7 +36,7 @@ def fragile_parts_are_float(graph: Graph, asked: Asked) -> Iterator[Found]:
         yield from found.values()
 
 
-def parts(graph: Graph) -> Iterator[Part]:
+def parts(graph: GraphView) -> Iterator[Part]:
     for node in graph.of(*NORMS, "Softmax", "LogSoftmax", "Gelu"):
         yield Part(node.op, node.name, (node,))
     for node in graph.of("Sqrt"):

@@ -20,13 +20,13 @@ from quantize.rules.qdq import (
     zero_type,
 )
 from quantize.rules.rule import Asked, Check, Found
-from quantize.rules.view import LINEAR, Graph, Node, source
+from quantize.rules.view import LINEAR, GraphView, Node, source
 
 HALF_SCALES = 19  # opset from which a scale may be in half precision
 SEVEN_BITS = 64  # largest magnitude of a weight: two products of 255 * 64 still fit in 16 bits
 
 
-def zero_is_int8_and_zero(graph: Graph, asked: Asked) -> Iterator[Found]:
+def zero_is_int8_and_zero(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for node in pairs(graph):
         if not is_bias(node) and not (node.op == "QuantizeLinear" and any(is_bias(n) for n, _ in node.readers)):
             yield from _zero_findings(node, "int8", zero=True)
@@ -35,7 +35,7 @@ def zero_is_int8_and_zero(graph: Graph, asked: Asked) -> Iterator[Found]:
 def activations_are(kind: str) -> Check:
     """Every activation is stored as this type; its zero-point may be anything."""
 
-    def check(graph: Graph, asked: Asked) -> Iterator[Found]:
+    def check(graph: GraphView, asked: Asked) -> Iterator[Found]:
         for node in pairs(graph):
             if not of_weight(node):
                 yield from _zero_findings(node, kind, zero=False)
@@ -43,7 +43,7 @@ def activations_are(kind: str) -> Check:
     return check
 
 
-def weights_are_int8(graph: Graph, asked: Asked) -> Iterator[Found]:
+def weights_are_int8(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """Weights of convolutions and linear layers are symmetric int8. A constant left side of a MatMul is data."""
     found = [(node, pair[0]) for node in graph.of(*LINEAR) if (pair := weight_pair(node))]
     for quantizer in {id(one): one for node, one in found if _reads(node, 1, one)}.values():
@@ -63,7 +63,7 @@ def _zero_findings(node: Node, kind: str, *, zero: bool) -> Iterator[Found]:
         yield node.name, ", ".join(wrong)
 
 
-def scales_are_sound(graph: Graph, asked: Asked) -> Iterator[Found]:
+def scales_are_sound(graph: GraphView, asked: Asked) -> Iterator[Found]:
     seen = set()
     for node in quantizers(graph):
         name = node.input(1)
@@ -82,13 +82,13 @@ def scales_are_sound(graph: Graph, asked: Asked) -> Iterator[Found]:
             yield node.name, f"scale holds {bad[0]} ({bad.size} of {scale.size} values are no positive number)"
 
 
-def scale_types(graph: Graph, node: Node) -> tuple[str, ...]:
+def scale_types(graph: GraphView, node: Node) -> tuple[str, ...]:
     """Half precision came with opset 19; com.microsoft's operators always took it."""
     half = graph.opset >= HALF_SCALES or node.integer.startswith("com.microsoft")
     return ("float32", "float16", "bfloat16") if half else ("float32",)
 
 
-def activations_are_per_tensor(graph: Graph, asked: Asked) -> Iterator[Found]:
+def activations_are_per_tensor(graph: GraphView, asked: Asked) -> Iterator[Found]:
     done = set()
     for node in activations(graph):
         scale = node.constant(1)
@@ -97,7 +97,7 @@ def activations_are_per_tensor(graph: Graph, asked: Asked) -> Iterator[Found]:
             yield node.name, f"activation with {scale.size} scales"
 
 
-def weight_axis(graph: Graph, asked: Asked) -> Iterator[Found]:
+def weight_axis(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """Per-channel weights have their scales along the output channels."""
     for node in graph.of(*LINEAR):
         pair = weight_pair(node)
@@ -141,7 +141,7 @@ def _size_along(quantizer: Node, data: np.ndarray) -> int | None:
 def bias_is(*allowed: str) -> Check:
     """No Q/DQ on a bias, but for the types that the runtime wants there."""
 
-    def check(graph: Graph, asked: Asked) -> Iterator[Found]:
+    def check(graph: GraphView, asked: Asked) -> Iterator[Found]:
         for node in graph.of("DequantizeLinear"):
             kind = zero_type(node) or "an unknown type"
             if is_bias(node) and kind not in allowed:
@@ -150,7 +150,7 @@ def bias_is(*allowed: str) -> Check:
     return check
 
 
-def weights_are_stored(graph: Graph, asked: Asked) -> Iterator[Found]:
+def weights_are_stored(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """Weights are integers in the file, not floats that are quantized when the file is loaded."""
     for node in graph.of("QuantizeLinear"):
         data = data_constant(node)
@@ -158,7 +158,7 @@ def weights_are_stored(graph: Graph, asked: Asked) -> Iterator[Found]:
             yield node.name, f"{data.nbytes} bytes of floats {list(data.shape)} are quantized on loading"
 
 
-def weights_have_seven_bits(graph: Graph, asked: Asked) -> Iterator[Found]:
+def weights_have_seven_bits(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for node in graph.of(*LINEAR):
         codes = stored_weight(node)
         if codes is not None and codes.size and codes.dtype.kind in "iu":

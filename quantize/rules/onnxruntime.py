@@ -11,7 +11,7 @@ import numpy as np
 
 from quantize.rules.qdq import dequantizer, replaceable, weight_pair, zero_type
 from quantize.rules.rule import Asked, Check, Found
-from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, Graph, Node, source
+from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, GraphView, Node, source
 
 FLOAT_FUSED = ("FusedConv", "FusedGemm")  # operators of com.microsoft that hold no integers
 STEP_TOLERANCE = 0.021  # of a bias's scale; ONNX Runtime 1.32 takes 2 % and refuses 3 %
@@ -21,7 +21,7 @@ EPSILON = float(np.finfo(np.float32).eps)
 def convolutions_fuse(signed: str) -> Check:
     """Conv becomes QLinearConv if its data, weight and output all carry a pair. signed: see `unfused`."""
 
-    def check(graph: Graph, asked: Asked) -> Iterator[Found]:
+    def check(graph: GraphView, asked: Asked) -> Iterator[Found]:
         for node in graph.of(*CONVOLUTIONS):
             if asked.int8 is not None and not {node.name, *node.outputs} & asked.int8:
                 continue
@@ -152,14 +152,14 @@ def _bound(step: Node, index: int) -> float | None:
     return float(value.item()) if value is not None and value.size == 1 else None
 
 
-def batch_norm_is_folded(graph: Graph, asked: Asked) -> Iterator[Found]:
+def batch_norm_is_folded(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for node in graph.of("BatchNormalization"):
         before = source(node.scope, node.input(0), ("Identity", "QuantizeLinear", "DequantizeLinear")).node
         if before is not None and before.op in CONVOLUTIONS and weight_pair(before) is not None:
             yield node.name, f"follows quantized {before.op} {before.name}"
 
 
-def joins_are_paired(graph: Graph, asked: Asked) -> Iterator[Found]:
+def joins_are_paired(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """An Add or Concat of quantized tensors ends in QuantizeLinear, else it is an island of floating point."""
     for node in graph.of("Add", "Concat"):
         inputs = [dequantizer(node, index, ("Identity",)) for index in range(len(node.inputs))]

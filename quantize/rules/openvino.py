@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from quantize.rules.qdq import dequantizer, in_int8, zero_type
 from quantize.rules.rule import Asked, Found
-from quantize.rules.view import CONVOLUTIONS, MOVING, PAIRED, Graph, Node
+from quantize.rules.view import CONVOLUTIONS, MOVING, PAIRED, GraphView, Node
 
 STEPS = 16  # from a Concat to the convolution that reads it, through pairs and nodes that only move numbers
 
 
-def concat_is_unsigned(graph: Graph, asked: Asked) -> Iterator[Found]:
+def concat_is_unsigned(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """Of two branches or more: a single tensor twice was never seen to fail."""
     for node in graph.of("Concat"):
         signed = _signed_pair(node)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from quantize.rules.qdq import dequantizer, in_int8, weight_pair
 from quantize.rules.rule import Asked, Found
-from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, PAIRED, Graph, Node, source
+from quantize.rules.view import CONVOLUTIONS, LIMIT, MOVING, PAIRED, GraphView, Node, source
 
 AFTER_CONV = ("BatchNormalization", "Relu", "Clip", "LeakyRelu", "Identity")  # the builder folds these into the layer
 # What would be one kernel with a float ConvTranspose.
 FUSED_BEHIND = ("BatchNormalization", "Relu", "Clip", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "Tanh", "HardSwish")
 
 
-def concat_has_one_scale(graph: Graph, asked: Asked) -> Iterator[Found]:
+def concat_has_one_scale(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for node in graph.of("Concat"):
         found = [dequantizer(node, index) for index in range(len(node.inputs))]
         with_pair = [quantizer for quantizer in found if quantizer is not None]
@@ -32,7 +32,7 @@ def _scale_text(quantizer: Node) -> str:
     return f"{scale.item():.9g}" if scale.size == 1 else f"{scale.size} values"
 
 
-def skip_alone_is_quantized(graph: Graph, asked: Asked) -> Iterator[Found]:
+def skip_alone_is_quantized(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """An Add behind a convolution fuses with it if the convolution's side carries no pair."""
     for node in graph.of("Add", "Sum"):
         if any(node.scope.constant(name) is not None for name in node.inputs) or len(node.inputs) < 2:
@@ -66,14 +66,14 @@ def _branches(node: Node, indices: list[int]) -> list[int]:
     return found
 
 
-def outputs_are_float(graph: Graph, asked: Asked) -> Iterator[Found]:
+def outputs_are_float(graph: GraphView, asked: Asked) -> Iterator[Found]:
     for name in graph.scope.proto.output:
         found = source(graph.scope, name.name).node
         if found is not None and found.op in PAIRED and name.name not in asked.quantized_outputs:
             yield name.name, f"graph output comes from {found.op} {found.name}"
 
 
-def convolutions_are_int8(graph: Graph, asked: Asked) -> Iterator[Found]:
+def convolutions_are_int8(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """Those expected to be in INT8 are, and no others."""
     names: set[str] = set()
     for node in graph.of(*CONVOLUTIONS):
@@ -98,7 +98,7 @@ def _lacking(node: Node) -> str:
     return ", ".join(bare) or "weight is no constant"
 
 
-def transposed_ends_in_pair(graph: Graph, asked: Asked) -> Iterator[Found]:
+def transposed_ends_in_pair(graph: GraphView, asked: Asked) -> Iterator[Found]:
     """A quantized ConvTranspose is followed by its pair, with no activation or normalisation in between."""
     for node in graph.of("ConvTranspose"):
         if weight_pair(node) is None or not in_int8(node):

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 
-from quantize.rules.view import CONVOLUTIONS, MOVING, PAIRED, Graph, Node, source
+from quantize.rules.view import CONVOLUTIONS, MOVING, PAIRED, GraphView, Node, source
 
 WEIGHT_MOVING = ("Identity", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze")
 
 
-def quantizers(graph: Graph) -> list[Node]:
+def quantizers(graph: GraphView) -> list[Node]:
     return graph.of(*PAIRED)
 
 
@@ -28,7 +28,7 @@ def of_weight(node: Node) -> bool:
     return data_constant(node) is not None
 
 
-def activations(graph: Graph) -> list[Node]:
+def activations(graph: GraphView) -> list[Node]:
     return [node for node in quantizers(graph) if not of_weight(node)]
 
 
@@ -108,7 +108,7 @@ def dynamic(node: Node) -> bool:
 _TYPES = set(onnx.TensorProto.DataType.values())
 
 
-def pairs(graph: Graph) -> Iterator[Node]:
+def pairs(graph: GraphView) -> Iterator[Node]:
     """One node for each place of quantization: each QuantizeLinear, and each DequantizeLinear without one before it."""
     for node in quantizers(graph):
         before = source(node.scope, node.input(0)).node

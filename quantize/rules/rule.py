@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from quantize.rules.view import Graph
+from quantize.rules.view import GraphView
 
 Found = tuple[str, str]  # where: node or tensor; what was found there
 
@@ -18,7 +18,7 @@ class Asked:
     quantized_outputs: frozenset[str] = field(default_factory=frozenset)  # graph outputs that may end in Q/DQ
 
 
-Check = Callable[[Graph, Asked], Iterable[Found]]
+Check = Callable[[GraphView, Asked], Iterable[Found]]
 
 
 @dataclass(frozen=True, kw_only=True)

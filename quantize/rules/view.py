@@ -183,7 +183,7 @@ def _constant_node(proto: onnx.NodeProto) -> np.ndarray | None:
 
 
 @dataclass(frozen=True)
-class Source:
+class TensorOrigin:
     """Where a tensor comes from when walking up through nodes that only move numbers."""
 
     node: Node | None  # the first other node; None for a graph input or a constant
@@ -191,7 +191,7 @@ class Source:
     axes: Callable[[int], int | None]  # axis there -> axis of the tensor that the walk began with, None if unknown
 
 
-def source(scope: Scope, name: str, through: tuple[str, ...] = MOVING) -> Source:
+def source(scope: Scope, name: str, through: tuple[str, ...] = MOVING) -> TensorOrigin:
     """Walk up from a tensor."""
     steps: list[Node] = []
     for _ in range(LIMIT):
@@ -200,7 +200,7 @@ def source(scope: Scope, name: str, through: tuple[str, ...] = MOVING) -> Source
             break
         steps.append(node)
         scope, name = node.scope, node.input(0)
-    return Source(scope.producer(name), name, lambda axis: _moved(axis, steps))
+    return TensorOrigin(scope.producer(name), name, lambda axis: _moved(axis, steps))
 
 
 def _moved(axis: int, steps: list[Node]) -> int | None:
@@ -214,7 +214,7 @@ def _moved(axis: int, steps: list[Node]) -> int | None:
     return axis
 
 
-class Graph:
+class GraphView:
     """A whole model, in one spelling of quantization."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

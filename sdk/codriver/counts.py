@@ -89,7 +89,7 @@ class Overload:
         return f"overload: {dropped} of {total} sets dropped within {self._config.overload_s:g} s"
 
 
-class Clock:
+class StageClock:
     """How long each stage of a step takes."""
 
     def __init__(self) -> None:

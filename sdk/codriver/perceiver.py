@@ -19,10 +19,10 @@ from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
 from codriver.config import Policy
-from codriver.counts import Clock
+from codriver.counts import StageClock
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
-from codriver.finder.finder import Finder
+from codriver.finder.finder import DriverFinder
 from codriver.frames.check import sort_out
 from codriver.frames.intake import Intake
 from codriver.handover import check_fits, heir, same_encoder
@@ -41,7 +41,7 @@ class Perceiver:
         self.bundle = bundle  # closed by close()
         self._graphs = Graphs(bundle)
         self._context = Context(bundle.manifest)
-        self._finder = Finder(bundle.manifest.finder, bundle.finder, swap=bundle.color != bundle.manifest.color)
+        self._finder = DriverFinder(bundle.manifest.finder, bundle.finder, swap=bundle.color != bundle.manifest.color)
         self._intake = Intake(bundle.policy, bundle.manifest.views, self._graphs.pictures, bundle.cores)
         self._answers = Answers(bundle.manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells
@@ -128,7 +128,7 @@ class Perceiver:
         After a FrameError all is as it was before. After an EngineError go on with the next frames.
         """
         with self._mine():
-            clock = Clock()
+            clock = StageClock()
             taken = self._intake.take(frames, t, driver)
             if taken.jumped:
                 self._forget()

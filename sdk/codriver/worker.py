@@ -25,7 +25,7 @@ Open = Callable[[], Perceiver]
 
 
 @dataclass
-class Job:
+class PendingStep:
     """A set that waits, or that is stepped."""
 
     frames: Frames
@@ -62,8 +62,8 @@ class PerceiverWorker:
         self._perceiver = open_perceiver()
         self._changed = OwnCondition("worker")
         self._telling = threading.Lock()  # one percept at a time, and none of a step after a later one
-        self._inbox: Job | None = None
-        self._busy: Job | None = None
+        self._inbox: PendingStep | None = None
+        self._busy: PendingStep | None = None
         self._swapping = 0  # callers that wait for the step under way to end
         self._stepping = False
         self._overload = Overload(self.config)
@@ -94,7 +94,7 @@ class PerceiverWorker:
                 raise CodriverError(f"this worker ended: {self._broken!r}; see to it, and make another one")
             if self._closed:
                 raise CodriverError("this worker is closed; make another one")
-            waiting, self._inbox = self._inbox, Job(frames, t, driver)
+            waiting, self._inbox = self._inbox, PendingStep(frames, t, driver)
             if waiting is not None:
                 self._perceiver._drop(waiting.frames)
             self._overload.note(dropped=waiting is not None)
@@ -224,7 +224,7 @@ class PerceiverWorker:
             if failed or took_s > self.config.replace_after_s:
                 self._replace()
 
-    def _step(self, job: Job) -> tuple[Percept | None, bool]:
+    def _step(self, job: PendingStep) -> tuple[Percept | None, bool]:
         """What to tell of a set, and whether the engine failed on it."""
         frames = self._perceiver._usable(job.frames, self._report)  # one bad camera does not blind the others
         if job.frames and not frames:
@@ -276,7 +276,7 @@ class PerceiverWorker:
             event = Event("hangs", f"the engine has not answered for {waited_ms:.0f} ms")
             self._tell(replace(self._perceiver._invalid(job.t, event), latency_ms={"total": waited_ms}), job)
 
-    def _due_s(self, job: Job | None) -> float:
+    def _due_s(self, job: PendingStep | None) -> float:
         """When there is something to tell of a job that still runs."""
         if job is None:
             return 0.0
@@ -284,7 +284,7 @@ class PerceiverWorker:
             return job.flagged_s + self.config.repeat_s
         return job.began_s + (self.config.deadline_ms + self.config.grace_ms) / 1e3
 
-    def _tell(self, percept: Percept, of: Job | None = None) -> None:
+    def _tell(self, percept: Percept, of: PendingStep | None = None) -> None:
         """of: the job that hangs; nothing is told if it came back meanwhile."""
         with self._telling:
             with self._changed:

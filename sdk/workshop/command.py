@@ -25,7 +25,7 @@ START_ANEW = "nothing half-written is left; the same command starts anew"
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(Exception):
+class Preempted(Exception):
     """Work that can go on was asked to stop, and has written where it is. `signal` is what asked."""
 
     def __init__(self, number: int) -> None:
@@ -45,7 +45,7 @@ def command(program: str, stopped: str = START_ANEW) -> Callable[[Callable[..., 
     """Wrap a command's main. stopped: what somebody who stopped it should know, and do.
 
     SIGTERM, which schedulers send, and SIGHUP, of a terminal that goes, end the command as Ctrl-C does, so that it
-    clears up after itself. The exit code is 128 + the signal's, and so it is of a Stopped, which is after a checkpoint.
+    clears up after itself. The exit code is 128 + the signal's; so is a Preempted's, which is after a checkpoint.
     """
 
     def around(main: Callable[..., int]) -> Callable[..., int]:
@@ -61,7 +61,7 @@ def command(program: str, stopped: str = START_ANEW) -> Callable[[Callable[..., 
             except (CodriverError, OSError) as error:
                 say(f"{program}: {one_line(error)}")
                 return WRONG_USE
-            except Stopped as stop:
+            except Preempted as stop:
                 say(f"{program}: stopped by {stop}; to go on, give the same command with --resume")
                 return KILLED + stop.signal
             except KeyboardInterrupt as stop:

@@ -80,7 +80,7 @@ class CalibrationRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskScores:
+class HeldOutScores:
     """One task on the test split, in full precision. See training.report.metrics.Scores."""
 
     accuracy: float
@@ -114,7 +114,7 @@ class FootageOrigin:
 class FramesAlone:
     """How well the run does where only the finder says where the driver is, in full precision."""
 
-    test: Mapping[str, TaskScores]  # by task, on the test split; none: the run was trained without a finder
+    test: Mapping[str, HeldOutScores]  # by task, on the test split; none: the run was trained without a finder
     # Taken away, "nothing", a stream of the driver's or "all" -> task -> accuracy on validation clips.
     without: Mapping[str, Mapping[str, float]]
 
@@ -129,7 +129,7 @@ class RunOrigin:
     data: FootageOrigin
     class_counts: Mapping[str, tuple[int, ...]]  # of the training split, by task
     train: Mapping[str, Any]  # training's settings
-    test: Mapping[str, TaskScores]  # by task
+    test: Mapping[str, HeldOutScores]  # by task
     test_clips: int
     frames_alone: FramesAlone
     git_commit: str

@@ -18,7 +18,7 @@ from targets.evidence.verdict import (
     OPEN,
     PASS,
     VERDICTS,
-    Check,
+    BudgetCheck,
     Paired,
     checks,
     intervals,
@@ -55,7 +55,9 @@ def evidence_page(evidence: Sequence[Evidence]) -> str:
     )
 
 
-def _measured(several: Several, found: Mapping[int, Sequence[Check]], reference: Subject | None) -> dict[str, Any]:
+def _measured(
+    several: Several, found: Mapping[int, Sequence[BudgetCheck]], reference: Subject | None
+) -> dict[str, Any]:
     """What the page shows of subjects that ran."""
     tasks = list(dict.fromkeys(task for _, subject in several for task in subject["tasks"]))
     compared = {id(s): paired(s, reference) for _, s in several if reference is not None and s is not reference}
@@ -78,7 +80,7 @@ def _measured(several: Several, found: Mapping[int, Sequence[Check]], reference:
     }
 
 
-def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: bool) -> dict[str, Any]:
+def _verdict(subject: Subject, found: Sequence[BudgetCheck], name: str, is_reference: bool) -> dict[str, Any]:
     """For one box: may it ship, and each budget that it misses, by how much."""
     judge = subject.get("judged_by", subject["target"])
     by = f", judged by the budgets of {judge}" if judge != subject["target"] else ""
@@ -93,7 +95,7 @@ def _verdict(subject: Subject, found: Sequence[Check], name: str, is_reference: 
     return head | {"mark": MARKS[said], "said": VERDICTS[said], "lines": lines}
 
 
-def _overview(several: Several, found: Mapping[int, Sequence[Check]], tasks: Sequence[str]) -> list[Row]:
+def _overview(several: Several, found: Mapping[int, Sequence[BudgetCheck]], tasks: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     for name, subject in several:
         said, stream = verdict(found[id(subject)]), subject["stream"]
@@ -105,7 +107,7 @@ def _overview(several: Several, found: Mapping[int, Sequence[Check]], tasks: Seq
     return rows
 
 
-def _budgets(several: Several, found: Mapping[int, Sequence[Check]]) -> list[Row]:
+def _budgets(several: Several, found: Mapping[int, Sequence[BudgetCheck]]) -> list[Row]:
     return [
         [name, check.name, check.found, check.budget, Cell(check.state, mark=MARKS[check.state])]
         for name, subject in several

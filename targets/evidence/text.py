@@ -11,7 +11,7 @@ from targets.evidence.drivers import changes
 from targets.evidence.verdict import (
     OPEN,
     VERDICTS,
-    Check,
+    BudgetCheck,
     checks,
     is_full_precision,
     paired,
@@ -35,7 +35,7 @@ def summary(evidence: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _open(found: Sequence[Check]) -> str:
+def _open(found: Sequence[BudgetCheck]) -> str:
     names = [check.name for check in found if check.state == OPEN]
     return f" (open: {', '.join(names)}; the page says why)" if names else ""
 

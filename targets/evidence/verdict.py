@@ -24,7 +24,7 @@ Subject = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class BudgetCheck:
     """One budget, and what was found of it."""
 
     name: str  # "accuracy driver_emotion", "latency", "memory", "golden"
@@ -100,13 +100,13 @@ def intervals(task: Mapping[str, Any]) -> tuple[Interval, Interval]:
     return accuracy, statistics.f1_interval(labels, answers, len(task["classes"])) if len(labels) else (0.0, 1.0)
 
 
-def checks(subject: Subject, reference: Subject | None) -> list[Check]:
+def checks(subject: Subject, reference: Subject | None) -> list[BudgetCheck]:
     """Every budget of the profile, and the golden vectors, for a subject that ran."""
     found = _accuracy(subject, reference)
     return [*found, _golden(subject["golden"]), _latency(subject), _memory(subject)]
 
 
-def verdict(found: Sequence[Check]) -> str:
+def verdict(found: Sequence[BudgetCheck]) -> str:
     """PASS only if every check holds; what is not shown is no pass."""
     states = {check.state for check in found}
     return FAIL if FAIL in states else PASS if states <= {PASS} else OPEN
@@ -117,7 +117,7 @@ def against(subject: Subject, reference: Subject | None) -> list[str]:
     return [check.text for check in checks(subject, reference) if check.state in (FAIL, MISSING)]
 
 
-def _accuracy(subject: Subject, reference: Subject | None) -> list[Check]:
+def _accuracy(subject: Subject, reference: Subject | None) -> list[BudgetCheck]:
     if is_full_precision(subject):
         return []  # it is what others are compared with
     if reference is not None and is_full_precision(reference):
@@ -127,7 +127,7 @@ def _accuracy(subject: Subject, reference: Subject | None) -> list[Check]:
     return [_share_check(subject, task) for task in subject["tasks"]]
 
 
-def _paired_check(subject: Subject, task: str, row: Paired) -> Check:
+def _paired_check(subject: Subject, task: str, row: Paired) -> BudgetCheck:
     loss, least, most = (0.0 - 100 * share for share in (row.difference, row.interval[1], row.interval[0]))
     allowed = subject["budget"]["accuracy_points"][task]
     text = f"{task} loses {loss:.1f} points of accuracy, {least:.1f} to {most:.1f} with 95 % confidence"
@@ -138,10 +138,10 @@ def _paired_check(subject: Subject, task: str, row: Paired) -> Check:
     else:
         state, text = PASS, f"{text}; {allowed:g} are allowed"
     found = f"{0.0 - loss:+.1f} points [{-most:+.1f}, {-least:+.1f}]"
-    return Check(name=f"accuracy {task}", state=state, found=found, budget=f"-{allowed:g} points", text=text)
+    return BudgetCheck(name=f"accuracy {task}", state=state, found=found, budget=f"-{allowed:g} points", text=text)
 
 
-def _share_check(subject: Subject, task: str) -> Check:
+def _share_check(subject: Subject, task: str) -> BudgetCheck:
     """Without full precision's answers, clip by clip, there is only the bundle's own record of its share."""
     full = subject["full_precision"]
     if full is None or task not in full:
@@ -156,7 +156,7 @@ def _share_check(subject: Subject, task: str) -> Check:
     else:
         text = f"{task} changes by {-loss:+.1f} points on these clips, a loss of {allowed:g} is allowed"
         state, text = OPEN, f"{text}; for an interval, validate a bundle in full precision beside it"
-    return Check(
+    return BudgetCheck(
         name=f"accuracy {task}",
         state=state,
         found=f"{0.0 - loss:+.1f} points",
@@ -165,23 +165,23 @@ def _share_check(subject: Subject, task: str) -> Check:
     )
 
 
-def _uncompared(task: str) -> Check:
+def _uncompared(task: str) -> BudgetCheck:
     text = f"{task}: nothing to compare with, these are not the clips that full precision was scored on"
-    return Check(name=f"accuracy {task}", state=MISSING, found="-", budget="", text=text)
+    return BudgetCheck(name=f"accuracy {task}", state=MISSING, found="-", budget="", text=text)
 
 
-def _golden(rows: Sequence[Mapping[str, Any]] | None) -> Check:
+def _golden(rows: Sequence[Mapping[str, Any]] | None) -> BudgetCheck:
     if not rows:
         text = "the bundle has no golden vectors; build it with some"
-        return Check(name="golden", state=OPEN, found="none", budget="", text=text)
+        return BudgetCheck(name="golden", state=OPEN, found="none", budget="", text=text)
     worst = max(rows, key=lambda row: row["max_abs"] - row["tolerance"])
     found, budget = f"{worst['max_abs']:.4f}", f"{worst['tolerance']:g}"
     text = f"golden vectors: the worst probability, of {worst['task']}, is off by {found}, {budget} is allowed"
     state = PASS if all(row["ok"] for row in rows) else FAIL
-    return Check(name="golden", state=state, found=found, budget=budget, text=text)
+    return BudgetCheck(name="golden", state=state, found=found, budget=budget, text=text)
 
 
-def _latency(subject: Subject) -> Check:
+def _latency(subject: Subject) -> BudgetCheck:
     """By the interval of p99: a step that was late by chance neither ships nor stops a bundle.
 
     Nor does what was late because others were at work on the machine; what holds nevertheless, holds.
@@ -200,16 +200,16 @@ def _latency(subject: Subject) -> Check:
         state, text = OPEN, f"{text}; {len(times_ms)} steps cannot show that it is within the {budget_ms:g} ms allowed"
     else:
         state, text = PASS, f"{text}; the budget is {budget_ms:g} ms"
-    return Check(name="latency p99", state=state, found=f"{p99_ms:.1f} ms", budget=f"{budget_ms:g} ms", text=text)
+    return BudgetCheck(name="latency p99", state=state, found=f"{p99_ms:.1f} ms", budget=f"{budget_ms:g} ms", text=text)
 
 
-def _memory(subject: Subject) -> Check:
+def _memory(subject: Subject) -> BudgetCheck:
     peak_mb, budget_mb = subject["memory_mb"], subject["budget"]["memory_mb"]
     over_mb = peak_mb - budget_mb
     text = (
         f"the process takes {peak_mb:.0f} MB at its peak, {abs(over_mb):.0f} MB {'over' if over_mb > 0 else 'below'} "
     )
-    return Check(
+    return BudgetCheck(
         name="memory",
         state=FAIL if over_mb > 0 else PASS,
         found=f"{peak_mb:.0f} MB",

@@ -31,7 +31,7 @@ RATES = ("int8_dense_tops", "fp16_dense_tflops", "fp32_tflops", "bandwidth_gb_pe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class ProfileVariant:
     """Graphs to pack, and the runtime that they are for."""
 
     dialect: str = rule(filled=True)  # quantize's name: tensorrt, ort-x86, ...
@@ -45,7 +45,7 @@ class Profile:
     name: str  # of the target: the file's name and the mode's
     title: str = rule(filled=True)  # for people
     kind: str = rule(choices=KINDS)
-    variants: tuple[Variant, ...] = rule(filled=True)  # best first
+    variants: tuple[ProfileVariant, ...] = rule(filled=True)  # best first
     other_precision: str = rule(choices=PRECISIONS)  # of all that is not INT8
     memory_gb: float = rule(unit="gigabytes", low=0.5, high=4096)  # of the GPU, or of all where it is shared
     bandwidth_gb_per_s: float = rule(unit="gigabytes per second", low=1, high=20000)

@@ -20,7 +20,7 @@ VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dr
 OUTSIDE = -1  # stands for whoever takes a graph's output
 
 
-def read_graph(path: Path, shapes: Shapes) -> Graph:
+def read_graph(path: Path, shapes: Shapes) -> SizedGraph:
     """shapes: of inputs that the file leaves open. A ConfigError if some are missing."""
     try:
         model = onnx.load(str(path))
@@ -28,7 +28,7 @@ def read_graph(path: Path, shapes: Shapes) -> Graph:
         if fault is not None:
             raise SourceError(f"{path} is not valid ONNX: {fault}")
         declared = declared_inputs(model)
-        return Graph(with_shapes(model, shapes.among(list(declared)).settled(declared)))
+        return SizedGraph(with_shapes(model, shapes.among(list(declared)).settled(declared)))
     except FileNotFoundError as error:
         raise SourceError(
             f"{path} is not there; give an ONNX file, a bundle, or a folder made by quantize.run"
@@ -37,7 +37,7 @@ def read_graph(path: Path, shapes: Shapes) -> Graph:
         raise SourceError(f"{path} is not an ONNX graph that can be read: {error}") from error
 
 
-class Graph:
+class SizedGraph:
     """Nodes in order, and what is known of their tensors. All shapes must be fixed."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

@@ -18,7 +18,7 @@ FP32_STAND_INS = ("fp32",)
 
 
 @dataclass
-class Source:
+class GraphSource:
     """Graphs by dialect: (name, path) of each that a step runs. One ONNX file stands under the dialect ""."""
 
     folder: Path
@@ -55,14 +55,14 @@ def _of_a_step(encoder: str, fuser: str, finder: str | None) -> tuple[tuple[str,
     return (("encoder", encoder), ("fuser", fuser), *((("finder", finder),) if finder else ()))
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path) -> GraphSource:
     if path.is_file():
-        return Source(path.parent, {"": ((path.stem, path.name),)})
+        return GraphSource(path.parent, {"": ((path.stem, path.name),)})
     if (path / MANIFEST_NAME).is_file():
         variants = read_manifest(path).variants
-        return Source(path, {v.name: _of_a_step(v.encoder, v.fuser, v.finder) for v in variants})
+        return GraphSource(path, {v.name: _of_a_step(v.encoder, v.fuser, v.finder) for v in variants})
     if (path / REPORT).is_file():
         dialects = QuantizedReport.read(path).dialects
         finders = {name: some.finder.path if some.finder else None for name, some in dialects.items()}
-        return Source(path, {n: _of_a_step(d.encoder.path, d.fuser.path, finders[n]) for n, d in dialects.items()})
+        return GraphSource(path, {n: _of_a_step(d.encoder.path, d.fuser.path, finders[n]) for n, d in dialects.items()})
     raise SourceError(f"{path} is not there, or neither an ONNX file, a bundle nor a folder made by quantize.run")

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from onnx import NodeProto
 
-from targets.roofline.graph import OUTSIDE, VIEWS, Graph
+from targets.roofline.graph import OUTSIDE, VIEWS, SizedGraph
 
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid"})
@@ -85,7 +85,7 @@ class Kernel:
         return self.weight_bytes + self.read_bytes + self.write_bytes
 
 
-def kernels_of(graph: Graph, engine: str, float_bytes: int = 4) -> list[Kernel]:
+def kernels_of(graph: SizedGraph, engine: str, float_bytes: int = 4) -> list[Kernel]:
     """engine: one of FUSIONS. float_bytes: of an element outside INT8 that stays inside the graph."""
     return _Builder(graph, FUSIONS[engine], float_bytes).kernels
 
@@ -95,7 +95,7 @@ def _view(node: NodeProto) -> Kernel:
 
 
 class _Builder:
-    def __init__(self, graph: Graph, fusion: Fusion, float_bytes: int) -> None:
+    def __init__(self, graph: SizedGraph, fusion: Fusion, float_bytes: int) -> None:
         self._graph, self._fusion, self._float_bytes = graph, fusion, float_bytes
 
     @cached_property

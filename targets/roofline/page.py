@@ -8,7 +8,7 @@ from typing import Any
 
 from targets.profiles.profile import RATES, Profile
 from targets.roofline.picture import roofline
-from targets.roofline.roofline import BOUNDS, Floor, Layer
+from targets.roofline.roofline import BOUNDS, Floor, KernelTime
 from workshop.figures import data_uri
 from workshop.pages import Cell, Row, render
 
@@ -51,7 +51,7 @@ def _target(profile: Profile, floors: Sequence[Floor]) -> dict[str, Any]:
     }
 
 
-def _layer(layer: Layer) -> Row:
+def _layer(layer: KernelTime) -> Row:
     kernel = layer.kernel
     numbers = (kernel.macs / 1e6, kernel.bytes / 1e3, layer.compute_us, layer.memory_us, layer.launch_us)
     return [kernel.name, kernel.ops, kernel.precision, *(f"{n:.2f}" for n in numbers), layer.bound]

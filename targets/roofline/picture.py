@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from targets.profiles.profile import Profile
-from targets.roofline.roofline import BOUNDS, Layer, float_rate
+from targets.roofline.roofline import BOUNDS, KernelTime, float_rate
 from workshop.figures import BLUE, GREEN, INK, SOFT, VERMILLION, blank, dress
 
 INTENSITY = (0.01, 1e4)  # operations per byte; what is beyond lies on the edge
@@ -19,7 +19,7 @@ DECADES = 6  # of throughput below the highest roof
 LOOKS = {"compute": (GREEN, "s"), "memory": (BLUE, "o"), "launch": (VERMILLION, "^")}
 
 
-def roofline(profile: Profile, layers: Sequence[Layer]) -> Figure:
+def roofline(profile: Profile, layers: Sequence[KernelTime]) -> Figure:
     """Operations per byte against throughput; a mark for each kernel that multiplies, as large as its share of time."""
     roofs = {"INT8": profile.int8_dense_tops, profile.other_precision.upper(): float_rate(profile)}
     top = 10 ** math.ceil(math.log10(max(roofs.values())))
@@ -51,7 +51,7 @@ def roofline(profile: Profile, layers: Sequence[Layer]) -> Figure:
     return figure
 
 
-def _place(layer: Layer, top: float) -> tuple[float, float]:
+def _place(layer: KernelTime, top: float) -> tuple[float, float]:
     operations = 2 * layer.kernel.macs
     intensity, tops = operations / max(1, layer.kernel.bytes), operations / layer.time_us / 1e6
     return min(max(intensity, INTENSITY[0]), INTENSITY[1]), max(tops, top / 10**DECADES)

@@ -19,7 +19,7 @@ BOUNDS = ("compute", "memory", "launch")
 
 
 @dataclass(frozen=True)
-class Layer:
+class KernelTime:
     """A kernel and its parts of the time, in microseconds."""
 
     kernel: Kernel
@@ -43,7 +43,7 @@ class Floor:
 
     graph: str  # encoder, fuser, or the file's name
     path: str  # of the graph, in the folder given
-    layers: tuple[Layer, ...]
+    layers: tuple[KernelTime, ...]
 
     @property
     def time_ms(self) -> float:
@@ -76,13 +76,13 @@ def float_bytes(profile: Profile) -> int:
     return 2 if profile.other_precision == "fp16" else 4
 
 
-def layers_on(kernels: Sequence[Kernel], profile: Profile) -> tuple[Layer, ...]:
+def layers_on(kernels: Sequence[Kernel], profile: Profile) -> tuple[KernelTime, ...]:
     return tuple(_layer(kernel, profile) for kernel in kernels)
 
 
-def _layer(kernel: Kernel, profile: Profile) -> Layer:
+def _layer(kernel: Kernel, profile: Profile) -> KernelTime:
     rate = profile.int8_dense_tops if kernel.precision == "int8" else float_rate(profile)
     # Single elements are no matrix products: they run on the ordinary units, whatever the precision.
     compute_us = 2 * kernel.macs / rate / 1e6 + kernel.elementwise / profile.fp32_tflops / 1e6
     compute_us += (kernel.recoded * profile.recode_ns + kernel.gathered * profile.gather_ns) / 1e3
-    return Layer(kernel, compute_us, kernel.bytes / profile.bandwidth_gb_per_s / 1e3, profile.launch_us)
+    return KernelTime(kernel, compute_us, kernel.bytes / profile.bandwidth_gb_per_s / 1e3, profile.launch_us)

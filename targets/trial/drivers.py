@@ -16,10 +16,9 @@ from codriver.console import Progress
 from codriver.frames.preprocess import POINTS_OF
 from codriver.perceiver import Perceiver
 from codriver.percept import DRIVER_PARTS, Driver, DriverSight, Percept
-from codriver.sources import Clip
+from codriver.sources import ClipFolder
 from codriver.tasks import CROPS, KEYPOINTS
-from targets.trial.scoring import Clip as LabelledClip
-from targets.trial.scoring import TaskScore, evaluate
+from targets.trial.scoring import LabelledClip, TaskScore, evaluate
 from workshop.aide_splits import ClipRef
 
 FRAMES_ALONE = "frames alone"
@@ -59,7 +58,7 @@ def _alone(
 ) -> Iterator[LabelledClip]:
     for ref in refs:
         sights.append([])
-        with Clip(ref.folder, strict=True) as clip:
+        with ClipFolder(ref.folder, strict=True) as clip:
             yield ((at.images, at.t, None) for at in clip), _labels(perceiver, clip)
         progress.step()
 
@@ -75,7 +74,7 @@ def _scored(
 
     def clips(progress: Progress) -> Iterator[LabelledClip]:
         for ref, seen in zip(refs, sights, strict=True):
-            with Clip(ref.folder, strict=True) as clip:
+            with ClipFolder(ref.folder, strict=True) as clip:
                 given = (without(sight.driver, lost) for sight in seen)
                 yield (
                     ((at.images, at.t, driver) for at, driver in zip(clip, given, strict=True)),
@@ -87,7 +86,7 @@ def _scored(
         return evaluate(perceiver, clips(progress))
 
 
-def _labels(perceiver: Perceiver, clip: Clip) -> dict[str, str]:
+def _labels(perceiver: Perceiver, clip: ClipFolder) -> dict[str, str]:
     tasks = {task.name for task in perceiver.manifest.tasks}
     return {task: label for task, label in clip.truth.items() if task in tasks}
 

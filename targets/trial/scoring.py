@@ -18,7 +18,7 @@ from codriver.verify.golden import Step
 NO_ANSWER = -1  # prediction where an answer was invalid; counts as wrong
 
 Labels = Mapping[str, "str | int"]  # task -> class, by name or index; any of the tasks
-Clip = tuple[Iterable[Step], Labels]
+LabelledClip = tuple[Iterable[Step], Labels]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def macro_f1(labels: NDArray[np.int64], predictions: NDArray[np.int64]) -> float
 
 
 def evaluate(
-    perceiver: Perceiver, clips: Iterable[Clip], watch: Callable[[Percept], None] | None = None
+    perceiver: Perceiver, clips: Iterable[LabelledClip], watch: Callable[[Percept], None] | None = None
 ) -> dict[str, TaskScore]:
     """Step through each clip from a fresh start and compare its last answers with its labels.
 

@@ -26,12 +26,11 @@ from codriver.engines.base import STAND_INS
 from codriver.errors import CodriverError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
-from codriver.sources import Clip
+from codriver.sources import ClipFolder
 from codriver.verify.golden import Step, check_golden
 from targets.trial.conditions import EnergyMeter, conditions, peak_memory_mb
 from targets.trial.drivers import frames_alone
-from targets.trial.scoring import Clip as LabelledClip
-from targets.trial.scoring import TaskScore, evaluate
+from targets.trial.scoring import LabelledClip, TaskScore, evaluate
 from workshop.aide_splits import ClipRef, read_split
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
@@ -124,7 +123,7 @@ def run_here(trial: Trial) -> dict[str, Any]:
 
 
 def frame_sets(ref: ClipRef, count: int) -> list[Step]:
-    with Clip(ref.folder, strict=True) as clip:
+    with ClipFolder(ref.folder, strict=True) as clip:
         return [(at.images, at.t, at.driver) for at in islice(clip, count)]
 
 
@@ -156,7 +155,7 @@ def _frames_alone(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -
 def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress) -> Iterator[LabelledClip]:
     """Clips as `evaluate` takes them; a frame or a label that cannot be read is an error here, never a gap."""
     for ref in refs:
-        with Clip(ref.folder, strict=True) as clip:
+        with ClipFolder(ref.folder, strict=True) as clip:
             labels = {task: label for task, label in clip.truth.items() if task in tasks}
             yield ((at.images, at.t, at.driver) for at in clip), labels
         progress.step()

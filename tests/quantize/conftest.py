@@ -30,8 +30,8 @@ def quantized(untrained_run: Path, dataset: Path, tmp_path_factory: pytest.TempP
     pytest.importorskip("nncf")
     pytest.importorskip("openvino")
     from quantize.graphs.dialects import DIALECTS
-    from quantize.run import Options, quantize
+    from quantize.run import QuantizeOptions, quantize
 
     out = tmp_path_factory.mktemp("dialects") / "quantized"
-    quantize(untrained_run, dataset, out, list(DIALECTS), Options(clips=4, golden=0))
+    quantize(untrained_run, dataset, out, list(DIALECTS), QuantizeOptions(clips=4, golden=0))
     return out

@@ -16,7 +16,7 @@ from codriver.perceiver import Perceiver  # noqa: E402
 from codriver.percept import DRIVER_PARTS  # noqa: E402
 from codriver.verify.golden import FINDER, check_golden  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
-from quantize.run import Options, quantize  # noqa: E402
+from quantize.run import QuantizeOptions, quantize  # noqa: E402
 from targets.build import build  # noqa: E402
 from targets.packing.gate import GateError  # noqa: E402
 from training.finder.model import SIZES, Finder  # noqa: E402
@@ -46,7 +46,7 @@ def finder_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def with_finder(untrained_run: Path, finder_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("with_finder") / "quantized"
-    quantize(untrained_run, dataset, out, DIALECTS_HERE, Options(clips=4, golden=1, check=1, finder=finder_run))
+    quantize(untrained_run, dataset, out, DIALECTS_HERE, QuantizeOptions(clips=4, golden=1, check=1, finder=finder_run))
     return out
 
 
@@ -99,4 +99,6 @@ def test_what_was_not_a_finder_is_refused(untrained_run: Path, dataset: Path, tm
     from codriver.errors import SourceError
 
     with pytest.raises(SourceError, match="expected a finder"):
-        quantize(untrained_run, dataset, tmp_path / "out", ["fp32"], Options(clips=4, golden=0, finder=untrained_run))
+        quantize(
+            untrained_run, dataset, tmp_path / "out", ["fp32"], QuantizeOptions(clips=4, golden=0, finder=untrained_run)
+        )

@@ -17,7 +17,7 @@ from quantize.lint import lint  # noqa: E402
 from quantize.rules.mend import mended  # noqa: E402
 from quantize.rules.onnxruntime import unfused  # noqa: E402
 from quantize.rules.read import GraphError  # noqa: E402
-from quantize.rules.view import Graph  # noqa: E402
+from quantize.rules.view import GraphView  # noqa: E402
 from tests.quantize.qdq_net import (  # noqa: E402
     Break,
     adding,
@@ -103,7 +103,7 @@ def test_what_is_said_to_fuse_is_what_onnx_runtime_fuses(way: str, tmp_path: Pat
     change, fuse = WAYS[way]
     model = onnxruntime_net()
     change(model)
-    assert [not unfused(found) for found in Graph(model).of("Conv")].count(True) == fuse
+    assert [not unfused(found) for found in GraphView(model).of("Conv")].count(True) == fuse
     assert fused_by_onnxruntime(model, tmp_path) == fuse
 
 

@@ -23,7 +23,7 @@ from quantize.export.fake_quant import load_fake_quant  # noqa: E402
 from quantize.graphs.reference import TorchGraphs  # noqa: E402
 from quantize.graphs.stepping import stepped, whole  # noqa: E402
 from quantize.parity.cases import STEPPED  # noqa: E402
-from quantize.parity.compare import RUNTIME, SAME_CODES, Check  # noqa: E402
+from quantize.parity.compare import RUNTIME, SAME_CODES, ParityCheck  # noqa: E402
 from quantize.parity.runners import EngineGraphs, IntegerReference  # noqa: E402
 from quantize.prove import main as prove  # noqa: E402
 from targets.packing.gate import judge  # noqa: E402
@@ -128,7 +128,7 @@ def test_openvino_reading_signed_codes_at_a_concatenation_is_caught(quantized: P
             stepped(EngineGraphs(engine, fuser), clips, config)
             for engine in (IntegerReference(planted), openvino_reading_onnx(planted))
         )
-        check = Check("planted", "openvino", "integer", STEPPED, RUNTIME)
+        check = ParityCheck("planted", "openvino", "integer", STEPPED, RUNTIME)
         check.add(wrong, right)
         faults[codes] = check.report(AIDE)["faults"]
     assert any("planted: openvino against integer, stepped: slots of outside" in fault for fault in faults[np.int8])

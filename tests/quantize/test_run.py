@@ -19,7 +19,7 @@ import onnxruntime as ort  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 
 from codriver import Perceiver  # noqa: E402
-from codriver.sources import Clip as ClipSource  # noqa: E402
+from codriver.sources import ClipFolder  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
 from codriver.verify.golden import check_golden  # noqa: E402
 from quantize.graphs.fold import folded  # noqa: E402
@@ -134,7 +134,7 @@ def test_stepping_a_clip_frame_by_frame_gives_the_probabilities_of_the_whole_cli
     clip_frames, mask, _ = collate([load_clip(ref, model.config, AIDE)])
     with torch.inference_mode():
         whole = {task: some.double().softmax(dim=1)[0] for task, some in model(clip_frames, mask).logits.items()}
-    with Perceiver.open(line / "fp32.bundle") as perceiver, ClipSource(ref.folder, strict=True) as source:
+    with Perceiver.open(line / "fp32.bundle") as perceiver, ClipFolder(ref.folder, strict=True) as source:
         for at in source:
             percept = perceiver.step(at.frames, at.t, at.driver)
     for task, expected in whole.items():

@@ -19,7 +19,7 @@ from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
 from quantize.export.fake_quant import load_fake_quant  # noqa: E402
 from quantize.graphs.graphs import example_step  # noqa: E402
-from quantize.precision.layers import Layer, Layers, keep_float, layers_of, only, readable  # noqa: E402
+from quantize.precision.layers import Layers, QuantizedConv, keep_float, layers_of, only, readable  # noqa: E402
 from quantize.precision.search import Budget, emitted, fewest_layers, parse_budget  # noqa: E402
 from quantize.ptq.quantizers import quantizers  # noqa: E402
 from quantize.sensitivity import main as sensitivity  # noqa: E402
@@ -86,7 +86,7 @@ def test_with_no_quantizer_the_model_is_the_full_precision_one_and_all_come_back
 def three_layers() -> tuple[Layers, list[str], list[dict[str, Any]]]:
     """Layers a, b and c, whose quantizers cost 5, 3 and 1 thousandths, added up."""
     costs = {"a": 0.005, "b": 0.003, "c": 0.001}
-    layers = Layers(tuple(Layer(name, name, None) for name in costs), {})
+    layers = Layers(tuple(QuantizedConv(name, name, None) for name in costs), {})
     rows = [{"hook": name, "losses": {t: {"mean_abs": cost} for t in AIDE.names}} for name, cost in costs.items()]
     return layers, list(costs), rows
 

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from quantize.audit import audit, main  # noqa: E402
 from quantize.executed.judged import dialect_of, errors, judged, layers_at  # noqa: E402
-from quantize.executed.layers import Executed, Layer  # noqa: E402
-from quantize.lint import Report, judged_file, lint  # noqa: E402
+from quantize.executed.layers import Executed, ExecutedLayer  # noqa: E402
+from quantize.lint import LintReport, judged_file, lint  # noqa: E402
 from quantize.rules.mend import mended  # noqa: E402
-from quantize.rules.view import CONVOLUTIONS, Graph  # noqa: E402
+from quantize.rules.view import CONVOLUTIONS, GraphView  # noqa: E402
 from tests.quantize.qdq_net import (  # noqa: E402
     Break,
     attributes,
@@ -88,7 +88,7 @@ GRAPHS: dict[str, Callable[[], onnx.ModelProto]] = {
 }
 
 
-def in_float_by_lint(graph: Graph, report: Report, runtime: str) -> set[str]:
+def in_float_by_lint(graph: GraphView, report: LintReport, runtime: str) -> set[str]:
     """Convolutions that a rule says to be in floating point, or whose numbers an error concerns."""
     severe = {id(finding) for finding in errors(report.findings, report.dialect)}
     found = set()
@@ -122,7 +122,7 @@ def test_lint_and_audit_never_contradict_each_other(
     assert code == (2 if invalid else 1 if errors(report.findings, dialect) else 0)
     if invalid:
         return
-    found, graph = audit(path, runtime, runs=1), Graph(model)
+    found, graph = audit(path, runtime, runs=1), GraphView(model)
     every = {node.name for node in graph.of(*CONVOLUTIONS)}
     in_int8 = {bare(layer.name) for layer in found.counted if layer.int8} & every
     in_float = in_float_by_lint(graph, report, runtime)
@@ -182,9 +182,9 @@ def test_an_error_fails_the_audit_of_every_runtime_with_the_finding(
 
 def test_a_fault_whose_layer_the_runtime_renamed_takes_all_out_of_int8() -> None:
     model = int32_bias(tensorrt_net(), "second")
-    layers = tuple(Layer(name, "Conv", 9, int8=True) for name in ("merged_17", "merged_18"))
+    layers = tuple(ExecutedLayer(name, "Conv", 9, int8=True) for name in ("merged_17", "merged_18"))
     faults = errors(lint(model, "tensorrt").findings, "tensorrt")
-    found = judged(Executed("made up", predicted=False, layers=layers), Graph(model), faults)
+    found = judged(Executed("made up", predicted=False, layers=layers), GraphView(model), faults)
     assert [layer.int8 for layer in found.layers] == [False, False]
 
 

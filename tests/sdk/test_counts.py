@@ -7,7 +7,7 @@ import time
 import pytest
 
 from codriver.arrays import Arrays
-from codriver.counts import Clock
+from codriver.counts import StageClock
 from tests.faults import Cameras, Idle, perceiver_with
 
 CLEAN = Cameras()
@@ -23,14 +23,14 @@ class Hand:
 
 def test_a_step_is_late_from_its_deadline_on_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand(monkeypatch)
-    clock = Clock()
+    clock = StageClock()
     hand.now_s += 0.125
     assert clock.over(124.0) and not clock.over(125.0) and not clock.over(126.0) and not clock.over(None)
 
 
 def test_a_stage_that_comes_twice_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand(monkeypatch)
-    clock = Clock()
+    clock = StageClock()
     for stage, took_s in (("encode", 0.25), ("fuse", 0.5), ("encode", 0.125)):
         hand.now_s += took_s
         clock.end(stage)

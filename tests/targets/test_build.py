@@ -11,7 +11,7 @@ from codriver.tasks import AIDE
 from targets.build import main as build
 from targets.build import telling_views
 from tests.reports import quantized_folder, run_origin
-from workshop.quantized_report import RunOrigin, SubsetAccuracy, TaskScores
+from workshop.quantized_report import HeldOutScores, RunOrigin, SubsetAccuracy
 
 TRAFFIC = AIDE["traffic_context"]
 
@@ -49,7 +49,7 @@ def run_with(**accuracy: float) -> RunOrigin:
         for view, value in accuracy.items()
     )
     return run_origin(
-        subsets=rows, test={TRAFFIC.name: TaskScores(accuracy=0.9, macro_f1=0.9, majority=0.1)}
+        subsets=rows, test={TRAFFIC.name: HeldOutScores(accuracy=0.9, macro_f1=0.9, majority=0.1)}
     )  # of other clips
 
 

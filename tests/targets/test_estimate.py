@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from targets.estimate import main as estimate
 from targets.profiles.profile import load_profile, names
 from targets.roofline import measure
-from targets.roofline.graph import Graph
+from targets.roofline.graph import SizedGraph
 from targets.roofline.kernels import Kernel, kernels_of
 from targets.roofline.roofline import layers_on
 from tests.quantize.spellings import behind_cast, in_a_function, in_half, integer_operators
@@ -59,7 +59,7 @@ class Draft:
     def kernels(
         self, engine: str, inputs: dict[str, tuple[int, ...]], output: str, float_bytes: int = 4
     ) -> list[Kernel]:
-        return kernels_of(Graph(self.model(inputs, output)), engine, float_bytes)
+        return kernels_of(SizedGraph(self.model(inputs, output)), engine, float_bytes)
 
 
 def conv(*, int8: bool = False) -> tuple[Draft, str]:
@@ -347,5 +347,5 @@ def test_a_transposed_convolution_and_half_scales_are_int8_where_a_kernel_is(eng
     up = draft.add("ConvTranspose", draft.coded("x"), draft.weights(3, 4, 2, 2, int8=True))
     assert precision in {kernel.precision for kernel in draft.kernels(engine, X, draft.coded(up)) if kernel.macs}
     half, out = conv(int8=True)
-    kernels = kernels_of(Graph(in_half(half.model(X, out))), engine)
+    kernels = kernels_of(SizedGraph(in_half(half.model(X, out))), engine)
     assert [kernel.precision for kernel in kernels if kernel.macs] == [precision]

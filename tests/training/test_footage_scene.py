@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.labels import plan
 from training.footage.mesh import CAR, HOOD, ROAD, SKY
 from training.footage.outside.road import CAMERA_M, SHIFT
@@ -14,16 +14,16 @@ from training.footage.spec import ClipSpec
 
 
 @pytest.fixture(scope="module")
-def clip() -> Clip:
-    return Clip(ClipSpec(5, 8, plan(40, 5)[8][1], 320, 180))
+def clip() -> RenderedClip:
+    return RenderedClip(ClipSpec(5, 8, plan(40, 5)[8][1], 320, 180))
 
 
 @pytest.fixture(scope="module")
-def known(clip: Clip) -> Labels:
+def known(clip: RenderedClip) -> Labels:
     return next(labels(clip.road, "front", [22]))
 
 
-def test_the_road_is_as_far_away_as_its_row_says(clip: Clip, known: Labels) -> None:
+def test_the_road_is_as_far_away_as_its_row_says(clip: RenderedClip, known: Labels) -> None:
     focal, centers = clip.road.lens("front", [22])
     rows, columns = np.nonzero(known.kinds == ROAD)
     expected = CAMERA_M * focal / (rows - centers[0, 1])
@@ -44,7 +44,7 @@ def test_sky_and_hood_have_no_distance_and_cars_have_numbers(known: Labels) -> N
     assert (known.depth_m[known.kinds == CAR] > 0).all()
 
 
-def test_a_point_of_the_street_is_where_the_projection_puts_it(clip: Clip, known: Labels) -> None:
+def test_a_point_of_the_street_is_where_the_projection_puts_it(clip: RenderedClip, known: Labels) -> None:
     """Street coordinates of a pixel, projected again by hand, give the pixel."""
     focal, centers = clip.road.lens("front", [22])
     yaw = clip.road.ego.yaw[22] + np.radians(clip.road.mount_deg["front"])
@@ -56,7 +56,7 @@ def test_a_point_of_the_street_is_where_the_projection_puts_it(clip: Clip, known
     assert np.allclose(CAMERA_M / ahead * focal + centers[0, 1], rows, atol=0.05)
 
 
-def test_labels_cover_the_shapes_that_the_picture_is_drawn_from(clip: Clip) -> None:
+def test_labels_cover_the_shapes_that_the_picture_is_drawn_from(clip: RenderedClip) -> None:
     road = clip.road
     yaw = road.ego.yaw[[22]] + np.radians(road.mount_deg["front"])
     sheet = road.project("front", [22], yaw)
@@ -68,7 +68,9 @@ def test_labels_cover_the_shapes_that_the_picture_is_drawn_from(clip: Clip) -> N
     assert not inside or numbers[middle[1], middle[0]] == last
 
 
-def test_a_picture_is_drawn_alike_whatever_its_polygons_are_called_and_after_they_were_labelled(clip: Clip) -> None:
+def test_a_picture_is_drawn_alike_whatever_its_polygons_are_called_and_after_they_were_labelled(
+    clip: RenderedClip,
+) -> None:
     drawn = next(iter(clip.frames("front", [22]))).copy()
     next(labels(clip.road, "front", [22]))
     kinds = clip.road.mesh.kinds

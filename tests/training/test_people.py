@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.labels import plan
 from training.footage.mesh import CAR, PARTS, PERSON, Frozen
 from training.footage.outside.people import CLEAR_M, figure
@@ -15,16 +15,16 @@ from training.footage.scene import labels
 from training.footage.spec import ClipSpec
 
 
-def clip(people: bool, number: int = 1) -> Clip:
-    return Clip(ClipSpec(3, number, plan(40, 3)[number][1], 320, 224, people=people))
+def clip(people: bool, number: int = 1) -> RenderedClip:
+    return RenderedClip(ClipSpec(3, number, plan(40, 3)[number][1], 320, 224, people=people))
 
 
 @pytest.fixture(scope="module")
-def street() -> Clip:
+def street() -> RenderedClip:
     return clip(people=True)
 
 
-def test_a_street_with_people_is_the_street_without_them_and_people(street: Clip) -> None:
+def test_a_street_with_people_is_the_street_without_them_and_people(street: RenderedClip) -> None:
     without, full = clip(people=False).road, street.road
     count = len(without.mesh.points)
     assert len(full.mesh.points) > count and (full.mesh.kinds[count:] >= PERSON).all()
@@ -58,7 +58,7 @@ def test_nobody_stands_where_the_car_comes() -> None:
             assert away.min() > CLEAR_M
 
 
-def test_labels_tell_a_persons_parts_from_cars_and_give_them_distances_and_normals(street: Clip) -> None:
+def test_labels_tell_a_persons_parts_from_cars_and_give_them_distances_and_normals(street: RenderedClip) -> None:
     known = next(labels(street.road, "front", [22]))
     body = known.kinds >= PERSON
     assert body.sum() > 100 and len(np.unique(known.kinds[body])) >= 8

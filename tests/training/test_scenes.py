@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("tqdm")
 
 from codriver.sources.aide import read_annotation
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.scenes import SCENES, StagedCabin, poses
 from training.footage.spec import ClipSpec
 from training.scenes import main, write_scenes
@@ -47,7 +47,7 @@ def test_the_same_seed_draws_the_same_bytes_whatever_the_number_of_workers(scene
 
 def test_a_driver_alone_in_the_cabin_looks_as_in_a_drive() -> None:
     """The scenes draw on the same cabin: with a driver and nobody else they are the footage itself."""
-    drive = next(iter(Clip(SPEC).frames("incar", [0]))).astype(int)
+    drive = next(iter(RenderedClip(SPEC).frames("incar", [0]))).astype(int)
     companion = first_frame("driver_and_passenger")
     assert np.array_equal(drive[:, 200:], companion[:, 200:]) and not np.array_equal(drive, companion)
 

@@ -17,7 +17,7 @@ import pytest
 
 from codriver.tasks import AIDE, KEYPOINTS, VIEWS
 from tests import ROOT
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.labels import SHARES, plan, quota
 from training.footage.layout import written_label
 from training.footage.motion import FRAMES, rng_for
@@ -176,7 +176,7 @@ def test_every_pair_of_classes_of_two_tasks_occurs() -> None:
 
 def test_the_face_box_holds_the_face_and_lies_in_the_frame() -> None:
     for number, behavior in enumerate(AIDE["driver_behavior"].labels):
-        cabin = Clip(ClipSpec(1, number, {**CALM, "driver_behavior": behavior}, 128, 72)).cabin
+        cabin = RenderedClip(ClipSpec(1, number, {**CALM, "driver_behavior": behavior}, 128, 72)).cabin
         face, low = cabin.keypoints[:, 26:94, :2], cabin.face_box[:, None, :2]
         high = low + cabin.face_box[:, None, 2:]
         assert np.all((face >= low) & (face <= high))
@@ -184,15 +184,15 @@ def test_the_face_box_holds_the_face_and_lies_in_the_frame() -> None:
 
 
 def test_confidence_scores_are_as_low_as_aides() -> None:
-    scores = Clip(ClipSpec(1, 1, CALM, 128, 72)).cabin.keypoints[..., 2]
+    scores = RenderedClip(ClipSpec(1, 1, CALM, 128, 72)).cabin.keypoints[..., 2]
     assert 0.15 < scores.mean() < 0.35
     assert scores.min() > 0 and scores.max() < 1 and scores.std() > 0.1
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_full_hd_shows_the_same_scene(view: str) -> None:
-    small = next(iter(Clip(ClipSpec(2, 7, CALM, 320, 180)).frames(view, [20])))
-    large = next(iter(Clip(ClipSpec(2, 7, CALM, 1920, 1080)).frames(view, [20])))
+    small = next(iter(RenderedClip(ClipSpec(2, 7, CALM, 320, 180)).frames(view, [20])))
+    large = next(iter(RenderedClip(ClipSpec(2, 7, CALM, 1920, 1080)).frames(view, [20])))
     assert large.shape == (1080, 1920, 3)
     shrunk = cv2.resize(large, (320, 180), interpolation=cv2.INTER_AREA)
     assert np.abs(shrunk.astype(float) - small).mean() < 8
@@ -221,5 +221,5 @@ def test_no_vehicle_drives_into_the_car(context: str) -> None:
 
 
 def test_a_clip_has_as_many_frames_as_it_says() -> None:
-    clip = Clip(ClipSpec(1, 1, CALM, 128, 72))
+    clip = RenderedClip(ClipSpec(1, 1, CALM, 128, 72))
     assert len(list(clip.frames("front"))) == len(clip.poses()) == FRAMES

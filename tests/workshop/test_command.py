@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from codriver.errors import ConfigError
-from workshop.command import Stopped, command
+from workshop.command import Preempted, command
 
 ROOT = Path(__file__).parents[2]
 WAITING = """
@@ -141,7 +141,7 @@ def test_work_that_left_a_checkpoint_says_how_to_go_on_and_by_what_it_was_stoppe
 ) -> None:
     @command("training.x")
     def main() -> int:
-        raise Stopped(signal.SIGTERM)
+        raise Preempted(signal.SIGTERM)
 
     assert main() == 143
     assert said(capsys) == "training.x: stopped by SIGTERM; to go on, give the same command with --resume\n"

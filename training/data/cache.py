@@ -33,7 +33,7 @@ from codriver.network import memory
 from codriver.sources import aide
 from training.data import clip_files as records
 from training.data import sampling
-from training.data.clip_files import Record
+from training.data.clip_files import ClipRecord
 from workshop.artifacts import write_json
 
 Arrays = dict[str, NDArray[Any]]
@@ -63,7 +63,7 @@ def folder_for(cache: Path, chosen: Mapping[str, Any]) -> Path:
     return folder
 
 
-def file_for(folder: Path, record: Record) -> Path:
+def file_for(folder: Path, record: ClipRecord) -> Path:
     """Where a clip belongs. A frame that was exchanged for one of the same size in bytes goes unnoticed."""
     digest = hashlib.sha256(record.ref.annotation.read_bytes())
     for view, paths in record.paths.items():

@@ -19,7 +19,7 @@ from codriver.files.atomic import sha256
 from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX, crop
 from codriver.tasks import AIDE, TASK_SETS, VIEWS, TaskSet
 from training.data.cache import run_all
-from training.data.clip_files import Note, Record, count_classes, decode, read_record
+from training.data.clip_files import ClipRecord, Note, count_classes, decode, read_record
 from training.data.sampling import UNIFORM, Sampling
 from workshop.aide_splits import SPLITS, ClipRef, Problem, scan_split, shared_clips
 
@@ -52,7 +52,7 @@ class ClipReport:
 
 
 @dataclass
-class Report:
+class DataReport:
     """A data set."""
 
     root: Path
@@ -67,13 +67,13 @@ class Report:
         return sum(map(len, self.problems.values()))
 
 
-def check_dataset(root: Path, config: CheckConfig, progress: Callable[[Any, int], Any]) -> Report:
+def check_dataset(root: Path, config: CheckConfig, progress: Callable[[Any, int], Any]) -> DataReport:
     """progress(items, total) wraps the clips as they come. A folder without any of the CSVs is a SourceError."""
     if not any((root / name).is_file() for name in SPLITS.values()):
         raise SourceError(
             f"{root} is no data set: got a folder without CSVs, expected {', '.join(SPLITS.values())} and AIDE_Dataset/"
         )
-    report = Report(root)
+    report = DataReport(root)
     refs: dict[str, list[ClipRef]] = {}
     for split in SPLITS:
         refs[split], problems = scan_split(root, split)
@@ -109,7 +109,7 @@ def inspect(ref: ClipRef, config: CheckConfig) -> ClipReport:
     return report
 
 
-def _of_driver(image: Image, record: Record, number: int) -> list[str]:
+def _of_driver(image: Image, record: ClipRecord, number: int) -> list[str]:
     """What a frame lacks of its driver, in the words of a note."""
     driver = record.driver(number)
     if driver is None:
@@ -132,7 +132,7 @@ def _of_box(image: Image, box_px: Box | None, name: str, min_px: tuple[int, int]
     return "" if inside else f"{name} boxes that reach outside the frame, clamped"
 
 
-def _add(report: Report, split: str, clips: Sequence[ClipReport], config: CheckConfig) -> None:
+def _add(report: DataReport, split: str, clips: Sequence[ClipReport], config: CheckConfig) -> None:
     labels = np.array([clip.labels for clip in clips], dtype=np.int64).reshape(-1, len(config.task_set.tasks))
     report.clips[split] = len(clips)
     report.counts[split] = count_classes(labels, config.task_set)
@@ -156,7 +156,7 @@ def _copies(clips: Iterable[ClipReport]) -> list[Note]:
     return notes
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: DataReport) -> dict[str, Any]:
     """JSON-ready."""
     return {
         "root": str(report.root),
@@ -175,7 +175,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def to_text(report: Report, task_set: TaskSet = TASK_SETS["aide"]) -> str:
+def to_text(report: DataReport, task_set: TaskSet = TASK_SETS["aide"]) -> str:
     """For people: every problem, notes summed up by kind, class counts by split."""
     lines = []
     for split, some in ((split, some) for split, some in report.problems.items() if some):

@@ -37,7 +37,7 @@ class Note:
 
 
 @dataclass
-class Record:
+class ClipRecord:
     """One clip, not yet decoded."""
 
     ref: ClipRef
@@ -54,9 +54,9 @@ class Record:
         return self.drivers.get(self.paths["incar"][number].name)
 
 
-def read_record(ref: ClipRef, task_set: TaskSet, sampling: Sampling) -> Record:
+def read_record(ref: ClipRef, task_set: TaskSet, sampling: Sampling) -> ClipRecord:
     """Read the annotation and list the frames. Finds every problem that shows without decoding a frame."""
-    record = Record(ref, np.full(len(task_set.tasks), -1, dtype=np.int64))
+    record = ClipRecord(ref, np.full(len(task_set.tasks), -1, dtype=np.int64))
     annotation = _annotation(record)
     if annotation is not None:
         record.drivers = annotation.drivers
@@ -73,7 +73,7 @@ def read_record(ref: ClipRef, task_set: TaskSet, sampling: Sampling) -> Record:
     return record
 
 
-def _annotation(record: Record) -> Annotation | None:
+def _annotation(record: ClipRecord) -> Annotation | None:
     path = record.ref.annotation
     try:
         return read_annotation(path)
@@ -119,7 +119,7 @@ def _problem(path: Path, group: list[Defect]) -> Problem:
     return Problem(path, f"{where} is {first.got}", first.expected, MEND)
 
 
-def _list_frames(record: Record) -> None:
+def _list_frames(record: ClipRecord) -> None:
     folder = record.ref.folder
     record.paths = {view: numbered(folder / f"{view}frames") for view in VIEWS}
     record.numbers = sorted({number for paths in record.paths.values() for number in paths})
@@ -132,7 +132,7 @@ def _list_frames(record: Record) -> None:
         record.notes.append(Note(folder, kind, len(record.numbers)))
 
 
-def _compare_views(record: Record) -> None:
+def _compare_views(record: ClipRecord) -> None:
     """A slot is one instant, seen by all views: a frame that one of them lacks cannot be made up."""
     needed = {number for number in record.picked if number >= 0}
     for view, paths in record.paths.items():
@@ -146,7 +146,7 @@ def _compare_views(record: Record) -> None:
             record.notes.append(Note(folder, "frames missing in one view, needed by no slot", spare))
 
 
-def _match_drivers(record: Record, annotation: Annotation) -> None:
+def _match_drivers(record: ClipRecord, annotation: Annotation) -> None:
     path = record.ref.annotation
     images = {frame.name for frame in record.paths["incar"].values()}
     named = {*annotation.drivers, *annotation.nobody}

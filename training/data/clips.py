@@ -21,7 +21,7 @@ from codriver.frames.preprocess import stream_inputs
 from codriver.sources.aide import Annotation
 from codriver.tasks import JOINTS, STREAMS, VIEWS, TaskSet
 from training.data import cache as caches
-from training.data.clip_files import Record, class_labels, count_classes, decode, read_record
+from training.data.clip_files import ClipRecord, class_labels, count_classes, decode, read_record
 from training.data.sampling import CONTEXT as CONTEXT
 from training.data.sampling import UNIFORM, Sampling
 from training.data.takes import FOUND, ROWS, Lookout, Take, cut, from_arrays, to_arrays
@@ -85,13 +85,13 @@ def load_clip(
     return _decoded(_sound(read_record(ref, task_set, sampling)), config, lookout)
 
 
-def _sound(record: Record) -> Record:
+def _sound(record: ClipRecord) -> ClipRecord:
     if record.problems:
         raise SourceError(first_of(record.problems))
     return record
 
 
-def _decoded(record: Record, config: ModelConfig, lookout: Lookout | None) -> Clip:
+def _decoded(record: ClipRecord, config: ModelConfig, lookout: Lookout | None) -> Clip:
     frames, mask = empty_context(config)
     sizes = sizes_px(config)
     incar: list[NDArray[np.uint8] | None] = [None] * config.slots
@@ -199,7 +199,7 @@ def open_clips(
     return ClipSet(tuple(refs), config, task_set, labels, sampling, tuple(files), lookout)
 
 
-def _look(ref: ClipRef, task_set: TaskSet, sampling: Sampling, labels: NDArray[np.int64]) -> Record:
+def _look(ref: ClipRef, task_set: TaskSet, sampling: Sampling, labels: NDArray[np.int64]) -> ClipRecord:
     """Read a clip's record, and write its labels where they are wanted."""
     record = _sound(read_record(ref, task_set, sampling))
     labels[:] = record.labels

@@ -19,7 +19,7 @@ from codriver.percept import DRIVER_PARTS, Driver
 from codriver.tasks import STREAMS
 
 if TYPE_CHECKING:
-    from training.data.clip_files import Record
+    from training.data.clip_files import ClipRecord
 
 FOUND, DISTURBED = "found", "disturbed"
 ROWS = [STREAMS.index(stream) for stream in DRIVER_PARTS]  # of a clip's mask
@@ -42,7 +42,7 @@ class Lookout(Protocol):
     @property
     def undisturbed(self) -> Lookout: ...  # the same eyes, for clips that nobody learns from
 
-    def drivers(self, record: Record) -> dict[str, list[Driver | None]]:
+    def drivers(self, record: ClipRecord) -> dict[str, list[Driver | None]]:
         """Take -> where the driver is in each slot."""
         ...
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.dense.layouts import bdd100k, cityscapes, nyudv2, pascal_context
 from training.dense.layouts.job import Job
 from training.footage import room
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.labels import plan
 from training.footage.scene import labels
 from training.footage.spec import ClipSpec
@@ -40,7 +40,7 @@ def write_clip(layout: str, job: ClipJob) -> list[dict[str, Any]]:
 
 def street(job: ClipJob) -> Iterator[tuple[Job, NDArray[np.uint8], Any]]:
     """What the front camera of a clip sees."""
-    road = (clip := Clip(job.spec)).road
+    road = (clip := RenderedClip(job.spec)).road
     focal_px, _ = road.lens("front", list(MOMENTS))
     for moment, image, known in zip(
         MOMENTS, clip.frames("front", MOMENTS), labels(road, "front", MOMENTS), strict=True

@@ -20,7 +20,7 @@ from codriver.finder_graph import POINTS
 from training.data.clips import footage_kind
 from training.finder.learn import FinderTrainConfig, Learner, fit, identity
 from training.finder.model import SIZES, Finder
-from training.finder.pictures import Pictures, VaryConfig, drive_pictures, scene_pictures, together
+from training.finder.pictures import FinderVaryConfig, Pictures, drive_pictures, scene_pictures, together
 from training.finder.run import fold_weights, save_finder
 from training.finder.scores import evaluate, mean_pose, sights_of
 from training.trainer import checkpoint
@@ -49,7 +49,7 @@ def train_finder(
     checkpoint.check_start(partial, resume, anew)
     refs = {split: read_split(data, split) for split in ("train", "val", "test")}
     digests = {split: split_digest(some) for split, some in refs.items()}
-    began = identity(config, VaryConfig(), digests | {"scenes": _scenes_id(scenes)})
+    began = identity(config, FinderVaryConfig(), digests | {"scenes": _scenes_id(scenes)})
     with whole_folder(out, marker=MARKER) as folder:
         drives = drive_pictures(refs["train"], config.frames_per_clip, _bar("decode train"))
         staged = [scene_pictures(scenes, config.frames_per_clip, _bar("decode scenes"))] if scenes else []
@@ -81,7 +81,7 @@ def _fitted(
 ) -> Learner:
     """Train on these pictures to the end, from the checkpoint in `partial` if there is one to go on from."""
     saved = checkpoint.load_checkpoint(partial) if resume and (partial / LAST).is_file() else None
-    learner = Learner(config, VaryConfig(), pictures)
+    learner = Learner(config, FinderVaryConfig(), pictures)
     if saved:
         checkpoint.check_same(saved["began"], began, partial)
         learner.load_state(saved)

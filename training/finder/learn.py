@@ -22,13 +22,13 @@ from codriver.errors import CodriverError, ConfigError
 from training.data.batches import epoch_order, made_ahead
 from training.finder.losses import finder_loss
 from training.finder.model import SIZES, Finder
-from training.finder.pictures import Pictures, VaryConfig
+from training.finder.pictures import FinderVaryConfig, Pictures
 from training.trainer import checkpoint
 from training.trainer.checkpoint import METRICS
 from training.trainer.signals import Signals, noted_signals
 from training.trainer.trainer import groups, warming_average
 from workshop.artifacts import add_line
-from workshop.command import Stopped
+from workshop.command import Preempted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Learner:
     """A finder under way. `epoch` and `records` say what is done."""
 
     config: FinderTrainConfig
-    vary: VaryConfig
+    vary: FinderVaryConfig
     pictures: Pictures
     epoch: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -150,9 +150,9 @@ def _show(bar: Any, loss: float) -> None:
 
 def _stop_if(signals: Signals) -> None:
     if signals.number is not None:
-        raise Stopped(signals.number)
+        raise Preempted(signals.number)
 
 
-def identity(config: FinderTrainConfig, vary: VaryConfig, data: dict[str, str]) -> dict[str, Any]:
+def identity(config: FinderTrainConfig, vary: FinderVaryConfig, data: dict[str, str]) -> dict[str, Any]:
     """All that a run must have in common with the one it resumes, as JSON values."""
     return dict(json.loads(json.dumps({"train": asdict(config), "vary": asdict(vary), "data": data})))

@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from codriver.arrays import Arrays
 from codriver.bundle.manifest import FinderSpec
 from codriver.files.atomic import sha256
-from codriver.finder.finder import Finder as DeviceFinder
+from codriver.finder.finder import DriverFinder
 from codriver.finder_graph import JOINT_POINTS, OUTPUTS, PIXELS
 from codriver.percept import Driver
 from codriver.sources.clip import RATE_HZ
 from codriver.tasks import KEYPOINTS, TaskSet
 from training.data.cache import run_all
-from training.data.clip_files import Record, read_record
+from training.data.clip_files import ClipRecord, read_record
 from training.data.clips import read_frame
 from training.data.sampling import UNIFORM, Sampling
 from training.data.takes import DISTURBED, FOUND
@@ -63,9 +63,9 @@ class InTorch:
         """Nothing to let go of."""
 
 
-def seen(model: Finder, record: Record) -> list[Driver | None]:
+def seen(model: Finder, record: ClipRecord) -> list[Driver | None]:
     """What a device that steps through the clip's frames holds for the driver in each slot."""
-    finder, at = DeviceFinder(FinderSpec(), InTorch(model)), dict[int, Driver]()
+    finder, at = DriverFinder(FinderSpec(), InTorch(model)), dict[int, Driver]()
     for number, path in sorted(record.paths["incar"].items()):
         t = number / RATE_HZ
         if finder.is_due(t) or number in record.picked:  # other frames change nothing
@@ -137,7 +137,7 @@ class FinderLookout:
     def __init__(self, run: FinderRun, offs: Sequence[Off], name: str) -> None:
         self._run, self._offs, self.id = run, offs, name
 
-    def drivers(self, record: Record) -> dict[str, list[Driver | None]]:
+    def drivers(self, record: ClipRecord) -> dict[str, list[Driver | None]]:
         takes = {FOUND: seen(self._run.finder_for(record.ref.id), record)}
         if self._offs:
             truth = annotated(record)
@@ -154,7 +154,7 @@ class FinderLookout:
         return {"id": self.id, "folds": len(self._run.folds), "disturbed_by": len(self._offs)}
 
 
-def annotated(record: Record) -> list[Driver | None]:
+def annotated(record: ClipRecord) -> list[Driver | None]:
     return [record.driver(number) if number >= 0 else None for number in record.picked]
 
 

@@ -30,7 +30,7 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels (N, H, W, 3) uint8, poin
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaryConfig:
+class FinderVaryConfig:
     """What varies while training. No mirror: the driver's side is a property of the car."""
 
     gain: float = 0.25  # brightness factor varies by up to this
@@ -65,13 +65,13 @@ class Pictures:
             tuple(scene for _, scene in names),
         )
 
-    def batch(self, rows: Iterable[int], vary: VaryConfig | None = None, seed: Sequence[int] = ()) -> Batch:
+    def batch(self, rows: Iterable[int], vary: FinderVaryConfig | None = None, seed: Sequence[int] = ()) -> Batch:
         """seed: of this epoch. Each frame varies by a draw of its own, whatever batch it lies in."""
         frames = [self._frame(int(row), vary, seed) for row in rows]
         pixels, points, weights, presence = (torch.from_numpy(np.stack(some)) for some in zip(*frames, strict=True))
         return pixels, points, weights, presence
 
-    def _frame(self, row: int, vary: VaryConfig | None, seed: Sequence[int]) -> tuple[NDArray[Any], ...]:
+    def _frame(self, row: int, vary: FinderVaryConfig | None, seed: Sequence[int]) -> tuple[NDArray[Any], ...]:
         pixels, points = self.pixels[row], self.points[row]
         if vary is not None:
             pixels, points = varied(pixels, points, np.random.default_rng([*seed, 1, row]), vary)
@@ -79,7 +79,7 @@ class Pictures:
 
 
 def varied(
-    pixels: NDArray[np.uint8], points: NDArray[np.float32], rng: np.random.Generator, config: VaryConfig
+    pixels: NDArray[np.uint8], points: NDArray[np.float32], rng: np.random.Generator, config: FinderVaryConfig
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The frame with other light and framing, and its points moved with it. points: (P, 2) shares of the frame."""
     gain = 1.0 + rng.uniform(-config.gain, config.gain)

@@ -71,7 +71,7 @@ def grain(height: int, width: int) -> NDArray[np.int16]:
 
 
 @dataclass(frozen=True)
-class Camera:
+class PinholeCamera:
     """One camera's faults over a clip."""
 
     width: int
@@ -104,11 +104,11 @@ def draw_dirt(rng: np.random.Generator, width: int, height: int) -> tuple[slice,
     return slice(row, row + 2 * radius), slice(column, column + 2 * radius), keep
 
 
-def draw_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
+def draw_camera(rng: np.random.Generator, width: int, height: int) -> PinholeCamera:
     """Shake exists at standstill too (an idling engine), or its absence would say 'parked'."""
     sigma = rng.uniform(0.8, 3.5)
     shake = rng.normal(0, rng.uniform(0.0005, 0.003) * height, (FRAMES, 2))
     spots = tuple(draw_dirt(rng, width, height) for _ in range(rng.choice([0, 1, 2, 3], p=[0.55, 0.25, 0.12, 0.08])))
     blur = rng.uniform(0.4, 0.9) * height / 180 if rng.random() < 0.35 else 0.0
     noise = np.asarray((grain(height, width) * (sigma / 32)).round(), dtype=np.int16)
-    return Camera(width, height, shake, noise, rng.integers(0, 64, (FRAMES, 2)), blur, spots)
+    return PinholeCamera(width, height, shake, noise, rng.integers(0, 64, (FRAMES, 2)), blur, spots)

@@ -14,7 +14,7 @@ from training.footage.outside.road import Road
 from training.footage.spec import ClipSpec
 
 
-class Clip:
+class RenderedClip:
     """A clip ready to be drawn, any frame in any order."""
 
     def __init__(self, spec: ClipSpec) -> None:

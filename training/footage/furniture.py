@@ -37,7 +37,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Part:
+class FurniturePart:
     """A cuboid of a piece: along the wall, away from it, up, in metres; the piece's middle is at 0 along the wall."""
 
     kind: int
@@ -48,9 +48,9 @@ class Part:
     glass: bool = False
 
 
-def legs(x: float, y: Span, top: float, kind: int, color: Color) -> list[Part]:
+def legs(x: float, y: Span, top: float, kind: int, color: Color) -> list[FurniturePart]:
     return [
-        Part(kind, (a - 0.03, a + 0.03), (b - 0.03, b + 0.03), (0, top), color)
+        FurniturePart(kind, (a - 0.03, a + 0.03), (b - 0.03, b + 0.03), (0, top), color)
         for a in (-x + 0.05, x - 0.05)
         for b in (y[0] + 0.05, y[1] - 0.05)
     ]
@@ -66,74 +66,77 @@ WOOD, DARK, WHITE, CLOTH, BLUE, BLACK = (
 )
 
 
-def chair(y: float) -> list[Part]:
+def chair(y: float) -> list[FurniturePart]:
     """y: metres from the wall to its front."""
-    seat = Part(CHAIR, (-0.22, 0.22), (y, y + 0.45), (0.42, 0.47), DARK)
-    back = Part(CHAIR, (-0.22, 0.22), (y + 0.41, y + 0.45), (0.47, 0.92), DARK)
+    seat = FurniturePart(CHAIR, (-0.22, 0.22), (y, y + 0.45), (0.42, 0.47), DARK)
+    back = FurniturePart(CHAIR, (-0.22, 0.22), (y + 0.41, y + 0.45), (0.47, 0.92), DARK)
     return [seat, back, *legs(0.22, (y, y + 0.45), 0.42, CHAIR, DARK)]
 
 
-PIECES: dict[str, list[list[Part]]] = {  # each a list of objects, each a list of parts
+PIECES: dict[str, list[list[FurniturePart]]] = {  # each a list of objects, each a list of parts
     "bed": [
         [
-            Part(BED, (-0.8, 0.8), (0.05, 2.05), (0.0, 0.5), CLOTH),
-            Part(BED, (-0.85, 0.85), (0.0, 0.06), (0, 1.0), WOOD),
+            FurniturePart(BED, (-0.8, 0.8), (0.05, 2.05), (0.0, 0.5), CLOTH),
+            FurniturePart(BED, (-0.85, 0.85), (0.0, 0.06), (0, 1.0), WOOD),
         ],
-        [Part(PILLOW, (-0.65, -0.1), (0.1, 0.5), (0.5, 0.62), WHITE)],
-        [Part(PILLOW, (0.1, 0.65), (0.1, 0.5), (0.5, 0.62), WHITE)],
-        [Part(NIGHT_STAND, (0.95, 1.4), (0.0, 0.4), (0, 0.55), WOOD)],
+        [FurniturePart(PILLOW, (-0.65, -0.1), (0.1, 0.5), (0.5, 0.62), WHITE)],
+        [FurniturePart(PILLOW, (0.1, 0.65), (0.1, 0.5), (0.5, 0.62), WHITE)],
+        [FurniturePart(NIGHT_STAND, (0.95, 1.4), (0.0, 0.4), (0, 0.55), WOOD)],
         [
-            Part(LAMP, (1.15, 1.2), (0.18, 0.23), (0.55, 0.85), DARK),
-            Part(LAMP, (1.05, 1.3), (0.08, 0.33), (0.85, 1.05), WHITE),
+            FurniturePart(LAMP, (1.15, 1.2), (0.18, 0.23), (0.55, 0.85), DARK),
+            FurniturePart(LAMP, (1.05, 1.3), (0.08, 0.33), (0.85, 1.05), WHITE),
         ],
     ],
     "sofa": [
         [
-            Part(SOFA, (-0.95, 0.95), (0.0, 0.85), (0.0, 0.42), BLUE),
-            Part(SOFA, (-0.95, 0.95), (0.0, 0.22), (0.42, 0.85), BLUE),
-            Part(SOFA, (-1.1, -0.92), (0.0, 0.85), (0, 0.6), BLUE),
-            Part(SOFA, (0.92, 1.1), (0.0, 0.85), (0, 0.6), BLUE),
+            FurniturePart(SOFA, (-0.95, 0.95), (0.0, 0.85), (0.0, 0.42), BLUE),
+            FurniturePart(SOFA, (-0.95, 0.95), (0.0, 0.22), (0.42, 0.85), BLUE),
+            FurniturePart(SOFA, (-1.1, -0.92), (0.0, 0.85), (0, 0.6), BLUE),
+            FurniturePart(SOFA, (0.92, 1.1), (0.0, 0.85), (0, 0.6), BLUE),
         ],
-        [Part(TABLE, (-0.5, 0.5), (1.2, 1.75), (0.38, 0.42), WOOD), *legs(0.5, (1.2, 1.75), 0.38, TABLE, WOOD)],
+        [
+            FurniturePart(TABLE, (-0.5, 0.5), (1.2, 1.75), (0.38, 0.42), WOOD),
+            *legs(0.5, (1.2, 1.75), 0.38, TABLE, WOOD),
+        ],
     ],
     "desk": [
         [
-            Part(DESK, (-0.75, 0.75), (0.0, 0.7), (0.72, 0.76), WOOD),
-            Part(DESK, (-0.75, -0.7), (0.0, 0.7), (0, 0.72), WOOD),
-            Part(DESK, (0.7, 0.75), (0.0, 0.7), (0, 0.72), WOOD),
+            FurniturePart(DESK, (-0.75, 0.75), (0.0, 0.7), (0.72, 0.76), WOOD),
+            FurniturePart(DESK, (-0.75, -0.7), (0.0, 0.7), (0, 0.72), WOOD),
+            FurniturePart(DESK, (0.7, 0.75), (0.0, 0.7), (0, 0.72), WOOD),
         ],
-        [Part(TELEVISION, (-0.3, 0.3), (0.2, 0.26), (0.82, 1.2), BLACK)],
+        [FurniturePart(TELEVISION, (-0.3, 0.3), (0.2, 0.26), (0.82, 1.2), BLACK)],
         chair(0.6),
     ],
     "table": [
-        [Part(TABLE, (-0.7, 0.7), (0.9, 1.7), (0.7, 0.74), WOOD), *legs(0.7, (0.9, 1.7), 0.7, TABLE, WOOD)],
+        [FurniturePart(TABLE, (-0.7, 0.7), (0.9, 1.7), (0.7, 0.74), WOOD), *legs(0.7, (0.9, 1.7), 0.7, TABLE, WOOD)],
         chair(1.55),
-        [Part(BOX, (-0.5, -0.2), (1.1, 1.35), (0.74, 0.95), CLOTH)],
+        [FurniturePart(BOX, (-0.5, -0.2), (1.1, 1.35), (0.74, 0.95), CLOTH)],
     ],
     "shelf": [
         [
-            Part(SHELF, (-0.5, 0.5), (0.0, 0.04), (0, 1.9), WOOD),
-            Part(SHELF, (-0.52, -0.48), (0.0, 0.3), (0, 1.9), WOOD),
-            Part(SHELF, (0.48, 0.52), (0.0, 0.3), (0, 1.9), WOOD),
-            *(Part(SHELF, (-0.5, 0.5), (0.0, 0.3), (z, z + 0.03), WOOD) for z in (0.05, 0.5, 0.95, 1.4, 1.87)),
+            FurniturePart(SHELF, (-0.5, 0.5), (0.0, 0.04), (0, 1.9), WOOD),
+            FurniturePart(SHELF, (-0.52, -0.48), (0.0, 0.3), (0, 1.9), WOOD),
+            FurniturePart(SHELF, (0.48, 0.52), (0.0, 0.3), (0, 1.9), WOOD),
+            *(FurniturePart(SHELF, (-0.5, 0.5), (0.0, 0.3), (z, z + 0.03), WOOD) for z in (0.05, 0.5, 0.95, 1.4, 1.87)),
         ],
-        [Part(NOT_ANNOTATED, (-0.3, 0.2), (0.05, 0.25), (0.98, 1.25), BLUE)],
+        [FurniturePart(NOT_ANNOTATED, (-0.3, 0.2), (0.05, 0.25), (0.98, 1.25), BLUE)],
     ],
-    "cabinet": [[Part(CABINET, (-0.6, 0.6), (0.0, 0.55), (0, 2.0), WHITE)]],
+    "cabinet": [[FurniturePart(CABINET, (-0.6, 0.6), (0.0, 0.55), (0, 2.0), WHITE)]],
     "dresser": [
-        [Part(DRESSER, (-0.6, 0.6), (0.0, 0.5), (0, 0.85), DARK)],
-        [Part(TELEVISION, (-0.45, 0.45), (0.15, 0.2), (0.88, 1.45), BLACK)],
+        [FurniturePart(DRESSER, (-0.6, 0.6), (0.0, 0.5), (0, 0.85), DARK)],
+        [FurniturePart(TELEVISION, (-0.45, 0.45), (0.15, 0.2), (0.88, 1.45), BLACK)],
     ],
     "boxes": [
-        [Part(BOX, (-0.3, 0.15), (0.05, 0.5), (0, 0.4), (85.0, 125, 165))],
-        [Part(BOX, (-0.2, 0.1), (0.1, 0.4), (0.4, 0.65), (85.0, 125, 165))],
+        [FurniturePart(BOX, (-0.3, 0.15), (0.05, 0.5), (0, 0.4), (85.0, 125, 165))],
+        [FurniturePart(BOX, (-0.2, 0.1), (0.1, 0.4), (0.4, 0.65), (85.0, 125, 165))],
     ],
 }
-ON_WALLS: list[list[Part]] = [
-    [Part(DOOR, (-0.45, 0.45), (0.0, 0.05), (0.0, 2.05), (110.0, 140, 175))],
-    [Part(WINDOW, (-0.6, 0.6), (0.0, 0.04), (0.95, 2.0), (235.0, 225, 210), glass=True)],
-    [Part(CURTAIN, (-0.25, 0.25), (0.0, 0.12), (0.1, 2.2), (120.0, 90, 150))],
-    [Part(PICTURE, (-0.35, 0.35), (0.0, 0.03), (1.2, 1.75), (60.0, 120, 90))],
+ON_WALLS: list[list[FurniturePart]] = [
+    [FurniturePart(DOOR, (-0.45, 0.45), (0.0, 0.05), (0.0, 2.05), (110.0, 140, 175))],
+    [FurniturePart(WINDOW, (-0.6, 0.6), (0.0, 0.04), (0.95, 2.0), (235.0, 225, 210), glass=True)],
+    [FurniturePart(CURTAIN, (-0.25, 0.25), (0.0, 0.12), (0.1, 2.2), (120.0, 90, 150))],
+    [FurniturePart(PICTURE, (-0.35, 0.35), (0.0, 0.03), (1.2, 1.75), (60.0, 120, 90))],
 ]
 
 
@@ -166,7 +169,12 @@ def shell(rng: np.random.Generator, room: NDArray[np.float64]) -> list[Block]:
 
 
 def placed(
-    rng: np.random.Generator, piece: list[list[Part]], wall: int, spot: float, room: NDArray[np.float64], first: int
+    rng: np.random.Generator,
+    piece: list[list[FurniturePart]],
+    wall: int,
+    spot: float,
+    room: NDArray[np.float64],
+    first: int,
 ) -> list[Block]:
     """A piece against a wall.
 

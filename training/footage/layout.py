@@ -13,7 +13,7 @@ import cv2
 
 from codriver.errors import CodriverError
 from codriver.tasks import AIDE, VIEWS
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.motion import RATE_HZ
 from training.footage.spec import ClipSpec
 
@@ -23,7 +23,7 @@ FORWARD_QUIRK_EVERY = 10  # AIDE writes "Forward" for "Forward Moving" in some f
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """One clip to write."""
 
     spec: ClipSpec
@@ -36,12 +36,12 @@ class Job:
         return f"{self.spec.number:04d}"
 
 
-def write_clip(job: Job) -> tuple[str, str]:
+def write_clip(job: RenderJob) -> tuple[str, str]:
     """Write the clip beside its place, then move it there. Returns its name and its annotation's SHA-256."""
     out = Path(job.out)
     partial = out / PARTIAL / job.name
     partial.mkdir(parents=True)
-    clip = Clip(job.spec)
+    clip = RenderedClip(job.spec)
     for view in VIEWS:
         write_view(clip, view, partial, job)
     annotation = annotation_bytes(clip)
@@ -52,7 +52,7 @@ def write_clip(job: Job) -> tuple[str, str]:
     return job.name, hashlib.sha256(annotation).hexdigest()
 
 
-def write_view(clip: Clip, view: str, folder: Path, job: Job) -> None:
+def write_view(clip: RenderedClip, view: str, folder: Path, job: RenderJob) -> None:
     frames = folder / f"{view}frames"
     frames.mkdir()
     video = None
@@ -71,7 +71,7 @@ def write_view(clip: Clip, view: str, folder: Path, job: Job) -> None:
         video.release()
 
 
-def annotation_bytes(clip: Clip) -> bytes:
+def annotation_bytes(clip: RenderedClip) -> bytes:
     """The clip's JSON in AIDE's keys and spelling."""
     spec = clip.spec
     record: dict[str, object] = {"pose_list": clip.poses()}

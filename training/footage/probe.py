@@ -60,7 +60,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeFinding:
     """One row of the table."""
 
     task: str
@@ -151,7 +151,7 @@ def balanced_accuracy(features: Pixels, labels: Sequence[str], strength: float) 
     return float(balanced_accuracy_score(labels, guesses))
 
 
-def find(sample: Sample, task: str, cue: tuple[str, str], views: Sequence[str], strength: float) -> Finding:
+def find(sample: Sample, task: str, cue: tuple[str, str], views: Sequence[str], strength: float) -> ProbeFinding:
     """cue: the instant, and what the probe sees of it: pixels, means or change."""
     instant, sees = cue
     features = sample.at(instant, views)
@@ -163,10 +163,10 @@ def find(sample: Sample, task: str, cue: tuple[str, str], views: Sequence[str], 
     clips_of = Counter(labels)  # balanced accuracy is a mean of recalls, each with its own number of clips
     error = chance * math.sqrt(sum(chance * (1 - chance) / n for n in clips_of.values()))
     accuracy = balanced_accuracy(features, labels, strength)
-    return Finding(task, "+".join(views), instant, sees, strength, accuracy, chance, error, len(labels))
+    return ProbeFinding(task, "+".join(views), instant, sees, strength, accuracy, chance, error, len(labels))
 
 
-def findings(sample: Sample) -> Iterator[Finding]:
+def findings(sample: Sample) -> Iterator[ProbeFinding]:
     """The table, row by row: pixels at each instant, mean colours, and the change that should tell."""
     for task in TASKS:
         for instant in INSTANTS[:-1]:

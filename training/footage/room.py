@@ -37,7 +37,7 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RoomView:
     """One picture and what its pixels are."""
 
     image: NDArray[np.uint8]  # (h, w, 3) BGR
@@ -47,7 +47,7 @@ class Seen:
     objects: NDArray[np.int32]  # (h, w) number of the object
 
 
-def seen(seed: int, number: int, views: int, size: tuple[int, int]) -> list[Seen]:
+def seen(seed: int, number: int, views: int, size: tuple[int, int]) -> list[RoomView]:
     """Pictures of one room, which follows from seed and number. size: height, width."""
     rng = rng_for(seed, number, STREAM)
     room = rng.uniform((3.2, 3.0, 2.4), (6.0, 5.0, 2.9))
@@ -73,7 +73,7 @@ def look(
     light: Floats,
     gain: NDArray[np.float64],
     size: tuple[int, int],
-) -> Seen:
+) -> RoomView:
     """light: place of the lamp. gain: of blue, green, red."""
     axes = pose.axes()
     depth, which, normals = cast(blocks, pose, size)
@@ -82,7 +82,7 @@ def look(
     image = shaded(rng, blocks, which, points, normals, light) * gain + rng.normal(0, NOISE, (*size, 3))
     glass = np.array([block.glass for block in blocks])[which]
     facing = normals @ axes.T * np.array([1, -1, -1], dtype=np.float32)
-    return Seen(
+    return RoomView(
         np.clip(image, 0, 255).astype(np.uint8),
         np.array([block.kind for block in blocks], dtype=np.uint8)[which],
         np.where(glass, 0, depth).astype(np.float32),

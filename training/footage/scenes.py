@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from training.footage.camera import Image, draw_camera, draw_light
-from training.footage.clip import Clip
+from training.footage.clip import RenderedClip
 from training.footage.inside.cabin import Cabin
 from training.footage.motion import rng_for
 from training.footage.pen import SHIFT, Pen
@@ -22,7 +22,7 @@ BENCH = 0.60  # frame heights; below it the front seats hide who sits in the bac
 
 
 @dataclass(frozen=True)
-class Scene:
+class Occupancy:
     """What a cabin holds, and so what a finder should say of it."""
 
     driver: bool
@@ -31,12 +31,12 @@ class Scene:
 
 
 SCENES = {
-    "empty_seat": Scene(driver=False),
-    "passenger_only": Scene(driver=False, companion="passenger"),
-    "back_seat": Scene(driver=False, companion="back"),
-    "covered_lens": Scene(driver=True, covered=True),
-    "driver_and_passenger": Scene(driver=True, companion="passenger"),
-    "driver_and_back_seat": Scene(driver=True, companion="back"),
+    "empty_seat": Occupancy(driver=False),
+    "passenger_only": Occupancy(driver=False, companion="passenger"),
+    "back_seat": Occupancy(driver=False, companion="back"),
+    "covered_lens": Occupancy(driver=True, covered=True),
+    "driver_and_passenger": Occupancy(driver=True, companion="passenger"),
+    "driver_and_back_seat": Occupancy(driver=True, companion="back"),
 }
 
 
@@ -103,7 +103,7 @@ class _Cover:
 
 def poses(name: str, spec: ClipSpec) -> list[dict[str, object]]:
     """AIDE's `pose_list`: the driver alone is named, so a scene without one has nobody in any frame."""
-    there = Clip(spec).poses()
+    there = RenderedClip(spec).poses()
     if SCENES[name].driver and not SCENES[name].covered:
         return there
     return [{"imgname": pose["imgname"], "result": []} for pose in there]

@@ -19,7 +19,7 @@ from training.trainer.checkpoint import BEST, CURVES, METRICS
 from training.trainer.signals import Signals, noted_signals
 from training.trainer.trainer import Trainer
 from workshop.artifacts import add_line
-from workshop.command import Stopped
+from workshop.command import Preempted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class RunLog:
             try:
                 trainer.run(augment, self._on_step(bar, signals), self._on_epoch, workers)
                 self._stop_if(signals)  # asked for during the last validation
-            except Stopped:
+            except Preempted:
                 self._checkpoint()
                 raise
             finally:
@@ -73,7 +73,7 @@ class RunLog:
     def _stop_if(self, signals: Signals) -> None:
         number = self.trainer.agreed(signals.number)
         if number:
-            raise Stopped(number)
+            raise Preempted(number)
 
     def _on_epoch(self, record: dict[str, Any]) -> None:
         config, epoch = self.trainer.config, record["epoch"]

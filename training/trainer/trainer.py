@@ -68,7 +68,7 @@ class TrainConfig:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a run stands. `epoch` and `batch` count what is done; `records` are the lines of metrics.jsonl."""
 
     epoch: int = 0
@@ -81,7 +81,7 @@ class Progress:
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Learner(nn.Module):
+class ModelWithLoss(nn.Module):
     """Model and loss as one module, so that a loss with parameters of its own learns them on all processes alike."""
 
     def __init__(self, model: UVM3TL, loss: AFDLoss) -> None:
@@ -121,13 +121,15 @@ class Trainer:
         self.raw_learner = self.make_learner()
         self.raw_optimizer, self.schedule = self.make_optimizer(self.raw_learner)
         self.learner, self.optimizer = fabric.setup(self.raw_learner, self.raw_optimizer)
-        self.progress = Progress()
+        self.progress = TrainingState()
 
-    def make_learner(self) -> Learner:
+    def make_learner(self) -> ModelWithLoss:
         """What a step calls. QAT adds a teacher."""
-        return Learner(self.model, self.loss)
+        return ModelWithLoss(self.model, self.loss)
 
-    def make_optimizer(self, learner: Learner) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    def make_optimizer(
+        self, learner: ModelWithLoss
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
         """The optimizer and its schedule over all steps. QAT has groups and a schedule of its own."""
         config = self.config
         # One kernel for hundreds of small tensors: a tenth of a step. It unscales float16's gradients itself, and then
@@ -320,7 +322,7 @@ class Trainer:
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state`, which as many processes made."""
         own = state["processes"][self.fabric.global_rank]
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingState(**state["progress"])
         self.model.load_state_dict(state["model"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])

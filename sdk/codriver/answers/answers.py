@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from codriver.answers.results import _invalid, filled_slots, is_gathering, task_results, with_steady
-from codriver.answers.smoothing import Smoother
+from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest
 from codriver.config import SmoothingConfig
@@ -44,7 +44,7 @@ class Answers:
         self.sequence = 0  # of the next percept; clear() lets it go on
         self._manifest = manifest
         smoothed = manifest.tasks if smoothing.on else ()
-        self._smoothers = {task.name: Smoother(smoothing) for task in smoothed}
+        self._smoothers = {task.name: LabelSmoother(smoothing) for task in smoothed}
         self.clear()
 
     def clear(self) -> None:

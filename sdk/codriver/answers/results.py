@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.answers.smoothing import Smoother
+from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest, TaskSpec
 from codriver.config import ContextConfig
@@ -97,7 +97,7 @@ def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
 
 
 def with_steady(
-    results: Mapping[str, TaskResult], smoothers: Mapping[str, Smoother], t: float
+    results: Mapping[str, TaskResult], smoothers: Mapping[str, LabelSmoother], t: float
 ) -> dict[str, TaskResult]:
     """The same answers with the labels that smoothing gives beside them. Where there is no answer it starts anew."""
     steady = dict(results)

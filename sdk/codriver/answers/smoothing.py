@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from codriver.config import SmoothingConfig
 
 
-class Smoother:
+class LabelSmoother:
     """One task's smoothed answer. Feed it every valid answer, and clear it where answers are missing."""
 
     def __init__(self, config: SmoothingConfig) -> None:

@@ -15,7 +15,7 @@ PROFILE_NAME = "profile.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class DeviceProfile:
     """A device in one power mode, and its budgets."""
 
     name: str  # as python -m targets.list names it
@@ -26,17 +26,17 @@ class Target:
     compute_capability: str  # of the GPU, "8.7"; "" of a processor
 
 
-def read_target(bundle: Bundle) -> Target | None:
+def read_target(bundle: Bundle) -> DeviceProfile | None:
     """None of a bundle from before profiles were packed; a BundleError if the file is not what it should be."""
     return parse_target(bundle.read(PROFILE_NAME)) if PROFILE_NAME in bundle.manifest.files else None
 
 
-def parse_target(data: bytes) -> Target:
+def parse_target(data: bytes) -> DeviceProfile:
     try:
         content = from_json(data)
-        known = {some.name for some in fields(Target)}
+        known = {some.name for some in fields(DeviceProfile)}
         return decode(
-            Target, {k: v for k, v in content.items() if k in known} if isinstance(content, dict) else content
+            DeviceProfile, {k: v for k, v in content.items() if k in known} if isinstance(content, dict) else content
         )
     except Fault as fault:
         raise BundleError(f"{PROFILE_NAME}: {fault}; build the bundle anew", code="manifest-invalid") from fault

@@ -14,7 +14,7 @@ from typing import Any
 
 from codriver.config import ContextConfig, Policy
 from codriver.engines.base import RUNTIMES, Signature, Tensor
-from codriver.files.decode import Rule, encode, rule
+from codriver.files.decode import FieldRule, encode, rule
 from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, POINTS, PRESENCE, WIDTH_PX
 from codriver.tasks import GROUPS, VIEWS
 
@@ -134,12 +134,12 @@ class Manifest:
     context: ContextConfig = field(default_factory=ContextConfig)
     policy: Policy = field(default_factory=Policy)
     # None: somebody else must say where the driver is
-    finder: FinderSpec | None = field(default=None, metadata={"rule": Rule(absent=True)})
+    finder: FinderSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
     variants: tuple[VariantSpec, ...] = rule(filled=True)  # best first
     golden: str | None = rule(None, path=True)  # golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, FileSpec] = field(default_factory=dict, metadata={"rule": Rule(path=True)})
+    files: Mapping[str, FileSpec] = field(default_factory=dict, metadata={"rule": FieldRule(path=True)})
 
     @property
     def views(self) -> tuple[str, ...]:

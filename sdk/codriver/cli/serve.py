@@ -18,7 +18,7 @@ from codriver.live.server import LivePage, is_local
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.serve.config import Service, read_service
-from codriver.serve.lines import JsonLines
+from codriver.serve.lines import PerceptLines
 from codriver.serve.notify import Notify
 from codriver.serve.reload import Reload, open_bundle
 from codriver.sources import Cameras, FrameSet
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
     config = service.config
     if config.percepts:
-        lines = stack.enter_context(JsonLines(service.within(config.percepts.path), config.percepts.limit_mb))
+        lines = stack.enter_context(PerceptLines(service.within(config.percepts.path), config.percepts.limit_mb))
         yield lambda at, percept: _write(lines, percept)
     if live := config.live:
         feed = Feed(hello_of(perceiver, source.name, is_local(live.address)))
@@ -88,7 +88,7 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         yield lambda at, percept: metrics(percept)
 
 
-def _write(lines: JsonLines, percept: Percept) -> None:
+def _write(lines: PerceptLines, percept: Percept) -> None:
     before = lines.problem
     lines.add(percept)
     if lines.problem and lines.problem != before:

@@ -37,7 +37,7 @@ class Fault(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class FieldRule:
     """What a field holds beside what its type says: each element of a tuple, each value of a mapping."""
 
     low: float = -MAX_NUMBER
@@ -62,12 +62,12 @@ class Rule:
         return text + (f", one of {', '.join(self.choices)}" if self.choices else "")
 
 
-NO_RULE = Rule()
+NO_RULE = FieldRule()
 
 
 def rule(default: Any = MISSING, **rules: Any) -> Any:
     """A field under a Rule."""
-    return field(default=default, metadata={"rule": Rule(**rules)})
+    return field(default=default, metadata={"rule": FieldRule(**rules)})
 
 
 def from_json(data: bytes) -> Any:
@@ -107,7 +107,7 @@ def decode(kind: type[T], value: object, place: str = "") -> T:
     return decoded
 
 
-def _decoded(kind: Any, value: Any, place: str, of: Rule) -> Any:
+def _decoded(kind: Any, value: Any, place: str, of: FieldRule) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -120,7 +120,7 @@ def _decoded(kind: Any, value: Any, place: str, of: Rule) -> Any:
         return tuple(_decoded(args[0], item, f"{place}[{at}]", of) for at, item in items)
     if origin is not None:  # a mapping
         _check_keys(_typed(dict, value, place, NO_RULE), of.keys or value, of.keys, place)
-        names = Rule(path=of.path)
+        names = FieldRule(path=of.path)
         return {_checked(str, k, k, names): _decoded(args[1], item, _at(place, k), of) for k, item in value.items()}
     return _checked(kind, value, place, of)
 
@@ -142,7 +142,7 @@ def _object(kind: Any, value: Any, place: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _fields(kind: Any) -> dict[str, tuple[Any, Rule]]:
+def _fields(kind: Any) -> dict[str, tuple[Any, FieldRule]]:
     hints = get_type_hints(kind)
     return {some.name: (hints[some.name], some.metadata.get("rule", NO_RULE)) for some in fields(kind)}
 
@@ -157,14 +157,14 @@ def _check_keys(found: Mapping[str, Any], known: Collection[str], needed: Collec
         raise Fault(place, f"lacks {', '.join(lacking)}")
 
 
-def _typed(kind: Any, value: Any, place: str, of: Rule) -> Any:
+def _typed(kind: Any, value: Any, place: str, of: FieldRule) -> Any:
     right = isinstance(value, (int, float) if kind is float else kind) and isinstance(value, bool) == (kind is bool)
     if not right or (of.filled and value in ("", [])):
         raise Fault(place, f"is {_kind_of(value)}, expected {of.wanted(kind)}")
     return value
 
 
-def _checked(kind: Any, value: Any, place: str, of: Rule) -> Any:
+def _checked(kind: Any, value: Any, place: str, of: FieldRule) -> Any:
     _typed(kind, value, place, of)
     if kind is str:
         _check_text(value, place, of)
@@ -174,7 +174,7 @@ def _checked(kind: Any, value: Any, place: str, of: Rule) -> Any:
     return value
 
 
-def _check_text(text: str, place: str, of: Rule) -> None:
+def _check_text(text: str, place: str, of: FieldRule) -> None:
     if of.path and not is_plain_path(text):
         expected = "expected plain names of letters, digits, . _ - joined by /"
         raise Fault("", f"path {text[:80]!r}, {expected}", _path_code(text))

@@ -20,7 +20,7 @@ NOT_YET = DriverSight(reason="no in-car frame yet to look for the driver in")
 RATE_TOLERANCE_S = 0.005  # frames come a little early at times
 
 
-class Finder:
+class DriverFinder:
     def __init__(self, spec: FinderSpec | None, engine: Engine | None, *, swap: bool = False) -> None:
         """engine: None: the bundle has none, and what is given is all there is. swap: channels of frames."""
         self._spec = spec or FinderSpec()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from codriver.arrays import Arrays, Image
 from codriver.config import Policy
-from codriver.counts import Clock, Tally
+from codriver.counts import StageClock, Tally
 from codriver.device.cores import Cores
 from codriver.frames.check import Request, check_step
 from codriver.frames.health import Health, Look, look_at
@@ -76,7 +76,7 @@ class Intake:
             jumped=bool(jumped_s),
         )
 
-    def see(self, taken: Taken, find: Find, clock: Clock) -> Seen:
+    def see(self, taken: Taken, find: Find, clock: StageClock) -> Seen:
         """Find the driver, resize what the streams take, and judge each camera by what it shows."""
         request = taken.request
         with self.tally.failing(request.frames):
@@ -95,7 +95,9 @@ class Intake:
         clock.end("health")
         return seen
 
-    def _looked_at(self, request: Request, find: Find, clock: Clock) -> tuple[DriverSight, Arrays, dict[str, Look]]:
+    def _looked_at(
+        self, request: Request, find: Find, clock: StageClock
+    ) -> tuple[DriverSight, Arrays, dict[str, Look]]:
         """The cameras share the cores. The in-car one comes first, in this thread: where the driver is must be known
         before it is cut. Each frame is looked at right after it was resized, while its pixels lie in a cache."""
         inputs: Arrays = {}

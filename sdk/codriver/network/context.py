@@ -12,7 +12,7 @@ from codriver.tasks import VIEW_OF
 
 
 @dataclass(frozen=True)
-class Seen:
+class Encoded:
     """What the encoder made of the newest frames, by stream and without batch.
 
     A motion and a slot tell what changed: only streams that had a feature one slot before have them.
@@ -42,7 +42,7 @@ class Context:
         """The stream's feature and its motion one slot before `t`, None where none is near enough."""
         return self._features[stream].near(t - self._slot_s), self._motions[stream].near(t - self._slot_s)
 
-    def remember(self, seen: Seen, times_s: Mapping[str, float]) -> None:
+    def remember(self, seen: Encoded, times_s: Mapping[str, float]) -> None:
         """Keep what the encoder made of the newest frames.
 
         times_s: view -> when its frame was taken, later than all before of that view.

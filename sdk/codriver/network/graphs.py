@@ -9,7 +9,7 @@ import numpy as np
 
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.loader import LoadedBundle
-from codriver.counts import Clock
+from codriver.counts import StageClock
 from codriver.errors import EngineError
 from codriver.network.context import Context
 from codriver.network.inputs import EncoderInputs
@@ -23,7 +23,7 @@ class Graphs:
         self._inputs = EncoderInputs(bundle.manifest, bundle.color)
         self.pictures = self._inputs.pictures
 
-    def encode(self, found: Arrays, times_s: Mapping[str, float], context: Context, clock: Clock) -> None:
+    def encode(self, found: Arrays, times_s: Mapping[str, float], context: Context, clock: StageClock) -> None:
         """Encode what was found, by stream, in the frames of these views, and remember it. times_s: by view."""
         moved = self._inputs.fill(found, times_s, context)
         clock.end("preprocess")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from codriver.arrays import Arrays
 from codriver.bundle.manifest import Manifest
-from codriver.network.context import Context, Seen
+from codriver.network.context import Context, Encoded
 from codriver.tasks import VIEW_OF
 
 
@@ -48,11 +48,11 @@ class EncoderInputs:
             moved[stream.name] = before[0] is not None
         return moved
 
-    def by_stream(self, outputs: Arrays, moved: Mapping[str, bool]) -> Seen:
+    def by_stream(self, outputs: Arrays, moved: Mapping[str, bool]) -> Encoded:
         """What the encoder gave for the streams that are present. moved: as `fill` returns it."""
         rows = [(group, row, s.name) for group, row, s in self._rows if s.name in moved]
         features, motions, slots = (
             {name: outputs[f"{group}_{what}"][row] for group, row, name in rows if what == "feature" or moved[name]}
             for what in ("feature", "motion", "slot")
         )
-        return Seen(features, motions, slots)
+        return Encoded(features, motions, slots)

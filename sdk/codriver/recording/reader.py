@@ -22,7 +22,7 @@ from codriver.device.imports import load
 from codriver.errors import SourceError
 from codriver.files.decode import Fault, decode
 from codriver.percept import Driver, Frame
-from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP, About, StepInput
+from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP, RecordingMetadata, StepInput
 
 MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less
 MAX_PIXELS = 1 << 25
@@ -50,7 +50,7 @@ class Recording:
     """A file or a folder of files. `about` and `cut` are known when `steps` has been read."""
 
     path: Path
-    about: About | None = None
+    about: RecordingMetadata | None = None
     cut: list[str] = field(default_factory=list)  # what is missing, a sentence for each file that ends early
 
     def steps(self) -> Iterator[RecordedStep]:
@@ -103,7 +103,7 @@ class Recording:
         if about.get("schema") != str(RECORDING_SCHEMA):
             raise SourceError(f"{path}: recorded in schema {about.get('schema')!r}, expected {RECORDING_SCHEMA}")
         try:
-            self.about = self.about or decode(About, dict(about))
+            self.about = self.about or decode(RecordingMetadata, dict(about))
         except Fault as fault:
             raise SourceError(f"{path}: its head {fault}; record it anew") from fault
 

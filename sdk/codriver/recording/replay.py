@@ -10,7 +10,7 @@ from codriver.console import Progress
 from codriver.errors import ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.recording.reader import Recording, difference
-from codriver.recording.schemas import About
+from codriver.recording.schemas import RecordingMetadata
 
 SETTLE_S = 2.0  # beyond the context: how long a fault of a camera may be remembered
 
@@ -25,7 +25,7 @@ class Replay:
     first: dict[str, Any] | None = None  # step, t and where, of the first that differs
     max_abs: float = 0.0  # largest difference of any probability
     other_labels: int = 0  # answers, over all tasks, with another class or none
-    about: About | None = None
+    about: RecordingMetadata | None = None
     cut: list[str] = field(default_factory=list)
 
 

@@ -21,7 +21,7 @@ RECORDING_SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class RecordingMetadata:
     """At the head of each file, by whom and how it was recorded. MCAP keeps texts alone."""
 
     schema: str

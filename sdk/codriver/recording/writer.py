@@ -35,7 +35,7 @@ from codriver.recording.schemas import (
     RECORDING_SCHEMA,
     STEP,
     STEP_SCHEMA,
-    About,
+    RecordingMetadata,
 )
 from codriver.version import VERSION
 
@@ -257,8 +257,8 @@ def _check_folder(folder: Path) -> None:
         raise ConfigError(f"{folder}: cannot be recorded to ({error.strerror}); give a folder of yours") from error
 
 
-def _about(perceiver: Perceiver, config: RecorderConfig) -> About:
-    return About(
+def _about(perceiver: Perceiver, config: RecorderConfig) -> RecordingMetadata:
+    return RecordingMetadata(
         schema=str(RECORDING_SCHEMA),
         codriver=VERSION,
         bundle=perceiver.manifest.id,

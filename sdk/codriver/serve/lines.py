@@ -11,7 +11,7 @@ from codriver.errors import ConfigError
 from codriver.percept import Percept
 
 
-class JsonLines:
+class PerceptLines:
     """Appends; each line is whole, or the next one begins after it. limit_mb: of the file and the one before it."""
 
     def __init__(self, path: Path, limit_mb: float) -> None:
@@ -44,7 +44,7 @@ class JsonLines:
             file.write(b"\n")
         return file
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> PerceptLines:
         return self
 
     def __exit__(self, *error: object) -> None:

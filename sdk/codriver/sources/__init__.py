@@ -16,7 +16,7 @@ from codriver.errors import ConfigError, SourceError
 from codriver.sources.aide import Annotation, read_annotation
 from codriver.sources.base import FrameSet, Source
 from codriver.sources.cameras import Cameras
-from codriver.sources.clip import Clip
+from codriver.sources.clip import ClipFolder
 from codriver.sources.spelling import FORMS, read_views, split_views
 from codriver.sources.videos import Videos
 
@@ -25,7 +25,7 @@ __all__ = [
     "Annotation",
     "Camera",
     "Cameras",
-    "Clip",
+    "ClipFolder",
     "FrameSet",
     "Source",
     "Videos",
@@ -59,4 +59,4 @@ def _open_folder(folder: Path, strict: bool) -> Source:
         raise SourceError(f"source: {folder} is one file; say which view it is, as in incar={folder}")
     if not folder.is_dir():
         raise SourceError(f"source: there is nothing at {folder}; give {FORMS}")
-    return Clip(folder, strict=strict)
+    return ClipFolder(folder, strict=strict)

@@ -15,7 +15,7 @@ from codriver.tasks import VIEWS
 RATE_HZ = 15.0  # 45 frames in 3 s
 
 
-class Clip:
+class ClipFolder:
     """Frames by number, t = number / 15 Hz. The driver is matched by image name, never by position.
 
     A frame that cannot be read is left out and named in `problems`: one bad JPEG must not end a run on a
@@ -85,7 +85,7 @@ class Clip:
     def close(self) -> None:
         """Nothing stays open between frames."""
 
-    def __enter__(self) -> Clip:
+    def __enter__(self) -> ClipFolder:
         return self
 
     def __exit__(self, *error: object) -> None:

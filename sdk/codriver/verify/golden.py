@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from codriver.bundle.folder import Bundle
 from codriver.errors import BundleError, EngineError
-from codriver.files.decode import Fault, Rule, decode, from_json, rule, take_schema
+from codriver.files.decode import Fault, FieldRule, decode, from_json, rule, take_schema
 from codriver.finder.peaks import Sight, read_sight
 from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
 from codriver.perceiver import Perceiver
@@ -150,7 +150,7 @@ def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedStep:
+class GoldenStep:
     """One of a clip's steps as golden.json has it."""
 
     t: float
@@ -163,9 +163,9 @@ class RecordedStep:
 @dataclass(frozen=True, kw_only=True)
 class GoldenClip:
     tolerance: float
-    steps: tuple[RecordedStep, ...] = rule(filled=True)
+    steps: tuple[GoldenStep, ...] = rule(filled=True)
     expected: Mapping[str, Mapping[str, Mapping[str, float]]]  # by variant
-    found: Mapping[str, Mapping[str, float]] = field(default_factory=dict, metadata={"rule": Rule(absent=True)})
+    found: Mapping[str, Mapping[str, float]] = field(default_factory=dict, metadata={"rule": FieldRule(absent=True)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float, M
         yield [_read_step(bundle, folder, step) for step in clip.steps], clip.expected, clip.tolerance, clip.found
 
 
-def _read_step(bundle: Bundle, folder: str, step: RecordedStep) -> Step:
+def _read_step(bundle: Bundle, folder: str, step: GoldenStep) -> Step:
     frames = {v: _read_png(bundle, f"{folder}/{name}" if folder else name) for v, name in step.frames.items()}
     keypoints = None if step.keypoints is None else np.asarray(step.keypoints, dtype=np.float32)
     return frames, step.t, Driver(face_px=step.face_px, body_px=step.body_px, keypoints=keypoints)

@@ -8,7 +8,7 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.bundle.loader import LoadedBundle
-from codriver.counts import Clock
+from codriver.counts import StageClock
 from codriver.frames.preprocess import stream_inputs
 from codriver.percept import Driver
 from codriver.tasks import KEYPOINTS
@@ -45,7 +45,7 @@ def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver |
     "finder", these on zeros."""
     manifest = bundle.manifest
     encoder_inputs, fuser_inputs = manifest.encoder_signature.zeros(), manifest.fuser_signature.zeros()
-    clock = Clock()
+    clock = StageClock()
     bundle.cores.each(lambda view: stream_inputs({view: frames[view]}, driver, manifest.sizes_px), frames)
     clock.end("resize")
     if bundle.finder is not None:

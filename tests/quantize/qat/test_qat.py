@@ -29,7 +29,7 @@ from training.data.batches import collate, predict  # noqa: E402
 from training.data.clips import Clip  # noqa: E402
 from training.losses.decoupling import cosine  # noqa: E402
 from training.trainer.checkpoint import Run  # noqa: E402
-from workshop.command import Stopped  # noqa: E402
+from workshop.command import Preempted  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
 
@@ -144,7 +144,7 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights(
         return step(self, lessons)
 
     monkeypatch.setattr(QATTrainer, "_step", interrupted)
-    with pytest.raises(Stopped):
+    with pytest.raises(Preempted):
         tuned(calibrated, run, clips, tmp_path / "stopped", CONFIG)
     resumed = tuned(calibrated, run, clips, tmp_path / "stopped", CONFIG, resume=True)
     first, second = straight.model.state_dict(), resumed.model.state_dict()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from codriver.answers.results import softmax, task_results, with_steady
-from codriver.answers.smoothing import Smoother
+from codriver.answers.smoothing import LabelSmoother
 from codriver.bundle.manifest import TaskSpec
 from codriver.bundle.manifest_json import read_manifest
 from codriver.config import SmoothingConfig
@@ -82,7 +82,7 @@ def test_an_answer_needs_half_a_context_of_its_own_views() -> None:
 
 
 def smoothed(config: SmoothingConfig, leaders: list[int], period_s: float = 0.1) -> list[int]:
-    smoother = Smoother(config)
+    smoother = LabelSmoother(config)
     rows = np.full((3, 3), 0.1) + np.eye(3) * 0.7
     return [smoother.update(rows[leader], number * period_s) for number, leader in enumerate(leaders)]
 
@@ -112,7 +112,7 @@ def test_smoothing_is_off_by_default_and_leaves_the_raw_answer_beside_it(bundle_
 
 
 def test_where_there_is_no_answer_smoothing_begins_anew() -> None:
-    smoothers = {"traffic": Smoother(SmoothingConfig(switch_s=10.0))}
+    smoothers = {"traffic": LabelSmoother(SmoothingConfig(switch_s=10.0))}
     results = [
         answer([5.0, 0.0, 0.0]),
         answer([0.0, 5.0, 0.0]),

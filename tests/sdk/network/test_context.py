@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codriver.config import ContextConfig
-from codriver.network.context import Context, Seen
+from codriver.network.context import Context, Encoded
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUP_OF, STREAMS, VIEWS
 from tests.spies import Spy, spied
@@ -208,7 +208,7 @@ def test_features_of_a_camera_that_stays_away_are_forgotten_too(spies: Spies) ->
     assert remembered(perceiver, "front")[0] == 0 < remembered(perceiver, "incar")[0]
 
 
-def filled_context() -> tuple[Context, Seen, Seen]:
+def filled_context() -> tuple[Context, Encoded, Encoded]:
     """A context of a tiny manifest, and what is seen of each stream without a feature before it, and with one."""
     manifest = tiny_manifest()
     outputs = manifest.encoder_signature.outputs
@@ -217,7 +217,7 @@ def filled_context() -> tuple[Context, Seen, Seen]:
         group = GROUP_OF[stream.name]
         features[stream.name] = np.ones(outputs[f"{group}_feature"].shape[1:], np.float32)
         slots[stream.name] = np.ones(outputs[f"{group}_slot"].shape[1:], np.float32)
-    return Context(manifest), Seen(features, {}, {}), Seen(features, slots, slots)
+    return Context(manifest), Encoded(features, {}, {}), Encoded(features, slots, slots)
 
 
 def at_once(t: float) -> dict[str, float]:

@@ -17,7 +17,7 @@ from codriver.bundle.signing import new_key, sign_bundle
 from codriver.cli.main import main
 from codriver.errors import ConfigError
 from codriver.serve.config import read_service
-from codriver.serve.lines import JsonLines
+from codriver.serve.lines import PerceptLines
 from codriver.serve.notify import Notify
 from tests import ROOT
 from tests.clips import percept
@@ -181,7 +181,7 @@ def test_the_watchdog_is_fed_by_steps_alone(systemd, monkeypatch):
 
 def test_lines_are_kept_in_two_files_of_half_the_limit(tmp_path):
     path = tmp_path / "percepts.jsonl"
-    with JsonLines(path, limit_mb=0.02) as lines:
+    with PerceptLines(path, limit_mb=0.02) as lines:
         for number in range(40):
             lines.add(percept(number))
     files = [path, tmp_path / "percepts.jsonl.1"]
@@ -193,14 +193,14 @@ def test_lines_are_kept_in_two_files_of_half_the_limit(tmp_path):
 def test_after_a_line_that_was_cut_short_the_next_one_is_whole(tmp_path):
     path = tmp_path / "percepts.jsonl"
     path.write_bytes(b'{"sequ')
-    with JsonLines(path, limit_mb=1) as lines:
+    with PerceptLines(path, limit_mb=1) as lines:
         lines.add(percept(1))
     assert json.loads(path.read_text().splitlines()[-1])["sequence"] == 1
 
 
 def test_a_full_disk_loses_lines_and_says_so_once_it_has_room_they_go_on(tmp_path, monkeypatch):
     path = tmp_path / "percepts.jsonl"
-    with JsonLines(path, limit_mb=1) as lines:
+    with PerceptLines(path, limit_mb=1) as lines:
         lines._file.close()
         monkeypatch.setattr(lines, "_path", tmp_path / "nowhere" / "percepts.jsonl")
         lines.add(percept(1))

@@ -11,7 +11,7 @@ import pytest
 
 from codriver.capture import reader
 from codriver.errors import BackendMissing, CodriverError, ConfigError, SourceError
-from codriver.sources import Camera, Cameras, Clip, Videos, open_source, split_views
+from codriver.sources import Camera, Cameras, ClipFolder, Videos, open_source, split_views
 from codriver.sources.spelling import read_views
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video, pose, write_annotation
 
@@ -32,25 +32,25 @@ def test_a_clip_gives_its_frames_in_the_order_of_their_numbers(tmp_path):
 def test_a_driver_belongs_to_the_frame_that_the_annotation_names(tmp_path):
     clip = make_clip(tmp_path, frames=4)
     write_annotation(tmp_path, [pose(3), pose(1), pose(0)])
-    drivers = [step.driver for step in Clip(clip)]
+    drivers = [step.driver for step in ClipFolder(clip)]
     assert [None if driver is None else driver.face_px[0] for driver in drivers] == [0, 1, None, 3]
     assert drivers[3].keypoints.shape == (136, 3) and drivers[3].keypoints.dtype == np.float32
 
 
 def test_a_clip_without_annotation_has_no_driver_and_no_truth(tmp_path):
-    source = Clip(make_clip(tmp_path, annotated=False))
+    source = ClipFolder(make_clip(tmp_path, annotated=False))
     assert all(step.driver is None for step in source)
     assert source.truth == {} and source.problems == []
 
 
 def test_labels_are_read_as_aide_writes_them(tmp_path):
-    assert Clip(make_clip(tmp_path)).truth == TRUTH
+    assert ClipFolder(make_clip(tmp_path)).truth == TRUTH
 
 
 def test_a_label_that_is_no_class_is_a_problem_and_no_truth(tmp_path):
     clip = make_clip(tmp_path)
     write_annotation(tmp_path, [], emotion_label="bored")
-    source = Clip(clip)
+    source = ClipFolder(clip)
     assert "driver_emotion" not in source.truth
     assert "emotion_label is 'bored'" in source.problems[0]
 
@@ -69,7 +69,7 @@ def test_a_label_that_is_no_class_is_a_problem_and_no_truth(tmp_path):
 def test_a_driver_that_cannot_be_read_is_a_problem_and_the_clip_goes_on(tmp_path, entry):
     clip = make_clip(tmp_path, frames=2)
     write_annotation(tmp_path, [entry, pose(1)])
-    source = Clip(clip)
+    source = ClipFolder(clip)
     assert [step.driver is None for step in source] == [True, False]
     assert len(source.problems) == 1
 
@@ -77,9 +77,9 @@ def test_a_driver_that_cannot_be_read_is_a_problem_and_the_clip_goes_on(tmp_path
 def test_an_annotation_that_is_not_json_is_a_problem_unless_strict(tmp_path):
     clip = make_clip(tmp_path)
     (tmp_path / "annotation" / "0001.json").write_text("{")
-    assert "0001.json" in Clip(clip).problems[0]
+    assert "0001.json" in ClipFolder(clip).problems[0]
     with pytest.raises(SourceError, match=r"0001\.json"):
-        Clip(clip, strict=True)
+        ClipFolder(clip, strict=True)
 
 
 WHOLE = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (54, 96, 3), np.uint8))[1].tobytes()
@@ -89,8 +89,8 @@ WHOLE = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (54, 96, 
 def test_an_unreadable_frame_is_left_out_and_named(tmp_path, content):
     clip = make_clip(tmp_path, frames=3)
     (clip / "leftframes" / "1.jpg").write_bytes(content)
-    assert [list(step.unusable) for step in Clip(clip)] == [[], ["left"], []]
-    source = Clip(clip)
+    assert [list(step.unusable) for step in ClipFolder(clip)] == [[], ["left"], []]
+    source = ClipFolder(clip)
     assert [set(step.frames) >= {"left"} for step in source] == [True, False, True]
     assert str(clip / "leftframes" / "1.jpg") in source.problems[0]
 
@@ -99,19 +99,19 @@ def test_an_unreadable_frame_ends_a_strict_clip(tmp_path):
     clip = make_clip(tmp_path, frames=3)
     (clip / "leftframes" / "1.jpg").write_bytes(b"")
     with pytest.raises(SourceError, match=r"leftframes.1\.jpg is not a readable image"):
-        list(Clip(clip, strict=True))
+        list(ClipFolder(clip, strict=True))
 
 
 def test_a_missing_frame_leaves_its_view_absent_at_that_instant_only(tmp_path):
     clip = make_clip(tmp_path, frames=3)
     (clip / "incarframes" / "1.jpg").unlink()
-    steps = list(Clip(clip))
+    steps = list(ClipFolder(clip))
     assert [("incar" in step.frames, step.driver is not None) for step in steps] == [(1, 1), (0, 0), (1, 1)]
     assert steps[1].absent == {"incar": "frame 1 is missing"}
 
 
 def test_a_clip_may_lack_views(tmp_path):
-    source = Clip(make_clip(tmp_path, views=("front", "left")))
+    source = ClipFolder(make_clip(tmp_path, views=("front", "left")))
     assert source.views == ("front", "left")
     assert all(set(step.frames) == {"front", "left"} and step.absent == {} for step in source)
 
@@ -361,4 +361,4 @@ def test_a_camera_driver_that_raises_makes_its_view_absent():
 
 def test_every_refusal_is_an_error_of_ours():
     with pytest.raises(CodriverError):
-        Clip(Path("nowhere"))
+        ClipFolder(Path("nowhere"))

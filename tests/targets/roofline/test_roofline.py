@@ -10,7 +10,7 @@ import pytest
 
 from targets.profiles.profile import Profile, load_profile
 from targets.roofline.kernels import Kernel
-from targets.roofline.roofline import Layer, float_bytes, layers_on
+from targets.roofline.roofline import KernelTime, float_bytes, layers_on
 
 ORIN, X86 = load_profile("orin-nano-8gb-15w"), load_profile("x86-ort")
 DEVICE = replace(
@@ -46,8 +46,8 @@ def test_a_layers_floor_is_the_formula(precision: str, changes: dict[str, Any]) 
 
 
 def test_computing_and_moving_overlap_and_a_launch_does_not() -> None:
-    assert Layer(kernel("int8"), compute_us=3.0, memory_us=2.0, launch_us=1.0).time_us == 4.0
-    assert Layer(kernel("int8"), compute_us=2.0, memory_us=3.0, launch_us=1.0).time_us == 4.0
+    assert KernelTime(kernel("int8"), compute_us=3.0, memory_us=2.0, launch_us=1.0).time_us == 4.0
+    assert KernelTime(kernel("int8"), compute_us=2.0, memory_us=3.0, launch_us=1.0).time_us == 4.0
 
 
 def test_products_outside_int8_take_the_devices_other_precision() -> None:

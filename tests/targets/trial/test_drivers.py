@@ -7,7 +7,7 @@ import pytest
 
 from codriver.perceiver import Perceiver
 from codriver.percept import DRIVER_PARTS, Driver, DriverSight
-from codriver.sources import Clip
+from codriver.sources import ClipFolder
 from codriver.tasks import KEYPOINTS
 from targets.trial.drivers import ALL, FRAMES_ALONE, certainty, frames_alone, without
 from targets.trial.scoring import evaluate
@@ -47,7 +47,7 @@ def test_frames_alone_give_what_a_car_gets_and_giving_it_back_changes_nothing(
     alone = []
     for ref in refs:
         perceiver.reset()
-        with Clip(ref.folder, strict=True) as clip:
+        with ClipFolder(ref.folder, strict=True) as clip:
             alone.append([perceiver.step(at.frames, at.t) for at in clip][-1].tasks["driver_emotion"].index)
     assert ways[FRAMES_ALONE]["driver_emotion"].predictions.tolist() == alone
     probabilities = {way: tasks["driver_emotion"].probabilities for way, tasks in ways.items()}
@@ -62,7 +62,7 @@ def test_without_every_stream_the_view_is_all_that_is_left(perceiver: Perceiver,
     ways, _ = frames_alone(perceiver, refs[:1], "tiny", parts=True)
 
     def steps():  # type: ignore[no-untyped-def]
-        with Clip(refs[0].folder, strict=True) as clip:
+        with ClipFolder(refs[0].folder, strict=True) as clip:
             yield from ((at.frames, at.t, without(Driver(), DRIVER_PARTS)) for at in clip)
 
     by_hand = evaluate(perceiver, [(steps(), {"driver_emotion": 0})])["driver_emotion"]

@@ -15,7 +15,7 @@ from codriver.errors import SourceError
 from codriver.tasks import AIDE, VIEWS
 from tests.aide import edit_annotation, write_dataset
 from training.data.__main__ import main
-from training.data.check import CheckConfig, Report, check_dataset, inspect, to_dict, to_text
+from training.data.check import CheckConfig, DataReport, check_dataset, inspect, to_dict, to_text
 from training.data.clips import load_clip
 from training.model.uvm3tl import SIZES
 from workshop.aide_splits import ClipRef, first_of
@@ -82,12 +82,12 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 
 @pytest.fixture(scope="module")
-def report(faults: tuple[Path, dict[str, str]]) -> Report:
+def report(faults: tuple[Path, dict[str, str]]) -> DataReport:
     return check_dataset(faults[0], CheckConfig(), lambda clips, total: clips)
 
 
 def test_every_planted_problem_is_reported_and_nothing_else(
-    report: Report, faults: tuple[Path, dict[str, str]]
+    report: DataReport, faults: tuple[Path, dict[str, str]]
 ) -> None:
     said = [str(problem) for some in report.problems.values() for problem in some]
     planted = [*faults[1].values(), "row 3: lists AIDE_Dataset/0010", "0099 does not exist", "so does validation.csv"]
@@ -106,7 +106,7 @@ def test_training_refuses_each_clip_with_the_same_message(faults: tuple[Path, di
         assert str(error.value) == first_of(problems)
 
 
-def test_what_training_copes_with_is_counted_and_no_problem(report: Report) -> None:
+def test_what_training_copes_with_is_counted_and_no_problem(report: DataReport) -> None:
     counts = {note.kind: note.count for note in report.notes if "0009" in str(note.file)}
     assert counts == {
         "fewer than 45 frames": 44,

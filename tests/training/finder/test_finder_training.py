@@ -15,7 +15,7 @@ from codriver.errors import SourceError  # noqa: E402
 from training.finder.__main__ import main  # noqa: E402
 from training.finder.learn import FinderTrainConfig, Learner  # noqa: E402
 from training.finder.model import SIZES, Finder  # noqa: E402
-from training.finder.pictures import VaryConfig, drive_pictures  # noqa: E402
+from training.finder.pictures import FinderVaryConfig, drive_pictures  # noqa: E402
 from training.finder.run import load_finder  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
@@ -53,7 +53,7 @@ def test_a_frames_answer_does_not_depend_on_its_batch() -> None:
 
 def test_a_resumed_run_steps_like_one_never_stopped(dataset: Path) -> None:
     pictures = drive_pictures(read_split(dataset, "train"), 2)
-    whole, first, second = (Learner(SHORT, VaryConfig(), pictures) for _ in range(3))
+    whole, first, second = (Learner(SHORT, FinderVaryConfig(), pictures) for _ in range(3))
     whole.run_epoch()
     whole.run_epoch()
     first.run_epoch()
@@ -78,7 +78,7 @@ def test_it_learns_where_a_bright_spot_is() -> None:
     known[:, -4:] = 0
     pictures = Pictures(pixels, points, known, np.ones((64, 3), np.float32), ("",) * 64, ("drive",) * 64)
     config = FinderTrainConfig(size="tiny", epochs=12, batch=8)
-    learner = Learner(config, VaryConfig(gain=0.0, shift=0.02, scale=0.0), pictures)
+    learner = Learner(config, FinderVaryConfig(gain=0.0, shift=0.02, scale=0.0), pictures)
     for _ in range(config.epochs):
         learner.run_epoch()
     off = [

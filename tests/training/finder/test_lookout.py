@@ -11,12 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.bundle.manifest import FinderSpec  # noqa: E402
-from codriver.finder.finder import Finder as DeviceFinder  # noqa: E402
+from codriver.finder.finder import DriverFinder  # noqa: E402
 from codriver.finder_graph import JOINT_POINTS  # noqa: E402
 from codriver.percept import Driver  # noqa: E402
 from codriver.tasks import AIDE, KEYPOINTS  # noqa: E402
 from tests.tiny import finder_logits  # noqa: E402
-from training.data.clip_files import Record, read_record  # noqa: E402
+from training.data.clip_files import ClipRecord, read_record  # noqa: E402
 from training.data.clips import found, load_clips, open_clips, read_frame  # noqa: E402
 from training.data.sampling import UNIFORM  # noqa: E402
 from training.data.takes import DISTURBED, FOUND  # noqa: E402
@@ -44,12 +44,12 @@ class Told(torch.nn.Module):
 
 
 @pytest.fixture
-def record(dataset: Path) -> Record:
+def record(dataset: Path) -> ClipRecord:
     return read_record(read_split(dataset, "train")[0], AIDE, UNIFORM)
 
 
-def test_training_sees_in_each_slot_what_a_device_holds_that_steps_through_all_frames(record: Record) -> None:
-    device, held = DeviceFinder(FinderSpec(), InTorch(Told())), {}
+def test_training_sees_in_each_slot_what_a_device_holds_that_steps_through_all_frames(record: ClipRecord) -> None:
+    device, held = DriverFinder(FinderSpec(), InTorch(Told())), {}
     for number, path in sorted(record.paths["incar"].items()):
         t = number / 15
         held[number] = device.look(read_frame(path), t, None)
@@ -60,7 +60,7 @@ def test_training_sees_in_each_slot_what_a_device_holds_that_steps_through_all_f
     assert len({driver.face_px for driver in drivers}) > 5
 
 
-def test_an_annotation_that_is_off_by_as_much_as_the_finder_is_what_the_finder_saw(record: Record) -> None:
+def test_an_annotation_that_is_off_by_as_much_as_the_finder_is_what_the_finder_saw(record: ClipRecord) -> None:
     truth, drivers = annotated(record), seen(Told(), record)
     for some, moved in zip(drivers, disturbed(truth, off(drivers, truth)), strict=True):
         np.testing.assert_allclose(moved.face_px, some.face_px, atol=1e-3)
@@ -69,7 +69,7 @@ def test_an_annotation_that_is_off_by_as_much_as_the_finder_is_what_the_finder_s
         np.testing.assert_allclose(moved.keypoints[joints], some.keypoints[joints], atol=1e-3)
 
 
-def test_errors_grow_with_the_driver_they_are_put_on(record: Record) -> None:
+def test_errors_grow_with_the_driver_they_are_put_on(record: ClipRecord) -> None:
     truth = [Driver(face_px=(0, 0, 10, 20), body_px=(0, 0, 40, 80), keypoints=np.ones((KEYPOINTS, 3), np.float32))]
     larger = [Driver(face_px=(0, 0, 20, 40), body_px=(0, 0, 80, 160), keypoints=truth[0].keypoints)]
     finder = [Driver(face_px=(1, 2, 10, 20), body_px=(0, 0, 40, 80), keypoints=np.full((KEYPOINTS, 3), 5, np.float32))]
@@ -78,7 +78,7 @@ def test_errors_grow_with_the_driver_they_are_put_on(record: Record) -> None:
     assert disturbed(larger, by)[0].keypoints[0] == pytest.approx([1 + 4 * 2, 1 + 4 * 2, 5])
 
 
-def test_a_part_that_the_finder_left_out_is_left_out(record: Record) -> None:
+def test_a_part_that_the_finder_left_out_is_left_out(record: ClipRecord) -> None:
     truth, drivers = annotated(record), seen(Told(), record)
     unseen = [replace(some, face_px=None, keypoints=None) for some in drivers[:8]] + drivers[8:]
     moved = disturbed(truth, off(unseen, truth))

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from codriver.errors import SourceError  # noqa: E402
 from codriver.finder_graph import JOINT_POINTS, POINTS  # noqa: E402
 from codriver.percept import Driver  # noqa: E402
-from training.finder.pictures import VaryConfig, drive_pictures, scene_pictures, varied  # noqa: E402
+from training.finder.pictures import FinderVaryConfig, drive_pictures, scene_pictures, varied  # noqa: E402
 from training.finder.targets import LEAST_WEIGHT, target_of, unusable_camera  # noqa: E402
 from training.scenes import write_scenes  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
@@ -48,7 +48,7 @@ def test_points_move_with_the_pixels_that_they_mark() -> None:
     pixels = np.zeros((144, 256, 3), np.uint8)
     pixels[70:75, 100:105] = 255
     points = np.tile(np.float32([102.5 / 256, 72.5 / 144]), (POINTS, 1))
-    seen, moved = varied(pixels, points, np.random.default_rng(3), VaryConfig(gain=0.0, shift=0.1, scale=0.2))
+    seen, moved = varied(pixels, points, np.random.default_rng(3), FinderVaryConfig(gain=0.0, shift=0.1, scale=0.2))
     rows, columns = np.nonzero(seen[..., 0] > 127)
     assert abs(moved[0, 0] * 256 - (columns.mean() + 0.5)) < 1 and abs(moved[0, 1] * 144 - (rows.mean() + 0.5)) < 1
     assert np.abs(moved[0] - points[0]).max() > 0.005  # it has moved at all
@@ -56,7 +56,7 @@ def test_points_move_with_the_pixels_that_they_mark() -> None:
 
 def test_a_frame_varies_alike_in_any_batch_and_otherwise_in_another_epoch(dataset: Path) -> None:
     pictures = drive_pictures(read_split(dataset, "train"), 3)
-    vary = VaryConfig()
+    vary = FinderVaryConfig()
     alone, among = pictures.batch([4], vary, (0, 1)), pictures.batch([2, 4], vary, (0, 1))
     other = pictures.batch([4], vary, (0, 2))
     assert torch.equal(alone[0][0], among[0][1]) and torch.equal(alone[1][0], among[1][1])

@@ -33,7 +33,7 @@ from training.trainer.run_log import RunLog  # noqa: E402
 from training.trainer.signals import Signals  # noqa: E402
 from training.trainer.trainer import TrainConfig, Trainer, groups, warming_average  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
-from workshop.command import Stopped  # noqa: E402
+from workshop.command import Preempted  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = TrainConfig(size="tiny", epochs=2, batch=4)
@@ -68,7 +68,7 @@ def stop_after(steps: int) -> Callable[[float, float], None]:
     def on_step(*_: float) -> None:
         left[0] -= 1
         if left[0] == 0:
-            raise Stopped(signal.SIGTERM)
+            raise Preempted(signal.SIGTERM)
 
     return on_step
 
@@ -102,7 +102,7 @@ def test_a_resumed_run_ends_with_the_same_bits_as_one_never_interrupted(
     clips: list[Clip], straight: dict[str, Any], tmp_path: Path, steps: int
 ) -> None:
     first = trainer(clips, RESUMED)
-    with pytest.raises(Stopped):
+    with pytest.raises(Preempted):
         first.run(AugmentConfig(), stop_after(steps), lambda record: None)
     save_checkpoint(tmp_path, first.state())
     second = trainer(clips, RESUMED)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from training.dense.benchmarks.nyudv2 import NEIGHBOURS
 from training.dense.layouts.job import Job, write
-from training.footage.room import Seen
+from training.footage.room import RoomView
 
 
-def picture(job: Job, image: NDArray[np.uint8], known: Seen) -> dict[str, Any]:
+def picture(job: Job, image: NDArray[np.uint8], known: RoomView) -> dict[str, Any]:
     """Write a picture and its four labels; returns its name. A room has a dozen of numbers to itself."""
     name = f"{NEIGHBOURS * job.clip + 1 + job.moment:05d}"
     write(job.out / "images" / f"{name}.png", image)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from training.footage.camera import Camera, Image, Light
+from training.footage.camera import Image, Light, PinholeCamera
 from training.footage.inside.body import Points, box_around, keypoints, pose_body
 from training.footage.inside.driver import write_script
 from training.footage.inside.face import draw_build, pose_head
 from training.footage.inside.interior import Interior, paint_interior
-from training.footage.inside.person import Look, draw_arms, draw_look, draw_torso
+from training.footage.inside.person import Appearance, draw_arms, draw_look, draw_torso
 from training.footage.inside.portrait import draw_head
 from training.footage.pen import Pen
 from training.footage.spec import ClipSpec
@@ -22,7 +22,7 @@ from training.footage.spec import ClipSpec
 class Cabin:
     """The inside of one clip."""
 
-    def __init__(self, spec: ClipSpec, light: Light, camera: Camera) -> None:
+    def __init__(self, spec: ClipSpec, light: Light, camera: PinholeCamera) -> None:
         rng = spec.rng("driver")
         # The in-car camera exposes for the driver: at night the face stays readable.
         self.camera, self.light = camera, replace(light, gain=light.gain**0.45)
@@ -35,7 +35,7 @@ class Cabin:
         self.body = pose_body(self.script, self.seat, build.half_height / 0.165)
         self.annotate(rng)
         rng = spec.rng("cabin")
-        self.look: Look = draw_look(light, rng)
+        self.look: Appearance = draw_look(light, rng)
         self.interior: Interior = paint_interior(camera, light, rng)
 
     def annotate(self, rng: np.random.Generator) -> None:

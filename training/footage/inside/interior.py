@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from training.footage.camera import Camera, Color, Image, Light
+from training.footage.camera import Color, Image, Light, PinholeCamera
 from training.footage.pen import Pen
 
 WHEEL = (1.07, 1.03)  # hub, frame heights
@@ -49,7 +49,7 @@ class Interior:
             pen.shape(points, color)
 
 
-def paint_interior(camera: Camera, light: Light, rng: np.random.Generator) -> Interior:
+def paint_interior(camera: PinholeCamera, light: Light, rng: np.random.Generator) -> Interior:
     margin = max(2, round(0.02 * camera.height))
     height, width = camera.height, camera.width
     canvas = np.zeros((height + 2 * margin, width + 2 * margin, 3), np.uint8)

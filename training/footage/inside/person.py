@@ -30,7 +30,7 @@ def mix(a: Color, b: Color, share: float) -> Color:
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """One driver's colours and things worn."""
 
     skin: Color
@@ -49,11 +49,11 @@ class Look:
     shaded_side: int  # -1 the image's left half of the face lies in shadow, +1 its right
 
 
-def draw_look(light: Light, rng: np.random.Generator) -> Look:
+def draw_look(light: Light, rng: np.random.Generator) -> Appearance:
     skin = np.array(SKINS[rng.integers(len(SKINS))]) * rng.uniform(0.92, 1.08)
     hair = np.array(HAIRS[rng.integers(len(HAIRS))]) * rng.uniform(0.8, 1.2)
     cloth = rng.uniform(25, 205) * (1 + rng.uniform(-0.35, 0.35, 3))
-    return Look(
+    return Appearance(
         skin=light.lit(skin),
         shadow=light.lit(skin * 0.74),
         hair=light.lit(hair),
@@ -71,7 +71,7 @@ def draw_look(light: Light, rng: np.random.Generator) -> Look:
     )
 
 
-def draw_torso(pen: Pen, look: Look, body: Body, t: int) -> None:
+def draw_torso(pen: Pen, look: Appearance, body: Body, t: int) -> None:
     right, left, neck = body.shoulder["right"][t], body.shoulder["left"][t], body.neck[t]
     outline = [
         *around(right, (-0.055, 0.05), (0.01, -0.045)),
@@ -92,7 +92,7 @@ def draw_torso(pen: Pen, look: Look, body: Body, t: int) -> None:
         pen.stroke(np.stack([start, middle, end]), mix((45, 45, 48), look.cloth, 0.15), 0.028)
 
 
-def draw_arms(pen: Pen, look: Look, body: Body, script: Script, lips: np.ndarray, t: int) -> None:
+def draw_arms(pen: Pen, look: Appearance, body: Body, script: Script, lips: np.ndarray, t: int) -> None:
     """lips: the middle of the mouth, where a cigarette goes."""
     for side in SIDES:
         shoulder, elbow, wrist = body.shoulder[side][t], body.elbow[side][t], body.wrist[side][t]
@@ -107,7 +107,7 @@ def draw_arms(pen: Pen, look: Look, body: Body, script: Script, lips: np.ndarray
             draw_cigarette(pen, look, body.hand[side][t], lips, float(script.puff[t]), t)
 
 
-def draw_hand(pen: Pen, look: Look, points: np.ndarray) -> None:
+def draw_hand(pen: Pen, look: Appearance, points: np.ndarray) -> None:
     width = (points[17] - points[1]) * 0.3
     pen.hull(np.concatenate([points[[0, 1, 5, 9, 13, 17]], around(points[0], width, -width)]), look.skin)
     for finger in range(5):
@@ -115,7 +115,7 @@ def draw_hand(pen: Pen, look: Look, points: np.ndarray) -> None:
         pen.stroke(points[1 + 4 * finger : 5 + 4 * finger], tone, 0.020)
 
 
-def draw_phone(pen: Pen, look: Look, hand: np.ndarray) -> None:
+def draw_phone(pen: Pen, look: Appearance, hand: np.ndarray) -> None:
     along = hand[9] - hand[0]
     along = 0.085 * along / max(float(np.hypot(*along)), 1e-6)
     across = 0.4 * np.array([-along[1], along[0]])
@@ -124,7 +124,7 @@ def draw_phone(pen: Pen, look: Look, hand: np.ndarray) -> None:
     pen.stroke(corners[[0, 1, 2, 3, 0]], mix(look.ink, WHITE, 0.45), 0.006)
 
 
-def draw_cigarette(pen: Pen, look: Look, hand: np.ndarray, lips: np.ndarray, puff: float, t: int) -> None:
+def draw_cigarette(pen: Pen, look: Appearance, hand: np.ndarray, lips: np.ndarray, puff: float, t: int) -> None:
     grip = (hand[7] + hand[11]) / 2
     away = grip - lips
     away = 0.045 * away / max(float(np.hypot(*away)), 1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.footage.inside.face import Head
-from training.footage.inside.person import SIDES, Look, mix
+from training.footage.inside.person import SIDES, Appearance, mix
 from training.footage.pen import Pen, around
 
 BROW_HALF = np.array([0.0050, 0.0070, 0.0085, 0.0090, 0.0085])[:, None] * np.array([0.0, 1.0])  # outer to inner
@@ -14,7 +14,7 @@ FACING = 0.12  # depth below which a feature has turned out of sight
 Parts = dict[str, np.ndarray]
 
 
-def draw_head(pen: Pen, look: Look, head: Head, neck: np.ndarray, t: int) -> None:
+def draw_head(pen: Pen, look: Appearance, head: Head, neck: np.ndarray, t: int) -> None:
     parts = {name: points[t] for name, points in head.parts.items()}
     pen.hull(parts["back"], look.hair)
     if look.long_hair:
@@ -39,7 +39,7 @@ def draw_head(pen: Pen, look: Look, head: Head, neck: np.ndarray, t: int) -> Non
         draw_glasses(pen, look, parts)
 
 
-def draw_skin(pen: Pen, look: Look, parts: Parts) -> None:
+def draw_skin(pen: Pen, look: Appearance, parts: Parts) -> None:
     jaw = parts["jaw"]
     pen.hull(np.concatenate([parts["ring"], jaw]), look.skin)
     cheek = jaw[8:17] if look.shaded_side > 0 else jaw[:9]
@@ -50,13 +50,13 @@ def draw_skin(pen: Pen, look: Look, parts: Parts) -> None:
         pen.shape(np.concatenate([jaw[3:14], inner[::-1]]), mix(look.skin, look.hair, 0.5))
 
 
-def draw_nose(pen: Pen, look: Look, nose: np.ndarray) -> None:
+def draw_nose(pen: Pen, look: Appearance, nose: np.ndarray) -> None:
     wing = nose[4] if look.shaded_side < 0 else nose[8]
     pen.shape(np.stack([nose[0], nose[3], wing, nose[6]]), mix(look.skin, look.shadow, 0.75))
     pen.stroke(nose[4:9], mix(look.shadow, look.ink, 0.35), 0.006)
 
 
-def draw_eye(pen: Pen, look: Look, parts: Parts, side: str) -> None:
+def draw_eye(pen: Pen, look: Appearance, parts: Parts, side: str) -> None:
     pen.shape(parts[f"eye_{side}"], look.white)
     pen.shape(parts[f"iris_{side}"], look.iris)
     pen.stroke(parts[f"lid_{side}"], look.ink, 0.009)
@@ -66,7 +66,7 @@ def draw_eye(pen: Pen, look: Look, parts: Parts, side: str) -> None:
     pen.shape(outline, mix(look.hair, (15.0, 15.0, 15.0), 0.45))
 
 
-def draw_mouth(pen: Pen, look: Look, parts: Parts) -> None:
+def draw_mouth(pen: Pen, look: Appearance, parts: Parts) -> None:
     gap = parts["gap"]
     pen.shape(parts["lips"], look.lip)
     open_px = float(np.linalg.norm(gap[6] - gap[2])) * pen.height
@@ -78,7 +78,7 @@ def draw_mouth(pen: Pen, look: Look, parts: Parts) -> None:
     pen.shape(np.concatenate([gap[1:4], (gap[1:4] + drop)[::-1]]), look.white)
 
 
-def draw_glasses(pen: Pen, look: Look, parts: Parts) -> None:
+def draw_glasses(pen: Pen, look: Appearance, parts: Parts) -> None:
     rims = []
     for side in SIDES:
         eye = parts[f"eye_{side}"]

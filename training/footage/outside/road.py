@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.footage.camera import Camera, Image, Light
+from training.footage.camera import Image, Light, PinholeCamera
 from training.footage.mesh import Frozen, normals
 from training.footage.motion import FRAMES
 from training.footage.outside.ego import Ego, ego_path
@@ -29,7 +29,7 @@ CAMERA_M = 1.35  # height over ground
 class Road:
     """The outside of one clip."""
 
-    def __init__(self, spec: ClipSpec, light: Light, cameras: dict[str, Camera]) -> None:
+    def __init__(self, spec: ClipSpec, light: Light, cameras: dict[str, PinholeCamera]) -> None:
         # Separate streams: the street is the same whatever the car and the traffic do on it.
         moving, standing, flowing = (spec.rng(part) for part in ("ego", "street", "traffic"))
         self.ego: Ego = ego_path(spec.labels["vehicle_behavior"], moving)
@@ -177,7 +177,7 @@ def draw_skyline(light: Light, rng: np.random.Generator) -> Skyline:
     return Skyline(angles, heights, tuple(tint))
 
 
-def paint_backdrop(camera: Camera, light: Light, ground: NDArray[np.float64], horizon: float) -> Image:
+def paint_backdrop(camera: PinholeCamera, light: Light, ground: NDArray[np.float64], horizon: float) -> Image:
     rows = (np.arange(camera.height) + 0.5) / camera.height
     sky = light.sky_top + (light.sky_low - light.sky_top) * np.clip(rows / horizon, 0, 1)[:, None]
     near = np.clip((rows - horizon) / 0.2, 0, 1)[:, None]

@@ -144,14 +144,14 @@ def draw_traffic(context: str, street: Street, ego: Ego, rng: np.random.Generato
 
 
 @dataclass(frozen=True)
-class Body:
+class VehicleBody:
     """One vehicle about the origin, front towards +x: (P, 8, 3) polygons, and what each is made of."""
 
     points: Points
     parts: list[str]
 
 
-def shell(rng: np.random.Generator) -> Body:
+def shell(rng: np.random.Generator) -> VehicleBody:
     """A car, an estate or a van. Inner polygons come first, because later ones are drawn over them."""
     tall = rng.choice([1.0, 1.25, 1.5], p=[0.65, 0.2, 0.15])
     half, w, low, belt, top = LENGTH_M / 2, WIDTH_M / 2, 0.3, 0.9 * tall**0.5, 1.45 * tall
@@ -172,7 +172,7 @@ def shell(rng: np.random.Generator) -> Body:
         for x in (-half + 0.8, half - 0.85):
             wheel = disc((x, side * (w + 0.01), 0.33), 0.36, "x")
             named.append(("wheel", wheel if side < 0 else wheel[::-1]))
-    return Body(np.stack([padded(points) for _, points in named]), [part for part, _ in named])
+    return VehicleBody(np.stack([padded(points) for _, points in named]), [part for part, _ in named])
 
 
 def cabin(measures: tuple[float, float, float, float, float]) -> list[tuple[str, Points]]:

@@ -31,7 +31,7 @@ from codriver.engines.graphcheck.onnx_fields import (
     VALUE,
     WIDTHS,
 )
-from codriver.engines.graphcheck.protobuf import Reader
+from codriver.engines.graphcheck.protobuf import FieldReader
 
 MAX_FIELDS = 200_000  # of all messages together: bounds the time to less than a second
 MAX_NODES = 20_000
@@ -64,7 +64,7 @@ def check_graph(graph: bytes) -> None:
 
 class _Check:
     def __init__(self, graph: bytes) -> None:
-        self._reader = Reader("the graph", MAX_FIELDS)
+        self._reader = FieldReader("the graph", MAX_FIELDS)
         self._fault = self._reader.fault
         self._nodes = 0
         self._floats: dict[str, Floats] = {}  # constants by name, to look at scales

@@ -18,7 +18,7 @@ class Field(NamedTuple):
     many: bool = False
 
 
-class Reader:
+class FieldReader:
     """Walks messages. One reader is for one file: it counts all fields, so that time is bounded."""
 
     def __init__(self, what: str, max_fields: int) -> None:
