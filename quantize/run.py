@@ -13,33 +13,26 @@ import argparse
 import copy
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from codriver.console import say
 from codriver.errors import SourceError
 from codriver.files.atomic import sha256
 from codriver.files.decode import Fault, decode
 from codriver.tasks import JOINTS, STREAMS
+from quantize.calibrated import CalibrationConfig, calibrate
 from quantize.checks import check_dialects
 from quantize.export.dialect_folder import Model, emit_all
 from quantize.export.golden import write_golden_clips
 from quantize.export.held_out import held_out_facts
 from quantize.finder import Finders, make_finders, with_finder
-from quantize.graphs.dialects import DEFAULT, DIALECTS, Dialect, dialect
-from quantize.graphs.fold import folded, with_vectors_in_half
-from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair, pair_of
-from quantize.precision.bench import validation_clips
-from quantize.precision.layers import keep_float
-from quantize.precision.ranges import BEST, CLIPS, best_ranges
-from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibration_clips, encoder_steps, fuser_contexts
-from quantize.ptq.fuser import quantized_fuser
-from quantize.ptq.quantizers import RANGES, quantized_encoder
+from quantize.graphs.dialects import DEFAULT, DIALECTS, dialect
+from quantize.graphs.fold import folded
+from quantize.graphs.graphs import ModulePair
+from quantize.precision.ranges import BEST
+from quantize.ptq.quantizers import RANGES
 from quantize.qat.finetune import clip_sets, finetune
 from quantize.qat.losses import QATConfig
 from quantize.qat.options import add_qat_options, qat_config, run_options
@@ -57,7 +50,6 @@ from workshop.quantized_report import (
     CalibrationRecord,
     ContextShape,
     FittedTemperature,
-    MeasuredRanges,
     QuantizedReport,
     RunOrigin,
     StreamShape,
@@ -72,14 +64,10 @@ GOLDEN = "golden/golden.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantizeOptions:
+class QuantizeOptions(CalibrationConfig):
     """How to quantize."""
 
-    clips: int = 64  # to calibrate on
-    seed: int = 0
     golden: int = 2  # clips that are recorded as golden vectors
-    ranges: str = RANGES[0]  # or BEST, which tries them all
-    keep_float: tuple[str, ...] = ()  # layers, as quantize.sensitivity names them
     check: int = 8  # validation clips to compare every runtime on
     qat: QATConfig | None = None  # None: calibration alone
     run_options: RunOptions = RunOptions()  # noqa: RUF009 (frozen); of QAT
@@ -91,7 +79,7 @@ def quantize(
 ) -> QuantizedReport:
     """Leave a folder with graphs, golden vectors and the report, which it returns.
 
-    With QAT, OUT.partial/ holds checkpoints until the folder is whole. Raises Stopped after a signal, with one written.
+    With QAT, OUT.partial/ holds checkpoints until the folder is whole. After a signal: Preempted, with one written.
     """
     options = options or QuantizeOptions()
     chosen = [dialect(name) for name in dialects]
@@ -102,7 +90,7 @@ def quantize(
         if options.finder:
             say("looking at clips as the finder does")
             lookout = make_lookout(options.finder, held_out if options.qat else (), model.task_set)
-        calibrated, calibration = _calibrated(model, data, chosen, options, lookout)
+        calibrated, calibration = calibrate(model, data, chosen, options, lookout)
         places = (data, partial_folder(out))
         tuned = _tuned(calibrated, (run, origin), places, options, lookout) if options.qat else {}
         models = {name: tuned.get(name, Model(pair)) for name, pair in calibrated.items()}
@@ -164,32 +152,6 @@ def _stream(name: str, config: ModelConfig) -> StreamShape:
     )
 
 
-def _calibrated(
-    model: UVM3TL, data: Path, chosen: Sequence[Dialect], options: QuantizeOptions, lookout: FinderLookout | None
-) -> tuple[dict[str, ModulePair], CalibrationRecord]:
-    """By dialect, the calibrated graphs; and for the report, what they were calibrated on. model: folded."""
-    say(f"calibrating on {options.clips} training clips, stratified by every task's labels")
-    say("NNCF compiles its quantizers at its first call on a machine: about a minute")
-    calibration = calibration_clips(read_split(data, "train"), model, options.clips, options.seed, lookout)
-    steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
-    measured = _measured_ranges(model, steps, chosen, data, options) if options.ranges == BEST else {}
-    ranges = {s.name: measured[s.name].chosen if s.name in measured else options.ranges for s in chosen}
-    record = CalibrationRecord(
-        split="train",
-        clips=options.clips,
-        seed=options.seed,
-        ids=calibration.ids,
-        ids_sha256=sha256("\n".join(calibration.ids).encode()),
-        class_counts=calibration.class_counts,
-        slots=CALIBRATION_SLOTS,
-        used=len(steps),
-        ranges=options.ranges,
-        measured_ranges=measured,
-    )
-    contexts = list(fuser_contexts(model, calibration.clips[:CONTEXT_CLIPS]))
-    return pairs_of(model, (steps, contexts), chosen, ranges, options.keep_float), record
-
-
 def _write_golden(
     folder: Path,
     model: UVM3TL,
@@ -202,37 +164,6 @@ def _write_golden(
     temperatures = {task: some.temperature for task, some in fitted.items()}
     graphs = {name: (some.pair.encoder, some.pair.fuser) for name, some in models.items()}
     write_golden_clips((folder / GOLDEN).parent, refs, model, graphs, temperatures, finders.modules if finders else {})
-
-
-def pairs_of(
-    model: UVM3TL,
-    seen: tuple[list[Any], list[Any]],
-    chosen: Sequence[Dialect],
-    ranges: Mapping[str, str],
-    floats: Sequence[str] = (),
-) -> dict[str, ModulePair]:
-    """By dialect, the graphs as it wants them; those that differ in emission alone share them.
-
-    model: folded. seen: what encoder and fuser take on calibration clips. ranges: INT8 dialect -> estimator.
-    """
-    made: dict[tuple[str, int], ModulePair] = {}
-    for some in chosen:
-        key = (some.recipe, some.weight_bits)
-        if key not in made:
-            made[key] = _pair_for(model, seen, some, ranges.get(some.name, RANGES[0]))
-            if floats and some.is_int8:
-                keep_float(made[key].encoder, floats, seen[0][0])
-    return {some.name: made[some.recipe, some.weight_bits] for some in chosen}
-
-
-def _pair_for(model: UVM3TL, seen: tuple[list[Any], list[Any]], some: Dialect, ranges: str) -> ModulePair:
-    if not some.is_int8:
-        return pair_of(model)
-    steps, contexts = seen
-    encoder = encoder_of(model, steps, some, ranges)
-    pair = ModulePair(encoder, quantized_fuser(FuserGraph(with_vectors_in_half(model)), contexts, some))
-    pair.eval()
-    return pair
 
 
 def _tuned(
@@ -257,24 +188,6 @@ def _tuned(
         done = finetune(copy.deepcopy(pair), teacher, run, lessons, options.qat, place, options.run_options)
         made[id(pair)] = Model(done.model.pair, done.record)
     return {name: made[id(pair)] for name, pair in calibrated.items() if id(pair) in made}
-
-
-def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> nn.Module:
-    if not some.is_int8:
-        return EncoderGraph(model).eval()
-    say(f"quantizing for {some.name}: {some.why}")
-    started = time.monotonic()
-    quantized = quantized_encoder(EncoderGraph(with_vectors_in_half(model)).eval(), steps, some, ranges)
-    say(f"  {time.monotonic() - started:.0f} s")
-    return quantized
-
-
-def _measured_ranges(
-    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], data: Path, options: QuantizeOptions
-) -> dict[str, MeasuredRanges]:
-    say(f"trying {len(RANGES)} range estimators on {CLIPS} validation clips, for each dialect")
-    clips, _ = validation_clips(data, model.config, CLIPS, options.seed)
-    return best_ranges(model, chosen, clips, lambda some, ranges: encoder_of(model, steps, some, ranges))
 
 
 def _origin(folder: Path, run: Run) -> RunOrigin:

@@ -31,8 +31,9 @@ from training.losses.afd import AFDLoss, LossConfig
 from training.model.dbscme import DBSCMEConfig
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import score
+from training.trainer.config import TrainConfig
 from training.trainer.processes import make_fabric
-from training.trainer.trainer import TrainConfig, Trainer
+from training.trainer.trainer import Trainer
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import add_line, provenance, write_text
 from workshop.command import command

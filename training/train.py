@@ -36,10 +36,11 @@ from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, FRAMES_ALONE, LAST, MARKER, save_run
+from training.trainer.config import KEPT, PRECISIONS, SAMPLINGS, TrainConfig
 from training.trainer.processes import leave, make_fabric
 from training.trainer.run_log import RunLog, RunOptions
 from training.trainer.split_clips import clips_by_split
-from training.trainer.trainer import KEPT, PRECISIONS, SAMPLINGS, TrainConfig, Trainer
+from training.trainer.trainer import Trainer
 from workshop.aide_splits import ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command

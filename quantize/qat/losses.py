@@ -24,7 +24,9 @@ from training.data.augment import AugmentConfig
 from training.losses.afd import AFDLoss, LossConfig
 from training.losses.weighting import Equal
 from training.model.uvm3tl import UVM3TL, Fused
-from training.trainer.trainer import ModelWithLoss, TrainConfig, Trainer, groups
+from training.trainer.config import TrainConfig
+from training.trainer.optimizer import groups
+from training.trainer.trainer import ModelWithLoss, Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -14,7 +14,7 @@ from codriver.errors import ConfigError
 from codriver.tasks import AIDE
 from training import ablate as module
 from training.ablate import RUNS, TABLE, VARIANTS, ablate, difference, main, missing, tables, verdict
-from training.trainer.trainer import TrainConfig
+from training.trainer.config import TrainConfig
 
 pytestmark = pytest.mark.torch
 QUICK = TrainConfig(size="tiny", epochs=1, sparse=1.0, batch=4)

@@ -28,9 +28,10 @@ from training.losses.afd import LossConfig
 from training.report.curves import draw_curves
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, LAST, MARKER, save_run
+from training.trainer.config import TrainConfig
 from training.trainer.processes import make_fabric
 from training.trainer.run_log import RunLog, RunOptions
-from training.trainer.trainer import TrainConfig, Trainer
+from training.trainer.trainer import Trainer
 from workshop.artifacts import provenance, whole_folder
 
 # What a benchmark brings: index(root, split) and read(ref).

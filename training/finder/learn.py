@@ -25,8 +25,8 @@ from training.finder.model import SIZES, Finder
 from training.finder.pictures import FinderVaryConfig, Pictures
 from training.trainer import checkpoint
 from training.trainer.checkpoint import METRICS
+from training.trainer.optimizer import groups, warming_average
 from training.trainer.signals import Signals, noted_signals
-from training.trainer.trainer import groups, warming_average
 from workshop.artifacts import add_line
 from workshop.command import Preempted
 

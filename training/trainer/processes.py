@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from codriver.errors import ConfigError
 
@@ -39,6 +41,29 @@ def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def agreed(fabric: Fabric, number: int | None) -> int | None:
+    """The signal that any process has got: all must stop after the same step, or the others wait for ever."""
+    if fabric.world_size == 1:
+        return number
+    return int(fabric.all_reduce(torch.tensor(number or 0, device=fabric.device), reduce_op="max")) or None
+
+
+def average(fabric: Fabric, buffers: Iterable[Tensor]) -> None:
+    """Each process has seen its own share: what normalisation remembers becomes the mean of all, in place."""
+    if fabric.world_size > 1:
+        for buffer in buffers:
+            if buffer.is_floating_point():
+                buffer.copy_(fabric.all_reduce(buffer, reduce_op="sum") / fabric.world_size)
+
+
+def of_all(fabric: Fabric, own: Any) -> list[Any]:
+    """What each process gives, in the order of their ranks; every process must call this."""
+    everyone: list[Any] = [own] * fabric.world_size
+    if fabric.world_size > 1:
+        torch.distributed.all_gather_object(everyone, own)
+    return everyone
 
 
 def leave() -> None:

@@ -16,6 +16,7 @@ from training.report.curves import draw_curves
 from training.report.metrics import score
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, METRICS
+from training.trainer.processes import agreed
 from training.trainer.signals import Signals, noted_signals
 from training.trainer.trainer import Trainer
 from workshop.artifacts import add_line
@@ -71,7 +72,7 @@ class RunLog:
         return on_step
 
     def _stop_if(self, signals: Signals) -> None:
-        number = self.trainer.agreed(signals.number)
+        number = agreed(self.trainer.fabric, signals.number)
         if number:
             raise Preempted(number)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from codriver.errors import CodriverError, ConfigError
 from training.data.batches import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
@@ -25,46 +25,12 @@ from training.data.clips import Clip, labels_of
 from training.losses.afd import AFDLoss
 from training.losses.shares import KEY, gradients_at
 from training.model.uvm3tl import UVM3TL
+from training.trainer.config import TrainConfig
+from training.trainer.optimizer import one_cycle, warming_average
+from training.trainer.processes import average, of_all
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-SAMPLINGS = ("shuffled", "balanced")
-KEPT = ("last", "best")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """All that shapes the weights, but for data, loss and augmentation."""
-
-    size: str = "demo"
-    epochs: int = 18
-    sparse: float = 0.7  # share of epochs, the first, that see a few runs of slots of each clip: cheap lessons
-    sparse_runs: int = 2
-    validate_every: int = 3  # epochs
-    batch: int = 16  # clips in a step, over all processes and parts
-    accumulate: int = 1  # parts that a process takes its share of the batch in, to save memory
-    sampling: str = "shuffled"  # or balanced: clips of rare classes are drawn more often
-    learning_rate: float = 4e-3  # peak, after warm-up
-    warm_up: float = 0.15  # share of all steps
-    weight_decay: float = 0.02
-    clip_gradient: float = 5.0  # norm
-    precision: str = "32-true"  # one of PRECISIONS
-    ema: float = 0.0  # decay of the weights' moving average, which then is evaluated and kept; 0 none
-    keep: str = "last"  # or best: the weights of which epoch, by mean validation accuracy, become the run
-    sync_norm: bool = True  # on several GPUs, batch normalisation over the whole batch instead of each GPU's share
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("keep", KEPT)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name in ("epochs", "accumulate", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not 0.0 <= self.ema < 1.0:
-            raise ConfigError(f"ema is {self.ema}, expected 0 (none) to below 1, for example 0.999")
 
 
 @dataclass
@@ -116,8 +82,8 @@ class Trainer:
         if config.sync_norm and fabric.world_size > 1 and fabric.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = fabric.to_device(model)
-        average = warming_average(config.ema)
-        self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True) if config.ema else None
+        moving = warming_average(config.ema)
+        self.ema = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True) if config.ema else None
         self.raw_learner = self.make_learner()
         self.raw_optimizer, self.schedule = self.make_optimizer(self.raw_learner)
         self.learner, self.optimizer = fabric.setup(self.raw_learner, self.raw_optimizer)
@@ -131,16 +97,7 @@ class Trainer:
         self, learner: ModelWithLoss
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
         """The optimizer and its schedule over all steps. QAT has groups and a schedule of its own."""
-        config = self.config
-        # One kernel for hundreds of small tensors: a tenth of a step. It unscales float16's gradients itself, and then
-        # they cannot be clipped.
-        fused = config.precision != "16-mixed"
-        optimizer = torch.optim.AdamW(groups(learner, config.weight_decay), lr=config.learning_rate, fused=fused)
-        peak, share = config.learning_rate, config.warm_up
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peak, total_steps=self.steps + 1, pct_start=share, cycle_momentum=False
-        )
-        return optimizer, schedule
+        return one_cycle(learner, self.config, self.steps)
 
     @property
     def kept(self) -> UVM3TL:
@@ -264,7 +221,7 @@ class Trainer:
     def _end_epoch(self) -> dict[str, Any]:
         """Close the epoch on all processes alike, and say how it went."""
         progress, weights = self.progress, self.loss.weights
-        self._average_statistics()
+        average(self.fabric, self._buffers())
         self.loss.end_epoch(self._sum)
         record = {
             "epoch": progress.epoch + 1,
@@ -288,27 +245,9 @@ class Trainer:
     def _buffers(self) -> list[Tensor]:
         return [*self.model.buffers(), *(self.ema.module.buffers() if self.ema else ())]
 
-    def _average_statistics(self) -> None:
-        """Each process has seen its own share: what normalisation remembers is the mean of all."""
-        if self.fabric.world_size > 1:
-            for buffer in self._buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(self._sum(buffer) / self.fabric.world_size)
-
-    def agreed(self, number: int | None) -> int | None:
-        """The signal that any process has got: all must stop after the same step, or the others wait for ever."""
-        if self.fabric.world_size == 1:
-            return number
-        return (
-            int(self.fabric.all_reduce(torch.tensor(number or 0, device=self.fabric.device), reduce_op="max")) or None
-        )
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on; every process must call this."""
         own = {"loss": self.loss.state_dict(), "buffers": [buffer.cpu() for buffer in self._buffers()]}
-        everyone: list[Any] = [own] * self.fabric.world_size
-        if self.fabric.world_size > 1:
-            torch.distributed.all_gather_object(everyone, own)
         return {
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
@@ -316,7 +255,7 @@ class Trainer:
             "optimizer": self.raw_optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "processes": everyone,
+            "processes": of_all(self.fabric, own),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -332,30 +271,3 @@ class Trainer:
         self.loss.load_state_dict(own["loss"])
         for buffer, saved in zip(self._buffers(), own["buffers"], strict=True):
             buffer.copy_(saved)
-
-
-def groups(learner: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on the model's matrices and kernels only: biases, norms, scalars and the loss are not shrunk."""
-    named = list(learner.named_parameters())
-    shrunk = {name for name, parameter in named if parameter.ndim > 1 and name.startswith("model.")}
-    return [
-        {"params": [parameter for name, parameter in named if name in shrunk], "weight_decay": weight_decay},
-        {"params": [parameter for name, parameter in named if name not in shrunk], "weight_decay": 0.0},
-    ]
-
-
-def warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Moving average whose decay rises as min(decay, (1 + n) / (10 + n)) with the number n of steps.
-
-    Without that a short run would keep much of its random beginning: 0.999 ** 500 is 0.6. The formula is TensorFlow's
-    (tf.train.ExponentialMovingAverage, num_updates). Whole numbers are counters and settings: they are copied.
-    """
-
-    def average(averaged: Any, current: Any, count: Any) -> None:
-        n = int(count)
-        if not averaged[0].is_floating_point():
-            torch._foreach_copy_(averaged, current)
-            return
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, count)
-
-    return average

@@ -25,9 +25,9 @@ from training.losses.afd import LossConfig
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores
 from training.trainer.checkpoint import Run
+from training.trainer.config import TrainConfig
 from training.trainer.processes import make_fabric
 from training.trainer.run_log import RunOptions
-from training.trainer.trainer import TrainConfig
 
 CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)
 RUN_OPTIONS = RunOptions(device="cpu", workers=0)

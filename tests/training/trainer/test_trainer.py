@@ -28,10 +28,12 @@ from training.losses.afd import AFDLoss, LossConfig  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 from training.train import main  # noqa: E402
 from training.trainer.checkpoint import load_checkpoint, load_run, partial_folder, save_checkpoint  # noqa: E402
+from training.trainer.config import TrainConfig  # noqa: E402
+from training.trainer.optimizer import groups, warming_average  # noqa: E402
 from training.trainer.processes import make_fabric  # noqa: E402
 from training.trainer.run_log import RunLog  # noqa: E402
 from training.trainer.signals import Signals  # noqa: E402
-from training.trainer.trainer import TrainConfig, Trainer, groups, warming_average  # noqa: E402
+from training.trainer.trainer import Trainer  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 from workshop.command import Preempted  # noqa: E402
 

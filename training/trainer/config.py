@@ -1,0 +1,44 @@
+"""What shapes the weights of a run, but for data, loss and augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codriver.errors import ConfigError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+SAMPLINGS = ("shuffled", "balanced")
+KEPT = ("last", "best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to train; metrics, checkpoints and runs record it."""
+
+    size: str = "demo"
+    epochs: int = 18
+    sparse: float = 0.7  # share of epochs, the first, that see a few runs of slots of each clip: cheap lessons
+    sparse_runs: int = 2
+    validate_every: int = 3  # epochs
+    batch: int = 16  # clips in a step, over all processes and parts
+    accumulate: int = 1  # parts that a process takes its share of the batch in, to save memory
+    sampling: str = "shuffled"  # or balanced: clips of rare classes are drawn more often
+    learning_rate: float = 4e-3  # peak, after warm-up
+    warm_up: float = 0.15  # share of all steps
+    weight_decay: float = 0.02
+    clip_gradient: float = 5.0  # norm
+    precision: str = "32-true"  # one of PRECISIONS
+    ema: float = 0.0  # decay of the weights' moving average, which then is evaluated and kept; 0 none
+    keep: str = "last"  # or best: the weights of which epoch, by mean validation accuracy, become the run
+    sync_norm: bool = True  # on several GPUs, batch normalisation over the whole batch instead of each GPU's share
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("keep", KEPT)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        for name in ("epochs", "accumulate", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0.0 <= self.ema < 1.0:
+            raise ConfigError(f"ema is {self.ema}, expected 0 (none) to below 1, for example 0.999")
