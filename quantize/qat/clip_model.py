@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from codriver.tasks import GROUPS, STREAMS, TaskSet
 from quantize.graphs.graphs import ModulePair
 from quantize.ptq.quantizers import quantizers
-from training.model.uvm3tl import UVM3TL, Fused, ModelConfig, earlier
+from training.model.clip_rows import earlier
+from training.model.uvm3tl import UVM3TL, Fused, ModelConfig
 
 
 class Tunable(nn.Module):

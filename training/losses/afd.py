@@ -33,7 +33,8 @@ from codriver.errors import ConfigError
 from codriver.tasks import STREAMS, TaskSet
 from training.losses.decoupling import TERMS
 from training.losses.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
-from training.model.uvm3tl import Fused, remembered
+from training.model.clip_rows import remembered
+from training.model.uvm3tl import Fused
 
 WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls")
 

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from codriver.errors import ConfigError
 from codriver.tasks import (
@@ -37,6 +36,7 @@ from codriver.tasks import (
     VIEWS,
     TaskSet,
 )
+from training.model.clip_rows import earlier, remembered, rows_of, split_like
 from training.model.dbscme import DBSCME, DBSCMEConfig
 from training.model.encoders import ImageEncoder, JointEncoder
 from training.model.temporal import IMAGES, AlongTime, Gather, JointAlongTime, JointMotion, Motion
@@ -269,42 +269,3 @@ class UVM3TL(nn.Module):
             for s, part in zip(members, split_like(seen[group], members, moved), strict=True):
                 slots[s][moved[s]] = part.float()
         return (fuse or self.fuse)(slots, kept)
-
-
-def earlier(motions: Tensor, rows: Tensor) -> Tensor:
-    """(M, ...) motions and of each the row of the one a slot earlier, -1 where there is none -> those, or zeros."""
-    return torch.cat([motions, torch.zeros_like(motions[:1])])[rows]
-
-
-def remembered(mask: Tensor) -> Tensor:
-    """(B, S, T) where frames are -> where slots are: a slot tells what changed, so the one before must be there too."""
-    return torch.cat([torch.zeros_like(mask[..., :1]), mask[..., 1:] * mask[..., :-1]], dim=-1)
-
-
-def split_like(batch: Tensor, members: tuple[str, ...], where: dict[str, Tensor]) -> tuple[Tensor, ...]:
-    """Cut a group's batch back into its streams; stream s holds as many rows as `where[s]` has true entries."""
-    parts: tuple[Tensor, ...] = batch.split([int(where[s].sum()) for s in members])
-    return parts
-
-
-def rows_of(members: tuple[str, ...], where: dict[str, Tensor], moved: dict[str, Tensor]) -> Tensor:
-    """(3, M): for each slot of a group, rows of its frame and of the frame a slot earlier in the group's batch of
-    frames, and of the slot a slot earlier among these M, -1 where that remembers nothing.
-
-    The batch holds the frames at `where` (B, T) of one member after another; slots are those at `moved` (B, T).
-    """
-    frames, slots, first_frame, first_slot = [], [], 0, 0
-    for stream in members:
-        there, kept = where[stream], moved[stream]
-        frames.append(first_frame + _order(there)[kept])
-        follows = F.pad(kept[:, :-1], (1, 0))[kept]
-        slots.append(torch.where(follows, first_slot + _order(kept)[kept] - 1, -1))
-        first_frame += int(there.sum())
-        first_slot += int(kept.sum())
-    now = torch.cat(frames)
-    return torch.stack([now, now - 1, torch.cat(slots)])  # a clip's slots lie in order, and the frame before is there
-
-
-def _order(there: Tensor) -> Tensor:
-    """(B, T) of bool -> how many true entries lie before each, clip after clip."""
-    return there.flatten().cumsum(dim=0).reshape(there.shape) - 1

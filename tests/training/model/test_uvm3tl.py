@@ -16,9 +16,10 @@ from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import GROUPS, JOINTS, STREAMS, VIEWS  # noqa: E402
 from training.cost import macs_per_step  # noqa: E402
 from training.losses.afd import AFDLoss, LossConfig  # noqa: E402
+from training.model.clip_rows import remembered, rows_of  # noqa: E402
 from training.model.dbscme import DBSCMEConfig  # noqa: E402
 from training.model.encoders import beside_centred  # noqa: E402
-from training.model.uvm3tl import SIZES, UVM3TL, ModelConfig, remembered, rows_of  # noqa: E402
+from training.model.uvm3tl import SIZES, UVM3TL, ModelConfig  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = SIZES["tiny"]
