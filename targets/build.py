@@ -15,7 +15,6 @@ from typing import Any
 
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import FinderSpec, Manifest, TaskSpec, VariantSpec
-from codriver.bundle.signing import sign_bundle
 from codriver.bundle.variants import why_not
 from codriver.config import default_policy
 from codriver.device.cpu import cpu_features
@@ -36,6 +35,7 @@ from workshop.artifacts import provenance
 from workshop.bundle_writer import new_bundle, seal
 from workshop.command import command
 from workshop.quantized_report import QuantizedReport, RunOrigin
+from workshop.signing import sign_bundle
 from workshop.statistics import wilson
 
 
@@ -265,7 +265,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="the driver sits on the other side than in the data set: right-hand drive",
     )
-    parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `codriver keygen`")
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `python -m targets.keygen`")
     parser.add_argument("--allow", action="append", default=[], metavar="CHECK", help="pack although this check fails")
     parser.add_argument("--json", action="store_true", help="print the manifest; of several targets, a list of them")
     return parser.parse_args(argv)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from codriver.bundle.signing import new_key, sign_bundle
 from codriver.config import TimingConfig, WorkerConfig
 from codriver.errors import BundleError, CodriverError, ConfigError, EngineError, SignatureError
 from codriver.perceiver import Perceiver
@@ -30,6 +29,7 @@ from tests.tiny import (
     write_bundle,
 )
 from workshop.golden_vectors import write_golden
+from workshop.signing import new_key, sign_bundle
 
 pytest.importorskip("onnxruntime")
 

@@ -71,7 +71,7 @@ def trusted_fingerprint(trusted_key: Trust) -> str:
     if isinstance(trusted_key, str) and trusted_key.startswith("sha256:"):
         if not FINGERPRINT.fullmatch(trusted_key):
             raise ConfigError(
-                f"trusted_key {trusted_key!r}: expected sha256: and 64 of 0-9 a-f, as `codriver keygen` prints it"
+                f"trusted_key {trusted_key!r}: expected sha256: and 64 of 0-9 a-f, as targets.keygen prints it"
             )
         return trusted_key
     if isinstance(trusted_key, bytes):
@@ -86,7 +86,7 @@ def read_signature(folder: Path) -> Signed:
     """signature.json of a bundle, in its one form."""
     path = folder / SIGNATURE_NAME
     if not os.path.lexists(path):
-        what = f"{folder}: not signed, there is no {SIGNATURE_NAME}; sign it with `codriver sign`"
+        what = f"{folder}: not signed, there is no {SIGNATURE_NAME}; sign it with `python -m targets.sign`"
         raise SignatureError(what, code="signature-missing")
     match = FORM.fullmatch(read_at_most(path, MAX_SIGNATURE_BYTES) or b"")
     if match is None:
@@ -125,7 +125,7 @@ def _public_key(pem: bytes, where: str) -> bytes:
         hint = "; that is a private key, give the .pub beside it" if b"PRIVATE KEY" in pem else ""
         raise ConfigError(f"key {where}: not a public key in PEM{hint}") from error
     if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise ConfigError(f"key {where}: of another kind, expected Ed25519; make one with `codriver keygen`")
+        raise ConfigError(f"key {where}: of another kind, expected Ed25519; make one with targets.keygen")
     return bytes(key.public_bytes_raw())
 
 

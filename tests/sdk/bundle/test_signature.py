@@ -15,13 +15,15 @@ import pytest
 
 from codriver.bundle.folder import Bundle
 from codriver.bundle.signature import Trust, read_signature
-from codriver.bundle.signing import new_key, sign_bundle
 from codriver.cli.main import main
 from codriver.errors import BackendMissing, BundleError, ConfigError, SignatureError
 from codriver.perceiver import Perceiver
+from targets.keygen import main as keygen
+from targets.sign import main as sign
 from tests import ROOT
 from tests.clips import make_clip
 from tests.tiny import make_tiny_bundle
+from workshop.signing import new_key, sign_bundle
 
 pytest.importorskip("cryptography")
 
@@ -174,11 +176,11 @@ def test_keygen_sign_and_verify_work_as_commands(
     bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own, key = str(shutil.copytree(bundle_path, tmp_path / "own")), str(tmp_path / "k")
-    assert main(["keygen", key, "--json"]) == 0
+    assert keygen([key, "--json"]) == 0
     made = json.loads(capsys.readouterr().out)["fingerprint"]
     assert main(["verify", own, "--key", f"{key}.pub"]) == 1
     assert "not signed" in capsys.readouterr().out
-    assert main(["sign", own, "--key", key]) == 0
+    assert sign([own, "--key", key]) == 0
     capsys.readouterr()
     for trust in (made, f"{key}.pub"):
         assert main(["verify", own, "--key", trust, "--json"]) == 0
@@ -188,7 +190,7 @@ def test_keygen_sign_and_verify_work_as_commands(
     assert "signature not checked" in capsys.readouterr().out
     assert main(["verify", own, "--key", made, "--min-version", "9", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["code"] == "version-too-old"
-    assert main(["sign", own, "--key", f"{key}.pub"]) == 2
+    assert sign([own, "--key", f"{key}.pub"]) == 2
     assert "not a private key" in capsys.readouterr().err
 
 
@@ -200,8 +202,10 @@ def test_the_pages_commands_and_lines_work_in_their_order(
     shutil.copytree(bundle_path, tmp_path / "demo.bundle")
     make_clip(tmp_path, frames=3)
     monkeypatch.chdir(tmp_path)
+    runs = {"codriver": main, "targets.keygen": keygen, "targets.sign": sign}
     for line in shell.splitlines():
-        assert main(line.split("#")[0].split()[1:]) == 0, line
+        name, *arguments = line.split("#")[0].removeprefix("python -m ").split()
+        assert runs[name](arguments) == 0, line
     capsys.readouterr()
     for code in (first, second, second):
         exec(code, {})

@@ -27,12 +27,12 @@ import codriver.engines.ort
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.signature import Signed, read_signature
-from codriver.bundle.signing import new_key, sign_bundle
 from codriver.errors import CodriverError
 from codriver.perceiver import Perceiver
 from tests import ROOT
 from tests.tiny import make_tiny_bundle, tiny_encoder
 from workshop.bundle_writer import seal
+from workshop.signing import new_key, sign_bundle
 
 pytest.importorskip("cryptography")
 GRAPH = "ort-x86-7bit/encoder.onnx"

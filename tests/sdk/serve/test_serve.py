@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from codriver.bundle.signing import new_key, sign_bundle
 from codriver.cli.main import main
 from codriver.errors import ConfigError
 from codriver.serve.config import read_service
@@ -22,6 +21,7 @@ from codriver.serve.notify import Notify
 from tests import ROOT
 from tests.clips import percept
 from tests.tiny import make_tiny_bundle
+from workshop.signing import new_key, sign_bundle
 
 CONFIG = """
 [bundle]

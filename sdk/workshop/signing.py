@@ -46,7 +46,7 @@ def sign_bundle(folder: Path, key_path: Path) -> str:
     except Exception as error:  # its exceptions share no base class
         raise ConfigError(f"key {key_path}: not a private key in PEM without a password") from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise ConfigError(f"key {key_path}: of another kind, expected Ed25519; make one with `codriver keygen`")
+        raise ConfigError(f"key {key_path}: of another kind, expected Ed25519; make one with targets.keygen")
     manifest = Bundle.open(folder).manifest
     data = read_manifest_bytes(folder)
     if data != manifest.to_json().encode():
