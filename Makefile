@@ -7,17 +7,22 @@ OUT      ?= out
 CLIPS    ?= 700
 EPOCHS   ?= 18
 SEED     ?= 1
+PORT     ?= 8765
 RUN      := $(VENV)/bin/python
 PIP      := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-compile  # compiling it all takes 40 s
 BINDINGS := $(VENV)/bindings/ready
 BASE     := $(VENV)/base
+LIVE     := $(VENV)/live
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo install data finder train quantize build validate show bindings check format test bench soak fuzz mutants emulate-arm clean
+.PHONY: help try demo install data finder train quantize build validate show bindings check format test bench soak fuzz mutants emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+try: $(LIVE)                ## a trained bundle on drawn clips, as a page in the browser (under a minute after pip's downloads); Ctrl-C ends it
+	@$(VENV)/bin/codriver live samples/try/demo.bundle --source samples/try/clips/*.json --port $(PORT) --open
 
 demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 22 min)
 	@echo "== 1/7 install: a virtual environment in $(VENV), about a minute the first time"
@@ -47,6 +52,10 @@ install: $(READY)           ## virtual environment with all that the workshop ne
 $(BASE): pyproject.toml     # what a device installs, and a progress bar: enough to draw footage with
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -e . tqdm
+	@touch $@
+
+$(LIVE): $(BASE)             # and the live page's socket
+	@$(PIP) -e '.[live]'
 	@touch $@
 
 $(READY): $(BASE)

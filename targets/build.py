@@ -48,6 +48,7 @@ class Release:
     key: Path | None = None  # private key to sign it with
     allow: tuple[str, ...] = ()  # checks of the gate that may be missed; the manifest says so for ever
     mirrored: bool = False  # the driver sits on the other side than in the footage that the finder learned from
+    golden_clips: int | None = None  # of those recorded, the first ones; None: all
 
 
 DEFAULT = Release()
@@ -61,7 +62,7 @@ def build(
     check_names(release.allow, profile)
     report = QuantizedReport.read(quantized).without(release.without)
     with new_bundle(out) as folder:
-        packed = pack(quantized, profile, report)
+        packed = pack(quantized, profile, report, release.golden_clips)
         draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release)
         for path, data in packed.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -38,8 +38,11 @@ class Packed:
     files: Mapping[str, bytes]
 
 
-def pack(quantized: Path, profile: Profile, report: QuantizedReport) -> Packed:
-    """Everything that the quantized folder gives for this target, without the tasks that the report has left out."""
+def pack(quantized: Path, profile: Profile, report: QuantizedReport, golden_clips: int | None = None) -> Packed:
+    """Everything that the quantized folder gives for this target, without the tasks that the report has left out.
+
+    golden_clips: how many of the golden clips, the first ones; None: all.
+    """
     check_emitted(profile, report)
     read: Callable[[str], bytes] = lambda path: file_without(quantized, path, report.left_out)  # noqa: E731
     variants: list[VariantSpec] = []
@@ -52,7 +55,7 @@ def pack(quantized: Path, profile: Profile, report: QuantizedReport) -> Packed:
         else:
             variants.append(_variant(profile, name, report.dialects[name]))
             graphs |= {path: read(path) for path in variants[-1].paths}
-    files = graphs | {path: read(path) for path in golden_files(quantized, report)}
+    files = graphs | golden_files(quantized, report, golden_clips)
     if in_half(profile):
         files[report.golden] = _with_twin(files[report.golden])
     files[PROFILE_NAME] = _json(asdict(profile.without(report.left_out)))
@@ -61,12 +64,16 @@ def pack(quantized: Path, profile: Profile, report: QuantizedReport) -> Packed:
     return Packed(tuple(variants), files)
 
 
-def golden_files(quantized: Path, report: QuantizedReport) -> list[str]:
+def golden_files(quantized: Path, report: QuantizedReport, clips: int | None = None) -> dict[str, bytes]:
     """The golden vectors and their frames. A GateError if there are none: a device could not prove itself."""
     if not (quantized / report.golden).is_file():
         raise GateError(f"{quantized} holds no {report.golden}; run quantize.run with --golden 1 or more")
-    folder = (quantized / report.golden).parent
-    return sorted(path.relative_to(quantized).as_posix() for path in folder.iterdir())
+    content = json.loads(file_without(quantized, report.golden, report.left_out))
+    content["clips"] = content["clips"][:clips]
+    frames = {name for clip in content["clips"] for step in clip["steps"] for name in step["frames"].values()}
+    folder = Path(report.golden).parent
+    paths = sorted((folder / name).as_posix() for name in frames)
+    return {report.golden: _json(content)} | {path: (quantized / path).read_bytes() for path in paths}
 
 
 def check_emitted(profile: Profile, report: QuantizedReport) -> None:
