@@ -1,4 +1,4 @@
-"""What ships beside the code: a bundle with one golden clip, videos that a source opens, a card with the manifest's figures."""
+"""What ships beside the code: a bundle with one golden clip, videos that a source opens, and a card."""
 
 from __future__ import annotations
 
