@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-try: $(LIVE)                ## a trained bundle on drawn clips, as a page in the browser (under a minute after pip's downloads); Ctrl-C ends it
+try: $(LIVE)                ## a trained bundle on drawn clips, as a page in the browser; Ctrl-C ends it
 	@$(VENV)/bin/codriver live samples/try/demo.bundle --source samples/try/clips/*.json --port $(PORT) --open
 
 demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 22 min)
