@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m targets.keygen",
         description="Write KEY, which stays in the workshop, and KEY.pub, which goes onto devices.",
+        epilog="example: python -m targets.keygen team.key",
     )
     parser.add_argument("key", type=Path, metavar="KEY", help="file of the private key; the public one is KEY.pub")
     parser.add_argument("--json", action="store_true", help="the result as JSON")

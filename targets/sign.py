@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m targets.sign",
         description="Sign manifest.json, which holds the hash of every other file of the bundle.",
+        epilog="example: python -m targets.sign out/demo.bundle --key team.key",
     )
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with a manifest.json")
     parser.add_argument("--key", type=Path, required=True, help="private Ed25519 key, PEM without a password")
