@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     opens = cv2.VideoCapture
     monkeypatch.setattr(cv2, "VideoCapture", lambda where, *a: opens(where, *a) if "." in str(where) else FakeCamera())
+
+
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard() -> Iterator[None]:
+    """Also where the tests themselves run under nohup: a live run would then rightly never end."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="module")
