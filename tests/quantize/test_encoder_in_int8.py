@@ -10,7 +10,9 @@ pytest.importorskip("torch")
 pytest.importorskip("nncf")
 pytest.importorskip("openvino")
 
+from codriver.device.cpu import cpu_features
 from quantize.audit import audit
+from quantize.graphs.dialects import dialect
 from quantize.lint import lint
 from quantize.rules.dialects import RULES
 from quantize.rules.read import read_model
@@ -33,16 +35,20 @@ def quantized(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "quantized"
 
 
-@pytest.mark.parametrize("dialect", [name for name in RULES if name != "openvino"])  # its graph is no ONNX file
-def test_every_graph_that_is_emitted_obeys_its_dialect(quantized: Path, dialect: str) -> None:
-    assert lint(read_model(quantized / dialect / "encoder.onnx"), dialect).findings == ()
+@pytest.mark.parametrize("name", [name for name in RULES if name != "openvino"])  # its graph is no ONNX file
+def test_every_graph_that_is_emitted_obeys_its_dialect(quantized: Path, name: str) -> None:
+    assert lint(read_model(quantized / name / "encoder.onnx"), name).findings == ()
 
 
-@pytest.mark.parametrize("dialect", RUNS_IN)
-def test_at_least_99_percent_of_the_encoders_products_run_in_int8(quantized: Path, dialect: str) -> None:
-    found = audit(next((quantized / dialect).glob("encoder.[ox][nm][nl]*")), RUNS_IN[dialect], runs=3)
-    assert found.share is not None and found.share >= 0.99
-    assert found.macs > 30e6
+@pytest.mark.parametrize("name", RUNS_IN)
+def test_at_least_99_percent_of_the_encoders_products_run_in_int8(quantized: Path, name: str) -> None:
+    """But where the processor lacks what the dialect asks for: its weights saturate there, and the audit says so."""
+    found = audit(next((quantized / name).glob("encoder.[ox][nm][nl]*")), RUNS_IN[name], runs=3)
+    assert found.share is not None and found.macs > 30e6
+    if RUNS_IN[name] == "onnxruntime" and not set(dialect(name).requires) <= set(cpu_features()):
+        assert found.share == 0 and len(found.in_float) > 5
+    else:
+        assert found.share >= 0.99
 
 
 def test_the_encoder_in_full_precision_has_no_share_in_int8(quantized: Path) -> None:
