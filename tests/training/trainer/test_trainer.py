@@ -158,7 +158,7 @@ def test_two_processes_step_like_one_that_accumulates_two_parts(dataset: Path, t
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'sdk'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     two = torch.load(tmp_path / "two.pt", weights_only=True)
