@@ -21,7 +21,10 @@ MAKEFLAGS += --no-print-directory
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-try: $(LIVE)                ## a trained bundle on drawn clips, as a page in the browser; Ctrl-C ends it
+try:                        ## a trained bundle on drawn clips, as a page in the browser; Ctrl-C ends it
+	@echo "== 1/2 install: what a device installs, and the page's socket, in $(VENV); about a minute the first time"
+	@$(MAKE) $(LIVE)
+	@echo "== 2/2 page: a released bundle on three drawn clips; open the address, Ctrl-C ends it"
 	@$(VENV)/bin/codriver live samples/try/demo.bundle --source samples/try/clips/*.json --port $(PORT) --open
 
 demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 22 min)
