@@ -93,9 +93,9 @@ def dynamic_net() -> onnx.ModelProto:
     return net.model((1, 3, 8, 8), "answer", rank=4)
 
 
-def signed_net() -> onnx.ModelProto:
+def signed_net(*, weight_max: int = 127) -> onnx.ModelProto:
     """onnxruntime_net as TensorRT wants its numbers: every zero-point int8 and zero."""
-    model = onnxruntime_net("int8")
+    model = onnxruntime_net("int8", weight_max=weight_max)
     for some in model.graph.initializer:
         if some.name.endswith("_dq_z"):
             some.CopyFrom(numpy_helper.from_array(np.int8(0), some.name))
