@@ -28,9 +28,11 @@ class Clock:
             return now_s, "arrival"
         age_s = now_s - driver_s
         if not -AHEAD_S <= age_s <= OLD_S:
-            self.problem = f"its driver's time is {abs(age_s):.1f} s off the monotonic clock: the arrival's is taken"
+            self.problem = (
+                f"the time that it tells is {abs(age_s):.1f} s off the monotonic clock: the arrival's is taken"
+            )
         elif self._newest_s is not None and driver_s <= self._newest_s:
-            self.problem = "its driver's time does not go on: the arrival's is taken"
+            self.problem = "the time that it tells does not go on: the arrival's is taken"
         if self.problem:
             return now_s, "arrival"
         if age_s > STALE_S:

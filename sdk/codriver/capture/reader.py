@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -9,14 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from codriver.capture.camera import Camera, driver_time_s, opened, refused
+from codriver.arrays import Image
+from codriver.capture.camera import Camera, Capture, Ended
 from codriver.capture.clock import Clock
+from codriver.capture.opencv import OpenCvCapture
+from codriver.capture.opening import opened
 from codriver.percept import Frame
 
 START_S = 10.0  # a USB camera takes up to a few seconds to its first frame
 SILENCE_S = 2.0  # a camera that delivered and then says nothing for so long is opened anew
 RETRY_S, RETRY_MOST_S = 0.5, 8.0  # before another attempt; twice as long after each that gave no frame
 HUNG = 2  # attempts that may hang in a driver at once: threads cannot be ended
+NUMBER = re.compile(r"[\d.]+")
 KEPT = 3  # newest frames, among which the one that fits the other cameras' is chosen
 
 
@@ -37,6 +42,7 @@ class Reader:
         self.where = str(camera)
         self.failure = ""  # why it does not deliver now
         self.said: list[str] = []  # all that there was to say, each once
+        self._kinds: set[str] = set()
         self._view, self._camera, self._open_camera = view, camera, open_camera
         self._recent: deque[Frame] = deque(maxlen=KEPT)  # not yet taken
         self._newest_s, self._clock = float("-inf"), ""
@@ -113,8 +119,11 @@ class Reader:
         return self._attempt.heard_s if self._attempt else self._newest_s
 
     def say(self, what: str) -> str:
+        """Once, whatever its numbers: a clock that drifts away would have another number to tell for ever."""
         said = f"camera {self.where} {what}"
-        if said not in self.said:
+        kind = NUMBER.sub("", what)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
             self.said.append(said)
         return said
 
@@ -127,12 +136,14 @@ class Reader:
         if self._attempt is not None:
             self._attempt.thread.join(timeout=max(until_s - time.monotonic(), 0.0))
 
-    def _open(self) -> Any:
-        return opened(self._camera) if self._open_camera is None else self._open_camera(self._camera.where)
+    def _open(self) -> Capture:
+        if self._open_camera is None:
+            return opened(self._camera)
+        return OpenCvCapture(self._camera, self._open_camera(self._camera.where))
 
-    def _came(self, image: Any, attempt: _Attempt) -> None:
-        """In the attempt's thread."""
-        t, clock = attempt.clock.time_s(attempt.driver_s, attempt.heard_s)
+    def _came(self, image: Image, taken_s: float | None, attempt: _Attempt) -> None:
+        """In the attempt's thread. taken_s: monotonic, as the camera tells."""
+        t, clock = attempt.clock.time_s(taken_s, attempt.heard_s)
         if attempt.clock.problem:
             self.say(attempt.clock.problem)
         if t <= self._newest_s:  # from one clock to the other: what came before it was later
@@ -152,7 +163,6 @@ class _Attempt:
         self.clock = Clock()
         self.frames = 0
         self.heard_s = time.monotonic()  # when the last frame came
-        self.driver_s: float | None = None  # and when it was taken, by its driver
         self.why = ""  # it ended
         self.ended = threading.Event()
         self._reader = reader
@@ -160,30 +170,26 @@ class _Attempt:
 
     def _run(self) -> None:
         try:
-            self.why = self._read()
+            self._read()
+        except Ended as why:
+            self.why = str(why)
         except Exception as error:  # nobody to raise to in a thread: the view is absent
             self.why = f"failed: {error}"
 
-    def _read(self) -> str:
+    def _read(self) -> None:
         capture = self._reader._open()
         try:
-            if not capture.isOpened():
-                return "cannot be opened"
-            for setting in refused(self._reader._camera, capture):
-                self._reader.say(setting)
+            for note in capture.notes:
+                self._reader.say(note)
             while not self.ended.is_set():
-                came, frame = capture.read()
+                image, taken_s = capture.read()
                 if self.ended.is_set():
                     break
-                if not came:
-                    return "stopped sending"
                 self.heard_s = time.monotonic()
-                if frame is None:  # some drivers call this a frame
+                if image is None:
                     self._reader.say("handed out an empty frame")
                     self.ended.wait(0.01)
                     continue
-                self.driver_s = driver_time_s(capture)
-                self._reader._came(frame, self)
-            return ""
+                self._reader._came(image, taken_s, self)
         finally:
-            capture.release()
+            capture.close()

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from codriver.capture.camera import Camera, check_pipelines
+from codriver.capture.camera import Camera
+from codriver.capture.opening import check_pipelines
 from codriver.capture.pairing import shared_time_s
 from codriver.capture.reader import START_S, CameraCounts, Reader
 from codriver.errors import SourceError

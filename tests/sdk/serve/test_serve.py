@@ -40,10 +40,11 @@ path = "percepts.jsonl"
 CAMERAS = """
 import sys
 from codriver.capture import reader
+from codriver.capture.camera import Camera
+from codriver.capture.opencv import OpenCvCapture
 from codriver.cli.main import main
 from tests.clips import FakeCamera
-reader.opened = lambda camera: FakeCamera(driver_s=None)
-reader.refused = lambda camera, capture: ()
+reader.opened = lambda camera: OpenCvCapture(Camera(where=0), FakeCamera())
 sys.exit(main(["serve", sys.argv[1]]))
 """
 
