@@ -36,7 +36,7 @@ ROOMS = {  # that came later: lines of their own
     "cores": (("device/cores.py",), 100),
     "finder": (("finder", "finder_graph.py"), 380),
     "dense answers": (("dense", "dense_tasks.py"), 600),
-    "capture": (("capture",), 850),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are
+    "capture": (("capture",), 870),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are
     "live": (("live", "cli/live.py"), 500),
     "serve": (("serve", "cli/serve.py"), 400),
     "mapping and buses": (("mapping", "buses"), 1_200),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # `as`: told to type checkers as public
     from codriver.errors import FrameError as FrameError
     from codriver.errors import SignatureError as SignatureError
     from codriver.errors import SourceError as SourceError
+    from codriver.live.feed import Feed as Feed
+    from codriver.live.server import LivePage as LivePage
     from codriver.monitoring.event_log import EventLog as EventLog
     from codriver.monitoring.event_log import log_file as log_file
     from codriver.monitoring.prometheus import PrometheusMetrics as PrometheusMetrics
@@ -57,6 +59,8 @@ _NAMES_BY_MODULE = {
     "bundle.manifest_json": "read_manifest",
     "config": "HealthConfig Policy SmoothingConfig TimingConfig WorkerConfig",
     "errors": "BackendMissing BundleError CodriverError ConfigError EngineError FrameError SignatureError SourceError",
+    "live.feed": "Feed",
+    "live.server": "LivePage",
     "monitoring.event_log": "EventLog log_file",
     "monitoring.prometheus": "PrometheusMetrics",
     "perceiver": "Perceiver",

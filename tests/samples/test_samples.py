@@ -1,16 +1,21 @@
 """Samples run as they stand, in a process and a folder of their own."""
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import cv2
 import pytest
+from websockets.sync.client import connect
 
 from codriver.tasks import VIEWS
 from tests import ROOT
 from tests.clips import make_clip, make_video
+from tests.real_cameras import NetworkCamera, needs_bindings, needs_gstreamer, with_bindings
 from tests.tiny import make_tiny_bundle
 
 
@@ -88,6 +93,63 @@ def test_worker_counts_every_frame(bundle, tmp_path):
 def test_worker_names_a_bundle_that_is_not_there(tmp_path):
     done = sample("worker.py", "no.bundle", make_clip(tmp_path), folder=tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("worker.py: no.bundle")
+
+
+@contextmanager
+def running(name, *arguments, environment):
+    """A sample's lines as they come, until the test has seen enough."""
+    command = [sys.executable, str(ROOT / "samples" / name), *map(str, arguments)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@needs_gstreamer
+def test_live_shows_a_network_camera_on_its_page_and_ends_with_ctrl_c(bundle):
+    pytest.importorskip("av")
+    own = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
+    with NetworkCamera() as camera, running("live.py", bundle, f"front={camera.address}", environment=own) as live:
+        url = live.stdout.readline().strip()
+        with connect(f"{url.replace('http', 'ws')}socket", origin=url.rstrip("/"), compression=None) as viewer:
+            assert json.loads(viewer.recv(timeout=10))["source"] == f"front=rtsp://127.0.0.1:{camera.port}/camera"
+            assert b'"state"' in viewer.recv(timeout=10)
+        live.send_signal(signal.SIGINT)
+        assert live.wait(timeout=10) == 130 and live.stderr.read() == ""
+
+
+@needs_gstreamer
+def test_rtsp_tells_how_old_pictures_are_by_their_senders_clock(bundle, tmp_path):
+    pytest.importorskip("av")
+    with NetworkCamera() as camera:
+        done = sample("rtsp.py", bundle, f"incar={camera.address}", 90, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    *steps, counts = done.stdout.splitlines()
+    assert len(steps) == 90 and "ms by arrival" in steps[0], "before its first report"
+    assert any("ms by capture" in step for step in steps[-30:])
+    assert counts.startswith("incar: ") and counts.endswith("opened 1 times")
+
+
+@needs_bindings
+def test_jetson_csi_reads_another_source_than_a_jetsons_with_its_time(bundle, tmp_path):
+    where = "incar=videotestsrc is-live=true ! video/x-raw, framerate=30/1"
+    with running("jetson_csi.py", bundle, where, environment=with_bindings(tmp_path)) as csi:
+        lines = [csi.stdout.readline() for _ in range(20)]
+    assert all("ms (capture)" in line for line in lines)
+
+
+@needs_bindings
+def test_jetson_csi_without_a_jetson_says_what_is_missing(bundle, tmp_path):
+    with running("jetson_csi.py", bundle, "incar=0", environment=with_bindings(tmp_path)) as csi:
+        _, errors = csi.communicate(timeout=60)
+    assert csi.returncode == 2 and 'no element "nvarguscamerasrc"' in errors and "Traceback" not in errors
+
+
+def test_cameras_samples_fit_on_one_screen():
+    for name in ("live.py", "rtsp.py", "jetson_csi.py"):
+        assert len((ROOT / "samples" / name).read_text().splitlines()) <= 40
 
 
 def test_the_readme_names_every_sample():

@@ -16,7 +16,7 @@ from codriver.config import ContextConfig, Policy
 from codriver.engines.base import RUNTIMES, Signature, Tensor
 from codriver.files.decode import FieldRule, encode, rule
 from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, POINTS, PRESENCE, WIDTH_PX
-from codriver.tasks import GROUPS, VIEWS
+from codriver.tasks import GROUPS, TASK_SETS, VIEWS, Task
 
 SCHEMA = 3
 MANIFEST_NAME = "manifest.json"
@@ -195,3 +195,20 @@ class Manifest:
         """The same manifest under its id: its name and a hash over all of it, the files' hashes included."""
         content = replace(self, id="").to_json().encode()
         return replace(self, id=f"{self.name}-{hashlib.sha256(content).hexdigest()[:12]}")
+
+
+def tasks_of(manifest: Manifest) -> tuple[Task, ...]:
+    """The bundle's tasks with their titles; one that this codriver does not know is titled by its name."""
+    known = TASK_SETS.get(manifest.task_set)
+    titles = {task.name: task.title for task in known.tasks} if known else {}
+    return tuple(
+        Task(
+            name=spec.name,
+            labels=spec.labels,
+            needs_any=spec.needs_any,
+            kind=spec.kind,
+            annotation_key="",
+            title=titles.get(spec.name, spec.name.replace("_", " ").capitalize()),
+        )
+        for spec in manifest.tasks
+    )

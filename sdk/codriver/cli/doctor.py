@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.bundle.manifest_json import read_manifest
+from codriver.capture.v4l2 import camera_lines, cameras_here
 from codriver.cli.shared import Commands, add_command
 from codriver.console import put, put_json, table
 from codriver.doctor.advice import Advice, bundle_advice, choice_advice, machine_advice
@@ -24,10 +26,15 @@ Exit code 1 if something needed is missing"""
 def add(commands: Commands) -> None:
     parser = add_command(commands, "doctor", "say what this machine has, and what a bundle lacks here", EXAMPLE, run)
     parser.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="folder with a manifest.json")
+    parser.add_argument("--cameras", action="store_true", help="what cameras there are: formats, rates, their clocks")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.cameras:
+        found = cameras_here()
+        put_json(asdict(found)) if args.json else put("\n".join(camera_lines(found)))
+        return 0
     result = examine(args.bundle)
     if args.json:
         put_json(result)

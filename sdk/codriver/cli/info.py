@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest
+from codriver.bundle.manifest import Manifest, tasks_of
 from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.variants import why_not
-from codriver.cli.shared import Commands, add_bundle, add_command, tasks_of
+from codriver.cli.shared import Commands, add_bundle, add_command
 from codriver.console import put, put_json, table
 from codriver.device.cpu import cpu_features
 from codriver.device.machine import runtime_version

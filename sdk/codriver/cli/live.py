@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from codriver.bundle.loader import COLORS
-from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, tasks_of
+from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver
 from codriver.cli.steps import steps
 from codriver.console import say
 from codriver.live.feed import Feed
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     token = args.token or (None if local else secrets.token_urlsafe(16))
     with open_perceiver(args, args.color) as perceiver, open_source(args.source[0]) as first:
         name = first.name + (f" and {len(args.source) - 1} more" if args.source[1:] else "")
-        feed = Feed(hello_of(perceiver, name, local), swap_colours=args.color == "rgb")
+        feed = Feed.of(perceiver, name, swap_colours=args.color == "rgb")
         with LivePage(feed, address=args.address, port=args.port, token=token) as page, args.stop.finishing(True):
             say(f"live page: {page.url}")
             if not local:
@@ -76,8 +76,7 @@ def _sources(args: argparse.Namespace, first: Source) -> Iterator[Source]:
 def _show(source: Source, perceiver: Perceiver, feed: Feed, args: argparse.Namespace) -> None:
     """Step through a source at its own pace. Footage begins a new context, since its times begin anew."""
     perceiver.reset()
-    told = 0
-    begin_s, begin_t = time.monotonic(), None
+    told, begin_s, begin_t = 0, time.monotonic(), None
     for at, percept in steps(source, perceiver):
         for problem in source.problems[told:]:
             say(f"problem: {problem}")
@@ -93,20 +92,6 @@ def _show(source: Source, perceiver: Perceiver, feed: Feed, args: argparse.Names
 
 def _known(at: FrameSet, perceiver: Perceiver) -> dict[str, Any]:
     return {view: frame for view, frame in at.frames.items() if view in perceiver.manifest.views}
-
-
-def hello_of(perceiver: Perceiver, source: str, local: bool) -> dict[str, Any]:
-    """What a viewer is told first."""
-    others = "" if local else "Who has this address with its token sees what you see: it shows a person. "
-    return {
-        "bundle": perceiver.manifest.id,
-        "variant": perceiver.variant,
-        "engine": perceiver.engine,
-        "source": source,
-        "views": list(perceiver.manifest.views),
-        "tasks": [{"name": t.name, "title": t.title, "labels": list(t.labels)} for t in tasks_of(perceiver.manifest)],
-        "note": others,
-    }
 
 
 def _open_browser(url: str) -> None:

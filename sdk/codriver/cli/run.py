@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from codriver.bundle.loader import COLORS
+from codriver.bundle.manifest import tasks_of
 from codriver.capture.told import told_of
-from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, tasks_of
+from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive
 from codriver.cli.steps import steps
 from codriver.cli.stopping import KILLED, PIPE, Stop, Stopped
 from codriver.cli.watching import add_watching, watchers

@@ -9,12 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from codriver.bundle.folder import Bundle
-from codriver.cli.live import hello_of
 from codriver.cli.shared import Commands, add_command
 from codriver.cli.steps import steps
 from codriver.console import put, say
 from codriver.live.feed import Feed
-from codriver.live.server import LivePage, is_local
+from codriver.live.server import LivePage
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.serve.config import Service, read_service
@@ -75,7 +74,7 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         lines = stack.enter_context(PerceptLines(service.within(config.percepts.path), config.percepts.limit_mb))
         yield lambda at, percept: _write(lines, percept)
     if live := config.live:
-        feed = Feed(hello_of(perceiver, source.name, is_local(live.address)))
+        feed = Feed.of(perceiver, source.name)
         page = stack.enter_context(LivePage(feed, address=live.address, port=live.port, token=live.token))
         say(f"live page: {page.url.partition('#')[0]}")  # the token is no matter for a journal
         views = perceiver.manifest.views

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codriver.bundle.manifest import Manifest
 from codriver.console import say
 from codriver.device.cpu import default_threads
 from codriver.perceiver import Perceiver
-from codriver.tasks import TASK_SETS, Task
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -73,20 +71,3 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
     return int(text)
-
-
-def tasks_of(manifest: Manifest) -> tuple[Task, ...]:
-    """The bundle's tasks with their titles; one that this codriver does not know is titled by its name."""
-    known = TASK_SETS.get(manifest.task_set)
-    titles = {task.name: task.title for task in known.tasks} if known else {}
-    return tuple(
-        Task(
-            name=spec.name,
-            labels=spec.labels,
-            needs_any=spec.needs_any,
-            kind=spec.kind,
-            annotation_key="",
-            title=titles.get(spec.name, spec.name.replace("_", " ").capitalize()),
-        )
-        for spec in manifest.tasks
-    )

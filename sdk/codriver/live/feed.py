@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.bundle.manifest import tasks_of
 from codriver.live.overlay import overlay
+from codriver.perceiver import Perceiver
 from codriver.percept import Frame, Percept
 
 HISTORY_S = 30.0
@@ -38,6 +40,20 @@ class Feed:
         self.closed = False
         self._newest: dict[str, tuple[Image, float | None]] = {}  # view -> its picture, when it was taken if live
         self._past: deque[tuple[float, dict[str, list[float] | None]]] = deque()
+
+    @classmethod
+    def of(cls, perceiver: Perceiver, source: str, *, swap_colours: bool = False) -> Feed:
+        """For the page of what a perceiver answers. source: its name, for people."""
+        manifest = perceiver.manifest
+        hello = {
+            "bundle": manifest.id,
+            "variant": perceiver.variant,
+            "engine": perceiver.engine,
+            "source": source,
+            "views": list(manifest.views),
+            "tasks": [{"name": t.name, "title": t.title, "labels": list(t.labels)} for t in tasks_of(manifest)],
+        }
+        return cls(hello, swap_colours=swap_colours)
 
     def publish(self, frames: Mapping[str, Image | Frame], percept: Percept, *, live: bool = False) -> None:
         """live: the frames' times are of the monotonic clock, so that their age is known."""

@@ -23,6 +23,7 @@ from codriver.live.feed import Feed
 MAX_VIEWERS = 32
 MAX_MESSAGE = 64  # bytes that a viewer may say at once: "pause" or "go"
 CLOSE_S = 0.5  # for viewers to be told; who does not read is cut off
+NOTE = "Who has this address with its token sees what you see: it shows a person. "
 MISSING = "the live page needs the package websockets: pip install 'codriver[live]'"
 
 
@@ -41,6 +42,7 @@ class LivePage:
                 f"live page: {address} can be reached from other machines, and the page shows a person; give a token, "
                 "and it to those alone who may watch, or serve on 127.0.0.1"
             )
+        feed.hello["note"] = "" if is_local(address) else NOTE
         self.feed, self._token = feed, token
         self._viewers: set[Any] = set()
         self._lock = threading.Lock()

@@ -66,7 +66,7 @@ class Cameras:
             self.close()
             now_s = time.monotonic()
             why = "; ".join(f"{view}: {reader.why_absent(now_s)}" for view, reader in self._readers.items())
-            raise SourceError(f"no camera gave a frame: {why}; `v4l2-ctl --list-devices` lists them")
+            raise SourceError(f"no camera gave a frame: {why}; `codriver doctor --cameras` lists what is there")
 
     def __iter__(self) -> Iterator[FrameSet]:
         next_s = time.monotonic()
