@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from codriver.bundle.folder import Bundle
+from codriver.buses.buses import Buses
 from codriver.cli.shared import Commands, add_command
 from codriver.cli.steps import steps
 from codriver.console import put, say
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     of = service.config.bundle
     if args.check:
         bundle = Bundle.open(service.within(of.path), trusted_key=service.trusted_key, min_version=of.min_version)
+        if service.config.buses:
+            Buses(service.config.buses, args.config.parent).close()  # its maps are right
         put(f"{args.config}: right; {bundle.manifest.id}, {len(service.cameras)} cameras")
         return 0
     with ExitStack() as stack:
@@ -79,6 +82,9 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         say(f"live page: {page.url.partition('#')[0]}")  # the token is no matter for a journal
         views = perceiver.manifest.views
         yield lambda at, percept: feed.publish({v: f for v, f in at.frames.items() if v in views}, percept, live=True)
+    if config.buses:
+        buses = stack.enter_context(Buses(config.buses, service.path.parent))
+        yield lambda at, percept: buses.add(percept)
     if config.metrics:
         from codriver.monitoring.prometheus import PrometheusMetrics
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codriver.buses.buses import BusesConfig
 from codriver.capture.camera import Camera
-from codriver.device.imports import load
 from codriver.errors import ConfigError
-from codriver.files.decode import Fault, decode, rule
+from codriver.files.decode import rule
+from codriver.mapping.toml_file import decode_toml, read_toml
 from codriver.sources.spelling import described_views
 
 
@@ -61,6 +61,7 @@ class ServiceConfig:
     percepts: PerceptsConfig | None = rule(None, absent=True)
     live: LiveConfig | None = rule(None, absent=True)
     metrics: MetricsConfig | None = rule(None, absent=True)
+    buses: BusesConfig | None = rule(None, absent=True)
     steps: StepConfig = rule(StepConfig(), absent=True)
 
 
@@ -83,11 +84,7 @@ class Service:
 
 
 def read_service(path: Path) -> Service:
-    content = _parsed(path)
-    try:
-        config = decode(ServiceConfig, content)
-    except Fault as fault:
-        raise ConfigError(f"{path}: {fault}") from fault
+    config = decode_toml(ServiceConfig, read_toml(path), path)
     bundle = config.bundle
     if (bundle.key is None) != bundle.allow_unsigned:
         raise ConfigError(
@@ -100,15 +97,3 @@ def read_service(path: Path) -> Service:
             f"{path}: sources.{files[0]} is a file; a service looks at cameras: device, address, pipeline"
         )
     return Service(path, config, {view: where for view, where in views.items() if isinstance(where, Camera)})
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
-    toml = load(name, "codriver serve on Python 3.10 needs the package tomli: pip install 'codriver[serve]'")
-    try:
-        content: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # of TOML and of UTF-8
-        raise ConfigError(f"{path}: not TOML ({error})") from error
-    return content

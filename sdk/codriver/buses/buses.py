@@ -1,0 +1,72 @@
+"""All the buses of a service: the alert is decided once, then each bus has what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from codriver.buses.can_bus import CanBus, CanConfig
+from codriver.buses.dbc import CanEncoder
+from codriver.buses.publisher import Publisher
+from codriver.console import say
+from codriver.errors import ConfigError
+from codriver.files.decode import rule
+from codriver.mapping.alerts import Alert, AlertState, advance, read_alerts
+from codriver.mapping.fields import Moment
+from codriver.mapping.signals import BusMap, read_map
+from codriver.percept import Percept
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusesConfig:
+    alerts: str = rule("alerts", absent=True, filled=True)  # a file; "alerts": the examples that are shipped
+    can: CanConfig | None = rule(None, absent=True)
+
+
+def told(line: str) -> None:
+    say(f"codriver: {line}")
+
+
+class Buses:
+    """`add` each percept, from one thread. A map that is wrong is a ConfigError now; a bus that is lost is told."""
+
+    def __init__(self, config: BusesConfig, near: Path | None = None, tell: Callable[[str], object] = told) -> None:
+        """near: where relative paths begin."""
+        self._policy, self._state = read_alerts(config.alerts, near), AlertState()
+        self._near, self._tell = near, tell
+        self._publishers: list[Publisher] = []
+        self._sinks: list[Callable[[Moment], None]] = []
+        if config.can:
+            self._add_can(config.can)
+
+    def _map(self, bus: str, name: str) -> BusMap:
+        bus_map = read_map(name, self._policy, self._near)
+        if bus_map.config.bus != bus:
+            raise ConfigError(f"{bus_map.path}: bus is {bus_map.config.bus}, expected {bus}, whose map it is to be")
+        return bus_map
+
+    def _add_can(self, config: CanConfig) -> None:
+        encoder = CanEncoder(self._map("can", config.map))
+        name = f"{config.interface} {config.channel}"
+        publisher = Publisher(name, lambda: CanBus(config, fd=encoder.fd), self._tell)
+        self._publishers.append(publisher)
+        self._sinks.append(lambda moment: publisher.put({frame.id: frame for frame in encoder.frames(moment)}))
+
+    def add(self, percept: Percept, speed_kmh: float | None = None) -> Alert:
+        """speed_kmh None: nobody knows."""
+        self._state = advance(self._policy, self._state, percept, speed_kmh)
+        moment = Moment(percept, self._state.alert)
+        for sink in self._sinks:
+            sink(moment)
+        return moment.alert
+
+    def close(self) -> None:
+        for publisher in self._publishers:
+            publisher.close()
+
+    def __enter__(self) -> Buses:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

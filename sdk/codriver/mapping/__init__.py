@@ -1,0 +1,1 @@
+"""From a percept to what others understand: alerts by a policy, signals by a table, both of them data."""
