@@ -69,10 +69,11 @@ class Publisher:
                 if not told:
                     why = " ".join(str(error).split()) or type(error).__name__
                     self._tell(f"{self._name} is lost ({why}); asked for again until it is there")
-                told, connection = True, _closed(connection)
+                _close(connection)
+                told, connection = True, None
                 self._closing.wait(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-        _closed(connection)
+        _close(connection)
 
     def _taken(self) -> dict[Hashable, Any] | None:
         """What is to be sent now; None at the end."""
@@ -84,7 +85,7 @@ class Publisher:
             return values or None
 
 
-def _closed(connection: Connection | None) -> None:
+def _close(connection: Connection | None) -> None:
     if connection is not None:
         try:
             connection.close()
