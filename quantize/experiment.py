@@ -26,6 +26,7 @@ from tqdm import tqdm
 from codriver.console import say
 from codriver.errors import ConfigError
 from codriver.files.atomic import sha256
+from codriver.files.decode import encode
 from codriver.tasks import TASK_SETS
 from quantize.graphs.dialects import dialect
 from quantize.graphs.fold import folded
@@ -43,6 +44,7 @@ from training.data.clips import labels_of, load_clips
 from training.evaluate import Predictions
 from training.model.uvm3tl import UVM3TL
 from training.trainer.checkpoint import Run, load_run
+from training.trainer.record import RunRecord
 from training.trainer.run_log import RunOptions
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, write_json, write_text
@@ -126,12 +128,16 @@ def _head(plan: Plan, run: Run, origin: str, lessons: ClipSets, n: int) -> dict[
         "kind": "qat-experiment",
         **provenance(("torch", "nncf"), plan.qat.seed),
         "machine": {"processor": processor(), "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()},
-        "run": {"weights_sha256": origin, **{key: run.meta[key] for key in ("size", "data", "train", "loss")}},
+        "run": {"weights_sha256": origin, **_trained(run.record)},
         "n": n,
         "split": plan.split,
         "qat": asdict(plan.qat),
         "clips": {"train": len(lessons.train), "val": len(lessons.val), "calibration": plan.calibration},
     }
+
+
+def _trained(record: RunRecord) -> dict[str, Any]:
+    return {key: encode(getattr(record, key)) for key in ("size", "data", "train", "loss")}
 
 
 def judge_of(data: Path, model: UVM3TL, plan: Plan, run_options: RunOptions) -> Judge:

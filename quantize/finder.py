@@ -75,11 +75,11 @@ def make_finders(run_folder: Path, data: Path, chosen: Sequence[Dialect], amount
         modules[some.name] = made[key]
     origin = FinderOrigin(
         weights_sha256=sha256((run_folder / "model.safetensors").read_bytes()),
-        size=run.meta["size"],
-        knows_absence=run.meta["knows_absence"],
-        test=run.meta["test"],
-        git_commit=run.meta["git_commit"],
-        created=run.meta["created"],
+        size=run.record.size,
+        knows_absence=run.record.knows_absence,
+        test=run.record.test,
+        git_commit=run.record.git_commit,
+        created=run.record.created,
         check=score_points(_points(sights_of(model, pictures)), pictures),
         check_frames=len(pictures),
     )

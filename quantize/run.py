@@ -20,7 +20,7 @@ from pathlib import Path
 from codriver.console import say
 from codriver.errors import SourceError
 from codriver.files.atomic import sha256
-from codriver.files.decode import Fault, decode
+from codriver.files.decode import Fault, decode, encode
 from codriver.tasks import JOINTS, STREAMS
 from quantize.calibrated import CalibrationConfig, calibrate
 from quantize.checks import check_dialects
@@ -39,7 +39,7 @@ from quantize.qat.options import add_qat_options, qat_config, run_options
 from training.data.clips import CONTEXT
 from training.finder.lookout import FinderLookout, make_lookout
 from training.model.uvm3tl import POINTS_OF, UVM3TL, ModelConfig
-from training.trainer.checkpoint import FRAMES_ALONE, Run, clear, load_run, partial_folder
+from training.trainer.checkpoint import Run, clear, load_run, partial_folder
 from training.trainer.run_log import RunOptions
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder
@@ -193,12 +193,11 @@ def _tuned(
 def _origin(folder: Path, run: Run) -> RunOrigin:
     weights = sha256((folder / "model.safetensors").read_bytes())
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
-    alone = {"test": run.meta.get(FRAMES_ALONE, {}), "without": {}}
     facts = {
         "weights_sha256": weights,
         "subsets": [],
-        "frames_alone": alone,
-        **{key: run.meta[key] for key in kept if key in run.meta},
+        "frames_alone": {"test": encode(run.record.test_frames_alone or {}), "without": {}},
+        **{key: encode(getattr(run.record, key)) for key in kept},
     }
     try:
         return decode(RunOrigin, facts)

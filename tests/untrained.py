@@ -6,13 +6,20 @@ python -m tests.untrained --size edge --data DATA --out RUN
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
+from codriver.tasks import AIDE
+from training.data.augment import AugmentConfig
+from training.finder.run import FinderRecord
+from training.losses.afd import LossConfig
 from training.model.uvm3tl import SIZES, UVM3TL
-from training.trainer.checkpoint import MARKER, save_run
+from training.report.metrics import Scores
+from training.trainer.checkpoint import MARKER, Run, save_run
+from training.trainer.config import TrainConfig
+from training.trainer.record import LearnedFrom, RunRecord
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import provenance, whole_folder
 
@@ -25,22 +32,49 @@ def write_untrained_run(
     model = UVM3TL(SIZES[size]).eval()
     change(model)
     splits = {name: read_split(data, name) for name in ("train", "val", "test")}
-    nothing = {task.name: {"accuracy": 0.0, "macro_f1": 0.0, "majority": 0.0} for task in model.task_set.tasks}
-    meta = {
-        "size": size,
-        "data": {
-            "kind": "synthetic, untrained",
-            "clips": {name: len(refs) for name, refs in splits.items()},
-            "clips_sha256": {name: split_digest(refs) for name, refs in splits.items()},
-        },
-        "class_counts": {},
-        "train": {},
-        "test": nothing,
-        "test_clips": 0,
-        **provenance(("torch",), seed),
-    }
+    data_facts = LearnedFrom(
+        kind="synthetic, untrained",
+        clips={name: len(refs) for name, refs in splits.items()},
+        clips_sha256={name: split_digest(refs) for name, refs in splits.items()},
+    )
     with whole_folder(out, marker=MARKER) as folder:
-        save_run(folder, model, meta)
+        save_run(folder, Run(model, untrained_record(size, data_facts, seed=seed)))
+
+
+def untrained_record(
+    size: str, data: LearnedFrom, class_counts: Mapping[str, tuple[int, ...]] | None = None, seed: int = 0
+) -> RunRecord:
+    nothing = Scores(accuracy=0.0, macro_f1=0.0, majority=0.0, balanced_accuracy=0.0, ece=0.0)
+    return RunRecord(
+        **provenance(("torch",), seed),
+        size=size,
+        train=TrainConfig(size=size),
+        loss=LossConfig(),
+        augment=AugmentConfig(),
+        processes={"count": 1},
+        finder={"id": None},
+        kept_epoch=0,
+        best_epoch=0,
+        data=data,
+        class_counts=class_counts or {},
+        test={task.name: nothing for task in AIDE.tasks},
+        test_clips=0,
+    )
+
+
+def untrained_finder_record(size: str = "tiny", folds: tuple[tuple[str, ...], ...] = ()) -> FinderRecord:
+    return FinderRecord(
+        **provenance(("torch",), 0),
+        size=size,
+        train={},
+        vary={},
+        data={},
+        knows_absence=False,
+        folds=folds,
+        mean_pose=(),
+        val={},
+        test={},
+    )
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def evaluate(
             "clips_sha256": split_digest(refs),
             "bootstrap": asdict(bootstrap),
             "driver": f"found by {lookout.id}" if lookout else "as annotated",
-            **assess(answers, task_set, run.meta["class_counts"], bootstrap, weights),
+            **assess(answers, task_set, run.record.class_counts, bootstrap, weights),
             "subsets": assess_subsets(run, clips, bootstrap, weights) if subsets else [],
         }
         answers.save(folder / MARKER)
@@ -185,7 +185,7 @@ def assess_subsets(
     labels, task_set, rows = labels_of(clips), run.model.task_set, []
     for views in tqdm(SUBSETS, desc="cameras", unit="subset", disable=None):
         probabilities = predict(run.model, [with_views(clip, views) for clip in clips])
-        scores = score(probabilities, clips, task_set, run.meta["class_counts"])
+        scores = score(probabilities, clips, task_set, run.record.class_counts)
         right = Predictions((), labels, probabilities).right
         rows.append(
             {
@@ -203,12 +203,12 @@ def _describe_run(run: Run, folder: Path) -> dict[str, Any]:
     return {
         "folder": folder.resolve().name,
         "weights_sha256": sha256((folder / "model.safetensors").read_bytes()),
-        **{name: run.meta.get(name) for name in ("size", "seed", "created", "git_commit")},
+        **{name: getattr(run.record, name) for name in ("size", "seed", "created", "git_commit")},
     }
 
 
 def _describe_data(run: Run, data: Path, split: str, refs: Sequence[ClipRef]) -> dict[str, Any]:
-    at_training = run.meta.get("data", {}).get("clips_sha256", {}).get(split)
+    at_training = run.record.data.clips_sha256.get(split)
     return {
         "kind": footage_kind(data),
         "same_as_in_training": at_training == split_digest(refs) if at_training else None,

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
+from codriver.files.decode import decode, encode
 from codriver.tasks import TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
@@ -35,9 +36,10 @@ from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
-from training.trainer.checkpoint import BEST, FRAMES_ALONE, LAST, MARKER, save_run
+from training.trainer.checkpoint import BEST, LAST, MARKER, Run, save_run
 from training.trainer.config import KEPT, PRECISIONS, SAMPLINGS, TrainConfig
 from training.trainer.processes import leave, make_fabric
+from training.trainer.record import RunRecord
 from training.trainer.run_log import RunLog, RunOptions
 from training.trainer.split_clips import clips_by_split
 from training.trainer.trainer import Trainer
@@ -122,13 +124,13 @@ def _tested(folder: Path, trainer: Trainer, clips: Sequence[Clip], about: dict[s
     kept, counts = trainer.kept, about["class_counts"]
     if trainer.config.keep == "best":
         kept.load_state_dict(load_file(str(folder / BEST)))
-    ways = {"test": clips} | ({FRAMES_ALONE: found(clips)} if about["finder"]["id"] else {})
+    ways = {"test": clips} | ({"test_frames_alone": found(clips)} if about["finder"]["id"] else {})
     scores = {
         name: score(predict(kept, some, progress=_bar(name)), some, kept.task_set, counts)
         for name, some in ways.items()
     }
     tested = {name: {task: asdict(result) for task, result in some.items()} for name, some in scores.items()}
-    save_run(folder, kept, about | tested | {"test_clips": len(clips)})
+    save_run(folder, Run(kept, decode(RunRecord, encode(about | tested | {"test_clips": len(clips)}))))
     return scores["test"]
 
 
@@ -143,10 +145,10 @@ def _identity(
 
 def _finished(out: Path, began: dict[str, Any]) -> dict[str, Scores]:
     """The scores of a run that has nothing left to resume, so that a queue may start the same command again."""
-    meta = checkpoint.load_run(out).meta
-    checkpoint.check_same({**meta, "data": meta["data"]["clips_sha256"]}, began, out)
+    record = checkpoint.load_run(out).record
+    checkpoint.check_same(record.began(), began, out)
     sys.stderr.write(f"{out} is complete; nothing to resume\n")
-    return {task: Scores(**result) for task, result in meta["test"].items()}
+    return dict(record.test)
 
 
 def _bar(name: str):  # type: ignore[no-untyped-def]
@@ -245,8 +247,8 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
 
 
 def _for_people(scores: dict[str, Scores], out: Path) -> str:
-    alone = checkpoint.load_run(out).meta.get(FRAMES_ALONE, {})
-    shown = {"with annotations": scores, "frames alone": {task: Scores(**result) for task, result in alone.items()}}
+    alone = checkpoint.load_run(out).record.test_frames_alone
+    shown = {"with annotations": scores, "frames alone": dict(alone or {})}
     return "\n".join(f"{name}\n{table(some, TASK_SETS['aide'])}" for name, some in shown.items() if some)
 
 

@@ -20,7 +20,7 @@ from quantize.graphs.fold import hold_vectors_in_half
 from quantize.graphs.graphs import ModulePair
 from quantize.ptq.calibration import choose
 from quantize.qat.clip_model import Tunable
-from quantize.qat.losses import QATConfig, QATTrainer, augmentation, loss_of, train_config
+from quantize.qat.losses import QATConfig, QATTrainer, loss_of, train_config
 from training.data.batches import predict
 from training.data.clips import Clip, ClipSet, labels_of, open_clips
 from training.data.takes import FOUND
@@ -109,15 +109,15 @@ def finetune(
     saved = checkpoint.load_checkpoint(folder) if run_options.resume and (folder / LAST).is_file() else None
     if saved:
         checkpoint.check_same(saved["began"], began, folder)
-    model, configs = Tunable(pair), (config, train_config(run.meta, config))
-    loss = loss_of(run.meta, teacher, config)
+    model, configs = Tunable(pair), (config, train_config(run.record, config))
+    loss = loss_of(run.record, teacher, config)
     before = {name: score_of(some, lessons.val, name) for name, some in (("FP32", teacher), ("PTQ", model))}
     trainer = QATTrainer(make_fabric(device=run_options.device), model, teacher, loss, lessons.train, configs)
     if saved:
         trainer.load_state(saved)
     checkpoint.prepare(folder, trainer.progress.records, keep=saved is not None)
     watch = Watch(trainer, lessons.val, folder, began, run_options, before)
-    ended = watch.tune(augmentation(run.meta))
+    ended = watch.tune(run.record.augment)
     model.load_state_dict(load_file(str(folder / BEST)))
     hold_vectors_in_half(model.core)
     return Tuned(model.eval(), {**asdict(config), **watch.summary(), "ended": ended})

@@ -11,7 +11,7 @@ neural network", 2015.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from codriver.errors import ConfigError, SourceError
 from quantize.qat.clip_model import Tunable
-from training.data.augment import AugmentConfig
-from training.losses.afd import AFDLoss, LossConfig
+from training.losses.afd import AFDLoss
 from training.losses.weighting import Equal
 from training.model.uvm3tl import UVM3TL, Fused
 from training.trainer.config import TrainConfig
 from training.trainer.optimizer import groups
+from training.trainer.record import RunRecord
 from training.trainer.trainer import ModelWithLoss, Trainer
 
 if TYPE_CHECKING:
@@ -62,13 +62,15 @@ class QATConfig:
             )
 
 
-def loss_of(meta: dict[str, Any], model: UVM3TL, config: QATConfig) -> AFDLoss:
-    """The loss as full precision left it. meta: of the run."""
+def loss_of(record: RunRecord, model: UVM3TL, config: QATConfig) -> AFDLoss:
+    """The loss as full precision left it. record: of the run."""
+    if record.loss_state is None:
+        raise SourceError("the run's meta.json lacks the state of its loss; train the model again")
+    loss = AFDLoss(model.task_set, record.loss, record.class_counts)
     try:
-        loss = AFDLoss(model.task_set, LossConfig.from_dict(meta["loss"]), meta["class_counts"])
-        loss.load_meta_state(meta["loss_state"])
+        loss.load_meta_state(dict(record.loss_state))
     except (KeyError, TypeError, RuntimeError) as error:
-        raise SourceError(f"the run's meta.json lacks the state of its loss: {error}; train the model again") from error
+        raise SourceError(f"the state of the run's loss does not fit: {error}; train the model again") from error
     if config.loss != "afd":
         still = Equal(loss.weighting.trained)  # its weights are those used last, for ever
         still.history = loss.history
@@ -78,25 +80,19 @@ def loss_of(meta: dict[str, Any], model: UVM3TL, config: QATConfig) -> AFDLoss:
     return loss
 
 
-def train_config(meta: dict[str, Any], config: QATConfig) -> TrainConfig:
+def train_config(record: RunRecord, config: QATConfig) -> TrainConfig:
     """The run's own way of training, with QAT's length and pace."""
-    own = {key: value for key, value in meta["train"].items() if key in TrainConfig.__dataclass_fields__}
-    changed = {
-        "epochs": config.epochs,
-        "learning_rate": config.learning_rate * own["learning_rate"],
-        "sparse": config.sparse,
-        "ema": config.ema,
-        "seed": config.seed,
-        "validate_every": 1,
-        "keep": "best",
-        "precision": "32-true",
-    }
-    return TrainConfig(**own | changed)
-
-
-def augmentation(meta: dict[str, Any]) -> AugmentConfig:
-    """Clips vary as they did for the run."""
-    return AugmentConfig(**meta["augment"])
+    return replace(
+        record.train,
+        epochs=config.epochs,
+        learning_rate=config.learning_rate * record.train.learning_rate,
+        sparse=config.sparse,
+        ema=config.ema,
+        seed=config.seed,
+        validate_every=1,
+        keep="best",
+        precision="32-true",
+    )
 
 
 class Taught(ModelWithLoss):

@@ -19,6 +19,7 @@ from quantize.graphs.dialects import DIALECTS  # noqa: E402
 from quantize.run import QuantizeOptions, quantize  # noqa: E402
 from targets.build import build  # noqa: E402
 from targets.packing.gate import GateError  # noqa: E402
+from tests.untrained import untrained_finder_record  # noqa: E402
 from training.finder.model import SIZES, Finder  # noqa: E402
 from training.finder.run import save_finder  # noqa: E402
 from workshop.quantized_report import QuantizedReport  # noqa: E402
@@ -38,8 +39,7 @@ def finder_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             module.running_var.uniform_(0.5, 1.5)
     folder = tmp_path_factory.mktemp("finder") / "run"
     folder.mkdir()
-    meta = {"size": "tiny", "knows_absence": False, "test": {}}
-    save_finder(folder, model.eval(), meta | {"git_commit": "0" * 12, "created": "2026-01-01T00:00:00Z"})
+    save_finder(folder, model.eval(), untrained_finder_record())
     return folder
 
 

@@ -78,7 +78,7 @@ def always_the_first(run: Path) -> None:
     with torch.no_grad():
         for head in found.model.dbscme.heads.values():
             head.bias += torch.tensor([50.0] + [0.0] * (len(head.bias) - 1))
-    save_run(run, found.model, found.meta)
+    save_run(run, found)
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.tasks import AIDE, CROPS, JOINTS, STREAMS, VIEWS  # noqa: E402
+from tests.untrained import untrained_record  # noqa: E402
 from training.data.clips import Clip  # noqa: E402
 from training.evaluate import SUBSETS, Predictions, confident_errors, main, with_views  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
-from training.trainer.checkpoint import save_run  # noqa: E402
+from training.trainer.checkpoint import Run, save_run  # noqa: E402
+from training.trainer.record import LearnedFrom  # noqa: E402
 from workshop.aide_splits import read_split, split_digest  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -28,8 +30,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluated") / "run"
     folder.mkdir()
     torch.manual_seed(0)
-    counts = {task.name: list(range(1, task.classes + 1)) for task in AIDE.tasks}
-    save_run(folder, UVM3TL(SIZES["tiny"]), {"class_counts": counts, "size": "tiny", "seed": 0})
+    counts = {task.name: tuple(range(1, task.classes + 1)) for task in AIDE.tasks}
+    nowhere = LearnedFrom(kind="none", clips={}, clips_sha256={})
+    save_run(folder, Run(UVM3TL(SIZES["tiny"]), untrained_record("tiny", nowhere, counts)))
     return folder
 
 

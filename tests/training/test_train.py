@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from codriver.errors import SourceError  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
 from targets.trial.scoring import macro_f1  # noqa: E402
+from tests.untrained import untrained_finder_record  # noqa: E402
 from training.data.batches import epoch_order, predict  # noqa: E402
 from training.data.clips import Clip, load_clips  # noqa: E402
 from training.report.metrics import score  # noqa: E402
@@ -107,12 +108,13 @@ def test_a_run_that_was_given_a_finder_is_scored_with_frames_alone_too_and_goes_
 
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        save_finder(tmp_path / name, Finder(SIZES["tiny"]), {})
+        save_finder(tmp_path / name, Finder(SIZES["tiny"]), untrained_finder_record())
     out = tmp_path / "run"
     short = ["--data", str(dataset), "--out", str(out), "--size", "tiny", "--epochs", "1", "--batch", "2"]
     assert main([*short, "--finder", str(tmp_path / "a")]) == 0
-    meta = load_run(out).meta
-    assert set(meta["test_frames_alone"]) == set(meta["test"]) and meta["finder"]["disturbed_by"] == 1
+    record = load_run(out).record
+    assert record.test_frames_alone and set(record.test_frames_alone) == set(record.test)
+    assert record.finder["disturbed_by"] == 1
     assert "frames alone" in capsys.readouterr().out
     assert main([*short, "--finder", str(tmp_path / "b"), "--resume"]) == 2
     assert "finder id was" in capsys.readouterr().err

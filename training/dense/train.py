@@ -27,7 +27,7 @@ from training.dense.scores import TaskScores, answers_of, scored, written
 from training.losses.afd import LossConfig
 from training.report.curves import draw_curves
 from training.trainer import checkpoint
-from training.trainer.checkpoint import BEST, CURVES, LAST, MARKER, save_run
+from training.trainer.checkpoint import BEST, CURVES, LAST, MARKER, save_model
 from training.trainer.config import TrainConfig
 from training.trainer.processes import make_fabric
 from training.trainer.run_log import RunLog, RunOptions
@@ -192,7 +192,7 @@ def _tested(folder: Path, trainer: Trainer, known: DenseData, began: dict[str, A
         "loss_state": trainer.loss.state_for_meta(),
         "test": {task: to_json(result) for task, result in results.items()},
     }
-    save_run(folder, kept, about, KIND)
+    save_model(folder, kept, about, KIND)
     return results
 
 

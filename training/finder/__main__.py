@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from codriver.files.decode import decode, encode
 from codriver.finder_graph import POINTS
 from training.data.clips import footage_kind
 from training.finder.learn import FinderTrainConfig, Learner, fit, identity
 from training.finder.model import SIZES, Finder
 from training.finder.pictures import FinderVaryConfig, Pictures, drive_pictures, scene_pictures, together
-from training.finder.run import fold_weights, save_finder
+from training.finder.run import FinderRecord, fold_weights, save_finder
 from training.finder.scores import evaluate, mean_pose, sights_of
 from training.trainer import checkpoint
 from training.trainer.checkpoint import LAST, MARKER, METRICS, partial_folder, save_weights
@@ -71,7 +72,7 @@ def train_finder(
             "folds": folds,
             "mean_pose": np.round(mean, 5).tolist(),
         }
-        save_finder(folder, learner.kept, about | scores)
+        save_finder(folder, learner.kept, decode(FinderRecord, encode(about | scores)))
     checkpoint.clear(partial)
     return scores["test"]
 

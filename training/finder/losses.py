@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.finder_graph import HIGH, JOINT_POINTS, LOW
-from training.finder.targets import SIGMA_BINS
 
+SIGMA_BINS = 1.5  # of the Gaussian that stands for a point
 BOX_WEIGHT, PRESENCE_WEIGHT = 1.0, 1.0
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.finder_graph import BINS_X, BINS_Y, HIGH, JOINT_POINTS, LOW, POINTS
+from codriver.finder_graph import HIGH, JOINT_POINTS, LOW, POINTS
 from codriver.frames.preprocess import MIN_BODY_PX, MIN_FACE_PX
 from codriver.percept import Driver
 
-SIGMA_BINS = 1.5  # of the Gaussian that stands for a point
 LEAST_WEIGHT = (
     0.1  # of a point that the annotation names with a score of zero: AIDE's scores are low, none means missing
 )
@@ -54,21 +53,3 @@ def unusable_camera() -> Target:
     """Of a frame on which nothing can be seen."""
     nothing = target_of(None, 1, 1)
     return Target(nothing.points, nothing.weights, np.zeros(3, np.float32))
-
-
-def gaussians(shares: NDArray[np.float32], bins: int) -> NDArray[np.float32]:
-    """(..., ) shares of the frame along one axis -> (..., bins) distributions around them."""
-    centres = bin_centres(bins)
-    sigma = SIGMA_BINS * (HIGH - LOW) / bins
-    powers = np.exp(-0.5 * ((centres - shares[..., None]) / sigma) ** 2) + 1e-12
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
-
-
-def bin_centres(bins: int) -> NDArray[np.float32]:
-    """(bins,) as shares of the frame."""
-    return np.asarray(LOW + (np.arange(bins) + 0.5) * (HIGH - LOW) / bins, np.float32)
-
-
-def axis_targets(points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(..., 2) -> (..., BINS_X), (..., BINS_Y)"""
-    return gaussians(points[..., 0], BINS_X), gaussians(points[..., 1], BINS_Y)

@@ -21,7 +21,7 @@ average gradients each take the class-weighted mean of their own batch; nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,6 @@ class LossConfig:
         for field, known in (("weighting", WEIGHTINGS), ("decoupling", tuple(TERMS))):
             if getattr(self, field) not in known:
                 raise ConfigError(f"{field}: got {getattr(self, field)!r}, expected one of {', '.join(known)}")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LossConfig:
-        """What `asdict` and JSON made of it; runs before there was a choice of weightings say `adaptive` instead."""
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        if "adaptive" in values:
-            values["weighting"] = "dwa" if values.pop("adaptive") else "equal"
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -148,7 +140,7 @@ class WeightedTasks(nn.Module):
 class AFDLoss(WeightedTasks):
     """The loss and the state that its weights come from; that is saved with the checkpoint and goes on in QAT."""
 
-    def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: dict[str, list[int]]) -> None:
+    def __init__(self, task_set: TaskSet, config: LossConfig, class_counts: Mapping[str, Sequence[int]]) -> None:
         """class_counts: task -> training clips of each class. A ConfigError names a task that the set lacks."""
         chosen = {task_set[name].name for name in config.tasks} or set(task_set.names)
         super().__init__(config, torch.tensor([name in chosen for name in task_set.names]))
@@ -231,7 +223,7 @@ def make_weighting(config: LossConfig, trained: Tensor) -> Equal:
     return {"equal": Equal, "uncertainty": Uncertainty, "gls": GeometricLoss}[config.weighting](trained)
 
 
-def balanced_weights(counts: list[int], power: float) -> Tensor:
+def balanced_weights(counts: Sequence[int], power: float) -> Tensor:
     """Class weights (1 / share) ** power, scaled so that the expected weight of a clip is 1. Unseen classes weigh 1."""
     share = torch.tensor(counts, dtype=torch.float32) / max(sum(counts), 1)
     weights = torch.where(share > 0, share.clamp(min=1e-6) ** -power, torch.ones_like(share))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,28 +24,34 @@ from torch import nn
 
 from codriver.errors import ConfigError, SourceError
 from codriver.files.atomic import whole_file
+from codriver.files.decode import Fault, decode, encode
 from training.model.uvm3tl import UVM3TL, ModelConfig
+from training.trainer.record import RunRecord
 from workshop.artifacts import write_json, write_text
 from workshop.command import one_line
 
 SCHEMA = 1
 MARKER = "meta.json"
-FRAMES_ALONE = "test_frames_alone"  # in meta.json, beside "test", where a finder was given to train with
 WEIGHTS, BEST, LAST, METRICS, CURVES = "model.safetensors", "best.safetensors", "last.pt", "metrics.jsonl", "curves.png"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model, in evaluation mode, and its meta data."""
+    """A trained model, in evaluation mode, and how it came to be."""
 
     model: UVM3TL
-    meta: dict[str, Any]
+    record: RunRecord
 
 
-def save_run(folder: Path, model: Any, meta: dict[str, Any], kind: str = "run") -> None:
-    """Write weights and meta data into an existing folder."""
+def save_run(folder: Path, run: Run) -> None:
+    """Write weights and record into an existing folder."""
+    save_model(folder, run.model, encode(run.record), "run")
+
+
+def save_model(folder: Path, model: Any, about: Mapping[str, Any], kind: str) -> None:
+    """Write weights and meta.json, which says what `kind` of run it is, into an existing folder."""
     save_weights(folder / WEIGHTS, model)
-    write_json(folder / MARKER, {"schema": SCHEMA, "kind": kind, "model": model.config.to_dict(), **meta})
+    write_json(folder / MARKER, {"schema": SCHEMA, "kind": kind, "model": model.config.to_dict(), **about})
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
@@ -64,16 +70,18 @@ def load_run(folder: Path) -> Run:
         )
     try:
         meta = json.loads(meta_path.read_text(encoding="utf-8"))
-        if meta.get("schema") != SCHEMA or meta.get("kind") != "run":
-            got = f"{meta.get('kind')!r} of schema {meta.get('schema')!r}"
+        schema, kind = meta.pop("schema", None), meta.pop("kind", None)
+        if schema != SCHEMA or kind != "run":
+            got = f"{kind!r} of schema {schema!r}"
             raise SourceError(f"{meta_path}: {got}, expected a run of schema {SCHEMA}; train one with training.train")
-        model = UVM3TL(ModelConfig.from_dict(meta["model"]))
+        model = UVM3TL(ModelConfig.from_dict(meta.pop("model")))
         model.load_state_dict(load_file(str(weights_path)))
-    except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError) as error:
+        record = decode(RunRecord, meta)
+    except (json.JSONDecodeError, SafetensorError, RuntimeError, TypeError, KeyError, Fault) as error:
         raise SourceError(
             f"{folder} does not hold a whole run: {one_line(error)[:300]}; train the model again"
         ) from error
-    return Run(model.eval(), meta)
+    return Run(model.eval(), record)
 
 
 def partial_folder(out: Path) -> Path:

@@ -76,7 +76,7 @@ def test_task_weights_go_on_from_the_runs_history_and_move_over_epochs(
 ) -> None:
     whole = trainer(model, run, clips)
     start = whole.loss.weights
-    assert start == pytest.approx(dwa(run.meta["loss_state"]["history"]), rel=1e-5)
+    assert start == pytest.approx(dwa(run.record.loss_state["history"]), rel=1e-5)
     records: list[dict[str, Any]] = []
     whole.run(AugmentConfig(), lambda *_: None, records.append, workers=0)
     used = [record["task_weights"] for record in records]
@@ -96,7 +96,7 @@ def test_frozen_weights_stay_those_of_the_run_and_equal_ones_are_1(
 ) -> None:
     whole = trainer(model, run, clips, replace(CONFIG, loss=kind))
     whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
-    expected = dwa(run.meta["loss_state"]["history"]) if kind == "frozen" else [1.0] * 4
+    expected = dwa(run.record.loss_state["history"]) if kind == "frozen" else [1.0] * 4
     assert whole.loss.weights == pytest.approx(expected, rel=1e-5)
     assert whole.loss.config.beta > 0  # the decoupling term stays
 
@@ -188,6 +188,5 @@ def test_a_task_beyond_its_budget_for_long_ends_it_and_what_was_best_is_kept(
 
 
 def test_a_run_without_the_state_of_its_loss_is_refused(model: Tunable, run: Run) -> None:
-    meta = {key: value for key, value in run.meta.items() if key != "loss_state"}
     with pytest.raises(SourceError, match="lacks the state of its loss"):
-        loss_of(meta, model.core, CONFIG)
+        loss_of(replace(run.record, loss_state=None), model.core, CONFIG)

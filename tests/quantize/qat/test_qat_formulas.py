@@ -119,7 +119,6 @@ def test_a_decoupling_weight_of_zero_is_no_active_decoupling(
     calibrated: torch.nn.Module, run: Run, clips: list[Clip], tmp_path: Path
 ) -> None:
     """What the floor above would tell."""
-    meta = copy.deepcopy(run.meta)
-    meta["loss"]["beta"] = 0.0
-    found = tuned(calibrated, Run(run.model, meta), clips, tmp_path / "q", QATConfig(epochs=1, patience=9))
+    record = replace(run.record, loss=replace(run.record.loss, beta=0.0))
+    found = tuned(calibrated, Run(run.model, record), clips, tmp_path / "q", QATConfig(epochs=1, patience=9))
     assert found.record[KEY][0]["share"].get("decoupling", 0.0) == 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,14 +19,14 @@ from quantize.ptq.quantizers import quantized_encoder
 from quantize.qat.clip_model import Tunable
 from quantize.qat.finetune import ClipSets, Tuned, finetune
 from quantize.qat.losses import QATConfig, QATTrainer, loss_of, train_config
-from training.data.augment import AugmentConfig
+from tests.untrained import untrained_record
 from training.data.clips import Clip, class_counts
-from training.losses.afd import LossConfig
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores
 from training.trainer.checkpoint import Run
 from training.trainer.config import TrainConfig
 from training.trainer.processes import make_fabric
+from training.trainer.record import LearnedFrom
 from training.trainer.run_log import RunOptions
 
 CONFIG = QATConfig(epochs=3, ema=0.9, learning_rate=0.5, patience=9)
@@ -37,14 +37,14 @@ def make_run(clips: list[Clip]) -> Run:
     """What a run folder holds after two epochs, with weights nobody trained."""
     torch.manual_seed(0)
     model = UVM3TL(SIZES["tiny"]).eval()
-    meta = {
-        "train": asdict(TrainConfig(size="tiny", batch=2)),
-        "loss": asdict(LossConfig()),
-        "augment": asdict(AugmentConfig()),
-        "class_counts": class_counts(clips, AIDE),
-        "loss_state": {"history": [[0.9, 0.8, 0.7, 0.6], [0.5, 0.7, 0.6, 0.55]]},
-    }
-    return Run(model, meta)
+    nowhere = LearnedFrom(kind="none", clips={}, clips_sha256={})
+    counts = {task: tuple(some) for task, some in class_counts(clips, AIDE).items()}
+    record = replace(
+        untrained_record("tiny", nowhere, counts),
+        train=TrainConfig(size="tiny", batch=2),
+        loss_state={"history": [[0.9, 0.8, 0.7, 0.6], [0.5, 0.7, 0.6, 0.55]]},
+    )
+    return Run(model, record)
 
 
 def make_calibrated(run: Run, clips: list[Clip]) -> ModulePair:
@@ -56,9 +56,9 @@ def make_calibrated(run: Run, clips: list[Clip]) -> ModulePair:
 
 
 def trainer(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATTrainer:
-    configs = config, train_config(run.meta, config)
+    configs = config, train_config(run.record, config)
     return QATTrainer(
-        make_fabric(device="cpu"), model, folded(run.model), loss_of(run.meta, model, config), clips, configs
+        make_fabric(device="cpu"), model, folded(run.model), loss_of(run.record, model, config), clips, configs
     )
 
 

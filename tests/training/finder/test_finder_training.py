@@ -33,8 +33,8 @@ def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_says_what_it_learned_from_and_what_it_cannot_know(run: Path) -> None:
     found = load_finder(run)
-    assert found.meta["data"]["frames"] == {"drive": 8} and found.meta["knows_absence"] is False
-    assert set(found.meta["test"]) >= {"finder", "mean_pose", "frame_before"}
+    assert found.record.data["frames"] == {"drive": 8} and found.record.knows_absence is False
+    assert set(found.record.test) >= {"finder", "mean_pose", "frame_before"}
     assert [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [1, 2]
 
 

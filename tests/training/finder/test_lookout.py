@@ -16,6 +16,7 @@ from codriver.finder_graph import JOINT_POINTS  # noqa: E402
 from codriver.percept import Driver  # noqa: E402
 from codriver.tasks import AIDE, KEYPOINTS  # noqa: E402
 from tests.tiny import finder_logits  # noqa: E402
+from tests.untrained import untrained_finder_record  # noqa: E402
 from training.data.clip_files import ClipRecord, read_record  # noqa: E402
 from training.data.clips import found, load_clips, open_clips, read_frame  # noqa: E402
 from training.data.sampling import UNIFORM  # noqa: E402
@@ -87,7 +88,7 @@ def test_a_part_that_the_finder_left_out_is_left_out(record: ClipRecord) -> None
 
 
 def test_nobody_seen_leaves_all_streams_of_the_driver_out(dataset: Path) -> None:
-    nobody = FinderLookout(FinderRun(Told(presence=(-9.0, -9.0, 9.0)), {}), (), "nobody")
+    nobody = FinderLookout(FinderRun(Told(presence=(-9.0, -9.0, 9.0)), untrained_finder_record()), (), "nobody")
     clip = found(load_clips(read_split(dataset, "val"), SIZES["tiny"], AIDE, lookout=nobody))[0]
     assert clip.mask[:4].all() and not clip.mask[4:].any() and not clip.frames["face"].any()
 
@@ -95,7 +96,7 @@ def test_nobody_seen_leaves_all_streams_of_the_driver_out(dataset: Path) -> None
 def test_a_clip_carries_both_takes_through_a_cache_that_tells_finders_apart(dataset: Path, tmp_path: Path) -> None:
     refs, config = read_split(dataset, "train"), SIZES["tiny"]
     by = off(seen(Told(spread_bins=100.0), read_record(refs[1], AIDE, UNIFORM)), [None] * 16)
-    looks = [FinderLookout(FinderRun(Told(), {}), [by], name) for name in ("one", "other")]
+    looks = [FinderLookout(FinderRun(Told(), untrained_finder_record()), [by], name) for name in ("one", "other")]
     sets = [open_clips(refs, config, AIDE, tmp_path, lookout=look) for look in looks]
     assert not set(sets[0].files) & set(sets[1].files)
     decoded, kept = load_clips(refs, config, AIDE, lookout=looks[0])[0], sets[0][0]
@@ -112,7 +113,7 @@ def test_a_training_clip_is_looked_at_by_a_finder_that_did_not_learn_from_it(tmp
     models = [Finder(FINDERS["tiny"]) for _ in range(3)]
     for k, model in enumerate(models[:2]):
         save_weights(tmp_path / fold_weights(k), model)
-    save_finder(tmp_path, models[2], {"folds": [["0001", "0003"], ["0002"]]})
+    save_finder(tmp_path, models[2], untrained_finder_record(folds=(("0001", "0003"), ("0002",))))
     run = load_finder(tmp_path)
     for clip, model in (("0001", models[0]), ("0002", models[1]), ("0003", models[0]), ("0009", models[2])):
         weights = run.finder_for(clip).state_dict()
@@ -120,7 +121,7 @@ def test_a_training_clip_is_looked_at_by_a_finder_that_did_not_learn_from_it(tmp
 
 
 def test_who_looks_is_told_by_the_weights_and_by_whose_errors_disturb(dataset: Path, tmp_path: Path) -> None:
-    save_finder(tmp_path, Finder(FINDERS["tiny"]), {})
+    save_finder(tmp_path, Finder(FINDERS["tiny"]), untrained_finder_record())
     alone, disturbing = make_lookout(tmp_path), make_lookout(tmp_path, read_split(dataset, "val"), AIDE)
     assert alone.id != disturbing.id != disturbing.undisturbed.id
     assert disturbing.describe()["disturbed_by"] == 1 and alone.describe()["disturbed_by"] == 0

@@ -9,11 +9,18 @@ torch = pytest.importorskip("torch")
 
 from scipy.stats import entropy  # noqa: E402
 
-from codriver.finder_graph import BINS_X, BINS_Y, POINTS  # noqa: E402
+from codriver.finder_graph import BINS_X, BINS_Y, HIGH, LOW, POINTS  # noqa: E402
 from training.finder.losses import box_loss, finder_loss, giou, kl_along, presence_loss, soft_points  # noqa: E402
-from training.finder.targets import gaussians  # noqa: E402
 
 pytestmark = pytest.mark.torch
+
+
+def gaussians(shares: np.ndarray, bins: int) -> np.ndarray:
+    """Shares of the frame -> (..., bins) distributions around them, one and a half bins wide."""
+    wide = (HIGH - LOW) / bins
+    centres = LOW + (np.arange(bins) + 0.5) * wide
+    powers = np.exp(-0.5 * ((centres - shares[..., None]) / (1.5 * wide)) ** 2) + 1e-12
+    return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
 def boxes_on_a_grid(a: np.ndarray, b: np.ndarray) -> float:

@@ -20,6 +20,7 @@ from tests import ROOT
 torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
+from codriver.files.decode import encode  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
 from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import balance, epoch_order, epoch_parts, made_ahead, varied_batch  # noqa: E402
@@ -221,7 +222,7 @@ def test_sigterm_leaves_a_checkpoint_and_the_same_command_with_resume_ends_the_r
     assert same(straight.model.state_dict(), resumed.model.state_dict())
     assert not partial_folder(tmp_path / "run").exists()
     assert main([*command, "--out", str(tmp_path / "run"), "--resume", "--json"]) == 0  # a queue may try again
-    assert json.loads(capsys.readouterr().out) == resumed.meta["test"]
+    assert json.loads(capsys.readouterr().out) == encode(resumed.record.test)
 
 
 def test_a_second_signal_ends_training_at_once_but_not_an_echo_of_the_first(monkeypatch: Any) -> None:
