@@ -21,6 +21,7 @@ from codriver.arrays import Image
 from codriver.device.imports import load
 from codriver.errors import SourceError
 from codriver.files.decode import Fault, decode
+from codriver.files.images import PNG, decode_image
 from codriver.percept import Driver, Frame
 from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP, RecordingMetadata, StepInput
 
@@ -165,17 +166,10 @@ def _driver(step: StepInput) -> Driver | None:
 
 def _image(data: bytes) -> Image:
     """Decode a picture whose header says that it is of a sane size."""
-    import cv2
-
-    if not data or (data[:8] == b"\x89PNG\r\n\x1a\n" and math.prod(struct.unpack(">II", data[16:24])) > MAX_PIXELS):
-        raise ValueError("a picture that is none, or too large")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ValueError("a picture that cannot be decoded") from error
-    if image is None:
-        raise ValueError("a picture that cannot be decoded")
-    return np.asarray(image, np.uint8)
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    if data.startswith(PNG) and width * height > MAX_PIXELS:
+        raise ValueError(f"a picture of {width} x {height} is too large")
+    return decode_image(data)
 
 
 def difference(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> str:

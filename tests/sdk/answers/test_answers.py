@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codriver.answers.answers import Answers
 from codriver.answers.results import softmax, task_results, with_steady
 from codriver.answers.smoothing import LabelSmoother
 from codriver.bundle.manifest import TaskSpec
 from codriver.bundle.manifest_json import read_manifest
 from codriver.config import SmoothingConfig
 from codriver.perceiver import Perceiver
-from codriver.percept import Percept, TaskResult
+from codriver.percept import Event, Percept, TaskResult, ViewStatus
 from tests.tiny import tiny_manifest, tiny_steps
 
 
@@ -57,6 +58,10 @@ def test_an_answer_below_the_threshold_is_unknown_and_keeps_its_probabilities() 
     assert answer([2.0, 1.0, 0.0], unknown_below=0.66).label == "a"
 
 
+def test_an_answer_at_the_threshold_is_given() -> None:
+    assert answer([0.0, 0.0, -1000.0], unknown_below=0.5).label == "a"
+
+
 @pytest.mark.parametrize(
     ("hold_s", "age", "valid"), [(0.0, 0, True), (0.0, 1, False), (0.39, 1, True), (0.39, 2, False), (0.4, 2, True)]
 )
@@ -76,6 +81,45 @@ def test_an_answer_needs_half_a_context_of_its_own_views() -> None:
     )
     row[-8] = True
     assert answer([1.0, 0.0, 0.0], {"front": row, "incar": np.zeros(16, bool)}).valid
+
+
+# A step's percept
+
+SEEN = ViewStatus(status="ok", age_s=0.0, reason="")
+
+
+def step(answers: Answers, filled: int, views: dict[str, ViewStatus]) -> Percept:
+    """A step whose context holds the newest `filled` slots of every view, and whose logits prefer each first class."""
+    manifest = tiny_manifest()
+    row = np.arange(16) >= 16 - filled
+    logits = {task.name: np.eye(1, len(task.labels), dtype=np.float32) for task in manifest.tasks}
+    return answers.percept(0.0, ({view: row for view in manifest.views}, logits), views, ())
+
+
+def test_a_percept_says_which_share_of_the_context_is_filled() -> None:
+    answers = Answers(tiny_manifest(), SmoothingConfig())
+    views = dict.fromkeys(tiny_manifest().views, SEEN)
+    assert [step(answers, filled, views).context for filled in (0, 4, 16)] == [0.0, 0.25, 1.0]
+
+
+def test_a_step_that_does_not_end_has_no_answer_no_number_of_its_own_and_the_cameras_as_they_were() -> None:
+    answers, event = Answers(tiny_manifest(), SmoothingConfig()), Event("hung", "the engine hangs")
+    assert {status.status for status in answers.invalid(0.0, event).views.values()} == {"never"}
+    views = dict.fromkeys(tiny_manifest().views, SEEN)
+    assert step(answers, 16, views).sequence == 0
+    hung = answers.invalid(1.0, event)
+    assert (hung.state, hung.context, hung.sequence, hung.deadline_missed) == ("invalid", 0.0, 1, True)
+    assert hung.reasons == (event.text,) and hung.views == views
+    assert not any(result.valid or result.label for result in hung.tasks.values())
+    assert step(answers, 16, views).sequence == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("ok", "init"), ("refused", "init"), ("never", "init"), ("black", "invalid")]
+)
+def test_a_context_that_never_was_full_is_waited_for_while_a_camera_may_fill_it(status: str, state: str) -> None:
+    views = dict.fromkeys(tiny_manifest().views, ViewStatus(status=status, age_s=None, reason=""))
+    assert step(Answers(tiny_manifest(), SmoothingConfig()), 0, views).state == state
 
 
 # Smoothing

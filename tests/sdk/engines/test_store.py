@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -63,6 +64,24 @@ def test_what_was_put_is_got_also_by_a_later_process(store: EngineStore, tmp_pat
 def test_another_fact_is_another_entry(store: EngineStore, fact: str) -> None:
     store.put(FACTS, PLAN)
     assert store.get(FACTS | {fact: "other"}) is None
+
+
+def test_the_order_of_facts_does_not_matter(store: EngineStore) -> None:
+    store.put(FACTS, PLAN)
+    assert store.get(dict(reversed(FACTS.items()))) == PLAN
+
+
+def test_two_engines_are_built_at_once(store: EngineStore, tmp_path: Path) -> None:
+    """While one process builds its own, another need not wait with its own."""
+    built: list[bytes] = []
+    other = Thread(target=lambda: built.append(store_in(tmp_path).get_or_build({"graph": "h"}, lambda: PLAN)))
+
+    def build() -> bytes:
+        other.start()
+        other.join(timeout=20)
+        return PLAN if built else b"waited"
+
+    assert store.get_or_build(FACTS, build) == PLAN
 
 
 def test_an_entry_is_built_once(store: EngineStore) -> None:
@@ -154,6 +173,13 @@ def test_a_key_that_others_could_read_is_replaced_and_its_entries_rebuilt(store:
     key.chmod(0o644)
     assert store_in(tmp_path).get(FACTS) is None
     assert key.read_bytes() != before
+
+
+def test_a_key_that_was_cut_short_is_replaced(store: EngineStore, tmp_path: Path) -> None:
+    key = tmp_path / "state" / "engines.key"
+    key.write_bytes(key.read_bytes()[:5])
+    store_in(tmp_path).put(FACTS, PLAN)
+    assert len(key.read_bytes()) == 32 and store_in(tmp_path).get(FACTS) == PLAN
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "readable by others"])
@@ -343,3 +369,18 @@ def test_the_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.M
     EngineStore().put(FACTS, PLAN)
     assert list((tmp_path / "ours" / "engines").glob("*.entry"))
     assert (tmp_path / "our-state" / "engines.key").is_file()
+
+
+@pytest.mark.parametrize("xdg", [None, "a/relative/path"])
+def test_without_the_environment_the_place_is_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xdg: str | None
+) -> None:
+    """The XDG specification says where, and that a relative path is to be ignored."""
+    for name in ("CODRIVER_CACHE", "CODRIVER_STATE", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+        if xdg and name.startswith("XDG"):
+            monkeypatch.setenv(name, xdg)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    EngineStore().put(FACTS, PLAN)
+    assert list((tmp_path / ".cache/codriver/engines").glob("*.entry"))
+    assert (tmp_path / ".local/state/codriver/engines.key").is_file()

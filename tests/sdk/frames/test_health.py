@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
-from codriver.config import HealthConfig, Policy, check_policy, default_policy
+from codriver.config import HealthConfig, Policy, check_policy, default_policy, limit
 from codriver.errors import ConfigError
+from codriver.files.decode import Fault, decode, encode
 from codriver.frames.health import ViewHealth, look_at
 from codriver.frames.preprocess import joints_from_keypoints, stream_inputs
 from codriver.percept import Driver
@@ -132,13 +135,45 @@ def test_pictures_of_any_size_can_be_looked_at(shape: tuple[int, ...]) -> None:
     assert np.isfinite(look_at(np.full(shape, 100, np.uint8)).mean)
 
 
+def test_a_view_says_why_there_is_no_frame_of_it() -> None:
+    health = ViewHealth(HealthConfig())
+    assert (health.status(0.0).status, health.status(0.0).reason) == ("never", "no frame yet")
+    assert (health.status(0.0, "of the future").status, health.status(0.0, "of the future").reason) == (
+        "refused",
+        "of the future",
+    )
+    health.judge(look_at(NOISE[0]), 0.0)
+    assert health.status(2.0).reason == "no frame for 2.0 s"
+    assert health.status(2.0, "of the past").reason == "no frame for 2.0 s; of the past"
+
+
 # The policy
+
+
+def test_a_limit_is_a_number_from_0_to_a_million_unless_it_says_otherwise() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Limits:
+        plain_s: float = limit(2.0)
+        share: float = limit(0.5, low=0.25, high=1)
+
+    assert Limits() == Limits(plain_s=2.0, share=0.5)
+    for good in ({"plain_s": 0, "share": 0.25}, {"plain_s": 1e6, "share": 1}):
+        assert encode(decode(Limits, good)) == good
+    for bad in ({"plain_s": -0.1, "share": 1}, {"plain_s": 1.1e6, "share": 1}, {"plain_s": 1, "share": 0.2}):
+        with pytest.raises(Fault, match="expected a number from 0"):
+            decode(Limits, bad)
+
+
+def test_a_policy_that_can_be_meant_passes_and_masks_no_fault_twice() -> None:
+    check_policy(default_policy(VIEWS), VIEWS)
+    with pytest.raises(ConfigError, match=r"masked is \['black', 'black'\], expected each once"):
+        check_policy(Policy(masked=("black", "black")), VIEWS)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"late_s": -1.0}, "health.incar.late_s is -1.0, expected a number from 0"),
+        ({"late_s": -1.0}, "late_s is -1.0, expected a number from 0"),
         ({"lost_s": float("nan")}, "lost_s is nan"),
         ({"flat_s": float("inf")}, "flat_s is inf"),
         ({"frozen_frames": 1}, "frozen_frames is 1, expected a whole number from 2"),
@@ -149,7 +184,7 @@ def test_pictures_of_any_size_can_be_looked_at(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_a_config_error(changes: dict[str, float], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=rf"^policy\.health\.incar\.{message}"):
         check_policy(Policy().with_view("incar", **changes), VIEWS)
 
 

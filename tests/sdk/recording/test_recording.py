@@ -6,6 +6,8 @@ import json
 import random
 import re
 import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -292,21 +294,55 @@ def test_another_status_of_a_view_and_another_reason_are_differences(recorded: A
         assert difference(percept, other) == where
 
 
-def test_a_recording_that_somebody_packed_is_refused_by_the_name_of_the_packing(recorded: Any, tmp_path: Path) -> None:
-    """Unpacking could make gigabytes of kilobytes; what codriver records is not packed."""
-    from mcap.writer import CompressionType, Writer
+def rewritten(old: Path, new: Path, compression: Any, change: Callable[[str, bytes], bytes]) -> None:
+    """The same messages, as another program writes them. change: topic and content of each -> its new content."""
+    from mcap.writer import Writer
 
-    path = tmp_path / "packed.mcap"
-    with path.open("wb") as file, only_file(recorded[0]).open("rb") as source:
-        writer = Writer(file, compression=CompressionType.ZSTD)
+    with new.open("wb") as file, old.open("rb") as source:
+        writer = Writer(file, compression=compression)
         writer.start()
         channels: dict[int, int] = {}
         for schema, channel, message in mcap.make_reader(source).iter_messages():
             if channel.id not in channels:
                 known = writer.register_schema(schema.name, schema.encoding, schema.data)
                 channels[channel.id] = writer.register_channel(channel.topic, channel.message_encoding, known)
-            writer.add_message(channels[channel.id], message.log_time, message.data, message.publish_time)
+            data = change(channel.topic, message.data)
+            writer.add_message(channels[channel.id], message.log_time, data, message.publish_time)
         writer.finish()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda picture: picture[:-20], "its end is cut off"),
+        (lambda picture: picture[:12], "its end is cut off"),
+        (lambda picture: b"", "it is empty"),
+        (lambda picture: b"no picture", "no picture that this OpenCV decodes"),
+        (lambda picture: picture[:16] + b"\x00\x01\x00\x00" * 2 + picture[24:], "65536 x 65536 is too large"),
+    ],
+)
+def test_a_recorded_picture_that_is_not_whole_or_not_sane_is_refused(
+    recorded: Any, tmp_path: Path, change: Callable[[bytes], bytes], message: str
+) -> None:
+    from mcap.writer import CompressionType
+
+    def changed(topic: str, data: bytes) -> bytes:
+        if not topic.startswith(INPUT):
+            return data
+        content = json.loads(data)
+        return json.dumps(content | {"data": b64encode(change(b64decode(content["data"]))).decode()}).encode()
+
+    rewritten(only_file(recorded[0]), tmp_path / "a.mcap", CompressionType.NONE, changed)
+    with pytest.raises(SourceError, match=f"is not what codriver records .*{message}"):
+        list(Recording(tmp_path / "a.mcap").steps())
+
+
+def test_a_recording_that_somebody_packed_is_refused_by_the_name_of_the_packing(recorded: Any, tmp_path: Path) -> None:
+    """Unpacking could make gigabytes of kilobytes; what codriver records is not packed."""
+    from mcap.writer import CompressionType
+
+    path = tmp_path / "packed.mcap"
+    rewritten(only_file(recorded[0]), path, CompressionType.ZSTD, lambda topic, data: data)
     with pytest.raises(SourceError, match=r"packed\.mcap: packed with 'zstd', and codriver packs nothing"):
         list(Recording(path).steps())
 

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from codriver.tasks import AIDE
-from training.report.metrics import COARSE, plain_scores, reliability, task_scores
+from training.report.metrics import COARSE, Scores, plain_scores, reliability, table, task_scores
 
 pytestmark = pytest.mark.torch
 
@@ -59,3 +59,11 @@ def test_only_normal_driving_is_normal() -> None:
     merged = COARSE[1].merge(np.arange(7), AIDE["driver_behavior"])
     assert [COARSE[1].labels[index] for index in merged].count("Normal") == 1
     assert COARSE[1].labels[merged[4]] == "Normal"
+
+
+def test_the_table_has_a_line_of_percents_for_each_task() -> None:
+    emotion, traffic = AIDE["driver_emotion"], AIDE["traffic_context"]
+    some = {emotion.name: Scores(0.5, 0.256, 0.4), traffic.name: Scores(1.0, 0.9, 0.0)}
+    head, *rows = [line.split() for line in table(some, AIDE).splitlines()]
+    assert head == ["task", "accuracy", "macro-F1", "majority"]
+    assert rows == [[*emotion.title.split(), "50.0", "25.6", "40.0"], [*traffic.title.split(), "100.0", "90.0", "0.0"]]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codriver.console import Progress
+from codriver.device.imports import load
 from codriver.device.jetson import is_jetson
 from codriver.engines.base import Signature, Tensor, check_tensors
 from codriver.errors import BackendMissing, EngineError
@@ -42,12 +43,7 @@ class BuildOptions:
 def import_tensorrt() -> Any:
     """The module, if it is there and of a version that this code is written for."""
     way_out = ON_JETSON if is_jetson() else ON_DESKTOP
-    try:
-        import tensorrt as trt
-    except ModuleNotFoundError as error:
-        raise BackendMissing(f"TensorRT is not installed; {way_out}") from error
-    except (ImportError, OSError) as error:  # libnvdla_compiler.so on a thin JetPack is one that goes missing
-        raise BackendMissing(f"TensorRT is installed, but does not load ({error}); {way_out}") from error
+    trt = load("tensorrt", f"TensorRT is not installed; {way_out}", "Builder")
     if not OLDEST <= release(trt) < NEWEST:
         raise BackendMissing(f"TensorRT {trt.__version__} came, expected 10.3 to 11; {way_out}")
     return trt
