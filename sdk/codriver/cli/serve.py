@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +23,7 @@ from codriver.serve.config import Service, read_service
 from codriver.serve.lines import PerceptLines
 from codriver.serve.notify import Notify
 from codriver.serve.reload import Reload, open_bundle
+from codriver.serve.ring import Ring
 from codriver.sources import Cameras, FrameSet
 
 EXAMPLE = """examples:
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         stack.callback(reload.close)
         signal.signal(signal.SIGHUP, lambda *_: reload.ask())  # the end of `main` puts the old handler back
         sinks = list(_sinks(service, source, perceiver, stack))
+        stack.callback(notify.tell, "STOPPING=1")  # before anything of it ends
         with args.stop.finishing(True):
             told: set[str] = set()
             for at, percept in steps(source, perceiver, deadline_ms=service.config.steps.deadline_ms):
@@ -68,14 +72,30 @@ def run(args: argparse.Namespace) -> int:
                 told |= lines
                 for line in sorted(lines):
                     say(f"codriver: {line}")
+    if args.stop.asked:
+        _leave()
     return 0
+
+
+def _leave() -> None:
+    """All is closed and whole. What may be left are threads that hang in a camera's driver.
+
+    An interpreter that takes itself apart beside them may crash, and takes seconds of a busy machine for it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
     config = service.config
     if config.percepts:
         lines = stack.enter_context(PerceptLines(service.within(config.percepts.path), config.percepts.limit_mb))
-        yield lambda at, percept: _write(lines, percept)
+        yield lambda at, percept: _told(lines, lambda: lines.add(percept))
+    if config.recording:
+        ring = Ring(service.within(config.recording.path), config.recording, perceiver)
+        stack.callback(ring.close)
+        yield lambda at, percept: _told(ring, lambda: ring.add(at, percept))
     if live := config.live:
         feed = Feed.of(perceiver, source.name)
         page = stack.enter_context(LivePage(feed, address=live.address, port=live.port, token=live.token))
@@ -93,8 +113,9 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         yield lambda at, percept: metrics(percept)
 
 
-def _write(lines: PerceptLines, percept: Percept) -> None:
-    before = lines.problem
-    lines.add(percept)
-    if lines.problem and lines.problem != before:
-        say(f"codriver: {lines.problem}")
+def _told(sink: PerceptLines | Ring, add: Callable[[], None]) -> None:
+    """Say what is lost, when it begins."""
+    before = sink.problem
+    add()
+    if sink.problem and sink.problem != before:
+        say(f"codriver: {sink.problem}")

@@ -37,6 +37,17 @@ class PerceptsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingConfig:
+    """Steps as MCAP, for `codriver replay`. Pictures show a person: none, unless the file asks for them."""
+
+    path: str = rule(filled=True)
+    limit_mb: float = rule(1000.0, absent=True, low=1, high=1e6)  # of the folder
+    images: str = rule("none", absent=True, choices=("none", "jpeg", "png"))
+    width_px: int | None = rule(None, absent=True, low=16, high=10_000)  # wider pictures are scaled down to it
+    file_s: float = rule(60.0, absent=True, low=1, high=3600, unit="seconds")  # of one file
+
+
+@dataclass(frozen=True, kw_only=True)
 class LiveConfig:
     port: int = rule(8765, absent=True, low=0, high=65535)
     address: str = rule("127.0.0.1", absent=True, filled=True)
@@ -59,6 +70,7 @@ class ServiceConfig:
     bundle: BundleConfig
     sources: Mapping[str, Any]  # by view, each as in a JSON file of cameras: docs/device.md
     percepts: PerceptsConfig | None = rule(None, absent=True)
+    recording: RecordingConfig | None = rule(None, absent=True)
     live: LiveConfig | None = rule(None, absent=True)
     metrics: MetricsConfig | None = rule(None, absent=True)
     buses: BusesConfig | None = rule(None, absent=True)

@@ -45,6 +45,5 @@ class Notify:
         self._told_s = time.monotonic()  # to be read for a while
 
     def close(self) -> None:
-        self.tell("STOPPING=1")
         if self._socket is not None:
             self._socket.close()

@@ -60,7 +60,7 @@ class Reload:
             self._fresh = open_bundle(new)
             old = self._service.config
             self._service = new
-            names = ("sources", "percepts", "live", "metrics", "buses", "steps")
+            names = ("sources", "percepts", "recording", "live", "metrics", "buses", "steps")
             others = [name for name in names if getattr(old, name) != getattr(new.config, name)]
             self._told = f"; {', '.join(others)} changed too: restart to take that" if others else ""
         except Exception as error:  # of a runtime that is new to this machine: anything

@@ -16,7 +16,7 @@ from codriver.percept import Frame
 from codriver.sources.base import FrameSet
 
 RATE_HZ = 15.0  # what the model was trained with; cameras may run faster
-CLOSE_S = 1.0  # for all cameras together to end
+CLOSE_S = 0.5  # for all cameras together to end
 
 
 class Cameras:

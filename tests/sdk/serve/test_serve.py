@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from codriver.cli.main import main
 from codriver.errors import ConfigError
+from codriver.recording.reader import Recording
 from codriver.serve.config import read_service
 from codriver.serve.lines import PerceptLines
 from codriver.serve.notify import Notify
@@ -36,6 +38,9 @@ front = {device = "/dev/video2"}
 
 [percepts]
 path = "percepts.jsonl"
+
+[recording]
+path = "drives"
 """
 CAMERAS = """
 import sys
@@ -44,7 +49,13 @@ from codriver.capture.camera import Camera
 from codriver.capture.opencv import OpenCvCapture
 from codriver.cli.main import main
 from tests.clips import FakeCamera
-reader.opened = lambda camera: OpenCvCapture(Camera(where=0), FakeCamera())
+class HangingCamera(FakeCamera):
+    def read(self):  # hangs in its driver after some frames, if it is told to
+        if self.count > 20 and len(sys.argv) > 2:
+            self.stuck.set()
+        return super().read()
+
+reader.opened = lambda camera: OpenCvCapture(Camera(where=0), HangingCamera())
 sys.exit(main(["serve", sys.argv[1]]))
 """
 
@@ -130,9 +141,10 @@ def systemd(tmp_path):
     systemd.close()
 
 
-def test_it_is_ready_after_a_step_takes_a_new_bundle_on_sighup_and_ends_in_two_seconds(made, systemd):
+def test_it_is_ready_after_a_step_takes_a_new_bundle_on_sighup_and_ends_when_it_is_told_to(made, systemd):
     path = written(made)
     (made / "percepts.jsonl").unlink(missing_ok=True)
+    shutil.rmtree(made / "drives", ignore_errors=True)
     process = subprocess.Popen(
         [sys.executable, "-c", CAMERAS, str(path)],
         env=os.environ | {"NOTIFY_SOCKET": str(systemd.path)},
@@ -150,10 +162,9 @@ def test_it_is_ready_after_a_step_takes_a_new_bundle_on_sighup_and_ends_in_two_s
         told = "\n".join(systemd.until("STATUS=not reloaded"))
         assert "the bundle of before goes on" in told and "bundle.threads is 0" in told
         systemd.until("WATCHDOG=1")
-        began_s = time.monotonic()
         process.send_signal(signal.SIGTERM)
         systemd.until("STOPPING=1")
-        assert process.wait(timeout=10) == 0 and time.monotonic() - began_s < 5.0  # 2 on a machine of its own
+        assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         process.communicate()
@@ -163,6 +174,44 @@ def test_it_is_ready_after_a_step_takes_a_new_bundle_on_sighup_and_ends_in_two_s
     at = models.index(models[-1])
     assert percepts[at]["t"] - percepts[at - 1]["t"] < 1.0  # nothing was left out meanwhile
     assert percepts[-1]["views"]["incar"]["clock"] == "arrival"
+    drives = [Recording(drive) for drive in sorted((made / "drives").iterdir())]
+    recorded = [step.percept for drive in drives for step in drive.steps()]
+    assert recorded == percepts and [drive.cut for drive in drives] == [[], []]
+
+
+def test_neither_a_camera_that_hangs_nor_a_viewer_that_does_not_read_keeps_it_from_ending_in_two_seconds(made, systemd):
+    """The least of three: what this machine has to do besides is not the service's time."""
+    path = written(made, ("[percepts]", "[live]\nport = 0\n\n[percepts]"))
+    took_s = [_ending_s(path, systemd) for _ in range(3)]
+    assert min(took_s) < 2.0, took_s
+
+
+def _ending_s(path: Path, systemd: Systemd) -> float:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CAMERAS, str(path), "hanging"],
+        env=os.environ | {"NOTIFY_SOCKET": str(systemd.path), "PYTHONUNBUFFERED": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    try:
+        port = next(int(line.rstrip("/\n").rpartition(":")[2]) for line in process.stderr if "live page" in line)
+        with socket.create_connection(("127.0.0.1", port)) as viewer:
+            viewer.sendall(
+                f"GET /socket HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            )
+            systemd.until("STATUS=step")
+            time.sleep(1.0)  # the cameras hang by now
+            began_s = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            systemd.until("STOPPING=1")
+            assert process.wait(timeout=60) == 0
+            return time.monotonic() - began_s
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_the_watchdog_is_fed_by_steps_alone(systemd, monkeypatch):
