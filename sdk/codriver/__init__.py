@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # `as`: told to type checkers as public
     from codriver.bundle.manifest import Manifest as Manifest
     from codriver.bundle.manifest_json import read_manifest as read_manifest
     from codriver.buses.buses import Buses as Buses
-    from codriver.buses.buses import BusesConfig as BusesConfig
-    from codriver.buses.can_bus import CanConfig as CanConfig
+    from codriver.buses.config import BusesConfig as BusesConfig
+    from codriver.buses.config import CanConfig as CanConfig
+    from codriver.buses.config import VssConfig as VssConfig
     from codriver.config import HealthConfig as HealthConfig
     from codriver.config import Policy as Policy
     from codriver.config import SmoothingConfig as SmoothingConfig
@@ -58,8 +59,8 @@ if TYPE_CHECKING:  # `as`: told to type checkers as public
 __version__ = VERSION
 
 _NAMES_BY_MODULE = {
-    "buses.buses": "Buses BusesConfig",
-    "buses.can_bus": "CanConfig",
+    "buses.buses": "Buses",
+    "buses.config": "BusesConfig CanConfig VssConfig",
     "bundle.manifest": "Manifest",
     "bundle.manifest_json": "read_manifest",
     "config": "HealthConfig Policy SmoothingConfig TimingConfig WorkerConfig",

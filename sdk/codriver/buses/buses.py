@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from codriver.buses.can_bus import CanBus, CanConfig
+from codriver.buses.can_bus import CanBus
+from codriver.buses.config import BusesConfig, CanConfig, VssConfig
 from codriver.buses.dbc import CanEncoder
+from codriver.buses.kuksa import VssBroker
 from codriver.buses.publisher import Publisher
 from codriver.console import say
 from codriver.errors import ConfigError
-from codriver.files.decode import rule
 from codriver.mapping.alerts import Alert, AlertState, advance, read_alerts
 from codriver.mapping.fields import Moment
 from codriver.mapping.signals import BusMap, read_map
 from codriver.percept import Percept
-
-
-@dataclass(frozen=True, kw_only=True)
-class BusesConfig:
-    alerts: str = rule("alerts", absent=True, filled=True)  # a file; "alerts": the examples that are shipped
-    can: CanConfig | None = rule(None, absent=True)
 
 
 def told(line: str) -> None:
@@ -39,6 +33,8 @@ class Buses:
         self._sinks: list[Callable[[Moment], None]] = []
         if config.can:
             self._add_can(config.can)
+        if config.vss:
+            self._add_vss(config.vss)
 
     def _map(self, bus: str, name: str) -> BusMap:
         bus_map = read_map(name, self._policy, self._near)
@@ -52,6 +48,20 @@ class Buses:
         publisher = Publisher(name, lambda: CanBus(config, fd=encoder.fd), self._tell)
         self._publishers.append(publisher)
         self._sinks.append(lambda moment: publisher.put({frame.id: frame for frame in encoder.frames(moment)}))
+
+    def _add_vss(self, config: VssConfig) -> None:
+        bus_map, refused = self._map("vss", config.map), set[str]()
+        publisher = Publisher(
+            f"vss {config.address}",
+            lambda: VssBroker(config, bus_map, self._near, refused, self._tell),
+            self._tell,
+            stale={"moment": None},
+            stale_s=config.stale_s,
+        )
+        self._publishers.append(publisher)
+        self._sinks.append(
+            lambda moment: publisher.put({"moment": moment})
+        )  # what it means is the thread's to find out
 
     def add(self, percept: Percept, speed_kmh: float | None = None) -> Alert:
         """speed_kmh None: nobody knows."""

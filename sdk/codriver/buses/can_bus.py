@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from codriver.buses.config import CanConfig
 from codriver.buses.dbc import CanFrame
 from codriver.device.imports import load
-from codriver.files.decode import rule
 
 MISSING = "CAN needs the package python-can: pip install 'codriver[can]'"
 SEND_S = 0.2  # for the controller to take a frame
-
-
-@dataclass(frozen=True, kw_only=True)
-class CanConfig:
-    channel: str = rule(filled=True)  # can0
-    interface: str = rule("socketcan", absent=True, filled=True)  # of python-can
-    map: str = rule("can", absent=True, filled=True)
-    bitrate: int | None = rule(None, absent=True, low=1)  # of interfaces that set it; Linux sets it by `ip link`
 
 
 class CanBus:

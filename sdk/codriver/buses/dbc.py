@@ -52,7 +52,8 @@ class _Message:
         self._signals = [(name, signal, _bounds(of.get_signal_by_name(name))) for name, signal in signals.items()]
         self._period_s = of.cycle_time / 1000
         self._zeros = {signal.name: 0 for signal in of.signals if signal.name in FILLED_IN}
-        self._counter, self._due_s, self._last_s, self._sent = 0, -math.inf, -math.inf, b""
+        self._counter, self._due_s, self._last_s = 0, -math.inf, -math.inf
+        self._sent: dict[str, Any] = {}
 
     def at(self, moment: Moment) -> CanFrame | None:
         t = moment.percept.t
@@ -62,13 +63,14 @@ class _Message:
         due = t >= self._due_s - 1e-6
         if not due and self.of.send_type != ON_CHANGE:
             return None
-        data: bytes = self.of.encode(self._zeros | dict(self._values(moment)))
-        if not due and data == self._sent:
+        values = dict(self._values(moment))
+        if not due and values == self._sent:
             return None
-        self._sent = data
+        self._sent = values
         if due:
             behind = t - self._due_s >= self._period_s
             self._due_s = (t if behind else self._due_s) + self._period_s
+        data: bytes = self.of.encode(self._zeros | values, strict=False)  # values are kept within their ranges
         if self.protection is not None:
             data = self.protection.protected(data, self._counter)
             self._counter += 1

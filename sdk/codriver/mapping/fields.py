@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -67,14 +67,15 @@ def _view(view: str, what: str, moment: Moment) -> Any:
 
 
 def _valid(task: str, moment: Moment) -> bool:
-    return task in moment.percept.tasks and moment.percept.tasks[task].valid
+    result = moment.percept.tasks.get(task)  # a bundle without a task answers it as one that is invalid
+    return result is not None and result.valid
 
 
 def _result(task: str, what: str, moment: Moment) -> Any:
-    """A bundle without a task answers it as one that is invalid."""
-    return getattr(moment.percept.tasks[task], what) if _valid(task, moment) else None
+    result = moment.percept.tasks.get(task)
+    return getattr(result, what) if result is not None and result.valid else None
 
 
 def _share(task: str, label: str, moment: Moment) -> float | None:
-    shares: Mapping[str, float] = _result(task, "probabilities", moment) or {}
-    return shares.get(label)
+    result = moment.percept.tasks.get(task)
+    return result.probabilities.get(label) if result is not None and result.valid else None

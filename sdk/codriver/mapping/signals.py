@@ -68,23 +68,26 @@ class MappedSignal:
         self.always = all(field.always for field in used)  # there is never no answer
         self._whole = spec.type in WHOLE
         self._low, self._high = _bounds(spec)
+        self._scale, self._offset, self._invalid = spec.scale, spec.offset, spec.invalid
+        truths = {"true": True, "false": False} if used[0].kind == "truth" else {}
+        self._table = None if spec.values is None else {truths.get(key, key): to for key, to in spec.values.items()}
 
     def value(self, moment: Moment) -> Any:
-        spec, now = self.spec, self._reads[0](moment)
+        now = self._reads[0](moment)
         if now is None:
-            return spec.invalid
-        if spec.values is not None:
-            return spec.values.get(str(now).lower() if isinstance(now, bool) else now, spec.invalid)
+            return self._invalid
+        if self._table is not None:
+            return self._table.get(now, self._invalid)
         if isinstance(now, bool | str):
             return now
         for read in self._reads[1:]:
             more = read(moment)
             if more is None:
-                return spec.invalid
+                return self._invalid
             now += more
-        number = now * spec.scale + spec.offset
+        number = now * self._scale + self._offset
         if not math.isfinite(number):
-            return spec.invalid
+            return self._invalid
         number = min(max(number, self._low), self._high)
         return round(number) if self._whole else number
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.buses.buses import BusesConfig
+from codriver.buses.config import BusesConfig
 from codriver.capture.camera import Camera
 from codriver.errors import ConfigError
 from codriver.files.decode import rule

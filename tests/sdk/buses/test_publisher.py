@@ -7,8 +7,8 @@ import time
 
 import can
 
-from codriver.buses.buses import Buses, BusesConfig
-from codriver.buses.can_bus import CanConfig
+from codriver.buses.buses import Buses
+from codriver.buses.config import BusesConfig, CanConfig
 from codriver.buses.publisher import Publisher
 from tests.clips import percept
 

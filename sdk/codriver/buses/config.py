@@ -1,0 +1,32 @@
+"""What a service's file says of buses, or a program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codriver.files.decode import rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanConfig:
+    channel: str = rule(filled=True)  # can0
+    interface: str = rule("socketcan", absent=True, filled=True)  # of python-can
+    map: str = rule("can", absent=True, filled=True)
+    bitrate: int | None = rule(None, absent=True, low=1)  # of interfaces that set it; Linux sets it by `ip link`
+
+
+@dataclass(frozen=True, kw_only=True)
+class VssConfig:
+    address: str = rule("127.0.0.1:55555", absent=True, filled=True)  # of a KUKSA databroker
+    map: str = rule("vss", absent=True, filled=True)
+    root_ca: str | None = rule(None, absent=True, filled=True)  # PEM file: TLS; left out: none, on this machine alone
+    server_name: str | None = rule(None, absent=True, filled=True)  # in its certificate, if it is not the address
+    token: str | None = rule(None, absent=True, filled=True)  # file with a JWT that may provide our signals
+    stale_s: float = rule(0.3, absent=True, low=0.05, high=60, unit="seconds")  # without a step until all is invalid
+
+
+@dataclass(frozen=True, kw_only=True)
+class BusesConfig:
+    alerts: str = rule("alerts", absent=True, filled=True)  # a file; "alerts": the examples that are shipped
+    can: CanConfig | None = rule(None, absent=True)
+    vss: VssConfig | None = rule(None, absent=True)
