@@ -19,7 +19,7 @@ from quantize.precision.bench import validation_clips
 from quantize.precision.layers import keep_float
 from quantize.precision.ranges import BEST, CLIPS, best_ranges
 from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibration_clips, encoder_steps, fuser_contexts
-from quantize.ptq.fuser import quantized_fuser
+from quantize.ptq.convolutions import quantized_convolutions
 from quantize.ptq.quantizers import RANGES, quantized_encoder
 from training.finder.lookout import FinderLookout
 from training.model.uvm3tl import UVM3TL
@@ -89,7 +89,7 @@ def _pair_for(model: UVM3TL, seen: tuple[list[Any], list[Any]], some: Dialect, r
         return pair_of(model)
     steps, contexts = seen
     encoder = encoder_of(model, steps, some, ranges)
-    pair = ModulePair(encoder, quantized_fuser(FuserGraph(with_vectors_in_half(model)), contexts, some))
+    pair = ModulePair(encoder, quantized_convolutions(FuserGraph(with_vectors_in_half(model)), contexts, some))
     pair.eval()
     return pair
 

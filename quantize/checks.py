@@ -15,6 +15,7 @@ from codriver.device.cpu import cpu_features
 from codriver.engines.base import is_installed
 from quantize.audit import audit
 from quantize.executed.layers import together
+from quantize.graphs.dialects import Dialect
 from quantize.graphs.graphs import pair_of
 from quantize.graphs.reference import TorchGraphs
 from quantize.lint import lint
@@ -96,7 +97,7 @@ def of_maps(model: onnx.ModelProto) -> frozenset[str]:
     return frozenset(node.name for node in model.graph.node if node.op_type == "Conv" and dims(node.input[1]) == 4)
 
 
-def audit_of(graphs: Sequence[Path], some: EmittedDialect) -> AuditResult | None:
+def audit_of(graphs: Sequence[Path], some: EmittedDialect | Dialect) -> AuditResult | None:
     """None where the runtime is not here, or the processor is not the one that the graphs are for."""
     runtime = some.engine
     if runtime != "tensorrt" and not (is_installed(runtime) and set(some.requires) <= set(cpu_features())):

@@ -32,7 +32,7 @@ from quantize.graphs.dialects import dialect
 from quantize.graphs.fold import folded
 from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair
 from quantize.ptq.calibration import CALIBRATION_SLOTS, CONTEXT_CLIPS, calibration_clips, encoder_steps, fuser_contexts
-from quantize.ptq.fuser import quantized_fuser
+from quantize.ptq.convolutions import quantized_convolutions
 from quantize.ptq.quantizers import quantized_encoder, quantizers
 from quantize.qat.clip_model import Tunable
 from quantize.qat.finetune import ClipSets, clip_sets, finetune
@@ -150,7 +150,8 @@ def calibrated(model: UVM3TL, seen: tuple[list[Any], list[Any]], setting: Settin
     """Both graphs after PTQ, their weights cut to fewer bits where the setting says so."""
     some = dialect(setting.dialect)
     pair = ModulePair(
-        quantized_encoder(EncoderGraph(model).eval(), seen[0], some), quantized_fuser(FuserGraph(model), seen[1], some)
+        quantized_encoder(EncoderGraph(model).eval(), seen[0], some),
+        quantized_convolutions(FuserGraph(model), seen[1], some),
     )
     if setting.weight_bits:
         for quantizer in (*quantizers(pair.encoder).values(), *quantizers(pair.fuser).values()):

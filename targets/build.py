@@ -9,21 +9,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import FinderSpec, Manifest, TaskSpec, VariantSpec
+from codriver.bundle.manifest import Manifest
 from codriver.bundle.variants import why_not
-from codriver.config import default_policy
 from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, SourceError
 from codriver.perceiver import Perceiver
-from codriver.tasks import VIEWS, Task
+from codriver.tasks import AIDE
 from codriver.verify.golden import check_golden, said_wrong
 from targets.estimate import estimate
 from targets.list import add_profiles_argument
+from targets.packing.dense import alone, dense_part, figures, joined, judge_dense
+from targets.packing.dense import card as dense_card
+from targets.packing.draft import DEFAULT, Release, draft_of_one_camera, manifest_draft
 from targets.packing.gate import GateError, Miss, Verdict, check_names, judge
 from targets.packing.leave_out import LeftOverError, check_left_out
 from targets.packing.model_card import model_card
@@ -31,27 +32,13 @@ from targets.packing.pack import pack
 from targets.packing.reference_run import rehearse
 from targets.profiles.profile import Profile, load_profile
 from targets.roofline.graph_sources import open_source
-from workshop.artifacts import provenance
 from workshop.bundle_writer import new_bundle, seal
 from workshop.command import command
-from workshop.quantized_report import QuantizedReport, RunOrigin
+from workshop.dense_report import DenseQuantizedReport, is_dense
+from workshop.quantized_report import QuantizedReport
 from workshop.signing import sign_bundle
-from workshop.statistics import wilson
 
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """What is up to whoever ships the bundle."""
-
-    version: int = 0  # see Manifest.version
-    without: tuple[str, ...] = ()  # tasks that are not to be in it
-    key: Path | None = None  # private key to sign it with
-    allow: tuple[str, ...] = ()  # checks of the gate that may be missed; the manifest says so for ever
-    mirrored: bool = False  # the driver sits on the other side than in the footage that the finder learned from
-    golden_clips: int | None = None  # of those recorded, the first ones; None: all
-
-
-DEFAULT = Release()
+CARD = "MODEL_CARD.md"
 
 
 def build(
@@ -60,96 +47,66 @@ def build(
     """Pack graphs, golden vectors and model card, unless the gate refuses; see gate.py for what it asks."""
     profile = load_profile(target, profiles)
     check_names(release.allow, profile)
-    report = QuantizedReport.read(quantized).without(release.without)
+    name = out.name.removesuffix(".bundle")
+    if is_dense(quantized):
+        contents, report = of_one_camera(quantized, name, profile, release), None
+    else:
+        report = QuantizedReport.read(quantized).without(release.without)
+        contents = of_four_cameras(quantized, name, profile, report, release)
     with new_bundle(out) as folder:
-        packed = pack(quantized, profile, report, release.golden_clips)
-        draft = manifest_draft(out.name.removesuffix(".bundle"), profile, report, packed.variants, release)
-        for path, data in packed.files.items():
+        for path, data in contents.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
-        card = model_card(draft.name, profile, report)
-        (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+        draft, verdict = contents.draft, contents.verdict
         seal(folder, draft)
-        verdict = judge(report.dialects, profile, floor_ms(quantized, profile))
         verdict.misses += prove(folder)
         verdict.refuse_unless(release.allow)
         tell(verdict)
         manifest = seal(folder, replace(draft, metrics={**draft.metrics, "gate": verdict.to_json(release.allow)}))
-        check_left_out(folder, report)
+        if report:
+            check_left_out(folder, report)
         if release.key:
             sys.stderr.write(f"  signed by {sign_bundle(folder, release.key)}\n")
     return manifest
 
 
-def manifest_draft(
-    name: str, profile: Profile, report: QuantizedReport, variants: tuple[VariantSpec, ...], release: Release = DEFAULT
-) -> Manifest:
-    origin = provenance(("onnxruntime",), report.seed)
-    return Manifest(
-        name=name,
-        version=release.version,
-        target=profile.name,
-        task_set=report.task_set,
-        color=report.color,
-        created=origin["created"],
-        tools={**report.tools, **origin["tools"]},
-        git_commit=origin["git_commit"],
-        seed=report.seed,
-        tasks=task_specs(report),
-        streams=report.stream_specs,
-        variants=variants,
-        context=report.context_config,
-        policy=default_policy(stream.name for stream in report.streams if stream.name in VIEWS),
-        finder=FinderSpec(mirrored=release.mirrored) if report.finder else None,
-        golden=report.golden,
-        metrics=measured(report),
-        training=asdict(report.run.data) | {"calibration_clips": report.calibration.clips},
-    )
+@dataclass(frozen=True)
+class Contents:
+    """A bundle before it is written: files and card, manifest without their hashes, what speaks against it."""
+
+    files: Mapping[str, bytes]
+    draft: Manifest
+    verdict: Verdict
 
 
-def task_specs(report: QuantizedReport) -> tuple[TaskSpec, ...]:
-    return tuple(
-        TaskSpec(
-            name=task.name,
-            labels=task.labels,
-            needs_any=telling_views(task, report.run),
-            kind=task.kind,
-            temperature=report.confidence[task.name].temperature,
-        )
-        for task in report.tasks
-    )
+def of_four_cameras(
+    quantized: Path, name: str, profile: Profile, report: QuantizedReport, release: Release
+) -> Contents:
+    """The four answers, and with `release.dense` maps and boxes beside them."""
+    packed = pack(quantized, profile, report, release.golden_clips)
+    verdict = judge(report.dialects, profile, floor_ms(quantized, profile))
+    card, dense = model_card(name, profile, report), None
+    if release.dense:
+        seen = DenseQuantizedReport.read(release.dense)
+        dense = replace(seen.dense, every_s=release.every_s)
+        packed = joined(packed, dense_part(release.dense, profile, seen, dense))
+        judge_dense(seen, profile, verdict)
+        card = f"{card}\n{dense_card('Maps and boxes', profile, seen)}"
+    draft = manifest_draft(name, profile, report, packed.variants, release)
+    if dense:
+        draft = replace(draft, dense=dense, metrics={**draft.metrics, "dense": figures(seen, profile)})
+    return Contents({**packed.files, CARD: card.encode()}, draft, verdict)
 
 
-def telling_views(task: Task, run: RunOrigin) -> tuple[str, ...]:
-    """Of the views that the task may need, those that tell of it by themselves on validation clips.
-
-    A view does not if the 95 % interval of its accuracy alone reaches down to always giving the likeliest class: an
-    answer from it is a guess, which the runtime then calls invalid. Without clips, or if none tells, all count.
-    """
-    alone = {row.views[0]: row for row in run.subsets if len(row.views) == 1}
-    telling = []
-    for view in task.needs_any:
-        row = alone.get(view)
-        if row is None or task.name not in row.accuracy:
-            telling.append(view)
-            continue
-        least, _ = wilson(round(row.accuracy[task.name] * row.clips), row.clips)
-        if least > row.majority[task.name]:
-            telling.append(view)
-    return tuple(telling) or task.needs_any
-
-
-def measured(report: QuantizedReport) -> dict[str, Any]:
-    """What is known of the model's accuracy, for the manifest."""
-    run = report.run
-    return {
-        "fp32": {task: asdict(scores) for task, scores in run.test.items()},
-        "clips": run.test_clips,
-        "clips_sha256": run.data.clips_sha256["test"],
-        "confidence": {task: asdict(fitted) for task, fitted in report.confidence.items()},
-        "subsets": [asdict(row) for row in run.subsets],
-        **({"frames_alone": asdict(run.frames_alone)} if report.finder else {}),
-    }
+def of_one_camera(quantized: Path, name: str, profile: Profile, release: Release) -> Contents:
+    """Maps and boxes alone."""
+    report = DenseQuantizedReport.read(quantized)
+    spec = replace(report.dense, every_s=release.every_s)
+    part = dense_part(quantized, profile, report, spec)
+    packed, verdict = alone(part, profile.without(AIDE.names), report), Verdict()
+    judge_dense(report, profile, verdict)
+    draft = draft_of_one_camera(name, profile, report, packed.variants, release)
+    return Contents({**packed.files, CARD: dense_card(name, profile, report).encode()}, draft, verdict)
 
 
 def floor_ms(quantized: Path, profile: Profile) -> float | None:
@@ -226,6 +183,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         key=args.sign,
         allow=tuple(args.allow),
         mirrored=args.other_side,
+        dense=args.dense,
+        every_s=args.every,
     )
     targets = list(dict.fromkeys(args.target))
     found = build_all(args.quantized, targets, args.out, args.profiles, release)
@@ -266,6 +225,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="the driver sits on the other side than in the data set: right-hand drive",
     )
+    parser.add_argument("--dense", type=Path, metavar="Q", help="made by quantize.dense: add its maps and boxes")
+    parser.add_argument("--every", type=float, default=0.0, metavar="S", help="between two looks for these (0: always)")
     parser.add_argument("--sign", type=Path, metavar="KEY", help="private key; see `python -m targets.keygen`")
     parser.add_argument("--allow", action="append", default=[], metavar="CHECK", help="pack although this check fails")
     parser.add_argument("--json", action="store_true", help="print the manifest; of several targets, a list of them")

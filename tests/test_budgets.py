@@ -31,11 +31,11 @@ STEP = (
     "engines/ort.py",
 )
 STEP_LINES = 2_500
-SDK_LINES = 11_400  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
+SDK_LINES = 11_480  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
 ROOMS = {  # that came later: lines of their own
     "cores": (("device/cores.py",), 100),
     "finder": (("finder", "finder_graph.py"), 380),
-    "dense answers": (("dense", "dense_tasks.py"), 600),
+    "dense answers": (("dense", "dense_tasks.py", "view/dense.py"), 800),
     "capture": (("capture",), 870),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are
     "live": (("live", "cli/live.py"), 500),
     "serve": (("serve", "cli/serve.py"), 510),  # was 400 without the ring of MCAP

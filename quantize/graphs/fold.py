@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from training.model.dbscme import DBSCME, SharedBranch, SpatialAttention
+from training.model.dbscme import SharedBranch, SpatialAttention
 from training.model.encoders import JointEncoder
 from training.model.temporal import AlongTime
 from training.model.uvm3tl import UVM3TL
@@ -37,8 +37,7 @@ def folded(model: Network) -> Network:
             _fold_scale(module)
         elif isinstance(module, SharedBranch):
             _fold_point(module)
-    if isinstance(model, UVM3TL):
-        _fold_shares(model.dbscme)
+    _fold_shares(model.dbscme if isinstance(model, UVM3TL) else model)
     left = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     assert not left, f"batch normalisation left in {left}"
     return model
@@ -89,14 +88,15 @@ def _fold_point(branch: SharedBranch) -> None:
 
 
 @torch.no_grad()
-def _fold_shares(block: DBSCME) -> None:
+def _fold_shares(block: nn.Module) -> None:
     """s FC(x) + (1 - s) FC'(y): each share into its layer."""
     shares: nn.ParameterDict | None = getattr(block, "mix", None)
     if shares is None:
         return
     for task, weight in shares.items():
         share = torch.sigmoid(weight)
-        for layer, part in ((block.specific_out[task], share), (block.shared_out[task], 1.0 - share)):
+        for side, part in (("specific_out", share), ("shared_out", 1.0 - share)):
+            layer = block.get_submodule(f"{side}.{task}")
             for parameter in layer.parameters():
                 parameter.mul_(part)
     block.mix = None

@@ -1,4 +1,4 @@
-"""Post-training quantization of the encoder with NNCF, its placement with exceptions; the fuser's is in fuser.py."""
+"""Post-training quantization of the encoder with NNCF: its placement, with exceptions; convolutions.py has ours."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def put_json(content: Mapping[str, Any]) -> None:
 
 def table(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> list[str]:
     """Lines with aligned columns; from column `numbers_from` on they are aligned at the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) if rows else 0)]
     right = len(widths) if numbers_from is None else numbers_from
     return [
         "  ".join(cell.rjust(w) if at >= right else cell.ljust(w) for at, (cell, w) in cells).rstrip()

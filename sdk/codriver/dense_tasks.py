@@ -1,6 +1,6 @@
 """Task sets of one camera, answered by maps and boxes, in their one true order: names, classes, kinds.
 
-The workshop trains them; no device answers them yet.
+codriver.dense answers them on the device.
 """
 
 from __future__ import annotations

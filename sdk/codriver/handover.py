@@ -59,4 +59,4 @@ def _encoder(bundle: LoadedBundle) -> tuple[object, ...]:
 def _encoder_hashes(bundle: LoadedBundle) -> list[str]:
     """Of the encoder's graph and weights; none of a bundle that was never written."""
     files, path = bundle.manifest.files, bundle.variant.encoder
-    return [files[name].sha256 for name in (path, weights_of(path)) if name and name in files]
+    return [files[name].sha256 for name in (path, path and weights_of(path)) if name and name in files]

@@ -20,6 +20,7 @@ from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
 from codriver.config import Policy
 from codriver.counts import StageClock
+from codriver.dense.sight import DenseSight
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
 from codriver.finder.finder import DriverFinder
@@ -38,12 +39,13 @@ class Perceiver:
     """
 
     def __init__(self, bundle: LoadedBundle) -> None:
-        self.bundle = bundle  # closed by close()
+        self.bundle, manifest = bundle, bundle.manifest  # closed by close()
         self._graphs = Graphs(bundle)
-        self._context = Context(bundle.manifest)
-        self._finder = DriverFinder(bundle.manifest.finder, bundle.finder, swap=bundle.color != bundle.manifest.color)
-        self._intake = Intake(bundle.policy, bundle.manifest.views, self._graphs.pictures, bundle.cores)
-        self._answers = Answers(bundle.manifest, bundle.policy.smoothing)
+        self._context = Context(manifest)
+        self._finder = DriverFinder(manifest.finder, bundle.finder, swap=bundle.color != manifest.color)
+        self._dense = DenseSight(manifest.dense, bundle.dense, swap=bundle.color != manifest.color)
+        self._intake = Intake(bundle.policy, manifest.views, self._graphs.pictures, bundle.cores)
+        self._answers = Answers(manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells
         self._closed = False
         self._lock = threading.Lock()
@@ -141,8 +143,12 @@ class Perceiver:
             t = taken.request.t
             outputs = self._graphs.fuse(self._context, t)
             clock.end("fuse")
+            shown = taken.request.frames, seen.times_s, seen.views, seen.masked
+            dense = self._dense.step(*shown, t, late=clock.over(deadline_ms))
+            if dense:
+                clock.end("dense")
             news = tuple(self._news)
-            percept = self._answers.percept(t, outputs, seen.views, seen.notes, news, seen.sight)
+            percept = self._answers.percept(t, outputs, seen.views, seen.notes, news, seen.sight, dense)
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), deadline_missed=clock.over(deadline_ms))
@@ -173,7 +179,7 @@ class Perceiver:
                 self._context = fresh._context
             self.bundle, fresh._closed = heir(old, fresh.bundle), True
             self._graphs, self._intake, self._answers = fresh._graphs, fresh._intake, fresh._answers
-            self._finder = fresh._finder
+            self._finder, self._dense = fresh._finder, fresh._dense
             context = "the context goes on" if same else "a new context begins"
             self._tell("swapped", f"now {self.manifest.id}, {self.variant} in {self.engine}: {context}")
         for error in old.close():  # the new ones are at work already
@@ -259,5 +265,6 @@ class Perceiver:
 
     def _forget(self) -> None:
         self._finder.clear()
+        self._dense.clear()
         self._context.clear()
         self._answers.clear()

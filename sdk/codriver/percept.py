@@ -163,20 +163,21 @@ class Percept:
     tasks: Mapping[str, TaskResult]
     views: Mapping[str, ViewStatus]
     context: float  # share of the context's slots that hold a view
+    dense: Mapping[str, Any] = field(default_factory=dict)  # results of codriver.dense.results: maps and boxes
     model: str  # bundle id
     driver: DriverSight = field(default_factory=DriverSight)
     latency_ms: Mapping[str, float] = field(default_factory=dict)  # health, find, preprocess, encode, fuse, total
     deadline_missed: bool = False  # the step took longer than its deadline
     events: tuple[Event, ...] = ()
 
-    def __getattr__(self, name: str) -> TaskResult:
-        tasks: Mapping[str, TaskResult] = self.__dict__.get("tasks", {})  # not there yet while being copied
+    def __getattr__(self, name: str) -> Any:  # a TaskResult, or what codriver.dense.results has
+        tasks = {**self.__dict__.get("tasks", {}), **self.__dict__.get("dense", {})}  # not there yet while being copied
         if name not in tasks:
             raise AttributeError(f"percept has no {name!r}; its tasks are {', '.join(tasks)}")
         return tasks[name]
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.tasks]
+        return [*super().__dir__(), *self.tasks, *self.dense]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `schema` is raised when a field changes its meaning."""
@@ -188,6 +189,7 @@ class Percept:
             "state": self.state,
             "reasons": list(self.reasons),
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
+            "dense": {name: result.to_dict() for name, result in self.dense.items()},
             "views": {name: view.to_dict() for name, view in self.views.items()},
             "context": self.context,
             "driver": self.driver.to_dict(),

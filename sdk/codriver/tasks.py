@@ -19,7 +19,7 @@ class Task:
     labels: tuple[str, ...]
     title: str  # for people
     needs_any: tuple[str, ...]  # an answer is valid only while at least one of these views is fresh
-    kind: str = "classification"  # or one of training/dense/kinds: these no device answers yet
+    kind: str = "classification"  # or one of training/dense/kinds, which codriver.dense answers
     annotation_key: str = ""  # where AIDE's JSON keeps the label
     thin: bool = False  # a segmentation whose foreground is a few pixels wide: shrinking must not lose it
     reach: float = 0.0  # of edges: how far apart an answered and a true pixel may lie, as a share of the diagonal

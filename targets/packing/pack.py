@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 
@@ -58,10 +58,14 @@ def pack(quantized: Path, profile: Profile, report: QuantizedReport, golden_clip
     files = graphs | golden_files(quantized, report, golden_clips)
     if in_half(profile):
         files[report.golden] = _with_twin(files[report.golden])
-    files[PROFILE_NAME] = _json(asdict(profile.without(report.left_out)))
+    files |= profile_json(profile.without(report.left_out))
     if profile.tensorrt:
         files[PLAN] = _json(build_plan(profile, variants, graphs))
     return Packed(tuple(variants), files)
+
+
+def profile_json(profile: Profile) -> dict[str, bytes]:
+    return {PROFILE_NAME: _json(asdict(profile))}
 
 
 def golden_files(quantized: Path, report: QuantizedReport, clips: int | None = None) -> dict[str, bytes]:
@@ -117,13 +121,11 @@ def _in_half(profile: Profile, report: QuantizedReport) -> tuple[tuple[VariantSp
     The twin has full precision's own fuser.
     """
     entry, full = report.dialects[INT8], report.dialects[FULL]
-    int8 = replace(_variant(profile, INT8, entry), fuser=f"{INT8}/fuser.onnx")
-    twin = replace(int8, name=TWIN, encoder=f"{TWIN}/encoder.onnx", fuser=f"{TWIN}/fuser.onnx")
-    sources = {twin.encoder: full.encoder.path, twin.fuser: full.fuser.path}
-    if entry.finder and full.finder:
-        twin = replace(twin, finder=f"{TWIN}/finder.onnx")
-        sources |= {f"{TWIN}/finder.onnx": full.finder.path, entry.finder.path: entry.finder.path}
-    return (int8, twin), sources | {int8.encoder: entry.encoder.path, int8.fuser: entry.fuser.path}
+    int8 = _variant(profile, INT8, entry)
+    own, others = int8.graphs, _variant(profile, FULL, full).graphs
+    twins = {role: f"{TWIN}/{role}.onnx" for role in own}
+    sources = {path: path for path in own.values()} | {path: others[role] for role, path in twins.items()}
+    return (int8, replace(int8, name=TWIN, **cast(Any, twins))), sources
 
 
 def half_of(model: bytes) -> bytes:
@@ -157,8 +159,7 @@ def build_plan(profile: Profile, variants: Collection[VariantSpec], graphs: Mapp
         "engines": [
             {"variant": v.name, "part": part, "path": path, "sha256": hashlib.sha256(graphs[path]).hexdigest()}
             for v in variants
-            for part, path in (("encoder", v.encoder), ("fuser", v.fuser), ("finder", v.finder))
-            if path is not None
+            for part, path in v.graphs.items()
         ],
         "race": [variant.name for variant in variants] if len(variants) > 1 else [],
     }

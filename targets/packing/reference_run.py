@@ -42,13 +42,13 @@ def rehearse(folder: Path, variant: VariantSpec) -> list[GoldenDifference]:
     """Per task, how far the graphs are off the variant's golden answers."""
     bundle = Bundle.open(folder)
     manifest = bundle.manifest
-    finder = bundle.graph(variant.finder) if variant.finder else None
+    engines: dict[str, Any] = {
+        role: NodeByNode(bundle.graph(path), manifest.signature_of(role)) for role, path in variant.graphs.items()
+    }
     loaded = LoadedBundle(
         folder=bundle,
         variant=replace(variant, engine="onnxruntime"),
-        encoder=NodeByNode(bundle.graph(variant.encoder), manifest.encoder_signature),
-        fuser=NodeByNode(bundle.graph(variant.fuser), manifest.fuser_signature),
-        finder=NodeByNode(finder, manifest.finder_signature) if finder else None,
+        **engines,
         policy=manifest.policy,
         color=manifest.color,
     )

@@ -10,6 +10,7 @@ from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.bundle.manifest_json import read_manifest
 from codriver.errors import SourceError
 from targets.profiles.profile import Profile
+from workshop.dense_report import DenseQuantizedReport, is_dense
 from workshop.quantized_report import REPORT, QuantizedReport
 
 # For a dialect that was not emitted, or as OpenVINO's IR, another one stands in: its graph has the same layers.
@@ -60,9 +61,12 @@ def open_source(path: Path) -> GraphSource:
         return GraphSource(path.parent, {"": ((path.stem, path.name),)})
     if (path / MANIFEST_NAME).is_file():
         variants = read_manifest(path).variants
-        return GraphSource(path, {v.name: _of_a_step(v.encoder, v.fuser, v.finder) for v in variants})
+        return GraphSource(path, {v.name: tuple(v.graphs.items()) for v in variants})
+    if is_dense(path):
+        dialects = DenseQuantizedReport.read(path).dialects
+        return GraphSource(path, {name: (("dense", some.dense.path),) for name, some in dialects.items()})
     if (path / REPORT).is_file():
-        dialects = QuantizedReport.read(path).dialects
-        finders = {name: some.finder.path if some.finder else None for name, some in dialects.items()}
-        return GraphSource(path, {n: _of_a_step(d.encoder.path, d.fuser.path, finders[n]) for n, d in dialects.items()})
+        pairs = QuantizedReport.read(path).dialects
+        finders = {name: some.finder.path if some.finder else None for name, some in pairs.items()}
+        return GraphSource(path, {n: _of_a_step(d.encoder.path, d.fuser.path, finders[n]) for n, d in pairs.items()})
     raise SourceError(f"{path} is not there, or neither an ONNX file, a bundle nor a folder made by quantize.run")

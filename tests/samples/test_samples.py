@@ -17,6 +17,7 @@ from tests import ROOT
 from tests.clips import make_clip, make_video
 from tests.real_cameras import NetworkCamera, needs_bindings, needs_gstreamer, with_bindings
 from tests.tiny import make_tiny_bundle
+from tests.tiny_road import make_tiny_road
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,17 @@ def test_minimal_answers_as_well_with_cameras_alone_as_with_a_clip(bundle, tmp_p
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert len(lines) == 24 and "ok" in lines[-1] and "-, " not in lines[-1]
+
+
+def test_road_tells_what_lies_ahead_in_thirty_lines(tmp_path):
+    video = make_video(tmp_path / "front.mp4", 8, view="front")
+    done = sample("road.py", make_tiny_road(tmp_path / "road.bundle"), f"front={video}", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(
+        re.fullmatch(r" +[\d.]+ s +\d+% of the way ahead is free, \d+ vehicles", x) for x in done.stdout.splitlines()
+    )
+    assert len(done.stdout.splitlines()) == 8
+    assert len((ROOT / "samples" / "road.py").read_text().splitlines()) <= 30
 
 
 def test_minimal_fits_on_one_screen():

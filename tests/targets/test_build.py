@@ -9,7 +9,7 @@ from typing import Any
 
 from codriver.tasks import AIDE
 from targets.build import main as build
-from targets.build import telling_views
+from targets.packing.draft import telling_views
 from tests.reports import quantized_folder, run_origin
 from workshop.quantized_report import HeldOutScores, RunOrigin, SubsetAccuracy
 

@@ -1,56 +1,27 @@
-"""From a camera's picture to the network's, and back; labels go the same way as the pixels they belong to.
-
-The longest side decides the scale, and bars fill the rest, half on each side. The centre of the pixel in column x of
-the camera lies at (x + 0.5) * scale + left - 0.5 of the network's picture; rows likewise. Boxes are x1, y1, x2, y2 in
-continuous coordinates, in which the first pixel reaches from 0 to 1.
-"""
+"""From a camera's labels to the network's, the same way as the pixels they belong to: codriver/dense/letterbox.py."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.dense.letterbox import Boxes as Boxes
+from codriver.dense.letterbox import Letterbox
+from codriver.dense.letterbox import Size as Size
+
 IGNORE = 255  # of a map of classes: counts for nothing
-Size = tuple[int, int]  # height, width
-Boxes = NDArray[np.float32]  # (n, 4)
 
 
-@dataclass(frozen=True)
-class Letterbox:
-    """How pictures of one size become the network's."""
-
-    camera: Size
-    network: Size
-
-    @property
-    def inner(self) -> Size:
-        """Height and width of the picture inside the bars."""
-        scale = min(self.network[0] / self.camera[0], self.network[1] / self.camera[1])
-        height, width = (max(1, round(side * scale)) for side in self.camera)
-        return height, width
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        """Row and column of the network's picture where the camera's begins."""
-        return (self.network[0] - self.inner[0]) // 2, (self.network[1] - self.inner[1]) // 2
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        (top, left), (height, width) = self.corner, self.inner
-        return slice(top, top + height), slice(left, left + width)
+class LabelLetterbox(Letterbox):
+    """How pictures of one size, and what is known of them, become the network's."""
 
     def _placed(self, inner: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
         whole = np.full((*self.network, *inner.shape[2:]), fill, dtype=np.uint8)
         whole[self.window] = inner
         return whole
-
-    def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(h, w, 3) -> (H, W, 3); bars are grey, as other loaders of this benchmark draw them."""
-        return self._placed(cv2.resize(image, self.inner[::-1], interpolation=cv2.INTER_AREA), 114)
 
     def classes(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(h, w) -> (H, W), the nearest pixel's class; IGNORE in the bars."""
@@ -63,11 +34,6 @@ class Letterbox:
         )
         kept = cv2.resize(classes, self.inner[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return self._placed(np.where(shrunk > 0, 1, np.where(kept == IGNORE, IGNORE, 0)).astype(np.uint8), IGNORE)
-
-    @property
-    def scale_x(self) -> float:
-        """Columns of the network's picture for one of the camera's."""
-        return self.inner[1] / self.camera[1]
 
     @property
     def zoom(self) -> float:
@@ -84,37 +50,13 @@ class Letterbox:
         """Boxes of the camera's picture -> the network's."""
         return boxes * self._scales() + self._offsets()
 
-    def boxes_back(self, boxes: Boxes) -> Boxes:
-        """Boxes of the network's picture -> the camera's, cut off at its border."""
-        back = (boxes - self._offsets()) / self._scales()
-        height, width = self.camera
-        return np.asarray(np.clip(back, 0, [width, height, width, height]), np.float32)
-
     def classes_back(self, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(H', W') classes at a whole fraction of the network's size -> (h, w), the nearest cell's."""
-        return np.asarray(self._back(classes), dtype=np.uint8)
+        return np.asarray(self.nearest_back(classes), dtype=np.uint8)
 
     def values_back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """(H', W') or (H', W', c) values likewise."""
-        return np.asarray(self._back(values), dtype=np.float32)
-
-    def smooth_back(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(H', W') values likewise, but sloping from cell to cell."""
-        whole = cv2.resize(values, self.network[::-1], interpolation=cv2.INTER_LINEAR)[self.window]
-        return np.asarray(cv2.resize(whole, self.camera[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-
-    def _back(self, cells: NDArray[Any]) -> NDArray[Any]:
-        stride = self.network[0] // cells.shape[0]
-        whole = np.repeat(np.repeat(cells, stride, axis=0), stride, axis=1)[self.window]
-        return np.asarray(cv2.resize(whole, self.camera[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
-
-    def _scales(self) -> NDArray[np.float32]:
-        y, x = self.inner[0] / self.camera[0], self.inner[1] / self.camera[1]
-        return np.array([x, y, x, y], dtype=np.float32)
-
-    def _offsets(self) -> NDArray[np.float32]:
-        top, left = self.corner
-        return np.array([left, top, left, top], dtype=np.float32)
+        return np.asarray(self.nearest_back(values), dtype=np.float32)
 
 
 def mirror_boxes(boxes: Boxes, width: int) -> Boxes:

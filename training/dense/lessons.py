@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codriver.tasks import TaskSet
-from training.dense.geometry import Letterbox, Size
+from training.dense.geometry import LabelLetterbox, Size
 from training.dense.model import KINDS
 from training.dense.scene import Scene
 from training.dense.zoom import some_zoom
@@ -40,7 +40,7 @@ class Lesson:
 
 
 def fitted(scene: Scene, task_set: TaskSet, network: Size) -> Lesson:
-    box = Letterbox(scene.image.shape[:2], network)
+    box = LabelLetterbox(scene.image.shape[:2], network)
     truth = {task.name: KINDS[task.kind].fitted(task, scene.truth[task.name], box) for task in task_set.tasks}
     return Lesson(box.image(scene.image), truth)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from codriver.dense.spec import BOX_CHANNELS
 from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
 from codriver.tasks import Task, TaskSet
@@ -140,7 +141,7 @@ class BoxHead(nn.Module):
         super().__init__()
         d = config.channels
         self.tower = nn.Sequential(*(conv_bn_relu(d, d) for _ in range(config.tower)))
-        self.out = nn.Conv2d(d, detection.CHANNELS, 1)
+        self.out = nn.Conv2d(d, BOX_CHANNELS, 1)
         with torch.no_grad():
             self.out.bias.zero_()
             self.out.bias[0] = -torch.log(torch.tensor((1 - detection.PRIOR) / detection.PRIOR))
@@ -168,7 +169,8 @@ class DenseUVM3TL(nn.Module):
         self.shared = nn.ModuleList([SharedBranch(d, scme, pool=config.pool) for _ in range(2)])
         self.specific_out = nn.ModuleDict({name: nn.Conv2d(d, d, 1) for name in names})
         self.shared_out = nn.ModuleDict({name: nn.Conv2d(d, d, 1) for name in names})
-        self.mix = nn.ParameterDict({name: nn.Parameter(torch.tensor(scme.mix_start)) for name in names})
+        shares = {name: nn.Parameter(torch.tensor(scme.mix_start)) for name in names}
+        self.mix: nn.ParameterDict | None = nn.ParameterDict(shares)  # None: quantize.graphs.fold multiplied it in
         self.heads = nn.ModuleDict(
             {task.name: HEADS.get(task.kind, MapHead)(task, config) for task in self.task_set.tasks}
         )
@@ -181,8 +183,9 @@ class DenseUVM3TL(nn.Module):
         outputs, specific = {}, []
         for task in self.task_set.tasks:
             own = self.specific[task.name](together)  # F_sp
-            share = torch.sigmoid(self.mix[task.name])
-            embedding = share * self.specific_out[task.name](own) + (1 - share) * self.shared_out[task.name](shared)
+            parts = self.specific_out[task.name](own), self.shared_out[task.name](shared)
+            share = None if self.mix is None else torch.sigmoid(self.mix[task.name])
+            embedding = parts[0] + parts[1] if share is None else share * parts[0] + (1 - share) * parts[1]
             specific.append(own.mean(dim=(2, 3)))
             outputs[task.name] = self.heads[task.name](torch.relu(embedding), stride4, middle, deep)
         return DenseAnswers(outputs, torch.stack(specific, dim=1), shared.mean(dim=(2, 3)))

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from codriver.tasks import Task, TaskSet
-from training.dense.geometry import Letterbox
+from training.dense.geometry import LabelLetterbox
 from training.dense.model import KINDS, DenseUVM3TL
 from training.dense.scene import Scene
 from workshop.resampling import BootstrapConfig, mean_interval
@@ -39,7 +39,7 @@ class TaskScores:
 def answers_of(model: DenseUVM3TL, scene: Scene) -> Answers:
     """The model's answers to one picture, at the picture's size."""
     model.eval()
-    box = Letterbox(scene.image.shape[:2], (model.config.height, model.config.width))
+    box = LabelLetterbox(scene.image.shape[:2], (model.config.height, model.config.width))
     device = next(model.parameters()).device
     outputs = model(torch.from_numpy(box.image(scene.image))[None].to(device)).outputs
     found: Answers = {}

@@ -17,7 +17,7 @@ from training.dense.geometry import Boxes, Size
 
 @dataclass(frozen=True)
 class Zoom:
-    """Takes the place of a Letterbox where a lesson is varied."""
+    """Takes the place of a LabelLetterbox where a lesson is varied."""
 
     network: Size  # height, width, before and after
     zoom: float  # 1 or more

@@ -9,11 +9,12 @@ from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest
 from codriver.config import SmoothingConfig
+from codriver.dense.results import DenseResult, no_answers
 from codriver.percept import DriverSight, Event, Percept, TaskResult, ViewStatus
 
 
 def reasons_of(
-    views: Mapping[str, ViewStatus], tasks: Mapping[str, TaskResult], notes: Sequence[str]
+    views: Mapping[str, ViewStatus], tasks: Mapping[str, TaskResult | DenseResult], notes: Sequence[str]
 ) -> tuple[str, ...]:
     """What to know of a step, most telling first. notes: of its time and its driver."""
     troubled = [f"{view}: {status.status}, {status.reason}" for view, status in views.items() if status.reason]
@@ -27,7 +28,7 @@ def is_starting(views: Mapping[str, ViewStatus]) -> bool:
     return bool(statuses & {"ok", "late", "refused"}) or statuses == {"never"}
 
 
-def state_of(tasks: Mapping[str, TaskResult], views: Mapping[str, ViewStatus], starting: bool) -> str:
+def state_of(tasks: Mapping[str, TaskResult | DenseResult], views: Mapping[str, ViewStatus], starting: bool) -> str:
     if starting:
         return "init"
     if not any(result.valid for result in tasks.values()):
@@ -65,13 +66,14 @@ class Answers:
         notes: Sequence[str],
         events: tuple[Event, ...] = (),
         driver: DriverSight | None = None,
+        dense: Mapping[str, DenseResult] = {},
     ) -> Percept:
         """outputs: the slots that each stream fills, and logits (1, K) by task. driver: None: nobody has looked."""
         driver = driver or DriverSight()
         manifest, (filled_by, logits) = self._manifest, outputs
-        rows = {view: filled_by[view] for view in self._views}
+        rows = {view: filled_by[view] for view in self._views if view in filled_by}
         filled = filled_slots(rows.values())
-        self._was_full |= not is_gathering(manifest.context, filled)
+        self._was_full |= not manifest.tasks or not is_gathering(manifest.context, filled)
         starting = not self._was_full and is_starting(views)
         tasks = with_steady(task_results(manifest, logits, rows, starting, driver.reason), self._smoothers, t)
         self._views = dict(views)
@@ -79,9 +81,10 @@ class Answers:
         return Percept(
             t=t,
             sequence=self.sequence - 1,
-            state=state_of(tasks, views, starting),
-            reasons=(*(event.text for event in events), *reasons_of(views, tasks, notes)),
+            state=state_of({**tasks, **dense}, views, starting),
+            reasons=(*(event.text for event in events), *reasons_of(views, {**tasks, **dense}, notes)),
             tasks=tasks,
+            dense=dense,
             views=views,
             context=filled / manifest.context.slots,
             driver=driver,
@@ -98,6 +101,7 @@ class Answers:
             reasons=(event.text,),
             events=(event,),
             tasks={task.name: _invalid(event.text) for task in self._manifest.tasks},
+            dense=no_answers(self._manifest.dense, event.text),
             views=dict(self._views),
             context=0.0,
             deadline_missed=True,

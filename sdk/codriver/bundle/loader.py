@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest, VariantSpec
+from codriver.bundle.manifest import ROLES, Manifest, VariantSpec
 from codriver.bundle.signature import Trust
 from codriver.bundle.variants import choose, choose_variant, variant_named, why_not
 from codriver.config import Policy, check_policy
+from codriver.dense.spec import NO_GRAPH
 from codriver.device.cores import Cores
 from codriver.device.cpu import cpu_features, default_threads
 from codriver.engines import open_engine
@@ -20,7 +21,7 @@ from codriver.errors import ConfigError, EngineError
 
 COLORS = ("bgr", "rgb")
 FASTEST = "fastest"
-Engines = tuple[Engine, Engine, "Engine | None"]  # encoder, fuser, finder
+Engines = dict[str, Engine]  # by role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,10 @@ class LoadedBundle:
 
     folder: Bundle
     variant: VariantSpec  # with the engine that runs it
-    encoder: Engine
-    fuser: Engine
+    encoder: Engine = NO_GRAPH  # it and the fuser of a bundle that has no streams
+    fuser: Engine = NO_GRAPH
     finder: Engine | None = None  # None: somebody else must say where the driver is
+    dense: Engine | None = None  # None: no maps and no boxes
     policy: Policy
     color: str = "bgr"  # of the frames that will come
     threads: int | None = None  # of a step, as it was asked for
@@ -45,15 +47,14 @@ class LoadedBundle:
     def warm_up(self, runs: int) -> None:
         """Run each graph on zeros."""
         for _ in range(runs):
-            self.encoder.infer(self.manifest.encoder_signature.zeros())
-            self.fuser.infer(self.manifest.fuser_signature.zeros())
-            if self.finder is not None:
-                self.finder.infer(self.manifest.finder_signature.zeros())
+            for role in ROLES:
+                if (engine := getattr(self, role)) is not None:
+                    engine.infer(self.manifest.signature_of(role).zeros())
 
     def close(self) -> list[EngineError]:
         """Let go of each graph; returns why one did not."""
         errors = []
-        for engine in filter(None, (self.encoder, self.fuser, self.finder)):
+        for engine in filter(None, (self.encoder, self.fuser, self.finder, self.dense)):
             try:
                 engine.close()
             except EngineError as error:
@@ -87,9 +88,7 @@ def load_bundle(
     return LoadedBundle(
         folder=bundle,
         variant=chosen,
-        encoder=engines[0],
-        fuser=engines[1],
-        finder=engines[2],
+        **engines,
         policy=policy or bundle.manifest.policy,
         color=color,
         threads=threads,
@@ -113,17 +112,16 @@ def _check_options(engine: str, threads: int | None, color: str, min_version: in
 
 def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
     """Every graph of the variant; if one does not load, those before it are closed."""
-    manifest, opened = bundle.manifest, list[Engine]()
-    wanted = [(variant.encoder, manifest.encoder_signature), (variant.fuser, manifest.fuser_signature)]
-    wanted += [(variant.finder, manifest.finder_signature)] if variant.finder else []
+    opened: Engines = {}
     try:
-        for path, signature in wanted:
-            opened.append(open_engine(variant.engine, bundle.graph(path), signature, threads=threads))
+        for role, path in variant.graphs.items():
+            signature = bundle.manifest.signature_of(role)
+            opened[role] = open_engine(variant.engine, bundle.graph(path), signature, threads=threads)
     except BaseException:
-        for engine in opened:
+        for engine in opened.values():
             engine.close()
         raise
-    return opened[0], opened[1], opened[2] if variant.finder else None
+    return opened
 
 
 def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
@@ -137,12 +135,13 @@ def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, 
     try:
         for variant in able:
             opened[variant.name] = _open_engines(bundle, variant, threads)
-        encoders = {name: engines[0] for name, engines in opened.items()}
-        winner, medians_ms = fastest(encoders, bundle.manifest.encoder_signature)
+        role = "encoder" if able[0].encoder else "dense"
+        racing = {name: engines[role] for name, engines in opened.items()}
+        winner, medians_ms = fastest(racing, bundle.manifest.signature_of(role))
     finally:
         for name, engines in opened.items():
             if name != winner:
-                for engine in filter(None, engines):
+                for engine in engines.values():
                     engine.close()
     return variant_named(bundle, winner), opened[winner], {name: round(ms, 3) for name, ms in medians_ms.items()}
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codriver.config import ContextConfig, Policy
+from codriver.dense.spec import DenseSpec
 from codriver.engines.base import RUNTIMES, Signature, Tensor
 from codriver.files.decode import FieldRule, encode, rule
 from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, POINTS, PRESENCE, WIDTH_PX
@@ -20,6 +21,7 @@ from codriver.tasks import GROUPS, TASK_SETS, VIEWS, Task
 
 SCHEMA = 3
 MANIFEST_NAME = "manifest.json"
+ROLES = ("encoder", "fuser", "finder", "dense")  # of a variant's graphs
 
 
 # The in-car frame -> logits of P points along x and along y, and of what is present.
@@ -97,15 +99,22 @@ class VariantSpec:
     name: str  # the dialect: ort-x86, ort-x86-7bit, ...
     engine: str = rule(choices=RUNTIMES, code="other-engine")  # the runtime that its graphs are made for
     requires: tuple[str, ...]  # features of the processor, see device/cpu.py; () runs anywhere
-    encoder: str = rule(path=True)  # in the bundle; the weights of an .xml lie beside it, see `weights_of`
-    fuser: str = rule(path=True)
+    # Graphs in the bundle; the weights of an .xml lie beside it, see `weights_of`. Encoder and fuser: with streams.
+    encoder: str | None = rule(None, path=True, absent=True)
+    fuser: str | None = rule(None, path=True, absent=True)
     finder: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with a finder
+    dense: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with maps and boxes
     versions: tuple[str, ...] = rule((), absent=True)  # of the runtime that may run it, as "10.3"; () any
+
+    @property
+    def graphs(self) -> dict[str, str]:
+        """Role -> path, of those that are there."""
+        return {role: path for role in ROLES if (path := getattr(self, role))}
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file that is needed to run it."""
-        graphs = (self.encoder, self.fuser, *([self.finder] if self.finder else []))
+        graphs = tuple(self.graphs.values())
         return graphs + tuple(path for path in map(weights_of, graphs) if path)
 
 
@@ -128,13 +137,15 @@ class Manifest:
     git_commit: str
     seed: int
     task_set: str = "aide"
-    tasks: tuple[TaskSpec, ...] = rule(filled=True)
+    tasks: tuple[TaskSpec, ...]  # none: with `dense` alone
     color: str = rule("bgr", choices=("bgr", "rgb"))  # what the graphs take; frames may come in the other order
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
     context: ContextConfig = field(default_factory=ContextConfig)
     policy: Policy = field(default_factory=Policy)
     # None: somebody else must say where the driver is
     finder: FinderSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
+    # None: no maps and no boxes
+    dense: DenseSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
     variants: tuple[VariantSpec, ...] = rule(filled=True)  # best first
     golden: str | None = rule(None, path=True)  # golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -143,7 +154,8 @@ class Manifest:
 
     @property
     def views(self) -> tuple[str, ...]:
-        return tuple(stream.name for stream in self.streams if stream.name in VIEWS)
+        looked_at = {stream.name for stream in self.streams} | ({self.dense.view} if self.dense else set())
+        return tuple(view for view in VIEWS if view in looked_at)
 
     @property
     def sizes_px(self) -> dict[str, int]:
@@ -185,6 +197,16 @@ class Manifest:
     @property
     def finder_signature(self) -> Signature:
         return FINDER_SIGNATURE
+
+    @property
+    def dense_signature(self) -> Signature:
+        assert self.dense is not None
+        return self.dense.signature
+
+    def signature_of(self, role: str) -> Signature:
+        """role: of ROLES, of a graph that is there."""
+        signature: Signature = getattr(self, f"{role}_signature")
+        return signature
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from codriver.bundle.manifest import MANIFEST_NAME, Manifest, StreamSpec, TaskSpec
+from codriver.bundle.manifest import MANIFEST_NAME, Manifest, TaskSpec
 from codriver.config import check_policy
 from codriver.errors import ConfigError
 from codriver.files.decode import Fault
@@ -19,7 +19,7 @@ POINTS = {"posture": len(POSTURE_POINTS), "gesture": len(GESTURE_POINTS)}
 
 def check_manifest(manifest: Manifest) -> None:
     """Raise a Fault for the first rule that is broken."""
-    _check_streams(manifest.streams)
+    _check_streams(manifest)
     for group, members in manifest.groups.items():
         shapes = {(member.size, member.feature, member.slot) for member in members}
         _require(len(shapes) == 1, f"streams {', '.join(m.name for m in members)} of group {group} differ in shape")
@@ -34,16 +34,20 @@ def check_manifest(manifest: Manifest) -> None:
     for task in manifest.tasks:
         _check_task(task, manifest)
     _check_files(manifest)
-    _check_finder(manifest)
-
-
-def _check_finder(manifest: Manifest) -> None:
-    finder = manifest.finder
-    for variant in manifest.variants:
-        has, declares = ("a finder" if some else "no finder" for some in (variant.finder, finder))
-        _require(has == declares, f"variant {variant.name} has {has}, the bundle declares {declares}")
-    if finder is not None:
+    _check_roles(manifest)
+    if manifest.finder is not None:
         _require("incar" in manifest.views, "a finder without incar, the view that it looks at")
+    if manifest.dense is not None:
+        manifest.dense.check()
+
+
+def _check_roles(manifest: Manifest) -> None:
+    """Every variant has a graph for each part of the bundle, and no other."""
+    parts = {"encoder": manifest.streams, "fuser": manifest.tasks, "finder": manifest.finder, "dense": manifest.dense}
+    for variant in manifest.variants:
+        for role, declared in parts.items():
+            has, declares = (f"a {role}" if some else f"no {role}" for some in (role in variant.graphs, declared))
+            _require(has == declares, f"variant {variant.name} has {has}, the bundle declares {declares}")
 
 
 def _require(holds: object, message: str, code: str = "") -> None:
@@ -56,11 +60,14 @@ def _require_distinct(what: str, names: list[str], code: str = "") -> None:
     _require(not twice, f"{what} {', '.join(twice)} is there more than once", code)
 
 
-def _check_streams(streams: tuple[StreamSpec, ...]) -> None:
+def _check_streams(manifest: Manifest) -> None:
+    streams = manifest.streams
     names = [stream.name for stream in streams]
     expected = [name for name in STREAMS if name in names]
     _require(names == expected, f"streams {', '.join(names)}, expected, in order, of {', '.join(STREAMS)}")
-    _require(any(name in VIEWS for name in names), "no stream is a view, expected at least one camera")
+    seen = any(name in VIEWS for name in names) or (manifest.dense and not names)
+    _require(seen, "no stream is a view, expected at least one camera")
+    _require(bool(streams) == bool(manifest.tasks), "streams without tasks, or tasks without streams")
     _require("incar" in names or set(names) <= set(VIEWS), "crops or joints without incar, their view")
     for stream in streams:
         where, kind = f"stream {stream.name}", "joints" if stream.name in JOINTS else "image"
@@ -77,7 +84,7 @@ def _check_task(task: TaskSpec, manifest: Manifest) -> None:
     _require(len(task.labels) >= 2, f"{where} has {len(task.labels)} labels, expected two or more")
     _require_distinct(f"{where}: label", list(task.labels))
     _require(task.needs_any, f"{where} needs no view, expected at least one in needs_any")
-    strangers = [view for view in task.needs_any if view not in manifest.views]
+    strangers = [view for view in task.needs_any if view not in [stream.name for stream in manifest.streams]]
     _require(not strangers, f"{where} needs {', '.join(strangers)}, which is not among the streams")
     _require(UNKNOWN not in task.labels, f"{where} has a label {UNKNOWN!r}, which means that there is none")
     span_s = manifest.context.span_s

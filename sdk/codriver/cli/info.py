@@ -72,6 +72,9 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     ]
     lines = [*table(facts), "", "tasks"]
     lines += table([[f"  {task.title}", ", ".join(task.labels)] for task in tasks_of(manifest)])
+    if manifest.dense:
+        rows = [[f"  {task.title}", task.kind, ", ".join(task.labels)] for task in manifest.dense.asked]
+        lines += ["", manifest.dense.told(), *table(rows)]
     lines += ["", "policy", *table([[f"  {name}", said] for name, said in _policy(manifest)])]
     features = ", ".join(here["features"]) or "no known feature"
     lines += ["", f"variants, best first (this machine has {features})"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +18,7 @@ from codriver.cli.steps import steps
 from codriver.cli.stopping import KILLED, PIPE, Stop, Stopped
 from codriver.cli.watching import add_watching, watchers
 from codriver.console import Progress, leave_stdout, put, say, table
+from codriver.dense.results import DenseResult
 from codriver.device.machine import summarise_ms
 from codriver.errors import SourceError
 from codriver.files.atomic import check_output, whole_text
@@ -27,6 +28,7 @@ from codriver.recording.writer import IMAGES, Recorder, RecorderConfig
 from codriver.sources import FORMS, Cameras, FrameSet, Source, open_source
 from codriver.tasks import AIDE
 from codriver.view import About, LiveView, Record, draw_sheet
+from codriver.view.dense import told
 from codriver.view.media import video_file, write_image
 
 EXAMPLE = """examples:
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             about = About(title=source.name, truth=source.truth, problems=len(source.problems))
             write_image(args.sheet, draw_sheet(record, about))
         summary = _summary(record, source, perceiver)
-    say(json.dumps(summary) if args.json else "\n".join(_lines(summary)))
+    say(json.dumps(summary) if args.json else "\n".join(_lines(summary, record.last.dense)))
     return KILLED + PIPE if args.stop.asked == PIPE else 0
 
 
@@ -115,7 +117,8 @@ def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack
         length_s = 10.0 if source.length is None else source.length / source.rate_hz
         history_s = min(max(length_s, 3.0), 10.0)
         manifest = perceiver.manifest
-        view = LiveView(tasks_of(manifest), manifest.views, history_s, args.color == "rgb")
+        mapped = manifest.dense.view if manifest.dense else None
+        view = LiveView(tasks_of(manifest), manifest.views, history_s, args.color == "rgb", mapped)
         video = stack.enter_context(video_file(args.view, source.rate_hz))
         yield lambda at, percept: video.add(view.render(at, percept))
 
@@ -149,6 +152,7 @@ def _summary(record: Record, source: Source, perceiver: Perceiver) -> dict[str, 
         "span_s": round(record.span_s, 3),
         "states": dict(record.states),
         "tasks": {name: {**result, "truth": source.truth.get(name)} for name, result in last.items()},
+        "dense": record.last.to_dict()["dense"],
         "latency_ms": {stage: summarise_ms(values) for stage, values in record.latency_ms.items()},
         "clocks": {view: status.clock for view, status in record.last.views.items() if status.clock},
         "frames": perceiver.stats().to_dict()["views"],
@@ -157,11 +161,12 @@ def _summary(record: Record, source: Source, perceiver: Perceiver) -> dict[str, 
     }
 
 
-def _lines(summary: dict[str, Any]) -> list[str]:
-    """The summary for people."""
+def _lines(summary: dict[str, Any], dense: Mapping[str, DenseResult]) -> list[str]:
+    """The summary for people. dense: the last maps and boxes."""
     states = ", ".join(f"{state} {count}" for state, count in summary["states"].items())
     head = f"{summary['source']}: {summary['steps']} steps, {summary['span_s']:.2f} s ({states})"
     rows = [[f"  {_title(name)}", *_answer(result)] for name, result in summary["tasks"].items()]
+    rows += [[f"  {name}", told(result), "", ""] for name, result in dense.items()]
     total = summary["latency_ms"]["total"]
     times = ", ".join(f"{name} {value:.1f}" for name, value in total.items())
     lines = [head, *table(rows), f"  latency ms: {times}   {summary['bundle']} {summary['variant']}"]

@@ -87,6 +87,7 @@ PERCEPT_SCHEMA = _schema(
         "state": {"type": "string"},
         "events": {"type": "array", "description": "kind, text: what happened to the engine"},
         "tasks": {"type": "object", "description": "name -> label, index, probability, probabilities, valid, reason"},
+        "dense": {"type": "object", "description": "name -> kind, valid, reason, t; boxes, and maps in a few numbers"},
         "views": {"type": "object", "description": "name -> status, age_s, reason, clock"},
         "context": {"type": "number"},
         "latency_ms": {"type": "object"},

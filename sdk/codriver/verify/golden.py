@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.bundle.folder import Bundle
+from codriver.dense.golden import GoldenAnswer, GoldenPicture, differences
 from codriver.errors import BundleError, EngineError
 from codriver.files.decode import Fault, FieldRule, decode, from_json, rule, take_schema
 from codriver.finder.peaks import Sight, read_sight
@@ -55,8 +57,15 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
     The perceiver's state does not change. A BundleError says if there is no golden vector, or no answer to one.
     """
     worst: dict[str, GoldenDifference] = {}
-    trial = on_trial(perceiver)
-    for number, (steps, expected, tolerance, found_by) in enumerate(read_golden(perceiver.bundle.folder)):
+    trial, bundle = on_trial(perceiver), perceiver.bundle.folder
+    for step, by_variant in _pictures(bundle):
+        dense, recorded = _last_step(trial, [step]).dense, _of_variant(by_variant, perceiver.variant, 0)
+        (size,) = (frame.shape[:2] for frame in step[0].values())
+        read = partial(_read_png, bundle, as_it_is=True)
+        for task, apart, most in differences(bundle.manifest.dense, size, dense, recorded, read):
+            found = GoldenDifference(task=task, max_abs=apart, tolerance=most, same_label=True)
+            worst[task] = _worse(worst.get(task), found)
+    for number, (steps, expected, tolerance, found_by) in enumerate(read_golden(bundle)):
         answers = _of_variant(expected, perceiver.variant, number)
         tasks = _last_step(trial, steps).tasks
         for task, answer in answers.items():
@@ -69,6 +78,8 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
         if perceiver.bundle.finder is not None and "incar" in steps[-1][0]:
             told = _of_variant(found_by, perceiver.variant, number)
             worst[FINDER] = _worse(worst.get(FINDER), _finder_difference(perceiver, steps[-1][0]["incar"], told))
+    if not worst:
+        raise BundleError(f"{bundle.path}: its golden vectors prove nothing; build the bundle with some")
     return list(worst.values())
 
 
@@ -170,11 +181,32 @@ class GoldenClip:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenFile:
-    clips: tuple[GoldenClip, ...] = rule(filled=True)
+    clips: tuple[GoldenClip, ...]  # none: of a bundle with maps and boxes alone
+    pictures: tuple[GoldenPicture, ...] = rule((), absent=True)  # with the maps and boxes that they lead to
 
 
 def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float, Mapping[str, Mapping[str, float]]]]:
     """Each clip's steps, expected probabilities, tolerance, and what finders find; read through the bundle's checks."""
+    for clip in golden_file(bundle).clips:
+        if not clip.expected or not all(clip.expected.values()):
+            raise BundleError(f"{bundle.path}: a golden clip without expected answers; build the bundle anew")
+        yield [_read_step(bundle, step) for step in clip.steps], clip.expected, clip.tolerance, clip.found
+
+
+def golden_steps(bundle: Bundle) -> list[Step]:
+    """Everything that golden vectors show, to step through."""
+    steps = [step for clip, *_ in read_golden(bundle) for step in clip]
+    return steps or [step for step, _ in _pictures(bundle)]
+
+
+def _pictures(bundle: Bundle) -> list[tuple[Step, Mapping[str, Mapping[str, GoldenAnswer]]]]:
+    """Of a bundle with maps and boxes: a step with one picture, and by variant and task what it leads to."""
+    spec = bundle.manifest.dense
+    pictures = golden_file(bundle).pictures if spec else ()
+    return [(({spec.view: _read_png(bundle, some.picture)}, 0.0, None), some.expected) for some in pictures if spec]
+
+
+def golden_file(bundle: Bundle) -> GoldenFile:
     path = bundle.manifest.golden
     if path is None:
         raise BundleError(f"{bundle.path}: carries no golden vectors; build the bundle with some")
@@ -183,26 +215,24 @@ def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float, M
         schema = take_schema(content)
         if schema != SCHEMA:
             raise BundleError(f"{bundle.path / path}: schema {schema}, expected {SCHEMA}; update codriver")
-        golden = decode(GoldenFile, content)
+        return decode(GoldenFile, content)
     except Fault as fault:
         raise BundleError(f"{bundle.path / path}: {fault}; build the bundle anew", code="manifest-invalid") from fault
-    folder = path.rpartition("/")[0]
-    for clip in golden.clips:
-        if not clip.expected or not all(clip.expected.values()):
-            raise BundleError(f"{bundle.path / path}: a clip without expected answers; build the bundle anew")
-        yield [_read_step(bundle, folder, step) for step in clip.steps], clip.expected, clip.tolerance, clip.found
 
 
-def _read_step(bundle: Bundle, folder: str, step: GoldenStep) -> Step:
-    frames = {v: _read_png(bundle, f"{folder}/{name}" if folder else name) for v, name in step.frames.items()}
+def _read_step(bundle: Bundle, step: GoldenStep) -> Step:
+    frames = {v: _read_png(bundle, name) for v, name in step.frames.items()}
     keypoints = None if step.keypoints is None else np.asarray(step.keypoints, dtype=np.float32)
     return frames, step.t, Driver(face_px=step.face_px, body_px=step.body_px, keypoints=keypoints)
 
 
-def _read_png(bundle: Bundle, name: str) -> NDArray[np.uint8]:
+def _read_png(bundle: Bundle, name: str, *, as_it_is: bool = False) -> NDArray[Any]:
+    """name: beside golden.json."""
     import cv2
 
-    image = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), cv2.IMREAD_COLOR)
+    name = "".join((bundle.manifest.golden or "").rpartition("/")[:2]) + name
+    how = cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR
+    image = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), how)
     if image is None:
         raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew")
-    return np.asarray(image, dtype=np.uint8)
+    return np.asarray(image)

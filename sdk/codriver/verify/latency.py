@@ -9,7 +9,7 @@ from typing import Any
 from codriver.console import Progress
 from codriver.device.machine import summarise_ms
 from codriver.perceiver import Perceiver
-from codriver.verify.golden import Step, on_trial, read_golden
+from codriver.verify.golden import Step, golden_steps, on_trial
 
 STEPS = 200
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
@@ -44,7 +44,7 @@ def measure_latency(perceiver: Perceiver, budget_ms: float, steps: int = STEPS) 
 
     The perceiver's state does not change. A BundleError says if the bundle has no golden frames.
     """
-    frames = [step for clip, *_ in read_golden(perceiver.bundle.folder) for step in clip]
+    frames = golden_steps(perceiver.bundle.folder)
     warm_up = math.ceil(perceiver.manifest.context.span_s * RATE_HZ) + 5
     trial, times_ms = on_trial(perceiver), []
     with Progress("latency", warm_up + steps) as progress:

@@ -15,6 +15,7 @@ from codriver.sources.base import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
 from codriver.view import draw, text
 from codriver.view.cameras import draw_camera, status_text
+from codriver.view.dense import draw_results, laid_over
 from codriver.view.theme import (
     BACKGROUND,
     CARD,
@@ -50,6 +51,7 @@ class LiveView:
     views: Sequence[str] = VIEWS
     history_s: float = 6.0  # that the strips show
     swap_colours: bool = False  # frames are RGB, and drawing is BGR
+    mapped: str | None = None  # the view that maps and boxes are of: they are drawn over it, and it is the large one
     _newest: dict[str, Image] = field(default_factory=dict)
     _history: deque[Percept] = field(default_factory=deque)
     _start_s: float = 0.0
@@ -63,7 +65,10 @@ class LiveView:
         self._draw_header(image, percept)
         self._draw_cameras(image, at, percept)
         _draw_footer(image, percept)
-        for index, (task, rect) in enumerate(zip(self.tasks, PANEL.rows(len(self.tasks), GAP), strict=True)):
+        rects = PANEL.rows(max(len(self.tasks) + bool(percept.dense), 1), GAP)
+        if percept.dense:
+            draw_results(image, rects[-1], percept.dense)
+        for index, (task, rect) in enumerate(zip(self.tasks, rects, strict=False)):
             draw.card(image, rect)
             past = Past(self.history_s, [(p.t, p.tasks[task.name]) for p in self._history])
             _draw_task(image, rect, task, past, accent(index))
@@ -91,14 +96,15 @@ class LiveView:
         text.put(image, text.fit(_why(percept), 12, room), (PANEL.x, 33), 12, SOFT)
 
     def _draw_cameras(self, image: Image, at: FrameSet, percept: Percept) -> None:
-        first, *others = self.views
+        first, *others = sorted(self.views, key=lambda view: view != self.mapped)
         tiles = {first: BIG, **dict(zip(others, SMALL.columns(max(len(others), 1), GAP), strict=False))}
         for view, rect in tiles.items():
             status = percept.views.get(view, UNKNOWN)
             if status.status != "ok" and view in at.absent:
                 status = ViewStatus(status=status.status, age_s=status.age_s, reason=at.absent[view])
             driver = percept.driver if view == "incar" and view in at.frames else None
-            draw_camera(image, rect, view, self._newest.get(view), status, driver=driver)
+            frame = laid_over(self._newest.get(view), percept.dense if view == self.mapped else {})
+            draw_camera(image, rect, view, frame, status, driver=driver)
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ def _why(percept: Percept) -> str:
     troubled = [status_text(view, status) for view, status in percept.views.items() if status.status != "ok"]
     if percept.state == "init" and not troubled:
         return "filling its context"
-    reasons = [result.reason for result in percept.tasks.values() if result.reason]
+    reasons = [result.reason for result in (*percept.tasks.values(), *percept.dense.values()) if result.reason]
     return (troubled or reasons or [""])[0]
 
 

@@ -56,7 +56,7 @@ def draw_sheet(record: Record, about: About) -> Image:
     _draw_header(image, record, about)
     _draw_film(image, record)
     _draw_side(image, SIDE, record, about)
-    columns = TASKS.columns(len(record.tasks), 24)
+    columns = TASKS.columns(len(record.tasks), 24) if record.tasks else []
     for index, (task, rect) in enumerate(zip(record.tasks, columns, strict=True)):
         draw.card(image, rect)
         _draw_task(image, rect.inset(20), task, record, about.truth.get(task.name), accent(index))

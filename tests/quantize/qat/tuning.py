@@ -14,7 +14,7 @@ from quantize.graphs.dialects import DIALECTS
 from quantize.graphs.fold import folded
 from quantize.graphs.graphs import EncoderGraph, FuserGraph, ModulePair
 from quantize.ptq.calibration import encoder_steps, fuser_contexts
-from quantize.ptq.fuser import quantized_fuser
+from quantize.ptq.convolutions import quantized_convolutions
 from quantize.ptq.quantizers import quantized_encoder
 from quantize.qat.clip_model import Tunable
 from quantize.qat.finetune import ClipSets, Tuned, finetune
@@ -52,7 +52,7 @@ def make_calibrated(run: Run, clips: list[Clip]) -> ModulePair:
     model, some = folded(run.model), DIALECTS["ort-x86-7bit"]
     steps, contexts = list(encoder_steps(model, clips, (3, 9))), list(fuser_contexts(model, clips))
     encoder = quantized_encoder(EncoderGraph(model).eval(), steps, some)
-    return ModulePair(encoder, quantized_fuser(FuserGraph(model), contexts, some)).eval()
+    return ModulePair(encoder, quantized_convolutions(FuserGraph(model), contexts, some)).eval()
 
 
 def trainer(model: Tunable, run: Run, clips: list[Clip], config: QATConfig = CONFIG) -> QATTrainer:

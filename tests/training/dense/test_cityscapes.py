@@ -12,7 +12,7 @@ import pytest
 from codriver.dense_tasks import CITYSCAPES
 from codriver.errors import SourceError
 from training.dense.benchmarks.cityscapes import TRAIN_IDS, disparity_px, index, read
-from training.dense.geometry import IGNORE, Letterbox
+from training.dense.geometry import IGNORE, LabelLetterbox
 from training.dense.kinds import disparity
 
 SIZE = (16, 32)
@@ -66,7 +66,7 @@ def test_a_missing_disparity_is_named(tmp_path: Path) -> None:
 
 
 def test_half_the_width_has_half_the_disparities_and_back_again() -> None:
-    box = Letterbox((64, 128), (32, 64))
+    box = LabelLetterbox((64, 128), (32, 64))
     truth = np.full((64, 128), 12.0, dtype=np.float32)
     small = disparity.fitted(TASK, truth, box)
     assert small.shape == (32, 64) and np.unique(small).tolist() == [6.0]

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.tasks import Task  # noqa: E402
-from training.dense.geometry import IGNORE, Letterbox  # noqa: E402
+from training.dense.geometry import IGNORE, LabelLetterbox  # noqa: E402
 from training.dense.kinds import edges  # noqa: E402
 from training.dense.kinds.contours import Pairing, suppressed, thinned  # noqa: E402
 
@@ -175,7 +175,7 @@ def test_edges_and_all_else_weigh_the_same_however_few_edges_are() -> None:
 
 
 def test_an_edge_of_one_pixel_is_still_there_at_the_networks_size_and_comes_back_where_it_was() -> None:
-    box = Letterbox((128, 160), (64, 80))
+    box = LabelLetterbox((128, 160), (64, 80))
     truth = np.zeros((128, 160), np.uint8)
     truth[:, 61] = 1
     cells = edges.at_cells(TASK, edges.stacked([edges.fitted(TASK, truth, box)]))[0].numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.dense.geometry import IGNORE, Letterbox, mirror_boxes
+from training.dense.geometry import IGNORE, LabelLetterbox, mirror_boxes
 from training.dense.zoom import Zoom
 
 SIZES = [((180, 320), (96, 160)), ((720, 1280), (384, 640)), ((100, 90), (64, 96)), ((33, 57), (32, 64))]
@@ -15,7 +15,7 @@ SIZES = [((180, 320), (96, 160)), ((720, 1280), (384, 640)), ((100, 90), (64, 96
 def test_a_marked_block_lands_at_the_same_place_in_picture_map_and_box(
     camera: tuple[int, int], network: tuple[int, int]
 ) -> None:
-    box = Letterbox(camera, network)
+    box = LabelLetterbox(camera, network)
     scale = min(network[0] / camera[0], network[1] / camera[1])
     side = int(np.ceil(4 / scale))
     y, x = camera[0] // 3, camera[1] // 2
@@ -34,7 +34,7 @@ def test_a_marked_block_lands_at_the_same_place_in_picture_map_and_box(
 
 
 def test_bars_are_unknown_in_maps_and_grey_in_pictures() -> None:
-    box = Letterbox((180, 320), (96, 160))
+    box = LabelLetterbox((180, 320), (96, 160))
     assert box.inner == (90, 160) and box.corner == (3, 0)
     assert (box.classes(np.ones((180, 320), dtype=np.uint8))[:3] == IGNORE).all()
     assert (box.image(np.zeros((180, 320, 3), dtype=np.uint8))[-3:] == 114).all()
@@ -43,13 +43,13 @@ def test_bars_are_unknown_in_maps_and_grey_in_pictures() -> None:
 def test_a_line_of_one_pixel_is_not_lost_by_shrinking() -> None:
     lines = np.zeros((180, 320), dtype=np.uint8)
     lines[:, 161] = 1
-    box = Letterbox((180, 320), (48, 80))
+    box = LabelLetterbox((180, 320), (48, 80))
     assert (box.thin(lines)[box.window] == 1).any(axis=1).all()
     assert not (box.classes(lines)[box.window] == 1).any()
 
 
 def test_boxes_come_back_to_where_they_were_and_end_at_the_border() -> None:
-    box = Letterbox((180, 320), (96, 160))
+    box = LabelLetterbox((180, 320), (96, 160))
     boxes = np.array([[10, 20, 50, 60], [300, 100, 320, 180]], dtype=np.float32)
     assert np.allclose(box.boxes_back(box.boxes(boxes)), boxes, atol=1e-4)
     outside = box.boxes_back(np.array([[-20, -20, 500, 500]], dtype=np.float32))
@@ -57,7 +57,7 @@ def test_boxes_come_back_to_where_they_were_and_end_at_the_border() -> None:
 
 
 def test_a_map_of_cells_comes_back_with_each_cell_over_its_own_pixels() -> None:
-    box = Letterbox((192, 320), (96, 160))
+    box = LabelLetterbox((192, 320), (96, 160))
     cells = np.arange(24 * 40).reshape(24, 40) % 251
     back = box.classes_back(cells.astype(np.uint8))
     assert back.shape == (192, 320)

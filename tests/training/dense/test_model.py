@@ -104,12 +104,12 @@ def test_a_cell_answers_for_the_smallest_box_near_whose_middle_it_lies() -> None
 
 
 def test_boxes_that_the_maps_spell_out_are_answered(model: DenseUVM3TL) -> None:
-    from training.dense.geometry import Letterbox
+    from training.dense.geometry import LabelLetterbox
 
     maps = [np.full((5, h, w), -9.0, dtype=np.float32) for h, w in ((12, 20), (6, 10), (3, 5))]
     maps[0][0, 5, 7] = 9.0
     maps[0][1:, 5, 7] = np.log(np.expm1(np.array([1.5, 0.5, 2.0, 1.0])))  # softplus gives these, times 8 px
-    boxes, scores = detection.answer(maps, Letterbox((96, 160), (96, 160)))
+    boxes, scores = detection.answer(maps, LabelLetterbox((96, 160), (96, 160)))
     assert boxes[0].tolist() == pytest.approx([60 - 12, 44 - 4, 60 + 16, 44 + 8], abs=1e-3)
     assert len(scores) == 1 and scores[0] > 0.99
 

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from codriver.dense_tasks import PASCAL_CONTEXT  # noqa: E402
 from codriver.tasks import TaskSet  # noqa: E402
-from training.dense.geometry import IGNORE, Letterbox  # noqa: E402
+from training.dense.geometry import IGNORE, LabelLetterbox  # noqa: E402
 from training.dense.kinds import saliency, segmentation  # noqa: E402
 from training.dense.scene import Scene  # noqa: E402
 from training.dense.scores import scored  # noqa: E402
@@ -91,7 +91,7 @@ def test_the_best_constant_answer_costs_its_entropy() -> None:
 
 
 def test_unknown_pixels_and_bars_cost_nothing() -> None:
-    box = Letterbox((8, 16), (16, 16))
+    box = LabelLetterbox((8, 16), (16, 16))
     truth = saliency.fitted(TASK, np.ones((8, 16), np.uint8), box)
     assert (truth[:4] == IGNORE).all() and (truth[4:12] == 1).all()
     logits = torch.zeros(1, 1, 4, 4)
@@ -104,7 +104,7 @@ def test_unknown_pixels_and_bars_cost_nothing() -> None:
 
 def test_an_answer_is_the_probability_of_each_camera_pixels_cell() -> None:
     logits = np.array([[[0.0, 40.0], [-40.0, np.log(3)]]], np.float32)
-    found = saliency.answer(logits, Letterbox((16, 16), (8, 8)))
+    found = saliency.answer(logits, LabelLetterbox((16, 16), (8, 8)))
     assert found[::8, ::8].tolist() == pytest.approx(np.array([[0.5, 1.0], [0.0, 0.75]]))
     assert (found[:8, :8] == 0.5).all()
 

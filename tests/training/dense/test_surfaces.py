@@ -10,13 +10,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.tasks import Task  # noqa: E402
-from training.dense.geometry import Letterbox  # noqa: E402
+from training.dense.geometry import LabelLetterbox  # noqa: E402
 from training.dense.kinds import depth, normals  # noqa: E402
 
 pytestmark = pytest.mark.torch
 DEPTH = Task(name="depth", labels=(), title="Depth, m", needs_any=("front",), kind="depth")
 NORMALS = Task(name="normals", labels=(), title="Normals", needs_any=("front",), kind="normals")
-BOX = Letterbox((48, 64), (32, 32))
+BOX = LabelLetterbox((48, 64), (32, 32))
 
 
 def random_normals(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.tasks import Task
-from training.dense.geometry import Letterbox
+from training.dense.geometry import LabelLetterbox
 from training.dense.kinds.measured import Map
 from training.dense.kinds.measured import channels as channels
 from training.dense.kinds.measured import constant as constant
@@ -26,12 +26,12 @@ CLOSE = 1.25  # an answer is close if neither it nor the truth is so many times 
 NEAREST_M = 1e-3  # answers below count as this
 
 
-def fitted(task: Task, truth: Map, box: Letterbox) -> Map:
+def fitted(task: Task, truth: Map, box: LabelLetterbox) -> Map:
     """(h, w) -> (H, W). All of a picture at another size shows the same metres; a part of it enlarged looks nearer."""
     return box.values(truth) / np.float32(box.zoom)
 
 
-def answer(answered: NDArray[np.float32], box: Letterbox) -> Map:
+def answer(answered: NDArray[np.float32], box: LabelLetterbox) -> Map:
     """(1, H/s, W/s) -> (h, w)."""
     return box.values_back(np.maximum(answered[0], 0)) * np.float32(box.zoom)
 

@@ -17,22 +17,20 @@ from scipy.integrate import trapezoid
 from torch import Tensor
 from torch.nn import functional as F
 
+from codriver.dense.boxes import Found, boxes_of, iou
+from codriver.dense.letterbox import Size
+from codriver.dense.spec import BOX_STRIDES as STRIDES
 from codriver.tasks import Task
-from training.dense.geometry import Boxes, Letterbox, Size, cut_off, mirror_boxes
+from training.dense.geometry import LabelLetterbox, cut_off, mirror_boxes
 from training.dense.scene import Vehicles
 
-STRIDES = (8, 16, 32)
 REACHES_PX = ((0, 48), (24, 96), (64, 1e6))  # longest side of the boxes that each map answers; they overlap
 NEAR = 1.5  # cells from a box's middle within which a cell answers for it
-MOST = 300  # boxes in an answer
-LEAST_SCORE, OVERLAP = 0.001, 0.6  # of an answer, and from which on the weaker of two boxes is dropped (YOLOP's)
+LEAST_SCORE = 0.001  # of an answer (YOLOP's)
 PRIOR = 0.01  # share of cells that lie in a vehicle, at the start
-CHANNELS = 5  # logit, then left, top, right, bottom in units of the stride
-
-Found = tuple[Boxes, NDArray[np.float32]]  # boxes (n, 4), scores (n,), falling
 
 
-def fitted(task: Task, truth: Vehicles, box: Letterbox) -> Vehicles:
+def fitted(task: Task, truth: Vehicles, box: LabelLetterbox) -> Vehicles:
     boxes, kept = cut_off(box.boxes(truth.boxes), box.network)
     return Vehicles(boxes[kept], truth.ignored[kept])
 
@@ -138,40 +136,9 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     return both / union.clamp(min=1e-6) - (hull - union) / hull.clamp(min=1e-6)
 
 
-def answer(maps: list[NDArray[np.float32]], box: Letterbox) -> Found:
-    """(5, H/stride, W/stride) by stride -> boxes in the camera's pixels with their scores, at most MOST."""
-    logits, sides = flattened([torch.from_numpy(m)[None] for m in maps])
-    middles, strides = cells([m.shape[1:] for m in maps])
-    scores = logits[0].sigmoid()
-    kept = scores > LEAST_SCORE
-    boxes = as_boxes(sides, middles, strides)[0][kept].numpy()
-    boxes, found = suppressed(boxes, scores[kept].numpy())
-    back = box.boxes_back(boxes)
-    real = (back[:, 2:] > back[:, :2]).all(axis=1)
-    return back[real], found[real]
-
-
-def suppressed(boxes: Boxes, scores: NDArray[np.float32]) -> Found:
-    """Non-maximum suppression: by falling score, none that overlaps a kept one by more than OVERLAP."""
-    order = np.argsort(-scores, kind="stable")
-    boxes, scores = boxes[order], scores[order]
-    kept: list[int] = []
-    alive = np.ones(len(boxes), dtype=bool)
-    for index in range(len(boxes)):
-        if alive[index]:
-            kept.append(index)
-            if len(kept) == MOST:
-                break
-            alive[index + 1 :] &= iou(boxes[index : index + 1], boxes[index + 1 :])[0] <= OVERLAP
-    return boxes[kept], scores[kept]
-
-
-def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """(n, m)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    both = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(some[:, 2:] - some[:, :2]).prod(axis=1) for some in (a, b)]
-    return np.asarray(both / np.maximum(areas[0][:, None] + areas[1][None] - both, 1e-9), dtype=np.float64)
+def answer(maps: list[NDArray[np.float32]], box: LabelLetterbox) -> Found:
+    """(5, H/stride, W/stride) by stride -> boxes in the camera's pixels with their scores."""
+    return boxes_of(maps, box, LEAST_SCORE)
 
 
 def constant(task: Task, truths: Iterable[Vehicles]) -> Callable[[Size], Found]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.tasks import Task
-from training.dense.geometry import Letterbox
+from training.dense.geometry import LabelLetterbox
 from training.dense.kinds.measured import Map
 from training.dense.kinds.measured import channels as channels
 from training.dense.kinds.measured import constant as constant
@@ -27,12 +27,12 @@ FARTHEST_PX = 80.0  # disparities from here on are not judged, as MTMamba's and 
 CLOSE_PX, CLOSE_SHARE = 3.0, 0.05  # an answer is close within the larger of these (KITTI's D1, turned round)
 
 
-def fitted(task: Task, truth: Map, box: Letterbox) -> Map:
+def fitted(task: Task, truth: Map, box: LabelLetterbox) -> Map:
     """(h, w) -> (H, W). A picture half as wide has half the disparities."""
     return box.values(truth) * np.float32(box.scale_x)
 
 
-def answer(answered: NDArray[np.float32], box: Letterbox) -> Map:
+def answer(answered: NDArray[np.float32], box: LabelLetterbox) -> Map:
     """(1, H/s, W/s) -> (h, w) in the camera's pixels."""
     return box.values_back(np.maximum(answered[0], 0)) / np.float32(box.scale_x)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import GRID, IGNORE, Letterbox, Size
+from training.dense.geometry import GRID, IGNORE, LabelLetterbox, Size
 from training.dense.kinds.contours import Pairing, suppressed, thinned
 from training.dense.kinds.segmentation import Classes, at_cells
 from training.dense.kinds.segmentation import fitted as fitted
@@ -50,7 +50,7 @@ def constant_loss(task: Task, truths: list[Classes]) -> float:
     return math.log(2)
 
 
-def answer(logits: NDArray[np.float32], box: Letterbox) -> Map:
+def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Map:
     """(1, H/s, W/s) -> (h, w) 0..1."""
     return box.smooth_back(np.asarray(1 / (1 + np.exp(-logits[0])), dtype=np.float32))
 

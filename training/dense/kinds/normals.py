@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import Letterbox, Size, coarse
+from training.dense.geometry import LabelLetterbox, Size, coarse
 
 STRIDE = 4
 KNOWN = 0.5  # length from which on a normal is known: 8 bits a number write a length of 0 as 0.007
@@ -39,7 +39,7 @@ def unit(normals: NDArray[Any]) -> Normals:
     return np.where(length >= KNOWN, normals / np.maximum(length, KNOWN), 0).astype(np.float32)
 
 
-def fitted(task: Task, truth: Normals, box: Letterbox) -> Normals:
+def fitted(task: Task, truth: Normals, box: LabelLetterbox) -> Normals:
     """(h, w, 3) -> (H, W, 3), the nearest pixel's; unknown in the bars."""
     return box.values(truth)
 
@@ -78,7 +78,7 @@ def _direction(sums: NDArray[np.float32]) -> Normals:
     return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def answer(answered: NDArray[np.float32], box: Letterbox) -> Normals:
+def answer(answered: NDArray[np.float32], box: LabelLetterbox) -> Normals:
     """(3, H/s, W/s) -> (h, w, 3)."""
     return box.values_back(_direction(answered.transpose(1, 2, 0)))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import IGNORE, Letterbox, Size, coarse
+from training.dense.geometry import IGNORE, LabelLetterbox, Size, coarse
 
 STRIDE = 4
 BETA_2 = 0.3  # weight of recall against precision in F, squared
@@ -36,7 +36,7 @@ def channels(task: Task) -> int:
     return 1
 
 
-def fitted(task: Task, truth: Marks, box: Letterbox) -> Marks:
+def fitted(task: Task, truth: Marks, box: LabelLetterbox) -> Marks:
     """(h, w) -> (H, W)."""
     return box.classes(truth)
 
@@ -71,7 +71,7 @@ def constant_loss(task: Task, truths: list[Marks]) -> float:
     return -(share * math.log(share) + (1 - share) * math.log(1 - share))
 
 
-def answer(logits: NDArray[np.float32], box: Letterbox) -> Shares:
+def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Shares:
     """(1, H/s, W/s) -> (h, w)."""
     return box.values_back(1 / (1 + np.exp(-np.clip(logits[0], -30, 30))))
 

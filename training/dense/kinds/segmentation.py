@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import IGNORE, Letterbox, Size, coarse
+from training.dense.geometry import IGNORE, LabelLetterbox, Size, coarse
 
 STRIDE = 4  # logits leave the network at a quarter of its size
 WIDTHS_PX = (1, 2, 5)  # by which the official lane metric widens both sides
@@ -29,7 +29,7 @@ def channels(task: Task) -> int:
     return task.classes
 
 
-def fitted(task: Task, truth: Classes, box: Letterbox) -> Classes:
+def fitted(task: Task, truth: Classes, box: LabelLetterbox) -> Classes:
     """(h, w) -> (H, W)."""
     return box.thin(truth) if task.thin else box.classes(truth)
 
@@ -75,7 +75,7 @@ def constant_loss(task: Task, truths: list[Classes]) -> float:
     return max(float(-(shares * shares.log()).sum()), 1e-3)
 
 
-def answer(logits: NDArray[np.float32], box: Letterbox) -> Classes:
+def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Classes:
     """(K, H/s, W/s) -> (h, w): argmax in the network's cells, the nearest one's for each pixel of the camera."""
     return box.classes_back(logits.argmax(axis=0).astype(np.uint8))
 

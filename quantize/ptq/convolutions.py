@@ -1,4 +1,4 @@
-"""Post-training quantization of the fuser: our placement, NNCF's quantizers.
+"""Post-training quantization of convolutions alone, as in the fuser and on maps: our placement, NNCF's quantizers.
 
 NNCF's own placement quantizes whatever it can, softmax's neighbours, sums of vectors and the mask too: of demo's fuser
 117 places (DECISIONS.md). Here the convolutions are in 8 bits and nothing else. They hold all of the work but the
@@ -15,26 +15,26 @@ import torch
 from torch import Tensor, nn
 
 from quantize.graphs.dialects import OPENVINO, PAIRED, Dialect
-from quantize.graphs.graphs import FuserGraph
 
 # What only looks at its input in another shape: a quantizer behind it would be one too many.
 VIEWS = ("flatten", "unflatten", "reshape", "__getitem__")
+ENLARGING = "interpolate"
 LEAST = 1e-5  # of a range: a channel of zeros has one too
 
 
-def quantized_fuser(fuser: FuserGraph, contexts: Sequence[tuple[Tensor, ...]], some: Dialect) -> nn.Module:
-    """The fuser with fake quantizers at its convolutions. fuser: folded; contexts: its inputs on real clips.
+def quantized_convolutions(graph_of: nn.Module, seen: Sequence[tuple[Tensor, ...]], some: Dialect) -> nn.Module:
+    """The graph with fake quantizers at its convolutions. graph_of: folded; seen: its inputs on real data.
 
-    Ranges are those from the least to the greatest that the contexts show.
+    Ranges are those from the least to the greatest that these show.
     """
     from nncf.torch.function_hook.nncf_graph.nncf_graph_builder import build_nncf_graph
     from nncf.torch.function_hook.wrapper import get_hook_storage, wrap_model
 
-    wrapped: Any = wrap_model(copy.deepcopy(fuser).eval())
+    wrapped: Any = wrap_model(copy.deepcopy(graph_of).eval())
     with torch.no_grad():
-        graph = build_nncf_graph(wrapped, contexts[0])
+        graph = build_nncf_graph(wrapped, seen[0])
     points = list(dict.fromkeys(points_of(graph, closed=some.recipe == PAIRED)))
-    ranges = _observed(wrapped, points, contexts)
+    ranges = _observed(wrapped, points, seen)
     storage = get_hook_storage(wrapped)
     for point in points:
         storage.register_post_function_hook(point, 0, _of_activations(ranges[point], some))
@@ -53,7 +53,10 @@ def points_of(graph: Any, *, closed: bool) -> Iterator[str]:
     ONNX Runtime runs a convolution in 8 bits only between two quantizers; to others the one in front is enough.
     """
     for node in _convolutions(graph):
-        yield _source(graph, graph.get_previous_nodes(node)[0]).node_name
+        source = _source(graph, _read_by(graph, node))
+        yield source.node_name
+        if source.node_type == ENLARGING:  # codes go through it: it stands between two quantizers of one range
+            yield _source(graph, _read_by(graph, source)).node_name
         if closed:
             readers = graph.get_next_nodes(node)
             yield (readers[0] if [reader.node_type for reader in readers] == ["relu"] else node).node_name
@@ -62,6 +65,11 @@ def points_of(graph: Any, *, closed: bool) -> Iterator[str]:
 def _convolutions(graph: Any) -> list[Any]:
     """Of maps; the gates' 1-D ones stay in floating point with the softmax that they feed."""
     return [node for node in graph.get_all_nodes() if node.node_type == "conv2d"]
+
+
+def _read_by(graph: Any, node: Any) -> Any:
+    """Whose output is the node's data. Weights are inputs too, and come first where a layer is called again."""
+    return next(edge.from_node for edge in graph.get_input_edges(node) if edge.input_port_id == 0)
 
 
 def _source(graph: Any, node: Any) -> Any:
