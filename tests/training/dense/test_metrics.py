@@ -49,6 +49,34 @@ def test_a_class_in_neither_truth_nor_answer_is_left_out_of_the_pooled_mean() ->
     assert metric.scores()["miou_mean_over_pictures"] == pytest.approx(1 / 3)  # there it counts 0, as YOLOP's does
 
 
+def test_yolops_drivable_area_is_two_classes_picture_by_picture_and_an_absent_one_counts_0() -> None:
+    pairs = random_maps(3, 6)
+    pairs.append((np.full((7, 9), 2, np.uint8), np.full((7, 9), 2, np.uint8)))  # nothing but background
+    metric, means = segmentation.Metric(AREA), []
+    for answered, truth in pairs:
+        metric.add(answered, truth)
+        known = truth != IGNORE
+        ious = []
+        for drawn in (False, True):
+            a, t = ((some[known] != 2) == drawn for some in (answered, truth))
+            ious.append((a & t).sum() / max((a | t).sum(), 1))
+        means.append(np.mean(ious))
+    assert means[-1] == 0.5
+    assert metric.scores()["miou_of_two_mean_over_pictures"] == pytest.approx(np.mean(means))
+
+
+def test_bdd100ks_own_drivable_area_does_not_look_where_the_truth_is_background() -> None:
+    pairs = random_maps(3, 7)
+    metric, painted = segmentation.Metric(AREA), segmentation.Metric(AREA)
+    for answered, truth in pairs:
+        metric.add(answered, truth)
+        painted.add(np.where(truth < 2, truth, 0).astype(np.uint8), truth)
+    pixels = [row for a, t in pairs for row in zip(a.ravel(), t.ravel(), strict=True) if row[1] < 2]
+    ious = [sum(p == q == k for p, q in pixels) / sum(k in (p, q) for p, q in pixels) for k in (0, 1)]
+    assert metric.scores()["miou_foreground"] == pytest.approx(np.mean(ious))
+    assert painted.scores()["miou_foreground"] == 1.0 > painted.scores()["miou"]
+
+
 def test_lane_recall_and_balanced_accuracy_are_the_two_accuracies_of_the_tables() -> None:
     pairs = random_maps(2, 2)
     metric = segmentation.Metric(LANES)

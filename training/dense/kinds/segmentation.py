@@ -20,6 +20,7 @@ from codriver.tasks import Task
 from training.dense.geometry import IGNORE, LabelLetterbox, Size, coarse
 
 STRIDE = 4  # logits leave the network at a quarter of its size
+BACKGROUND = "background"  # of labels: the class that is none
 WIDTHS_PX = (1, 2, 5)  # by which the official lane metric widens both sides
 
 Classes = NDArray[np.uint8]
@@ -95,6 +96,7 @@ class Metric:
     task: Task
     counts: NDArray[np.int64] = field(init=False)  # (K, K) truth, answer
     batch: list[float] = field(default_factory=list)  # mean IoU of each, absent classes 0; NaN: nothing was known
+    halves: list[float] = field(default_factory=list)  # the same of two classes, background and all else
     f_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(WIDTHS_PX)))
 
     def __post_init__(self) -> None:
@@ -112,6 +114,8 @@ class Metric:
         )
         self.counts += own
         self.batch.append(float(per_class_iou(own, absent=0.0).mean()))
+        if BACKGROUND in self.task.labels:
+            self.halves.append(float(per_class_iou(in_two(own, self.task.labels.index(BACKGROUND)), absent=0.0).mean()))
         if self.task.thin:
             self.f_sums += [boundary_f(answered == 1, truth == 1, width) for width in WIDTHS_PX]
         return self.batch[-1]
@@ -123,6 +127,9 @@ class Metric:
         found["miou"] = mean_of_known(pooled)
         found["miou_all_classes"] = float(np.nan_to_num(pooled).mean())  # papers: a class in neither counts 0
         found["miou_mean_over_pictures"] = mean_of_known(self.examples())
+        if BACKGROUND in self.task.labels:
+            found["miou_of_two_mean_over_pictures"] = mean_of_known(np.array(self.halves))
+            found["miou_foreground"] = foreground_miou(self.counts, self.task.labels.index(BACKGROUND))
         if self.task.thin:
             truth, correct = self.counts.sum(axis=1), self.counts.diagonal()
             shares = correct / np.maximum(truth, 1)
@@ -153,6 +160,21 @@ def per_class_iou(counts: NDArray[np.int64], absent: float = math.nan) -> NDArra
     both = counts.diagonal().astype(np.float64)
     union = counts.sum(axis=0) + counts.sum(axis=1) - both
     return np.where(union > 0, both / np.maximum(union, 1), absent)
+
+
+def in_two(counts: NDArray[np.int64], background: int) -> NDArray[np.int64]:
+    """(K, K) counts -> (2, 2): background, and all other classes as one."""
+    starts = [background, *(k for k in range(len(counts)) if k != background)]
+    return np.add.reduceat(np.add.reduceat(counts[starts][:, starts], [0, 1], axis=0), [0, 1], axis=1)
+
+
+def foreground_miou(counts: NDArray[np.int64], background: int) -> float:
+    """BDD100K's evaluation of drivable area: a pixel whose truth is background counts for nothing, whatever is answered
+    there, so that painting all of a picture costs nothing. A class without truth is left out."""
+    kept = [k for k in range(len(counts)) if k != background]
+    both, truth, answered = counts.diagonal()[kept], counts[kept].sum(axis=1), counts[kept][:, kept].sum(axis=0)
+    ious = both / np.maximum(truth + answered - both, 1)
+    return mean_of_known(np.where(truth > 0, ious, math.nan))
 
 
 def boundary_f(answered: NDArray[np.bool_], truth: NDArray[np.bool_], width_px: int) -> float:
