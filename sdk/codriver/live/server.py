@@ -22,6 +22,7 @@ from codriver.live.feed import Feed
 
 MAX_VIEWERS = 32
 MAX_MESSAGE = 64  # bytes that a viewer may say at once: "pause" or "go"
+QUEUED_BYTES = 1 << 17  # Linux takes twice that: one step or two that the kernel holds for a viewer, not 4 MB of them
 CLOSE_S = 0.5  # for viewers to be told; who does not read is cut off
 NOTE = "Who has this address with its token sees what you see: it shows a person. "
 MISSING = "the live page needs the package websockets: pip install 'codriver[live]'"
@@ -53,6 +54,7 @@ class LivePage:
         except OSError as error:
             what = f"live page: cannot be served on {address}:{port} ({error.strerror}); give another port"
             raise ConfigError(what) from error
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUED_BYTES)  # its viewers' sockets have it too
         self.port: int = listening.getsockname()[1]
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{self.port}/" + (f"#{token}" if token else "")

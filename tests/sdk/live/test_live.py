@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -24,6 +24,7 @@ from codriver.live.server import MAX_VIEWERS, LivePage
 from codriver.percept import DriverSight, Frame
 from codriver.tasks import AIDE, VIEWS
 from tests.clips import frame, percept
+from tests.measure_slow_viewer import queued_bytes, silent_viewer
 
 HELLO = {
     "bundle": "tiny-0123456789ab",
@@ -135,12 +136,7 @@ def test_a_new_viewer_is_told_the_answers_of_the_last_seconds(page, monkeypatch)
 
 def test_a_viewer_that_reads_nothing_holds_up_nobody_and_next_gets_the_newest(page):
     noise = {view: np.random.default_rng(0).integers(0, 256, (270, 480, 3), np.uint8) for view in VIEWS}
-    slow = socket.create_connection(("127.0.0.1", page.port))
-    slow.sendall(
-        f"GET /socket HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: http://127.0.0.1:{page.port}\r\n"
-        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-    )
+    slow = silent_viewer(page.port)
     with watching(page) as quick:
         publishing_s = []
         for number in range(100):
@@ -155,6 +151,23 @@ def test_a_viewer_that_reads_nothing_holds_up_nobody_and_next_gets_the_newest(pa
     page.close()
     assert time.monotonic() - began_s < 5.0
     slow.close()
+
+
+def test_what_waits_for_a_viewer_that_reads_nothing_does_not_grow(page):
+    """The long one, ten minutes: python -m tests.measure_slow_viewer."""
+    noise = {view: np.random.default_rng(0).integers(0, 256, (270, 480, 3), np.uint8) for view in VIEWS}
+    waiting, held = [], []
+    with silent_viewer(page.port), watching(page) as quick:
+        tracemalloc.start()
+        for number in range(120):
+            page.feed.publish(noise, percept(number))
+            message_bytes = len(quick.recv(timeout=5))
+            if number in (60, 119):
+                waiting.append(queued_bytes(page))
+                held.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+    assert 60 * message_bytes > 10 * waiting[0] > 0, "far more was shown than waits"
+    assert waiting[1] <= waiting[0] + message_bytes and held[1] <= held[0] + 2 * message_bytes
 
 
 def test_a_paused_viewer_is_sent_nothing_until_it_goes_on(page):
