@@ -20,7 +20,7 @@ from codriver.device.imports import numpy
 from codriver.errors import CodriverError
 from codriver.version import VERSION
 
-COMMANDS = ("run", "live", "serve", "replay", "map", "bench", "info", "doctor", "verify")
+COMMANDS = ("run", "live", "serve", "replay", "export", "map", "bench", "info", "doctor", "verify")
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 

@@ -17,7 +17,7 @@ from codriver.mapping.fields import Moment, percept_fields
 from codriver.mapping.recorded import percept_of
 from codriver.mapping.signals import BUSES, BusMap, read_map
 from codriver.mapping.toml_file import found
-from codriver.recording.reader import Recording
+from codriver.recording.reader import RecordedStep, Recording
 
 EXAMPLE = """examples:
   codriver map can                        the table; also vss, ros2, android, or a file of yours: docs/buses.md
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.copy:
         _copy(bus_map, args.copy)
     elif args.drive:
-        for moment in _moments(bus_map, args.drive, args.speed_kmh):
+        for _, moment in moments(bus_map, args.drive, args.speed_kmh):
             for line in _lines(bus_map, encoder, moment):
                 put(line)
     elif args.check:
@@ -74,12 +74,13 @@ def _row(name: str, bus_map: BusMap) -> list[str]:
     return [name, " + ".join(spec.source), spec.type or "", f"invalid: {invalid}", spec.doc]
 
 
-def _moments(bus_map: BusMap, drive: Path, speed_kmh: float | None) -> Iterator[Moment]:
+def moments(bus_map: BusMap, drive: Path, speed_kmh: float | None) -> Iterator[tuple[RecordedStep, Moment]]:
+    """Each step of a recording, and what it means now."""
     state = AlertState()
     for step in Recording(drive).steps():
         percept = percept_of(step.percept)
         state = advance(bus_map.policy, state, percept, speed_kmh)
-        yield Moment(percept, state.alert)
+        yield step, Moment(percept, state.alert)
 
 
 def _lines(bus_map: BusMap, encoder: CanEncoder | None, moment: Moment) -> Iterator[str]:

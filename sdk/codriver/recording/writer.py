@@ -199,12 +199,16 @@ class _File:
     """One MCAP file, with its channels."""
 
     def __init__(self, path: Path, writer: Any, about: Mapping[str, str], since_s: float) -> None:
-        from mcap.writer import CompressionType
+        from mcap.writer import CompressionType, IndexType
 
         self.since_s = since_s
         self._stream = path.open("xb")
         # Pictures are compressed already, and a reader need not fear what unpacks to gigabytes.
-        self._writer = writer(self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
+        indices = (
+            IndexType.ALL & ~IndexType.ATTACHMENT
+        )  # mcap would point at a group of none, which readers complain of
+        packing = CompressionType.NONE
+        self._writer = writer(self._stream, chunk_size=CHUNK_BYTES, compression=packing, index_types=indices)
         self._writer.start(profile="", library="codriver")
         self._writer.add_metadata(META, dict(about))
         self._channels: dict[str, int] = {}

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import cantools
+import e2e
 import pytest
 
 from codriver.buses.dbc import CanEncoder
@@ -17,6 +18,7 @@ from codriver.mapping.toml_file import SHIPPED
 from codriver.perceiver import Perceiver
 from codriver.percept import DriverSight
 from codriver.recording.writer import Recorder
+from codriver.tasks import AIDE
 from samples.can_receiver import Receiver
 from tests.clips import percept
 from tests.tiny import tiny_steps
@@ -99,7 +101,11 @@ def test_a_receiver_accepts_all_of_a_drive():
 
 @pytest.mark.parametrize("message", DBC.messages, ids=lambda message: message.name)
 def test_each_message_of_the_dbc_tells_its_cycle_its_protection_and_a_code_for_no_answer(message):
-    assert message.cycle_time in (100, 200, 1000) and message.length == 8 and message.dbc.attributes["E2EDataID"].value
+    assert (
+        message.cycle_time in (100, 200, 1000)
+        and message.length == (24 if message.is_fd else 8)
+        and message.dbc.attributes["E2EDataID"].value
+    )
     for signal in message.signals:
         if signal.name not in ("CRC", "Counter", "IDNibble", "Model"):
             assert signal.byte_order == "little_endian" and not signal.is_float
@@ -108,6 +114,18 @@ def test_each_message_of_the_dbc_tells_its_cycle_its_protection_and_a_code_for_n
             assert nothing == 2**signal.length - 1, signal.name
             start = {"State": 0}.get(signal.name, nothing)
             assert signal.dbc.attributes.get("GenSigStartValue", signal).value == start if start else True
+
+
+def test_the_map_for_can_fd_sends_every_probability_too_and_others_check_it_by_profile_2():
+    can_fd, at = CanEncoder(read_map("can_fd", read_alerts())), percept(winner=1)
+    frames = can_fd.frames(Moment(at, CALM))
+    assert can_fd.fd and not encoder().fd and frames[:4] == encoder().frames(Moment(at, CALM))
+    assert [(frame.id, frame.fd, len(frame.data)) for frame in frames[4:]] == [(0x3A4, True, 24)]
+    ids = bytes.fromhex(DBC.get_message_by_name("DMS_Probabilities").dbc.attributes["E2EDataID"].value)
+    assert e2e.p02.e2e_p02_check(frames[4].data, ids)
+    read = DBC.decode_message(0x3A4, frames[4].data)
+    assert read["Behaviour_MakingPhone"] == read["Traffic_Waiting"] == 70.0 and read["Manoeuvre_Parking"] == 7.5
+    assert len([name for name in read if "_" in name]) == sum(task.classes for task in AIDE.tasks)
 
 
 def test_a_drive_that_is_replayed_gives_the_same_traffic_to_the_bit(bundle_path, tmp_path, capsys):

@@ -110,7 +110,7 @@ def test_a_map_that_is_wrong_is_told_by_file_key_and_what_may_stand_there(tmp_pa
     assert str(told.value).startswith(f"{tmp_path}/mine.toml: ") and says in str(told.value)
 
 
-@pytest.mark.parametrize("bus", BUSES)
+@pytest.mark.parametrize("bus", [*BUSES, "can_fd"])
 def test_each_map_that_is_shipped_is_right_and_checked_by_the_command(bus, capsys):
     assert main(["map", bus, "--check"]) == 0
     assert f"{bus}.toml: right; " in capsys.readouterr().out

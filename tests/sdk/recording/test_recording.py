@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mcap.opcode import Opcode
+from mcap.records import SummaryOffset
+from mcap.stream_reader import StreamReader
 
 from codriver.cli.main import main
 from codriver.errors import BackendMissing, ConfigError, SourceError
@@ -374,3 +377,15 @@ def test_a_head_without_all_that_it_should_say_is_refused(tmp_path: Path) -> Non
         writer.finish()
     with pytest.raises(SourceError, match="its head lacks codriver, bundle, variant, engine, policy"):
         list(Recording(path).steps())
+
+
+def test_no_index_points_at_a_group_that_is_not_there(perceiver, tmp_path):
+    """What `pymcap-cli doctor` ends with 1 for."""
+    with Recorder(tmp_path / "drive", perceiver) as recorder:
+        (frames, t, driver), *_ = tiny_steps(1)
+        recorder.add(frames, driver, perceiver.step(frames, t, driver))
+    with (tmp_path / "drive" / "codriver-000000.mcap").open("rb") as file:
+        records = list(StreamReader(file).records)
+    groups = {record.group_opcode for record in records if isinstance(record, SummaryOffset)}
+    there = {Opcode.SCHEMA, Opcode.CHANNEL, Opcode.STATISTICS, Opcode.CHUNK_INDEX, Opcode.METADATA_INDEX}
+    assert groups == {int(code) for code in there}

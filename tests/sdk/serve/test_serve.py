@@ -41,6 +41,9 @@ path = "percepts.jsonl"
 
 [recording]
 path = "drives"
+
+[buses.can]
+channel = "nosuchcan"
 """
 CAMERAS = """
 import sys
@@ -98,6 +101,7 @@ def test_a_file_that_is_right_and_its_bundle_pass_the_check(made, capsys):
         ("[percepts]", "[percept]", "percept is not a key (did you mean percepts?)"),
         ('path = "percepts.jsonl"', 'path = ""', "percepts.path is the text ''"),
         ("[sources]", "[sources", "not TOML"),
+        ("channel =", "chanel =", "buses.can.chanel is not a key (did you mean channel?)"),
     ],
 )
 def test_what_is_wrong_is_told_by_file_key_and_what_may_stand_there(made, before, after, says):
@@ -105,6 +109,12 @@ def test_what_is_wrong_is_told_by_file_key_and_what_may_stand_there(made, before
     with pytest.raises(ConfigError) as told:
         read_service(path)
     assert str(told.value).startswith(str(path)) and says in str(told.value)
+
+
+def test_a_map_that_is_wrong_fails_the_check(made, capsys):
+    path = written(made, ('channel = "nosuchcan"', 'channel = "nosuchcan"\nmap = "vss"'))
+    assert main(["serve", str(path), "--check"]) == 2
+    assert "vss.toml: bus is vss, expected can" in capsys.readouterr().err
 
 
 def test_a_bundle_that_another_key_signed_fails_the_check(made, tmp_path, capsys):
@@ -167,7 +177,8 @@ def test_it_is_ready_after_a_step_takes_a_new_bundle_on_sighup_and_ends_when_it_
         assert process.wait(timeout=60) == 0
     finally:
         process.kill()
-        process.communicate()
+        journal = process.communicate()[1]
+    assert journal.count("socketcan nosuchcan is lost") == 1  # and the steps went on
     percepts = [json.loads(line) for line in (made / "percepts.jsonl").read_text().splitlines()]
     models = [percept["model"] for percept in percepts]
     assert len(set(models)) == 2 and [p["sequence"] for p in percepts] == list(range(len(percepts)))
@@ -211,7 +222,8 @@ def _ending_s(path: Path, systemd: Systemd) -> float:
             return time.monotonic() - began_s
     finally:
         process.kill()
-        process.communicate()
+        journal = process.communicate()[1]
+    assert journal.count("socketcan nosuchcan is lost") == 1  # and the steps went on
 
 
 def test_the_watchdog_is_fed_by_steps_alone(systemd, monkeypatch):
