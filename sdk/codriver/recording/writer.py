@@ -203,12 +203,8 @@ class _File:
 
         self.since_s = since_s
         self._stream = path.open("xb")
-        # Pictures are compressed already, and a reader need not fear what unpacks to gigabytes.
-        indices = (
-            IndexType.ALL & ~IndexType.ATTACHMENT
-        )  # mcap would point at a group of none, which readers complain of
-        packing = CompressionType.NONE
-        self._writer = writer(self._stream, chunk_size=CHUNK_BYTES, compression=packing, index_types=indices)
+        # Pictures are packed already, and no reader need fear what unpacks to gigabytes; attachments there are none.
+        self._writer = writer(self._stream, CHUNK_BYTES, CompressionType.NONE, IndexType.ALL & ~IndexType.ATTACHMENT)
         self._writer.start(profile="", library="codriver")
         self._writer.add_metadata(META, dict(about))
         self._channels: dict[str, int] = {}
