@@ -23,10 +23,14 @@ def ir_from_module(
     """
     import openvino
     from openvino._offline_transformations import compress_quantize_weights_transformation
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer's, about shapes that are fixed here anyway
-        model = openvino.convert_model(module.eval(), example_input=example)
+        # Not traced a second time to compare: what comes out is held against the module by quantize.checks.
+        once = {"check_trace": False}
+        decoder = TorchScriptPythonDecoder(module.eval(), example_input=example, trace_kwargs=once)
+        model = openvino.convert_model(decoder, example_input=example)
     for port, name in (*zip(model.inputs, inputs, strict=True), *zip(model.outputs, outputs, strict=True)):
         port.get_tensor().set_names({name})
     model.reshape({name: list(tensor.shape) for name, tensor in zip(inputs, example, strict=True)})

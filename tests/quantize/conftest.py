@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared import made_once
+
 
 @pytest.fixture(scope="session")
 def untrained_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -19,19 +21,18 @@ def untrained_run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
                 module.running_mean.normal_(0, 0.2)
                 module.running_var.uniform_(0.5, 1.5)
 
-    folder = tmp_path_factory.mktemp("untrained") / "run"
-    write_untrained_run(folder, "tiny", dataset, change=scramble)
-    return folder
+    return made_once(tmp_path_factory, "run", lambda run: write_untrained_run(run, "tiny", dataset, change=scramble))
 
 
 @pytest.fixture(scope="session")
 def quantized(untrained_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The untrained run in every dialect. Read only."""
+    """The untrained run in every dialect, linted and audited, and held against no runtime yet. Read only."""
     pytest.importorskip("nncf")
     pytest.importorskip("openvino")
     from quantize.graphs.dialects import DIALECTS
     from quantize.run import QuantizeOptions, quantize
 
-    out = tmp_path_factory.mktemp("dialects") / "quantized"
-    quantize(untrained_run, dataset, out, list(DIALECTS), QuantizeOptions(clips=4, golden=0))
-    return out
+    options = QuantizeOptions(clips=4, golden=0, check=0)
+    return made_once(
+        tmp_path_factory, "quantized", lambda out: quantize(untrained_run, dataset, out, list(DIALECTS), options)
+    )

@@ -15,6 +15,7 @@ pytest.importorskip("openvino")
 from codriver.perceiver import Perceiver  # noqa: E402
 from codriver.percept import DRIVER_PARTS  # noqa: E402
 from codriver.verify.golden import FINDER, check_golden  # noqa: E402
+from quantize.finder import make_finders, with_finder  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
 from quantize.run import QuantizeOptions, quantize  # noqa: E402
 from targets.build import build  # noqa: E402
@@ -25,7 +26,6 @@ from training.finder.run import save_finder  # noqa: E402
 from workshop.quantized_report import QuantizedReport  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf, pytest.mark.openvino]
-DIALECTS_HERE = ["fp32", "ort-x86", "ort-x86-7bit", "openvino"]
 
 
 @pytest.fixture(scope="module")
@@ -44,35 +44,46 @@ def finder_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def with_finder(untrained_run: Path, finder_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("with_finder") / "quantized"
-    quantize(untrained_run, dataset, out, DIALECTS_HERE, QuantizeOptions(clips=4, golden=1, check=1, finder=finder_run))
+def beside(quantized: Path, finder_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finder in every dialect, beside graphs that were quantized without one."""
+    folder = Path(shutil.copytree(quantized, tmp_path_factory.mktemp("beside") / "quantized"))
+    finders = make_finders(finder_run, dataset, list(DIALECTS.values()), QuantizeOptions(clips=4, check=1))
+    with_finder(folder, QuantizedReport.read(folder), finders).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def full(untrained_run: Path, finder_run: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Quantized with the finder from the start, so that golden vectors hold it; in full precision."""
+    out = tmp_path_factory.mktemp("full") / "quantized"
+    options = QuantizeOptions(clips=4, golden=1, check=1, finder=finder_run)
+    quantize(untrained_run, dataset, out, ["fp32", "openvino-fp32"], options)
     return out
 
 
-def test_every_dialect_has_a_finder_that_keeps_its_rules_and_runs_in_int8(with_finder: Path) -> None:
-    report = QuantizedReport.read(with_finder)
+def test_every_dialect_has_a_finder_that_keeps_its_rules_and_runs_in_int8(beside: Path) -> None:
+    report = QuantizedReport.read(beside)
     for name, entry in report.dialects.items():
-        assert entry.finder is not None and (with_finder / entry.finder.path).is_file()
+        assert entry.finder is not None and (beside / entry.finder.path).is_file()
         check = entry.finder_check
         assert check is not None and (check.lint is None or check.lint.broken == 0), name
         if check.audit is not None and DIALECTS[name].is_int8:
             assert check.audit.int8_share > 0.99, name
 
 
-def test_a_runtime_finds_what_the_fake_quantized_model_finds(with_finder: Path) -> None:
-    report = QuantizedReport.read(with_finder)
+def test_a_runtime_finds_what_the_fake_quantized_model_finds(beside: Path) -> None:
+    report = QuantizedReport.read(beside)
     ran = {name: some.finder_check for name, some in report.dialects.items() if some.finder_check.scores is not None}
     assert {"fp32", "ort-x86-7bit", "openvino"} <= set(ran)
     assert ran["fp32"].mean_off < 1e-4 and set(ran["fp32"].scores) == set(report.finder.check)
 
 
-def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(with_finder: Path, tmp_path: Path) -> None:
-    manifest = build(with_finder, "x86-ort-fp32", tmp_path / "a.bundle")
+def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(full: Path, tmp_path: Path) -> None:
+    manifest = build(full, "x86-ort-fp32", tmp_path / "a.bundle")
     assert manifest.finder is not None
     with Perceiver.open(tmp_path / "a.bundle", threads=1) as perceiver:
         card = (tmp_path / "a.bundle" / "MODEL_CARD.md").read_text()
-        assert "It has never seen a cabin without a driver" in card and "| openvino |" in card
+        assert "It has never seen a cabin without a driver" in card and "| openvino-fp32 |" in card
         assert "| annotations |" in card and "| validation, without gesture |" in card
         assert set(manifest.metrics["frames_alone"]["without"]) == {"nothing", *DRIVER_PARTS, "all"}
         assert FINDER in [found.task for found in check_golden(perceiver)]
@@ -80,8 +91,8 @@ def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(with_finder: Pa
         assert set(perceiver.step(frames, 0.0).driver.presence) == {"driver", "face", "camera"}
 
 
-def test_another_finder_than_the_golden_vectors_is_not_packed(with_finder: Path, tmp_path: Path) -> None:
-    own = Path(shutil.copytree(with_finder, tmp_path / "own"))
+def test_another_finder_than_the_golden_vectors_is_not_packed(full: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(full, tmp_path / "own"))
     graph = own / "fp32" / "finder.onnx"
     import onnx
     from onnx import numpy_helper

@@ -132,3 +132,4 @@ def test_the_command_ranks_draws_and_fails_on_a_budget_that_cannot_be_met(
     assert worst == sorted(worst, reverse=True) and found["split"] == "val"
     assert (folder / "sensitivity-ort-x86-7bit.svg").read_text().startswith("<?xml")
     assert "The budget cannot be met" in (folder / "report.html").read_text()
+    assert set(found["search"]["cost"]) == {"none", "all"}  # nobody keeps one layer alone where all are not enough
