@@ -94,6 +94,11 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
             "tasks": {task: to_json(result) for task, result in results.items()},
             **{name: {task: to_json(result) for task, result in some.items()} for name, some in beside.items()},
             "ahead": {name: ahead(results, some) for name, some in beside.items()},
+            "curves": {
+                task: {name: values.tolist() for name, values in zip(("recall", "precision"), some.curve, strict=True)}
+                for task, some in results.items()
+                if some.curve is not None
+            },
         }
         write_json(folder / REPORT, report)
         write_text(folder / PAGE, page(report, model.task_set, *extremes.sorted()))

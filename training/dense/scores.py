@@ -17,6 +17,7 @@ from training.dense.scene import Scene
 from workshop.resampling import BootstrapConfig, mean_interval
 
 SAMPLED_PX = 320
+CURVED = ("detection", "edges")  # kinds that are judged along a threshold
 Answers = dict[str, Any]  # task -> what its kind answers, in the camera's pixels
 Answer = Callable[[Scene], Answers]
 
@@ -29,6 +30,9 @@ class TaskScores:
     chosen_by: str  # the one that a run is chosen by
     interval: tuple[float, float]  # of the mean over pictures of their own score, 95 %, pictures drawn again
     pictures: NDArray[np.float64]  # each picture's own score; NaN where it has no truth
+    curve: tuple[NDArray[np.float64], NDArray[np.float64]] | None = (
+        None  # recalls and precisions, of kinds that have one
+    )
 
     @property
     def main(self) -> float:
@@ -68,7 +72,8 @@ def scored(
 
 def _task_scores(task: Task, metric: Any) -> TaskScores:
     pictures = metric.examples()
-    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), interval_of(pictures), pictures)
+    curve = metric.curve() if task.kind in CURVED else None
+    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), interval_of(pictures), pictures, curve)
 
 
 def interval_of(pictures: NDArray[np.float64]) -> tuple[float, float]:

@@ -99,6 +99,16 @@ def test_a_missing_mask_is_named(tmp_path: Path) -> None:
         index(tmp_path, "test")
 
 
+def test_a_mask_whose_picture_is_missing_is_named_by_the_check(tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("torch")
+    from training.data.__main__ import main as data
+
+    official(tmp_path)
+    write(tmp_path / "labels/lane/masks/val/b-1.png", np.full(SIZE, 255, np.uint8))
+    assert data(["check", str(tmp_path)]) == 1
+    assert "lane/masks/val/b-1.png has no picture" in capsys.readouterr().out
+
+
 def test_a_picture_that_the_list_of_boxes_lacks_is_named(tmp_path: Path) -> None:
     official(tmp_path)
     write(tmp_path / "images/100k/val/b-1.jpg", np.zeros((*SIZE, 3), np.uint8))

@@ -58,6 +58,27 @@ def test_what_cannot_be_meant_is_refused_with_its_file(bad: dict[str, Any], mess
         read(index(city(tmp_path, **bad), "test")[0])
 
 
+def test_void_of_both_kinds_is_ignored_and_a_picture_of_nothing_else_is_read(tmp_path: Path) -> None:
+    ids = np.zeros(SIZE, np.uint8)
+    ids[:4] = 255  # a licence plate's -1, as other tools write it
+    scene = read(index(city(tmp_path, ids=ids, codes=np.zeros(SIZE, np.uint16)), "test")[0])
+    assert (scene.truth["semantics"] == IGNORE).all() and not scene.truth["disparity"].any()
+
+
+@pytest.mark.parametrize("lost", ["gtFine", "disparity"])
+def test_a_label_whose_picture_is_missing_is_named_by_the_check(lost: str, tmp_path: Path, capsys: Any) -> None:
+    pytest.importorskip("torch")
+    from training.data.__main__ import main as data
+
+    path = next((city(tmp_path) / lost).rglob("*.png"))
+    other = path.with_name(path.name.replace("000001", "000002"))
+    other.write_bytes(path.read_bytes())
+    path.with_name(path.name.replace("labelIds", "color")).write_bytes(path.read_bytes())  # others' files are no labels
+    assert data(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{other} has no picture" in said and "1 problems" in said
+
+
 def test_a_missing_disparity_is_named(tmp_path: Path) -> None:
     city(tmp_path)
     next((tmp_path / "disparity").rglob("*.png")).unlink()

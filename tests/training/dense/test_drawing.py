@@ -12,7 +12,7 @@ from codriver.tasks import TaskSet
 from training.dense.drawing import ERRORS, tinted
 from training.dense.evaluate import Extremes
 from training.dense.geometry import IGNORE
-from training.dense.page import page
+from training.dense.page import curve_picture, page, score_tables
 from training.dense.scene import Scene
 
 pytestmark = pytest.mark.torch
@@ -67,8 +67,21 @@ def test_a_page_names_scores_with_their_units_and_lets_no_name_bring_markup() ->
     report = {
         **{name: "x" for name in ("run", "task_set", "split", "created", "git_commit")},
         **{"pictures": 1, "tools": {}, "tasks": {"saliency": task}, "without_looking": {"saliency": task}},
+        "linear_probe": {"saliency": task | {"scores": scores | {"maxf": 0.125}}},
+        "ahead": {"without_looking": {"saliency": [0.1, 0.2]}, "linear_probe": {"saliency": [-0.3, 0.4]}},
+        "curves": {},
     }
     made = page(report, tasks, *extremes.sorted())
     assert "&lt;0&gt;" in made and "<0>" not in made
     assert "25.0" in made and "3.00" in made and "degrees" in made and "a run is chosen by it" in made
     assert made.index("by class") < made.index("dog")
+    assert "12.5" in made and "[-30.0, 40.0]" in made and "precision over recall" not in made
+
+
+def test_a_kind_without_a_probe_has_gaps_and_one_with_a_curve_a_picture() -> None:
+    task = {"scores": {"ap50_coco": 0.25}, "chosen_by": "ap50_coco", "interval": [0.2, 0.3]}
+    report = {"tasks": {"vehicles": task}, "without_looking": {"vehicles": task}, "linear_probe": {}, "ahead": {}}
+    named, _ = score_tables(report, "vehicles")
+    assert named[0][1:] == ["25.0", "25.0", "-", "%"] and named[-1][1:] == ["-", "-", "-", "points"]
+    assert curve_picture(None) == ""
+    assert curve_picture({"recall": [0, 1], "precision": [1, 0.5]}).startswith("data:image/svg")

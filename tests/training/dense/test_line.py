@@ -72,7 +72,10 @@ def test_a_run_is_scored_beside_an_answer_that_does_not_look(run: Path, scenes: 
     report = json.loads((out / "report.json").read_text())
     assert set(report["tasks"]) == set(report["without_looking"]) == {"vehicles", "drivable_area", "lane_lines"}
     assert report["without_looking"]["vehicles"]["scores"]["ap50_coco"] == 0
-    assert (out / "report.html").read_text().count("<img") == 8 * (1 + 2 + 3 + 3)  # truth, answer, errors of maps
+    assert list(report["curves"]) == ["vehicles"] and len(report["curves"]["vehicles"]["precision"]) == 101
+    assert (out / "report.html").read_text().count("<img") == 1 + 8 * (
+        1 + 2 + 3 + 3
+    )  # a curve; truth, answer, errors of maps
 
 
 def test_cityscapes_goes_the_same_way(tmp_path: Path) -> None:

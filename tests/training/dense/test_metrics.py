@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from codriver.dense import boxes as nms
 from codriver.dense_tasks import BDD100K
 from training.dense.geometry import IGNORE, Boxes
 from training.dense.kinds import detection, segmentation
@@ -133,9 +134,9 @@ def test_suppression_keeps_the_strongest_of_what_overlaps() -> None:
     boxes, scores = random_boxes(rng, 60), rng.random(60).astype(np.float32)
     kept: list[int] = []
     for index in sorted(range(60), key=lambda i: -scores[i]):
-        if all(detection.iou(boxes[[index]], boxes[[other]])[0, 0] <= detection.OVERLAP for other in kept):
+        if all(detection.iou(boxes[[index]], boxes[[other]])[0, 0] <= nms.OVERLAP for other in kept):
             kept.append(index)
-    found, values = detection.suppressed(boxes, scores)
+    found, values = nms.suppressed(boxes, scores)
     assert np.array_equal(found, boxes[kept]) and np.array_equal(values, scores[kept])
 
 
@@ -204,6 +205,17 @@ def test_cocos_ap_is_the_mean_precision_at_101_recalls() -> None:
         max([p for p, r in zip(precision, recall, strict=True) if r >= k], default=0.0) for k in np.linspace(0, 1, 101)
     ]
     assert detection.coco_scores(answers, truths)["ap50_coco"] == pytest.approx(np.mean(at), abs=1e-6)
+
+
+def test_the_mean_of_the_curve_of_boxes_is_cocos_ap_and_it_never_rises() -> None:
+    metric = detection.Metric(VEHICLES)
+    for answered, truth in zip(*judged(8), strict=True):
+        metric.add(answered, truth)
+    recall, precision = metric.curve()
+    assert recall.tolist() == pytest.approx([k / 100 for k in range(101)])
+    assert precision.mean() == pytest.approx(metric.scores()["ap50_coco"]) and 0 < precision.mean() < 1
+    assert (np.diff(precision) <= 0).all()
+    assert detection.Metric(VEHICLES).curve()[1].max() == 0
 
 
 def test_finding_an_ignored_box_is_neither_right_nor_wrong_for_coco() -> None:

@@ -11,11 +11,13 @@ import pytest
 
 pytest.importorskip("torch")
 
+from codriver.dense_tasks import NYUDV2
 from codriver.errors import SourceError
 from training.data.__main__ import main as data
 from training.dense.benchmarks.nyudv2 import drive_of, index, read
 from training.dense.geometry import IGNORE
 from training.dense.layouts.nyudv2 import edge_codes, normal_codes
+from training.dense.model import KINDS
 from training.dense.synth import jobs, write_clip
 from training.footage.furniture import Block
 from training.footage.room import Pose, cast, rays_of, seen
@@ -122,6 +124,21 @@ def test_a_file_of_objects_or_a_cut_one_is_refused(tmp_path: Path) -> None:
     np.save(depth, np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(SourceError, match="cannot be read"):
         read(index(tmp_path, "test")[0])
+
+
+def test_a_picture_of_which_nothing_is_known_is_read_and_counts_in_no_score(tmp_path: Path) -> None:
+    nothing = {"segmentation": np.zeros(SIZE, np.uint8), "depth": np.zeros(SIZE, np.float32)}
+    nothing |= {"normals": np.full((*SIZE, 3), 127, np.uint8), "edge": np.zeros(SIZE, np.uint8)}
+    truth = read(index(room(tmp_path, **nothing), "test")[0]).truth
+    for task, answered in (
+        (NYUDV2["semantics"], np.zeros(SIZE, np.uint8)),
+        (NYUDV2["depth"], np.ones(SIZE, np.float32)),
+        (NYUDV2["normals"], np.ones((*SIZE, 3), np.float32)),
+    ):
+        metric = KINDS[task.kind].Metric(task)
+        assert np.isnan(metric.add(answered, truth[task.name]))
+        assert all(value == 0 or np.isnan(value) for value in metric.scores().values())
+    assert not truth["edges"].any()
 
 
 def test_both_forms_of_one_label_side_by_side_are_refused(tmp_path: Path) -> None:

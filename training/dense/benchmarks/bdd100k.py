@@ -28,6 +28,8 @@ VEHICLES = ("car", "bus", "truck", "train")
 LOOKALIKES = ("other vehicle", "trailer")  # the official evaluation ignores them, as cars and as trucks
 BACKGROUND_BIT, LANE_BITS = 8, 0b110111  # of a lane's byte: set, there is no lane; category, style and direction
 
+BY_FOLDER = True  # pictures are all of a folder
+
 
 def is_here(root: Path) -> bool:
     """Whether the folder holds one of the two layouts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from codriver.errors import SourceError
 from codriver.tasks import TaskSet
 from training.dense.model import KINDS
 from training.dense.scene import Scene
+
+ENDING = re.compile(r"(_[a-zA-Z]+)*\.\w+$")  # of a label's file, behind the picture's name
 
 
 @dataclass
@@ -56,16 +59,28 @@ def check_benchmark(
         names, found = loader.listed(root, split)
         report.pictures[split] = len(names)
         todo += [(name, found) for name in names]
+    used: set[Path] = set()
     for name, found in progress(todo, len(todo)):
         try:
             ref = found(name)
+            used.update(ref.files.values())
             missing = [path for path in ref.files.values() if not path.is_file()]
             report.problems += [f"{path} is missing" for path in missing]
             if not missing:
                 _count(report, loader.read(ref))
         except SourceError as error:
             report.problems.append(str(error))
+    if loader.BY_FOLDER:
+        report.problems += [f"{path} has no picture" for path in left_over(used, {Path(name).name for name, _ in todo})]
     return report
+
+
+def left_over(used: set[Path], names: set[str]) -> list[Path]:
+    """Files beside the labels of pictures, of the same form, that are no picture's. What follows a picture's name tells
+    the form: Cityscapes keeps _color.png beside _labelIds.png."""
+    forms = {(path.parent, ENDING.search(path.name)[0]) for path in used}  # type: ignore[index]
+    beside = [(path, ending) for folder, ending in forms for path in folder.glob(f"*{ending}")]
+    return sorted(path for path, ending in beside if path.name.removesuffix(ending) not in names)
 
 
 def _count(report: DenseReport, scene: Scene) -> None:

@@ -26,6 +26,8 @@ HIGHEST = 33
 TRAIN_IDS = np.full(256, IGNORE, dtype=np.uint8)
 TRAIN_IDS[list(EVALUATED)] = np.arange(len(EVALUATED))
 
+BY_FOLDER = True  # pictures are all of a folder
+
 
 def is_here(root: Path) -> bool:
     return (root / "leftImg8bit").is_dir()

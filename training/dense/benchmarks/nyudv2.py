@@ -38,6 +38,8 @@ ENDINGS = {
 }
 BRIGHT = 128  # from here on a pixel of an edge's picture is an edge
 
+BY_FOLDER = False  # pictures are those of a list; other files may lie beside them
+
 
 def is_here(root: Path) -> bool:
     return (root / "gt_sets").is_dir() and (root / "edge").is_dir()

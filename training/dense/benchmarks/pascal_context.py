@@ -46,6 +46,8 @@ NYU_CLASSES = np.array(  # those of LabelMap's 459 that NYU-v2 names too, and tv
     ]
 )
 
+BY_FOLDER = False  # pictures are those of a list; other files may lie beside them
+
 
 def is_here(root: Path) -> bool:
     return (root / "ImageSets" / "Context").is_dir()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from training.dense.scene import Vehicles
 
 REACHES_PX = ((0, 48), (24, 96), (64, 1e6))  # longest side of the boxes that each map answers; they overlap
 NEAR = 1.5  # cells from a box's middle within which a cell answers for it
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # recalls, rising, and the precision at each
 LEAST_SCORE = 0.001  # of an answer (YOLOP's)
 PRIOR = 0.01  # share of cells that lie in a vehicle, at the start
 
@@ -163,6 +165,12 @@ class Metric:
     def scores(self) -> dict[str, float]:
         return coco_scores(self.answers, self.truths) | yolop_scores(self.answers, self.truths)
 
+    def curve(self) -> Curve:
+        """COCO's 101 recalls with the precision at each, boxes overlapping by one half; its mean is ap50_coco."""
+        judge = coco_judge(self.answers, self.truths)
+        precision = np.zeros(101) if judge is None else np.maximum(judge.eval["precision"][0, :, 0, 0, 2], 0)
+        return np.linspace(0, 1, 101), precision
+
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) F measure of boxes above one half, for worst pictures; 1 where nothing is there or found."""
         return np.array([picture_f(a, t) for a, t in zip(self.answers, self.truths, strict=True)])
@@ -182,6 +190,13 @@ def picture_f(answered: Found, truth: Vehicles, score: float = 0.5) -> float:
 
 def coco_scores(answers: list[Found], truths: list[Vehicles]) -> dict[str, float]:
     """pycocotools' AP at 0.5, 0.75 and averaged from 0.5 to 0.95, and its recall with 100 boxes a picture."""
+    named = {"ap_coco": 0, "ap50_coco": 1, "ap75_coco": 2, "recall100_coco": 8}
+    judge = coco_judge(answers, truths)
+    return {name: 0.0 if judge is None else float(judge.stats[place]) for name, place in named.items()}
+
+
+def coco_judge(answers: list[Found], truths: list[Vehicles]) -> Any:
+    """A COCOeval that has judged all, or None where nothing is found or nothing is there."""
     import contextlib
     import io
 
@@ -194,13 +209,12 @@ def coco_scores(answers: list[Found], truths: list[Vehicles]) -> dict[str, float
         truth.createIndex()
         found = coco_answers(answers)
         if not found or not truth.dataset["annotations"]:
-            return dict.fromkeys(("ap_coco", "ap50_coco", "ap75_coco", "recall100_coco"), 0.0)
+            return None
         judge = COCOeval(truth, truth.loadRes(found), "bbox")
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    named = {"ap_coco": 0, "ap50_coco": 1, "ap75_coco": 2, "recall100_coco": 8}
-    return {name: float(judge.stats[place]) for name, place in named.items()}
+    return judge
 
 
 def coco_truth(truths: list[Vehicles]) -> dict[str, object]:

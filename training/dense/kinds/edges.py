@@ -108,6 +108,11 @@ class Metric:
             "ap": average_precision(self.paired, self.answered, self.real),
         }
 
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Recall and precision at each level that answers anything, from the highest level down."""
+        some = np.flatnonzero(self.answered)[::-1]
+        return self.paired[some] / max(self.real, 1), self.paired[some] / self.answered[some]
+
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.pictures)
 
