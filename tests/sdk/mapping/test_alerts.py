@@ -94,6 +94,7 @@ CALM = (0.0, "none", "none", True)
         ("phone, speed is no number", [(PHONE, 4)], float("nan"), [CALM, (3.5, "caution", "distracted", True)]),
         ("glances of 2 s", [(NORMAL, 4), (AWAY, 2)] * 10, 100, [CALM]),
         ("flicker", [(PHONE, 1 / 15), (NORMAL, 1 / 15)] * 300, 100, [CALM]),
+        ("flicker of two steps", [(PHONE, 2 / 15), (NORMAL, 2 / 15)] * 100, 100, [CALM]),
         (
             "a phone that is missed in single steps is a phone",
             [(PHONE, 1), (NORMAL, 1 / 15)] * 5,
