@@ -250,6 +250,8 @@ def page(record: dict[str, Any]) -> str:
         cells = [name, *(row[key] for key in keys), len(row["left"])]
         cells += [f"{100 * row[key]:.1f}" for key in ("score", "score_after_triage")]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if missing := [name for name in MODULES if name not in record["modules"]]:
+        lines += ["", f"Not measured yet: {', '.join(missing)}."]
     for title in ("left", "explained"):
         lines += ["", f"## {title.capitalize()}", ""]
         for row in record["modules"].values():
