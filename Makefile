@@ -16,7 +16,7 @@ LIVE     := $(VENV)/live
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help try demo install data finder train quantize build validate show bindings check format test bench soak fuzz mutants emulate-arm clean
+.PHONY: help try demo install data finder train quantize build validate show bindings check format test bench soak fuzz mutants vehicle emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -120,6 +120,10 @@ fuzz: $(READY)              ## 100,000 new examples of everything that comes in;
 
 mutants: $(READY)           ## small changes to what matters most: which does no test notice? hours; MUTANTS=dbscme for one module
 	@$(RUN) -m tests.mutate $(MUTANTS)
+
+vehicle: $(READY)           ## real cameras' driver in QEMU, real systemd in User Mode Linux; minutes, and Debian's packages: tests/vehicle
+	@bash tests/vehicle/cameras.sh $(OUT)/vehicle $(RUN) 2>&1 | tests/vehicle/said.sh | tee tests/results/vehicle_cameras.txt
+	@bash tests/vehicle/systemd.sh $(OUT)/vehicle $(RUN) 2>&1 | tests/vehicle/said.sh | tee tests/results/vehicle_systemd.txt
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm
