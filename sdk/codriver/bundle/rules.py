@@ -84,7 +84,7 @@ def _check_task(task: TaskSpec, manifest: Manifest) -> None:
     _require(len(task.labels) >= 2, f"{where} has {len(task.labels)} labels, expected two or more")
     _require_distinct(f"{where}: label", list(task.labels))
     _require(task.needs_any, f"{where} needs no view, expected at least one in needs_any")
-    strangers = [view for view in task.needs_any if view not in [stream.name for stream in manifest.streams]]
+    strangers = [v for v in task.needs_any if v not in VIEWS or all(v != s.name for s in manifest.streams)]
     _require(not strangers, f"{where} needs {', '.join(strangers)}, which is not among the streams")
     _require(UNKNOWN not in task.labels, f"{where} has a label {UNKNOWN!r}, which means that there is none")
     span_s = manifest.context.span_s

@@ -139,7 +139,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "streams out of order": (lambda c: c["streams"].reverse(), "expected, in order, of incar, front"),
     "no stream": (put("streams", []), "no stream is a view"),
     "crop without its view": (lambda c: c["streams"].pop(0), "crops or joints without incar"),
-    "no task": (put("tasks", []), "tasks is a list that is empty, expected a list that is not empty"),
+    "no task": (put("tasks", []), "streams without tasks"),
     "task twice": (lambda c: c["tasks"].append(c["tasks"][0]), "task driver_emotion is there more than once"),
     "unknown task": (put("tasks", 0, "name", "weather"), "task weather is not one of aide's"),
     "labels out of order": (lambda c: c["tasks"][0]["labels"].reverse(), "driver_emotion has other labels"),
