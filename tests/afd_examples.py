@@ -14,7 +14,16 @@ from training.losses.afd import AFDLoss, LossConfig, LossParts
 from training.model.uvm3tl import Fused
 
 CLIPS, WIDTH, SLOTS, TASKS = 6, 8, 5, len(AIDE.tasks)
-CONFIG = LossConfig(beta=0.3, auxiliary=0.4, label_smoothing=0.1, class_balance=0.7, gradnorm_alpha=0.4)
+CONFIG = LossConfig(
+    beta=0.3,
+    auxiliary=0.4,
+    label_smoothing=0.1,
+    class_balance=0.7,
+    gradnorm_alpha=0.4,
+    dynamics_alpha=0.8,
+    dynamics_steps=3,
+    fixed=(1, 2, 5, 1.5),
+)
 RANDOM = np.random.default_rng(0)
 COUNTS = {task.name: RANDOM.integers(1, 50, task.classes).tolist() for task in AIDE.tasks}
 ABLE = {task.name: [s for s in STREAMS if VIEW_OF[s] in task.needs_any] for task in AIDE.tasks}
@@ -104,6 +113,7 @@ class Reference:
         if config.weighting == "gradnorm":
             self.adam = formulas.Adam(config.gradnorm_rate)
         self.sums, self.counts = np.zeros(TASKS), np.zeros(TASKS)
+        self.level, self.seen = np.ones(TASKS), np.zeros(TASKS)
 
     def step(self, some: Example) -> tuple[float, np.ndarray, np.ndarray, float]:
         """Total, task losses, weights, decoupling."""
@@ -112,6 +122,10 @@ class Reference:
             norms = gradient_norms(some, config)
             slope = formulas.gradnorm_slope(losses, norms, self.scores, config.gradnorm_alpha)
             self.scores = self.adam.step(self.scores, slope)
+        here = (some.labels >= 0).any(axis=0)
+        self.seen += here
+        pace = np.minimum(np.maximum(self.seen, 1), config.dynamics_steps)
+        self.level += here * (losses - self.level) / pace
         weights = self._weights(losses)
         total = float(weights @ losses)
         if config.weighting == "uncertainty":
@@ -131,6 +145,7 @@ class Reference:
         self.sums, self.counts = np.zeros(TASKS), np.zeros(TASKS)
 
     def _weights(self, losses: np.ndarray) -> np.ndarray:
+        config = self.config
         return {
             "equal": lambda: np.ones(TASKS),
             "dwa": lambda: formulas.dwa(self.history, TASKS, self.config.temperature),
@@ -138,7 +153,9 @@ class Reference:
             "gradnorm": lambda: TASKS * formulas.softmax(self.scores),
             "famo": lambda: formulas.famo(losses, self.scores),
             "gls": lambda: formulas.geometric(losses),
-        }[self.config.weighting]()
+            "dynamics": lambda: formulas.held(self.level**config.dynamics_alpha, 0.5, 2.0),
+            "fixed": lambda: np.array(config.fixed) / np.mean(config.fixed),
+        }[config.weighting]()
 
 
 def configured(**changes: Any) -> LossConfig:

@@ -1,39 +1,35 @@
 """What each part of the method is worth: the same data and seeds, one part changed at a time.
 
+    python -m training.ablate docs/ablation/afd/plan.toml --data DATA --cache CACHE
     python -m training.ablate --data DATA --out docs/ablation --size tiny --epochs 12 --seeds 0 1 2 --cache CACHE
 
-Every run adds a line to OUT/runs.jsonl; started again, the command goes on where it stopped. OUT/table.md compares the
-variants of each family with its reference, seed by seed.
+A plan says what its seeds can show, runs, goes on where it stopped, and judges. Its rows lie beside it and are
+committed, so that others add seeds: `--seeds 12 13 14`. Without a plan every run adds a line to OUT/runs.jsonl; started
+again, the command goes on where it stopped. OUT/table.md compares the variants of each family with its reference, seed
+by seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from codriver.tasks import AIDE, JOINTS, VIEWS
-from training.data.augment import AugmentConfig
-from training.data.batches import predict
-from training.data.clips import Clip, class_counts, load_clips
-from training.losses.afd import AFDLoss, LossConfig
-from training.model.dbscme import DBSCMEConfig
-from training.model.uvm3tl import SIZES, UVM3TL
-from training.report.metrics import score
+from training.ablation.planned import PlanOptions, run_plan
+from training.ablation.variant import Ablation, run_variant
+from training.data.clips import load_clips
+from training.model.uvm3tl import SIZES
 from training.trainer.config import TrainConfig
-from training.trainer.processes import make_fabric
-from training.trainer.trainer import Trainer
 from workshop.aide_splits import read_split, split_digest
 from workshop.artifacts import add_line, provenance, write_text
 from workshop.command import command
@@ -44,19 +40,8 @@ SINGLE = "single"  # variants "single <task>" are one row of the table: each tas
 PLAIN: dict[str, Any] = {"weighting": "equal", "beta": 0.0}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ablation:
-    """One way to train: what differs from the defaults."""
-
-    family: str
-    name: str
-    loss: Mapping[str, Any]
-    dbscme: Mapping[str, Any]
-    model: Mapping[str, Any]
-
-
 def variant(family: str, name: str, *, loss: Any = None, dbscme: Any = None, model: Any = None) -> Ablation:
-    return Ablation(family=family, name=name, loss=loss or {}, dbscme=dbscme or {}, model=model or {})
+    return Ablation(name=name, family=family, loss=loss or {}, dbscme=dbscme or {}, model=model or {})
 
 
 # In each family the first is what the others are compared with. AFD is the default: DWA, and cosine decoupling.
@@ -83,31 +68,6 @@ VARIANTS = (
     variant("streams", "without joints", model={"streams_off": JOINTS}),
 )
 FAMILIES = tuple(dict.fromkeys(some.family for some in VARIANTS))
-
-
-def run_variant(some: Ablation, seed: int, clips: Mapping[str, Sequence[Clip]], config: TrainConfig) -> dict[str, Any]:
-    """Train one model; returns its line of runs.jsonl, with scores on the test split."""
-    config = replace(config, seed=seed, validate_every=config.epochs)
-    torch.manual_seed(seed)
-    size = replace(SIZES[config.size], dbscme=DBSCMEConfig(**some.dbscme), **some.model)
-    model = UVM3TL(size)
-    counts = class_counts(clips["train"], model.task_set)
-    loss = AFDLoss(model.task_set, LossConfig(**some.loss), counts)
-    trainer = Trainer(make_fabric(config.precision), model, loss, clips["train"], config)
-    started = time.monotonic()
-    title = f"{some.name}, seed {seed}"
-    with tqdm(total=trainer.steps, desc=title[:40], unit="step", leave=False, disable=None) as bar:
-        trainer.run(AugmentConfig(), on_step=lambda *_: bar.update(), on_epoch=lambda record: None)
-    scores = score(predict(model, clips["test"]), clips["test"], model.task_set, counts)
-    trained = some.loss.get("tasks") or model.task_set.names
-    return {
-        "variant": some.name,
-        "seed": seed,
-        "accuracy": {task: scores[task].accuracy for task in trained},
-        "macro_f1": {task: scores[task].macro_f1 for task in trained},
-        "last_losses": loss.history[-1],
-        "seconds": round(time.monotonic() - started, 1),
-    }
 
 
 def missing(variants: Iterable[Ablation], seeds: Sequence[int], rows: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -238,7 +198,7 @@ def ablate(
         add_line(out / RUNS, head)
     for number, (some, seed) in enumerate(todo, start=1):
         say(f"{number}/{len(todo)} {some.name}, seed {seed}")
-        rows.append(run_variant(some, seed, clips, config))
+        rows.append(run_variant(some, seed, clips, config, SIZES[config.size]))
         add_line(out / RUNS, rows[-1])
     text = heading(settings, seeds) + tables(rows)
     write_text(out / TABLE, text)
@@ -259,25 +219,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.ablate",
         description="Train variants of the method on several seeds, and compare them.",
-        epilog="example: python -m training.ablate --data out/data --out out/ablation --size tiny --seeds 0 1 2",
+        epilog="example: python -m training.ablate docs/ablation/afd/plan.toml --data out/data --cache out/cache",
     )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder for runs.jsonl and table.md")
+    parser.add_argument(
+        "plan", type=Path, nargs="?", metavar="PLAN", help="a TOML file; its rows and table lie beside it"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="M", help="of a plan: no run begins after so many"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="of a plan: only say what is missing and how long it takes"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="data set in AIDE's layout")
+    parser.add_argument("--out", type=Path, help="without a plan: folder for runs.jsonl and table.md")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--epochs", type=int, default=12)
     known = sorted({some.name for some in VARIANTS})
     parser.add_argument("--variant", action="append", choices=known, metavar="NAME", help=f"repeat: {', '.join(known)}")
     parser.add_argument("--cache", type=Path, help="folder made by `training.data cache`: nothing is decoded again")
     parser.add_argument("--train-clips", type=int, help="learn from the first so many training clips; all if not given")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: the plan's, or 0 1 2")
     parser.add_argument("--family", action="append", choices=FAMILIES, help="repeat for several; all if not given")
     args = parser.parse_args(argv)
-    config = TrainConfig(size=args.size, epochs=args.epochs)
+    if args.plan:
+        ways = PlanOptions(
+            data=args.data, cache=args.cache, seeds=args.seeds or (), minutes=args.minutes, dry=args.dry_run
+        )
+        sys.stdout.write(run_plan(args.plan, ways) + "\n")
+        return 0
+    if not args.out:
+        raise ConfigError("expected a PLAN or --out")
+    config = TrainConfig(size=args.size, epochs=args.epochs, validate_every=args.epochs)
     text = ablate(
         args.data,
         args.out,
         config,
-        args.seeds,
+        args.seeds or [0, 1, 2],
         args.family or FAMILIES,
         lambda line: tqdm.write(line, sys.stderr),
         args.cache,

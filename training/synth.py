@@ -28,7 +28,7 @@ from codriver.tasks import AIDE
 from training.dense.synth import LAYOUTS
 from training.dense.synth import jobs as picture_jobs
 from training.dense.synth import write_clip as write_pictures
-from training.footage.labels import SPLITS, plan
+from training.footage.labels import SPLITS, annotated, plan
 from training.footage.layout import ROOT, RenderJob, remove_partial, write_clip
 from training.footage.spec import ClipSpec
 from workshop.artifacts import git_commit, write_text
@@ -65,6 +65,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default="aide",
         help="aide: clips of four cameras. Else the benchmark's own files, three pictures of each clip or room",
     )
+    harder = parser.add_argument_group("a harder lesson (training and validation clips alone; test clips stay true)")
+    harder.add_argument("--label-noise", type=float, default=0.0, metavar="P", help="share of labels that are wrong")
+    harder.add_argument(
+        "--coupling", type=float, default=1.0, metavar="C", help="how strongly labels of different tasks go together"
+    )
     parser.add_argument("--json", action="store_true", help="print dataset.json's content instead of a sentence")
     return parser.parse_args(arguments)
 
@@ -77,6 +82,8 @@ def check(args: argparse.Namespace) -> None:
         "height": (64, 4320),
         "jpeg_quality": (1, 100),
         "workers": (1, 256),
+        "label_noise": (0.0, 0.9),
+        "coupling": (0.0, 5.0),
     }
     for name, (low, high) in limits.items():
         value = getattr(args, name)
@@ -87,16 +94,18 @@ def check(args: argparse.Namespace) -> None:
     least = 1.4 if args.layout == "aide" else 1.2  # NYUD-v2's pictures are 4:3
     if not least <= args.width / args.height <= 2.4:
         raise ConfigError(f"--width, --height: got {args.width}x{args.height}, expected {least} to 2.4 times as wide")
+    if args.layout != "aide" and (args.label_noise or args.coupling != 1.0):
+        raise ConfigError(f"--label-noise, --coupling: expected none with --layout {args.layout}; they are aide's")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ConfigError(f"{args.out} exists and is not an empty folder; name another one, or remove it first")
 
 
-def jobs_for(args: argparse.Namespace, clips: Plan) -> list[RenderJob]:
+def jobs_for(args: argparse.Namespace, clips: Plan, written: list[dict[str, str]]) -> list[RenderJob]:
     jobs = []
     for number, (split, labels) in enumerate(clips, start=1):
         video = args.videos == "all" or (args.videos == "test" and split == "testing")
         spec = ClipSpec(args.seed, number, labels, args.width, args.height)
-        jobs.append(RenderJob(spec, str(args.out), args.jpeg_quality, video))
+        jobs.append(RenderJob(spec, str(args.out), args.jpeg_quality, video, written[number - 1]))
     return jobs
 
 
@@ -121,7 +130,7 @@ def write_lists(out: Path, clips: Plan) -> None:
 
 
 def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> dict[str, object]:
-    """What dataset.json says. Neither OUT nor --workers is in it: they change no byte."""
+    """What dataset.json says; classes as annotated. Neither OUT nor --workers is in it: they change no byte."""
     counts = {
         split: {
             task.name: {
@@ -131,13 +140,15 @@ def describe(args: argparse.Namespace, clips: Plan, hashes: dict[str, str]) -> d
         }
         for split in SPLITS
     }
+    harder = {"label_noise": (args.label_noise, 0.0), "coupling": (args.coupling, 1.0)}
     listed = "".join(f"{hashes[name]}  {name}.json\n" for name in sorted(hashes))
     return {
         "schema": SCHEMA,
         "kind": "dataset",
         "generator": "training.synth",
         "seed": args.seed,
-        "arguments": {name: getattr(args, name) for name in ("clips", "width", "height", "jpeg_quality", "videos")},
+        "arguments": {name: getattr(args, name) for name in ("clips", "width", "height", "jpeg_quality", "videos")}
+        | {name: value for name, (value, usual) in harder.items() if value != usual},
         "tools": {"python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__},
         "git_commit": git_commit(),
         "splits": {s: sum(split == s for split, _ in clips) for s in SPLITS},
@@ -150,16 +161,17 @@ def generate(args: argparse.Namespace) -> dict[str, object]:
     check(args)
     if args.layout != "aide":
         return generate_pictures(args)
-    clips = plan(args.clips, args.seed)
+    clips = plan(args.clips, args.seed, args.coupling)
+    written = annotated(clips, args.seed, args.label_noise)
     (args.out / ROOT / "annotation").mkdir(parents=True)
     cv2.setNumThreads(1)
     try:
-        written = write_all(jobs_for(args, clips), args.workers)
-        hashes = dict(tqdm(written, total=args.clips, unit="clip", disable=not sys.stderr.isatty()))
+        done = write_all(jobs_for(args, clips, written), args.workers)
+        hashes = dict(tqdm(done, total=args.clips, unit="clip", disable=not sys.stderr.isatty()))
     finally:
         remove_partial(args.out)
     write_lists(args.out, clips)
-    summary = describe(args, clips, hashes)
+    summary = describe(args, [(split, said) for (split, _), said in zip(clips, written, strict=True)], hashes)
     write_text(args.out / "dataset.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

@@ -30,8 +30,7 @@ from training.dense import train as dense
 from training.dense.lessons import VaryConfig
 from training.dense.model import DENSE_SIZES, sized
 from training.finder.lookout import make_lookout
-from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig
-from training.losses.decoupling import TERMS
+from training.losses.afd import DECOUPLINGS, WEIGHTINGS, AFDLoss, LossConfig
 from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores, score, table
@@ -207,7 +206,8 @@ def make_parser() -> argparse.ArgumentParser:
     shape.add_argument("--no-sync-norm", action="store_true", help="each GPU normalises its own share of the batch")
     loss = LossConfig()
     shape.add_argument("--weighting", choices=WEIGHTINGS, default=loss.weighting, help="of the tasks, in AFD-Loss")
-    shape.add_argument("--decoupling", choices=TERMS, default=loss.decoupling, help="of features, in AFD-Loss")
+    shape.add_argument("--task-weights", type=float, nargs="+", default=[], metavar="W", help="of --weighting fixed")
+    shape.add_argument("--decoupling", choices=DECOUPLINGS, default=loss.decoupling, help="of features, in AFD-Loss")
     shape.add_argument("--beta", type=float, default=loss.beta, help="weight of the decoupling term")
     shape.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default=run_options.device)
@@ -242,7 +242,9 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
     shaped = {name: getattr(args, name) for name in (*shared, "validate_every")}
     ways = ("device", "cache", "workers", "checkpoint_every", "resume", "overwrite", "tensorboard")
     config = TrainConfig(**shaped, sync_norm=not args.no_sync_norm)
-    loss = LossConfig(weighting=args.weighting, decoupling=args.decoupling, beta=args.beta)
+    loss = LossConfig(
+        weighting=args.weighting, fixed=tuple(args.task_weights), decoupling=args.decoupling, beta=args.beta
+    )
     return config, loss, RunOptions(**{name: getattr(args, name) for name in ways})
 
 

@@ -1,4 +1,4 @@
-"""AFD-Loss from its formulas: task losses, six weightings, three decoupling terms, the slots' own guesses.
+"""AFD-Loss from its formulas: task losses, weightings, three decoupling terms, the slots' own guesses.
 
 N clips · K classes · D width of an embedding. Class weights, task names and states are given as plain arrays.
 """
@@ -20,6 +20,15 @@ LEAST = 1e-4  # of a loss in logarithms and quotients
 def softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def held(values: Floats, least: float, most: float) -> Floats:
+    """c * values within bounds, with the c, found by halving, that makes their mean 1."""
+    low, high = 0.0, most / values.min()
+    for _ in range(200):
+        c = (low + high) / 2
+        low, high = (c, high) if np.clip(c * values, least, most).mean() < 1 else (low, c)
+    return np.asarray(np.clip(c * values, least, most))
 
 
 def class_weights(counts: Sequence[int], power: float) -> Floats:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codriver.errors import ConfigError
 from codriver.tasks import TaskSet
 from training.dense.model import KINDS, DenseAnswers
 from training.losses.afd import LossConfig, LossParts, WeightedTasks, sum_of_terms
@@ -26,6 +27,8 @@ class DenseLoss(WeightedTasks):
     def __init__(self, task_set: TaskSet, config: LossConfig, constants: Mapping[str, float]) -> None:
         """constants: task -> c_k."""
         super().__init__(config, torch.ones(len(task_set.tasks), dtype=torch.bool))
+        if config.decoupling not in TERMS:
+            raise ConfigError(f"decoupling {config.decoupling}: a benchmark's model has {', '.join(TERMS)}")
         self.task_set = task_set
         self.register_buffer("constants", torch.tensor([constants[name] for name in task_set.names]))
 

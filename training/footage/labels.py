@@ -15,7 +15,8 @@ SHARES: dict[str, tuple[float, ...]] = {
     "traffic_context": (0.18, 0.26, 0.56),
     "vehicle_behavior": (0.12, 0.17, 0.07, 0.14, 0.50),
 }
-SPLITS = {"training": 0.65, "validation": 0.15, "testing": 0.20}  # AIDE's random split, and its file names
+TESTING = "testing"
+SPLITS = {"training": 0.65, "validation": 0.15, TESTING: 0.20}  # AIDE's random split, and its file names
 
 # Log-affinities between classes of different tasks: what makes a pair likelier or rarer than chance.
 # Finite on purpose: nothing determines anything.
@@ -75,11 +76,14 @@ def affinity_tables() -> dict[tuple[int, int], np.ndarray]:
     return tables
 
 
-def joint_labels(count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """`count` label tuples in task order: exact quotas, then swaps accepted by affinity (Metropolis)."""
+def joint_labels(count: int, rng: np.random.Generator, coupling: float = 1.0) -> list[tuple[int, ...]]:
+    """`count` label tuples in task order: exact quotas, then swaps accepted by affinity (Metropolis).
+
+    coupling: factor on every affinity; 0 makes tasks independent.
+    """
     columns = [rng.permutation(np.repeat(np.arange(t.classes), quota(SHARES[t.name], count))) for t in AIDE.tasks]
     labels = np.stack(columns, axis=1)  # (count, tasks)
-    tables = affinity_tables()
+    tables = {pair: coupling * table for pair, table in affinity_tables().items()}
     tasks = len(AIDE.tasks)
     for _ in range(SWEEPS * count if count > 1 else 0):
         task = int(rng.integers(tasks))
@@ -98,12 +102,33 @@ def joint_labels(count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
     return [tuple(int(value) for value in row) for row in labels]
 
 
-def plan(clips: int, seed: int) -> list[tuple[str, dict[str, str]]]:
-    """Clip by clip: its split and its label per task. The order is random, as AIDE's is."""
+def plan(clips: int, seed: int, coupling: float = 1.0) -> list[tuple[str, dict[str, str]]]:
+    """Clip by clip: its split and its label per task. The order is random, as AIDE's is.
+
+    coupling: of the splits that are learned from; test clips keep 1, so that what was only coupled there costs.
+    """
     rng = rng_for(seed, 0)
     rows: list[tuple[str, dict[str, str]]] = []
     for split, size in split_sizes(clips).items():
-        for row in joint_labels(size, rng):
+        for row in joint_labels(size, rng, 1.0 if split == TESTING else coupling):
             names = {task.name: task.labels[k] for task, k in zip(AIDE.tasks, row, strict=True)}
             rows.append((split, names))
     return [rows[i] for i in rng.permutation(len(rows))]
+
+
+def annotated(rows: list[tuple[str, dict[str, str]]], seed: int, noise: float) -> list[dict[str, str]]:
+    """What an annotator wrote of each clip: in `noise` of all cases, task by task, another class, each as likely.
+
+    Test clips are written as they are: a score is then of the answers and not of the annotator.
+    """
+    rng = rng_for(seed, 0, 1)  # of its own: the clips stay what they are
+    written = []
+    for split, labels in rows:
+        slips = {task.name: (rng.random() < noise, int(rng.integers(1, task.classes))) for task in AIDE.tasks}
+        wrong = {
+            task.name: task.labels[(task.index(labels[task.name]) + slips[task.name][1]) % task.classes]
+            for task in AIDE.tasks
+            if split != TESTING and slips[task.name][0]
+        }
+        written.append(labels | wrong)
+    return written

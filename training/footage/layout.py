@@ -30,6 +30,7 @@ class RenderJob:
     out: str
     jpeg_quality: int
     video: bool
+    written: dict[str, str]  # task -> class that the annotation says; the pixels show the spec's
 
     @property
     def name(self) -> str:
@@ -44,7 +45,7 @@ def write_clip(job: RenderJob) -> tuple[str, str]:
     clip = RenderedClip(job.spec)
     for view in VIEWS:
         write_view(clip, view, partial, job)
-    annotation = annotation_bytes(clip)
+    annotation = annotation_bytes(clip, job.written)
     waiting = out / PARTIAL / f"{job.name}.json"
     waiting.write_bytes(annotation)
     os.replace(partial, out / ROOT / job.name)
@@ -71,12 +72,11 @@ def write_view(clip: RenderedClip, view: str, folder: Path, job: RenderJob) -> N
         video.release()
 
 
-def annotation_bytes(clip: RenderedClip) -> bytes:
-    """The clip's JSON in AIDE's keys and spelling."""
-    spec = clip.spec
+def annotation_bytes(clip: RenderedClip, written: dict[str, str]) -> bytes:
+    """The clip's JSON in AIDE's keys and spelling. written: task -> class."""
     record: dict[str, object] = {"pose_list": clip.poses()}
     for task in AIDE.tasks:
-        record[task.annotation_key] = written_label(task.name, spec.labels[task.name], spec.number)
+        record[task.annotation_key] = written_label(task.name, written[task.name], clip.spec.number)
     return json.dumps(record, separators=(",", ":")).encode()
 
 

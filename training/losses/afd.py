@@ -8,7 +8,8 @@ CE_k / ln(K_k) puts tasks of different class counts on one scale: guessing evenl
 the answers that every remembered slot of every stream gives alone, the mean over the streams that are there and can
 know of the task; it is no part of the paper, and most of the loss's value. How much each term moves the encoders is
 measured in every run: training/losses/shares.py.
-w_k: training/losses/weighting.py, six candidates. L_dec: training/losses/decoupling.py, three. The engine's part:
+w_k: training/losses/weighting.py, six candidates, and dynamics.py. L_dec: training/losses/decoupling.py, three, and
+summands.py, whose strength is its share of the gradient instead of beta. The engine's part:
 
     parts = loss(model(frames, mask), labels, mask)         parts.total.backward(); optimizer.step()
     loss.after_step(lambda: losses of this batch by now)    only looked at where loss.needs_after_step
@@ -32,11 +33,15 @@ from torch.nn import functional as F
 from codriver.errors import ConfigError
 from codriver.tasks import STREAMS, TaskSet
 from training.losses.decoupling import TERMS
+from training.losses.dynamics import Fixed, LearningDynamics
+from training.losses.summands import SummandDecoupling
 from training.losses.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
 from training.model.clip_rows import remembered
 from training.model.uvm3tl import Fused
 
-WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls")
+WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls", "dynamics", "fixed")
+SUMMANDS = "summands"
+DECOUPLINGS = (*TERMS, SUMMANDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +52,19 @@ class LossConfig:
     gradnorm_rate: float = 0.025  # learning rate of GradNorm's weights
     famo_rate: float = 0.025  # learning rate of FAMO's weights
     famo_decay: float = 1e-3  # weight decay on them
-    decoupling: str = "cosine"  # one of decoupling.TERMS
-    beta: float = 0.05  # of the decoupling term; 0 switches it off
+    dynamics_alpha: float = 1.0  # power of a task's level; 0 is equal weights
+    dynamics_steps: int = 50  # over which the level is averaged
+    fixed: tuple[float, ...] = ()  # of weighting "fixed", one a task
+    decoupling: str = "cosine"  # one of DECOUPLINGS
+    beta: float = 0.05  # of the decoupling term; 0 switches it off. Of summands it is only the switch
+    share: float = 0.1  # of summands: part of the gradient at the embeddings that is the term's
     auxiliary: float = 1.0  # of the streams' own guesses; 0 switches them off
     label_smoothing: float = 0.05
     class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced
     tasks: tuple[str, ...] = ()  # train these only, the others weigh 0 and are not decoupled; empty: all
 
     def __post_init__(self) -> None:
-        for field, known in (("weighting", WEIGHTINGS), ("decoupling", tuple(TERMS))):
+        for field, known in (("weighting", WEIGHTINGS), ("decoupling", DECOUPLINGS)):
             if getattr(self, field) not in known:
                 raise ConfigError(f"{field}: got {getattr(self, field)!r}, expected one of {', '.join(known)}")
 
@@ -84,6 +93,10 @@ class WeightedTasks(nn.Module):
         counted = torch.where(torch.isfinite(losses), labelled, 0)  # a step that overflowed must not spoil the epoch
         self.loss_sum += torch.nan_to_num(losses, 0.0, 0.0, 0.0) * counted
         self.labelled += counted
+
+    def forget(self) -> None:
+        """Lessons change their kind from here on."""
+        self.weighting.forget()
 
     @property
     def needs_after_step(self) -> bool:
@@ -131,9 +144,10 @@ class WeightedTasks(nn.Module):
 
     def load_meta_state(self, state: dict[str, Any]) -> None:
         """Go on from the state of a run folder; runs of before hold the history alone."""
-        own = self.state_dict()
-        for key, values in state.get("tensors", {}).items():
-            own[key].copy_(torch.tensor(values, dtype=own[key].dtype))
+        saved = {key: torch.tensor(values, dtype=torch.float64) for key, values in state.get("tensors", {}).items()}
+        unknown = self.load_state_dict(saved, strict=False).unexpected_keys
+        if unknown:
+            raise KeyError(f"state of the loss: got {', '.join(unknown)}, which its configuration does not have")
         self.weighting.set_extra_state(state)
 
 
@@ -146,6 +160,7 @@ class AFDLoss(WeightedTasks):
         super().__init__(config, torch.tensor([name in chosen for name in task_set.names]))
         self.task_set = task_set
         self.chosen = [k for k, name in enumerate(task_set.names) if name in chosen]
+        self.summands = SummandDecoupling(config.share) if config.decoupling == SUMMANDS else None
         for name in task_set.names:
             weights = balanced_weights(class_counts[name], config.class_balance)
             self.register_buffer(f"{name}_classes", weights, persistent=False)  # the counts come with the data
@@ -159,10 +174,9 @@ class AFDLoss(WeightedTasks):
             losses, known = self.task_losses(fused, labels), labels >= 0  # (tasks,), (B, tasks)
             entropy, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
             terms = {"cross_entropy": entropy}
-            specific = None if fused.specific is None else fused.specific[:, self.chosen]
-            decoupling = TERMS[self.config.decoupling](specific, fused.shared)
+            decoupling, scaled = self._decouple(fused, entropy)
             if self.config.beta:
-                terms["decoupling"] = self.config.beta * decoupling
+                terms["decoupling"] = scaled
             if self.config.auxiliary and fused.guesses is not None:
                 guesses = self._guess_losses(fused.guesses, labels, mask)
                 terms["auxiliary"] = self.config.auxiliary * (weights * guesses).sum()
@@ -175,6 +189,17 @@ class AFDLoss(WeightedTasks):
         return torch.stack(
             [self._task_loss(fused.logits[n], labels[:, k], k) for k, n in enumerate(self.task_set.names)]
         )
+
+    def _decouple(self, fused: Fused, entropy: Tensor) -> tuple[Tensor, Tensor]:
+        """The decoupling term, and the same at its strength."""
+        specific = None if fused.specific is None else fused.specific[:, self.chosen]
+        if self.summands is None:
+            term = TERMS[self.config.decoupling](specific, fused.shared)
+            return term, self.config.beta * term
+        if fused.summands is None or fused.specific is None or fused.shared is None:  # at evaluation, or a branch off
+            return entropy.new_zeros(()), entropy.new_zeros(())
+        term, scaled = self.summands(fused.summands[:, :, self.chosen], [fused.specific, fused.shared], entropy)
+        return term, scaled
 
     def _guess_losses(self, guesses: dict[str, dict[str, Tensor]], labels: Tensor, mask: Tensor) -> Tensor:
         """(tasks,) loss of the slots' own guesses, averaged over the streams that are there and can know."""
@@ -218,6 +243,10 @@ def make_weighting(config: LossConfig, trained: Tensor) -> Equal:
         return DynamicWeightAverage(trained, config.temperature)
     if config.weighting == "gradnorm":
         return GradNorm(trained, config.gradnorm_alpha, config.gradnorm_rate)
+    if config.weighting == "dynamics":
+        return LearningDynamics(trained, config.dynamics_alpha, config.dynamics_steps)
+    if config.weighting == "fixed":
+        return Fixed(trained, config.fixed)
     if config.weighting == "famo":
         return FAMO(trained, config.famo_rate, config.famo_decay)
     return {"equal": Equal, "uncertainty": Uncertainty, "gls": GeometricLoss}[config.weighting](trained)

@@ -61,6 +61,9 @@ class Equal(nn.Module):
     def after_step(self, losses: Tensor) -> None:
         """losses: (K,) of the same batch, after the optimizer's step."""
 
+    def forget(self) -> None:
+        """Lessons change their kind: losses from here on do not compare with those before."""
+
     def synchronise(self, reduce: Reduce) -> None:
         """Make processes agree at the end of an epoch."""
 

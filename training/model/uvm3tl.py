@@ -138,6 +138,7 @@ class Fused:
     specific: Tensor | None  # (B, tasks, D); None where DB-SCME has no specific branch
     shared: Tensor | None  # (B, D); None where DB-SCME has no shared branch
     guesses: dict[str, dict[str, Tensor]] | None = None  # stream -> task -> (B, T, K), in training only
+    summands: Tensor | None = None  # (2, B, tasks, D) FC(F_sp), FC(F_sh) of each task, in training with both branches
 
 
 class UVM3TL(nn.Module):
@@ -229,7 +230,18 @@ class UVM3TL(nn.Module):
             mask = self._without_what_is_off(mask)
             slots = {s: some * 0.0 if s in self.config.streams_off else some for s, some in slots.items()}
         logits, specific, shared = self.dbscme(*self.gather(slots, mask), PLACES_OF)
-        return Fused(logits, specific, shared, self._guesses(slots) if self.training else None)
+        if not self.training:
+            return Fused(logits, specific, shared)
+        return Fused(logits, specific, shared, self._guesses(slots), self._summands(specific, shared))
+
+    def _summands(self, specific: Tensor | None, shared: Tensor | None) -> Tensor | None:
+        """What each task's embedding is the sum of, but for the two factors. Not part of any graph."""
+        if specific is None or shared is None:
+            return None
+        reduced, names = self.config.dbscme.reduce, self.task_set.names
+        own = [self.dbscme.specific_out[n](specific[:, k]) if reduced else specific[:, k] for k, n in enumerate(names)]
+        common = [self.dbscme.shared_out[name](shared) for name in names]
+        return torch.stack([torch.stack(own, dim=1), torch.stack(common, dim=1)])
 
     def _guesses(self, slots: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Each slot of each stream answers alone, so that none waits for the others to learn. Not part of any graph."""

@@ -123,6 +123,8 @@ class Trainer:
 
     def _epoch(self, augment: Any, on_step: Callable[[float, float], None], workers: int) -> None:
         epoch, progress, config = self.progress.epoch, self.progress, self.config
+        if epoch and not progress.batch and self._sparse(epoch) != self._sparse(epoch - 1):
+            self.loss.forget()
         self.learner.train()  # evaluation of the epoch before has put normalisation to rest
         varied = self.variation(augment, epoch)
         mine = slice(self.fabric.global_rank * config.accumulate, (self.fabric.global_rank + 1) * config.accumulate)

@@ -39,7 +39,8 @@ def labels(batch: int = 3) -> torch.Tensor:
 
 
 def make(**changes: Any) -> AFDLoss:
-    return AFDLoss(AIDE, LossConfig(**{"label_smoothing": 0.0, "auxiliary": 0.0, **changes}), COUNTS)
+    plain = {"label_smoothing": 0.0, "auxiliary": 0.0, "fixed": (1.0,) * 4}
+    return AFDLoss(AIDE, LossConfig(**{**plain, **changes}), COUNTS)
 
 
 def test_guessing_evenly_costs_one_in_every_task() -> None:

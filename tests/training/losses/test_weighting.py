@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ ALL = torch.ones(4, dtype=torch.bool)
 STEEPNESS = torch.tensor([1.0, 2.0, 3.0, 4.0])
 
 
-def make(name: str, trained: torch.Tensor = ALL, **changes: float) -> Equal:
-    return make_weighting(LossConfig(weighting=name, **changes), trained)
+def make(name: str, trained: torch.Tensor = ALL, **changes: Any) -> Equal:
+    return make_weighting(LossConfig(**{"weighting": name, "fixed": (1.0,) * 4, **changes}), trained)
 
 
 def batch(*losses: float) -> tuple[torch.Tensor, torch.Tensor]:

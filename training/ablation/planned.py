@@ -1,0 +1,99 @@
+"""Run a plan: what is missing, seed by seed, each row written as it comes; and how long that will take."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from codriver.device.machine import describe_machine
+from codriver.errors import ConfigError
+from training.ablation.footage import digest_of, plan_clips, plan_refs
+from training.ablation.plan import Plan, read_plan
+from training.ablation.variant import Ablation, run_variant
+from training.ablation.verdict import power_statement, report
+from workshop.artifacts import add_line, git_commit, write_text
+
+RUNS, TABLE = "runs.jsonl", "table.md"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """How to run a plan, as far as no row depends on it."""
+
+    data: Path
+    cache: Path | None = None  # folder of decoded clips: nothing is decoded again
+    seeds: Sequence[int] = ()  # instead of the plan's: further ones, for example
+    minutes: float = math.inf  # no run begins after so many
+    dry: bool = False  # only say what is there, what is missing and how long it will take
+
+
+def run_plan(path: Path, options: PlanOptions) -> str:
+    """Run what is missing and return the report; whatever was run stays, however this ends."""
+    plan, here, started = read_plan(path), machine(), time.monotonic()
+    refs = plan_refs(plan.footage, options.data)
+    rows = read_rows(path.with_name(RUNS), digest_of(refs))
+    todo = missing(plan.arms, options.seeds or plan.seeds, rows, here)
+    tqdm.write(f"{power_statement(plan)}\n{len(todo)} runs to go, {forecast(plan, rows, todo, here)}", sys.stderr)
+    if options.dry or not todo:
+        return report(plan, rows)
+    bars = lambda items, kind: tqdm(items, desc=kind, total=len(refs[kind]), unit="clip", disable=None)  # noqa: E731
+    clips = plan_clips(refs, plan.footage, plan.model, options.cache, bars)
+    about = {"machine": here, "clips": digest_of(refs), "git_commit": git_commit()}
+    for number, (arm, seed) in enumerate(todo, start=1):
+        if time.monotonic() - started > 60 * options.minutes:
+            tqdm.write(f"stopped after {options.minutes:g} minutes; the same command goes on", sys.stderr)
+            break
+        tqdm.write(f"{number}/{len(todo)} {arm.name}, seed {seed}", sys.stderr)
+        rows.append(run_variant(arm, seed, clips, plan.train, plan.model, plan.augment) | about)
+        add_line(path.with_name(RUNS), rows[-1])
+    text = report(plan, rows)
+    write_text(path.with_name(TABLE), text + "\n")
+    return text
+
+
+def machine() -> str:
+    """Runs pair within one: elsewhere the same seed rounds otherwise and is another run."""
+    known = describe_machine()
+    return f"{known['cpu']}, {known['system']}, torch {torch.__version__}"
+
+
+def read_rows(path: Path, clips: str) -> list[Row]:
+    """Runs done before; other clips than these (see `digest_of`) are an error, for they would not compare."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    rows = [json.loads(line) for line in text.splitlines()]
+    if any(row["clips"] != clips for row in rows):
+        raise ConfigError(f"{path}: its runs saw other clips than --data has; make the data set as the plan says")
+    return rows
+
+
+def missing(
+    arms: Sequence[Ablation], seeds: Sequence[int], rows: Sequence[Row], here: str
+) -> list[tuple[Ablation, int]]:
+    """(arm, seed) still to run, seed by seed, so that a stop leaves whole seeds."""
+    done = {(row["variant"], row["seed"]) for row in rows if row["machine"] == here}
+    return [(arm, seed) for seed in seeds for arm in arms if (arm.name, seed) not in done]
+
+
+def forecast(plan: Plan, rows: Sequence[Row], todo: Sequence[tuple[Ablation, int]], here: str) -> str:
+    """From this machine's own runs of each arm; before there are any, from the plan's pilot."""
+    own = [row for row in rows if row["machine"] == here]
+    slowed = float(np.median([row["seconds"] / row["busy_s"] for row in own])) if own else 1.0
+    cost: dict[str, float] = {
+        arm.name: float(np.median([r["busy_s"] for r in own if r["variant"] == arm.name] or [plan.busy_s]))
+        for arm in plan.arms
+    }
+    busy = sum(cost[arm.name] for arm, _ in todo)
+    return (
+        f"about {busy / 60:.0f} minutes of one core, {slowed * busy / 60:.0f} on the clock as busy as the machine was"
+    )

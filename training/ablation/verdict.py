@@ -1,0 +1,131 @@
+"""What an experiment's rows show: paired by seed within one machine, corrected for how much was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codriver.tasks import AIDE
+from training.ablation.plan import Plan, seeds_needed, smallest_shown
+from workshop.statistics import holm, student_half
+
+Row = Mapping[str, Any]
+Measure = Callable[[Row], float]
+
+
+def accuracy(row: Row) -> float:
+    """Mean over tasks, in points."""
+    return 100 * float(np.mean(list(row["accuracy"].values())))
+
+
+def under_the_curve(row: Row) -> float:
+    """Mean accuracy on the watched clips over the whole run, in points."""
+    return 100 * float(np.mean(row["watched"]))
+
+
+def test_loss(row: Row) -> float:
+    """Mean over tasks, 100 is guessing; lower is better."""
+    return 100 * float(np.mean(list(row["test_losses"].values())))
+
+
+MEASURES: dict[str, Measure] = {
+    "accuracy at the end": accuracy,
+    "area under the curve": under_the_curve,
+    "test loss, % of guessing (lower is better)": test_loss,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One comparison by one measure."""
+
+    pairs: int
+    mean: float
+    half: float  # of the 95 % interval of this comparison alone (Student's t)
+    p: float
+    p_holm: float
+
+
+def compare(plan: Plan, rows: Sequence[Row], measure: Measure) -> list[Found | None]:
+    """Of each comparison of the plan, None with fewer than two pairs."""
+    gaps = [_gaps(rows, pair.arm, pair.against, measure) for pair in plan.comparisons]
+    enough = [some for some in gaps if len(some) > 1]
+    p_values = [_p(some) for some in enough]
+    corrected = iter(zip(p_values, holm(p_values), strict=True))
+    found: list[Found | None] = []
+    for some in gaps:
+        if len(some) < 2:
+            found.append(None)
+            continue
+        p, p_holm = next(corrected)
+        found.append(Found(pairs=len(some), mean=float(np.mean(some)), half=student_half(some), p=p, p_holm=p_holm))
+    return found
+
+
+def _gaps(rows: Sequence[Row], arm: str, against: str, measure: Measure) -> list[float]:
+    of = {(row["variant"], row["machine"], row["seed"]): row for row in rows}
+    others = [(place, seed) for name, place, seed in of if name == arm and (against, place, seed) in of]
+    return [measure(of[(arm, *key)]) - measure(of[(against, *key)]) for key in others]
+
+
+def _p(gaps: Sequence[float]) -> float:
+    from scipy.stats import ttest_1samp
+
+    if np.ptp(gaps) == 0:  # scipy would divide by nothing
+        return 1.0 if gaps[0] == 0 else 0.0
+    return float(ttest_1samp(gaps, 0.0).pvalue)
+
+
+def power_statement(plan: Plan) -> str:
+    """What the planned seeds can show, before any of them has run."""
+    asked, n, power = len(plan.comparisons), len(plan.seeds), plan.power
+    parts = [
+        f"spread {spread:g}: {power.target_points:g} point needs {seeds_needed(power, spread, asked)} seeds, "
+        f"{n} seeds show {smallest_shown(power, spread, asked, n):.1f}"
+        for spread in power.spread_points
+    ]
+    return (
+        f"Power {power.power:g} at level {power.level:g} over {asked} comparisons (Holm's hardest step), two-sided "
+        f"t-test paired by seed; spread: standard deviation of a difference, in points.\n"
+        + "\n".join(f"* {part}" for part in parts)
+    )
+
+
+def report(plan: Plan, rows: Sequence[Row]) -> str:
+    """The plan's tables, in Markdown."""
+    machines = sorted({row["machine"] for row in rows})
+    busy = sum(row["busy_s"] for row in rows) / 3600
+    parts = [f"{plan.question}\n\nThe bar: {plan.bar}\n", power_statement(plan), ""]
+    parts += [f"{len(rows)} runs, {busy:.1f} hours of one core; {'; '.join(machines)}.", "", *_arms(plan, rows)]
+    for name, measure in MEASURES.items():
+        parts += [f"### {name}", "", "| comparison | seeds | difference | p | p (Holm) |", "|---|---|---|---|---|"]
+        for pair, found in zip(plan.comparisons, compare(plan, rows, measure), strict=True):
+            told = "too few | | |" if found is None else _told(found)
+            parts.append(f"| {pair.arm} against {pair.against} | {told}")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _told(found: Found) -> str:
+    return f"{found.pairs} | {found.mean:+.2f} +- {found.half:.2f} | {found.p:.3f} | {found.p_holm:.3f} |"
+
+
+def _arms(plan: Plan, rows: Sequence[Row]) -> list[str]:
+    titles = " | ".join(AIDE[task].title for task in AIDE.names)
+    lines = [f"| arm | seeds | {titles} | mean | core s a run |", "|---" * (len(AIDE.names) + 4) + "|"]
+    for arm in plan.arms:
+        mine = [row for row in rows if row["variant"] == arm.name]
+        if mine:
+            cells = [_spread([100 * row["accuracy"][task] for row in mine]) for task in AIDE.names]
+            cells.append(_spread([accuracy(row) for row in mine]))
+            seconds = np.median([row["busy_s"] for row in mine])
+            lines.append(f"| {arm.name} | {len(mine)} | {' | '.join(cells)} | {seconds:.0f} |")
+    return [*lines, ""]
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{deviation}"
