@@ -38,6 +38,11 @@ class Tunable(nn.Module):
         return self.core.encoders
 
     @property
+    def dbscme(self) -> nn.Module:
+        """Both branches and the heads, as UVM3TL's."""
+        return self.core.dbscme
+
+    @property
     def task_set(self) -> TaskSet:
         return self.core.task_set
 

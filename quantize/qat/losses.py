@@ -103,10 +103,10 @@ class Taught(ModelWithLoss):
         self.config, self._outside = config, (teacher.eval(),)
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch -> total loss, task losses (tasks,), decoupling term. Leaves `terms`."""
+        """Batch -> total loss, task losses (tasks,), decoupling term. Leaves `terms` and `parts`."""
         fused = self.model(frames, mask)
         parts = self.loss(fused, labels, mask)
-        total, self.terms = parts.total, dict(parts.terms)
+        total, self.terms, self.parts = parts.total, dict(parts.terms), parts
         if self.config.teacher:
             with torch.no_grad():
                 wanted = self._outside[0](frames, mask)

@@ -79,6 +79,7 @@ def run_variant(
         "watched": watched,
         "weights": [record["task_weights"] for record in trainer.progress.records],
         "decoupling": [record["decoupling"] for record in trainer.progress.records],
+        "instruments": [record.get("instruments") for record in trainer.progress.records[-1:]],
         "gradients": [record.get("gradients_at_encoders", {}).get("share") for record in trainer.progress.records[-1:]],
         "last_losses": loss.history[-1],
         "seconds": round(time.monotonic() - started, 1),

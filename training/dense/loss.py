@@ -19,6 +19,7 @@ from codriver.tasks import TaskSet
 from training.dense.model import KINDS, DenseAnswers
 from training.losses.afd import LossConfig, LossParts, WeightedTasks, sum_of_terms
 from training.losses.decoupling import TERMS
+from training.losses.instruments import Embeddings
 
 
 class DenseLoss(WeightedTasks):
@@ -44,7 +45,9 @@ class DenseLoss(WeightedTasks):
                 terms["decoupling"] = self.config.beta * decoupling
         if self.training:
             self._remember(losses.detach(), here * float(len(answers.shared)))
-        return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
+        embeddings = Embeddings(answers.specific.detach(), answers.shared.detach())
+        total = sum_of_terms(terms)
+        return LossParts(total, losses.detach(), weights, decoupling.detach(), terms, losses, embeddings)
 
     def task_losses(self, answers: DenseAnswers, truth: Mapping[str, Any]) -> Tensor:
         """(tasks,) L_k / c_k. Changes no state."""

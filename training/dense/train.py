@@ -24,7 +24,7 @@ from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.dense.scene import SceneRef
 from training.dense.scores import TaskScores, answers_of, scored, written
-from training.losses.afd import LossConfig
+from training.losses.afd import LossConfig, LossParts
 from training.report.curves import draw_curves
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, CURVES, LAST, MARKER, save_model
@@ -49,10 +49,11 @@ class DenseLearner(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
         self.terms: dict[str, Tensor] = {}  # of the newest batch, with gradient
+        self.parts: LossParts | None = None  # likewise
 
     def forward(self, images: Tensor, truth: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         parts = self.loss(self.model(images), truth)
-        self.terms = parts.terms
+        self.terms, self.parts = parts.terms, parts
         return parts.total, parts.tasks, parts.decoupling
 
 
@@ -64,6 +65,9 @@ class DenseTrainer(Trainer):
 
     def encoders(self) -> nn.Module:
         return self.model.pyramid
+
+    def common(self) -> dict[str, nn.Module]:
+        return {"encoders": self.model.pyramid, "dbscme": self.model.shared}
 
     def variation(self, augment: VaryConfig, epoch: int) -> VaryConfig:
         return augment

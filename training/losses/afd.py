@@ -34,6 +34,7 @@ from codriver.errors import ConfigError
 from codriver.tasks import STREAMS, TaskSet
 from training.losses.decoupling import TERMS
 from training.losses.dynamics import Fixed, LearningDynamics
+from training.losses.instruments import Embeddings
 from training.losses.summands import SummandDecoupling
 from training.losses.weighting import FAMO, DynamicWeightAverage, Equal, GeometricLoss, GradNorm, Reduce, Uncertainty
 from training.model.clip_rows import remembered
@@ -76,6 +77,8 @@ class LossParts:
     weights: Tensor  # (tasks,) detached, as used
     decoupling: Tensor  # scalar, detached
     terms: dict[str, Tensor]  # scalars with gradient, in sum the total: cross_entropy, decoupling, auxiliary
+    each: Tensor  # (tasks,) `tasks` with gradient
+    embeddings: Embeddings  # of this batch
 
 
 class WeightedTasks(nn.Module):
@@ -182,7 +185,9 @@ class AFDLoss(WeightedTasks):
                 terms["auxiliary"] = self.config.auxiliary * (weights * guesses).sum()
         if self.training:
             self._remember(losses.detach(), known.sum(dim=0))
-        return LossParts(sum_of_terms(terms), losses.detach(), weights, decoupling.detach(), terms)
+        found = (None if some is None else some.detach() for some in (fused.specific, fused.shared, fused.summands))
+        total = sum_of_terms(terms)
+        return LossParts(total, losses.detach(), weights, decoupling.detach(), terms, losses, Embeddings(*found))
 
     def task_losses(self, fused: Fused, labels: Tensor) -> Tensor:
         """(tasks,) CE_k / ln(K_k), 0 where no clip has a label. Changes no state: what `after_step` wants."""

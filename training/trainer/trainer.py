@@ -22,7 +22,8 @@ from torch.optim.swa_utils import AveragedModel
 from codriver.errors import CodriverError, ConfigError
 from training.data.batches import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
 from training.data.clips import Clip, labels_of
-from training.losses.afd import AFDLoss
+from training.losses import instruments
+from training.losses.afd import AFDLoss, LossParts
 from training.losses.shares import KEY, gradients_at
 from training.model.uvm3tl import UVM3TL
 from training.trainer.config import TrainConfig
@@ -42,6 +43,7 @@ class TrainingState:
     seconds: float = 0.0  # spent on these batches
     decoupling: float = 0.0  # sum over these batches
     gradients: dict[str, Any] = field(default_factory=dict)  # see losses/shares.py, of the epoch's first batch
+    instruments: dict[str, Any] = field(default_factory=dict)  # see losses/instruments.py, likewise
     best: float = -1.0  # mean validation accuracy
     best_epoch: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -54,12 +56,13 @@ class ModelWithLoss(nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
         self.terms: dict[str, Tensor] = {}  # of the newest batch, with gradient; in sum the total
+        self.parts: LossParts | None = None  # of the newest batch, with gradient
 
     def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch -> total loss, losses (tasks,), decoupling term. Leaves `terms`."""
+        """Batch -> total loss, losses (tasks,), decoupling term. Leaves `terms` and `parts`."""
         mask = mask.float()  # mixed precision halves all that comes in
         parts = self.loss(self.model(frames, mask), labels, mask)
-        self.terms = parts.terms
+        self.terms, self.parts = parts.terms, parts
         return parts.total, parts.tasks, parts.decoupling
 
 
@@ -150,10 +153,7 @@ class Trainer:
             share = self.size_of(batch) / whole  # parts may differ by a clip
             with fabric.no_backward_sync(self.learner, enabled=number + 1 < len(lessons)):
                 total, _, decoupling = self.learner(*fabric.to_device(batch))
-                terms, self.raw_learner.terms = self.raw_learner.terms, {}
-                if self._measures_gradients(number):
-                    self.progress.gradients = gradients_at(self.encoders().parameters(), terms)
-                del terms  # and with them the graph
+                self._measure(number)
                 fabric.backward(total * (share * fabric.world_size))  # the mean over processes is taken on the way
             results.append(share * torch.stack([total.detach(), decoupling.detach()]))
         fabric.clip_gradients(self.learner, self.optimizer, self.config.clip_gradient, error_if_nonfinite=False)
@@ -170,10 +170,19 @@ class Trainer:
             raise CodriverError(f"the loss is {total} at {where}; lower --learning-rate or take --precision 32-true")
         return total, decoupling
 
-    def _measures_gradients(self, part: int) -> bool:
-        """In the first batch of the first and of the last epoch: a backward pass for each term costs time."""
-        first = not self.progress.batch and part == 0
-        return first and self.progress.epoch in (0, self.config.epochs - 1)
+    def _measure(self, part: int) -> None:
+        """In the first batch of an epoch, what moves the encoders: each task, and in the first and the last each term.
+
+        A backward pass for each costs time. Lets go of what the learner left, and with it of the graph."""
+        learner, progress, last = self.raw_learner, self.progress, self.config.epochs - 1
+        terms, parts, learner.terms, learner.parts = learner.terms, learner.parts, {}, None
+        if progress.batch or part or parts is None:
+            return
+        if progress.epoch in (0, last):
+            progress.gradients = gradients_at(self.encoders().parameters(), terms)
+        if self.config.measure_every and (progress.epoch % self.config.measure_every == 0 or progress.epoch == last):
+            found = instruments.task_gradients(self.common(), parts.each)
+            progress.instruments = found | {"likeness": instruments.likeness(parts.embeddings)}
 
     @torch.no_grad()
     def _losses_after(self, lessons: list[tuple[Batch, int]]) -> Tensor:
@@ -191,6 +200,10 @@ class Trainer:
     def encoders(self) -> nn.Module:
         """What all tasks share; the loss's gradients are measured there."""
         return self.model.encoders
+
+    def common(self) -> dict[str, nn.Module]:
+        """Where tasks meet: there their gradients are compared."""
+        return {"encoders": self.encoders(), "dbscme": self.model.dbscme}
 
     def make_batch(self, rows: Any, epoch: int, augment: Any) -> Any:
         """The clips of these rows as this epoch varies them; what `make_learner`'s module is called with."""
@@ -237,6 +250,8 @@ class Trainer:
         }
         if progress.gradients:
             record[KEY], progress.gradients = progress.gradients, {}
+        if progress.instruments:
+            record[instruments.KEY], progress.instruments = progress.instruments, {}
         progress.records.append(record)
         progress.epoch, progress.batch, progress.seconds, progress.decoupling = progress.epoch + 1, 0, 0.0, 0.0
         return record
