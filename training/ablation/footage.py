@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,10 @@ def plan_clips(
     footage: FootageConfig,
     model: ModelConfig,
     cache: Path | None,
-    progress: Callable[[Any, str], Any],
+    progress: Callable[[str, Any], Any],
 ) -> dict[str, list[Clip]]:
-    """All clips in memory, as uint8. progress: of an iterable and a title."""
-    clips = {
-        kind: load_clips(some, model, AIDE, lambda items, kind=kind: progress(items, kind), 1, cache)
-        for kind, some in refs.items()
-    }
+    """All clips in memory, as uint8. progress: of a kind and an iterable."""
+    clips = {kind: load_clips(some, model, AIDE, partial(progress, kind), 1, cache) for kind, some in refs.items()}
     return clips | {"train": spoilt(clips["train"], footage)}
 
 

@@ -118,4 +118,7 @@ def _shown(power: PowerConfig, spread: float, comparisons: int, n: int, points: 
 
     bound = t.ppf(1 - power.level / comparisons / 2, n - 1)
     away = points / spread * math.sqrt(n)
-    return float(nct.sf(bound, n - 1, away) + nct.cdf(-bound, n - 1, away))
+    found = float(
+        nct.sf(bound, n - 1, away)
+    )  # the other tail, a difference shown the wrong way round, is next to nothing
+    return 1.0 if math.isnan(found) else found  # scipy has no number where it is certain

@@ -47,7 +47,7 @@ def run_plan(path: Path, options: PlanOptions) -> str:
     tqdm.write(f"{power_statement(plan)}\n{len(todo)} runs to go, {forecast(plan, rows, todo, here)}", sys.stderr)
     if options.dry or not todo:
         return report(plan, rows)
-    bars = lambda items, kind: tqdm(items, desc=kind, total=len(refs[kind]), unit="clip", disable=None)  # noqa: E731
+    bars = lambda kind, items: tqdm(items, desc=kind, total=len(refs[kind]), unit="clip", disable=None)  # noqa: E731
     clips = plan_clips(refs, plan.footage, plan.model, options.cache, bars)
     about = {"machine": here, "clips": digest_of(refs), "git_commit": git_commit()}
     for number, (arm, seed) in enumerate(todo, start=1):

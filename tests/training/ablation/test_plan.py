@@ -1,0 +1,137 @@
+"""A plan: read strictly, honest about what its seeds can show, resumed row by row, judged by pairs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from codriver.errors import ConfigError
+from codriver.tasks import AIDE
+from tests import ROOT
+from training.ablate import main
+from training.ablation.footage import wrong_labels
+from training.ablation.plan import Plan, PowerConfig, read_plan, seeds_needed, smallest_shown
+from training.ablation.planned import RUNS, TABLE, machine, missing
+from training.ablation.verdict import accuracy, compare
+
+pytestmark = pytest.mark.torch
+PLAN = ROOT / "docs" / "ablation" / "afd" / "plan.toml"
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return read_plan(PLAN)
+
+
+def row(arm: str, seed: int, value: float, place: str = "here") -> dict[str, Any]:
+    return {"variant": arm, "seed": seed, "machine": place, "accuracy": dict.fromkeys(AIDE.names, value)}
+
+
+def test_the_committed_plan_can_be_read_and_its_rows_are_of_its_arms(plan: Plan) -> None:
+    names = [arm.name for arm in plan.arms]
+    assert plan.model.view_px == 16 and plan.model.slots == 16 and "equal" in names
+    rows = PLAN.with_name(RUNS)
+    for line in rows.read_text().splitlines() if rows.is_file() else []:
+        assert json.loads(line)["variant"] in names
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ('against = "equal"', 'against = "nobody"', "nobody"),
+        ('name = "dynamics"', 'name = "equal"', "equal"),
+        ("train = 640", "trains = 640", "trains"),
+        ("test = 400", "test = 0", "a clip or more"),
+    ],
+)
+def test_a_plan_with_a_mistake_is_refused_by_name(was: str, becomes: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(PLAN.read_text().replace(was, becomes))
+    with pytest.raises(ConfigError, match=said):
+        read_plan(tmp_path / "plan.toml")
+
+
+def test_seeds_needed_are_those_of_the_textbook() -> None:
+    """A paired t-test, level .05, power .8, difference of one deviation: 10 pairs (Cohen's d = 1)."""
+    power = PowerConfig(spread_points=(1.0,))
+    assert seeds_needed(power, 1.0, comparisons=1) == 10
+    assert seeds_needed(power, 1.0, comparisons=6) > seeds_needed(power, 1.0, comparisons=2) > 10
+    assert smallest_shown(power, 1.0, 1, 10) == pytest.approx(1.0, abs=0.01)
+    assert smallest_shown(power, 2.0, 1, 10) == pytest.approx(2.0, abs=0.02)
+
+
+def test_only_runs_of_one_machine_are_paired(plan: Plan) -> None:
+    rows = [row("AFD today", seed, 0.6 + 0.01 * seed) for seed in range(3)] + [
+        row("equal", seed, 0.5) for seed in range(2)
+    ]
+    rows.append(row("equal", 2, 0.1, "elsewhere"))
+    found = compare(plan, rows, accuracy)
+    assert found[0] is not None and found[0].pairs == 2
+    assert found[0].mean == pytest.approx(10.5) and found[0].half == pytest.approx(12.706 * 0.5, rel=1e-3)
+    assert found[1:] == [None] * 5
+
+
+def test_p_values_are_corrected_over_all_comparisons(plan: Plan) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        row(arm.name, seed, float(rng.normal(0.5 + 0.01 * k, 0.01)))
+        for k, arm in enumerate(plan.arms)
+        for seed in range(6)
+    ]
+    found = [some for some in compare(plan, rows, accuracy) if some]
+    assert len(found) == 6
+    least = min(found, key=lambda some: some.p)
+    assert least.p_holm == pytest.approx(min(1.0, 6 * least.p)) and all(some.p_holm >= some.p for some in found)
+
+
+def test_what_is_missing_goes_seed_by_seed_and_other_machines_do_not_count(plan: Plan) -> None:
+    rows = [row("equal", 0, 0.5), row("equal", 1, 0.5, "elsewhere")]
+    todo = [(arm.name, seed) for arm, seed in missing(plan.arms, [0, 1], rows, "here")]
+    assert len(todo) == 11 and todo[0] == ("AFD today", 0) and todo[5] == ("equal", 1)
+
+
+def test_noise_changes_its_share_of_labels_to_other_classes_evenly() -> None:
+    labels = np.zeros((4000, 4), dtype=np.int64)
+    labels[:, 3] = -1
+    said = wrong_labels(labels, 0.2, np.random.default_rng(0))
+    assert (said[:, 3] == -1).all()
+    for k, task in list(enumerate(AIDE.tasks))[:3]:
+        shares = np.bincount(said[:, k], minlength=task.classes) / len(said)
+        assert shares[0] == pytest.approx(0.8, abs=0.02)
+        assert shares[1:] == pytest.approx([0.2 / (task.classes - 1)] * (task.classes - 1), abs=0.02)
+
+
+def test_a_plan_runs_stops_goes_on_and_reports(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        PLAN.read_text()
+        .replace("epochs = 12", "epochs = 1")
+        .replace("batch = 32", "batch = 2")
+        .replace("sparse = 1.0", "sparse = 0.0")
+    )
+    for name, few in (("train = 640", "train = 2"), ("test = 400", "test = 1"), ("watch = 100", "watch = 1")):
+        text = text.replace(name, few)
+    text = text.replace("validate_every = 3", "validate_every = 1")
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    common = [str(path), "--data", str(dataset), "--seeds", "5"]
+    assert main([*common, "--dry-run"]) == 0 and not (tmp_path / RUNS).exists()
+    assert "6 runs to go" in capsys.readouterr().err
+    assert main([*common, "--minutes", "0"]) == 0 and not (tmp_path / RUNS).exists()
+    assert main(common) == 0
+    rows = [json.loads(line) for line in (tmp_path / RUNS).read_text().splitlines()]
+    assert len(rows) == 6 and {r["machine"] for r in rows} == {machine()}
+    assert all(len(r["watched"]) == 1 and math.isfinite(sum(r["test_losses"].values())) for r in rows)
+    assert "| equal | 1 |" in (tmp_path / TABLE).read_text() and "too few" in (tmp_path / TABLE).read_text()
+    capsys.readouterr()
+    assert main(common) == 0 and "0 runs to go" in capsys.readouterr().err
+    other = [{**r, "clips": "others"} for r in rows]
+    (tmp_path / RUNS).write_text("".join(json.dumps(r) + "\n" for r in other))
+    assert main(common) == 2 and "other clips" in capsys.readouterr().err
