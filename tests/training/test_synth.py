@@ -18,7 +18,7 @@ import pytest
 from codriver.tasks import AIDE, KEYPOINTS, VIEWS
 from tests import ROOT
 from training.footage.clip import RenderedClip
-from training.footage.labels import SHARES, plan, quota
+from training.footage.labels import SHARES, annotated, plan, quota
 from training.footage.layout import written_label
 from training.footage.motion import FRAMES, rng_for
 from training.footage.outside.ego import LANE_M, ego_path
@@ -132,7 +132,17 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("wrong", [["--clips", "0"], ["--width", "321"], ["--jpeg-quality", "101"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--clips", "0"],
+        ["--width", "321"],
+        ["--jpeg-quality", "101"],
+        ["--seed", "-1"],
+        ["--label-noise", "1"],
+        ["--coupling", "-1"],
+    ],
+)
 def test_settings_that_cannot_be_meant_are_refused(wrong: list[str], tmp_path: Path) -> None:
     assert main([str(tmp_path / "out"), "--clips", "1", "--seed", "0", *wrong]) == 2
     assert not (tmp_path / "out").exists()
@@ -161,6 +171,42 @@ def test_every_split_holds_the_class_shares_exactly() -> None:
         for task in AIDE.tasks:
             counts = Counter(labels[task.name] for s, labels in clips if s == split)
             assert [counts[label] for label in task.labels] == quota(SHARES[task.name], size)
+
+
+def test_noise_is_in_the_annotation_alone_and_never_in_a_test_clip(data: Path, tmp_path: Path) -> None:
+    noisy = generate(tmp_path / "noisy", "--workers", "1", "--label-noise", "0.9")
+    pixels, others = contents(data), contents(noisy)
+    changed = {name for name in pixels if pixels[name] != others[name]}
+    (tested,) = [row.split(",")[1] for row in (data / "testing.csv").read_text().splitlines()[1:]]
+    annotations = {f"AIDE_Dataset/annotation/{k:04d}.json" for k in (1, 2, 3)} - {tested}
+    assert changed == annotations | {"dataset.json"}
+    assert json.loads(others["dataset.json"])["arguments"]["label_noise"] == 0.9
+    assert "label_noise" not in json.loads(pixels["dataset.json"])["arguments"]
+
+
+def test_noise_is_the_share_that_was_asked_for_and_spreads_evenly() -> None:
+    clips = plan(6000, seed=5)
+    said = annotated(clips, 5, 0.2)
+    learned = [(labels, row) for (split, labels), row in zip(clips, said, strict=True) if split != "testing"]
+    assert all(row == labels for (split, labels), row in zip(clips, said, strict=True) if split == "testing")
+    for task in AIDE.tasks:
+        wrong = [(task.index(row[task.name]) - task.index(labels[task.name])) % task.classes for labels, row in learned]
+        counts = np.bincount(wrong, minlength=task.classes) / len(wrong)
+        assert counts[0] == pytest.approx(0.8, abs=0.02)
+        assert counts[1:] == pytest.approx([0.2 / (task.classes - 1)] * (task.classes - 1), abs=0.015)
+
+
+def test_coupling_turns_up_how_labels_go_together_where_it_is_learned_from() -> None:
+    def together(coupling: float, tested: bool) -> float:
+        """How much more often than by chance anger and a jam meet."""
+        rows = [labels for split, labels in plan(2000, 5, coupling) if (split == "testing") == tested]
+        angry = np.array([row["driver_emotion"] == "Anger" for row in rows])
+        jam = np.array([row["traffic_context"] == "Traffic Jam" for row in rows])
+        return float((angry & jam).mean() / angry.mean() / jam.mean())
+
+    assert together(0.0, False) == pytest.approx(1.0, abs=0.35) < together(1.0, False) < together(3.0, False)
+    assert together(3.0, True) == pytest.approx(together(1.0, True), abs=0.8)
+    assert plan(60, 5, 1.0) == plan(60, 5)
 
 
 def test_emotion_shares_are_aides() -> None:
