@@ -138,7 +138,7 @@ def _identity(
 ) -> dict[str, Any]:
     """All that a run must have in common with the one it resumes, as JSON values."""
     digests = {split: split_digest(some) for split, some in refs.items()}
-    groups = {"train": asdict(config), "loss": asdict(loss), "augment": asdict(augment), "data": digests}
+    groups = {"train": encode(config), "loss": encode(loss), "augment": encode(augment), "data": digests}
     return dict(json.loads(json.dumps(groups)))
 
 

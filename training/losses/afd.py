@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codriver.errors import ConfigError
+from codriver.files.decode import rule
 from codriver.tasks import STREAMS, TaskSet
 from training.losses.decoupling import TERMS
 from training.losses.dynamics import Fixed, LearningDynamics
@@ -53,12 +54,13 @@ class LossConfig:
     gradnorm_rate: float = 0.025  # learning rate of GradNorm's weights
     famo_rate: float = 0.025  # learning rate of FAMO's weights
     famo_decay: float = 1e-3  # weight decay on them
-    dynamics_alpha: float = 1.0  # power of a task's level; 0 is equal weights
-    dynamics_steps: int = 50  # over which the level is averaged
-    fixed: tuple[float, ...] = ()  # of weighting "fixed", one a task
+    # absent: runs of before do not have them and stay readable
+    dynamics_alpha: float = rule(1.0, absent=True)  # power of a task's level; 0 is equal weights
+    dynamics_steps: int = rule(50, absent=True)  # over which the level is averaged
+    fixed: tuple[float, ...] = rule((), absent=True)  # of weighting "fixed", one a task
     decoupling: str = "cosine"  # one of DECOUPLINGS
     beta: float = 0.05  # of the decoupling term; 0 switches it off. Of summands it is only the switch
-    share: float = 0.1  # of summands: part of the gradient at the embeddings that is the term's
+    share: float = rule(0.1, absent=True)  # of summands: part of the gradient at the embeddings that is the term's
     auxiliary: float = 1.0  # of the streams' own guesses; 0 switches them off
     label_smoothing: float = 0.05
     class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced

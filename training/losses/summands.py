@@ -23,7 +23,7 @@ from codriver.errors import ConfigError
 from training.losses.decoupling import TINY
 
 MEANS_OVER, STRENGTH_OVER = 20, 50  # steps
-STRONGEST = 100.0  # where its gradient is next to nothing, no factor may blow it up
+STRONGEST = 1000.0  # where its gradient is next to nothing, no factor may blow it up
 
 
 class SummandDecoupling(nn.Module):

@@ -125,10 +125,10 @@ def check_start(partial: Path, resume: bool, overwrite: bool) -> None:
 def check_same(was: dict[str, Any], now: dict[str, Any], partial: Path) -> None:
     """A run goes on only as it began. was, now: JSON values that shape the weights, by group and name."""
     different = [
-        f"{group} {name} was {was.get(group, {}).get(name)!r}, is {values[name]!r}"
+        f"{group} {name} was {was.get(group, {}).get(name)!r}, is {values.get(name)!r}"
         for group, values in now.items()
-        for name in values
-        if was.get(group, {}).get(name) != values[name]
+        for name in {**was.get(group, {}), **values}
+        if was.get(group, {}).get(name) != values.get(name)
     ]
     if different:
         raise ConfigError(

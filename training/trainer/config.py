@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codriver.errors import ConfigError
+from codriver.files.decode import rule
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SAMPLINGS = ("shuffled", "balanced")
@@ -30,7 +31,7 @@ class TrainConfig:
     precision: str = "32-true"  # one of PRECISIONS
     ema: float = 0.0  # decay of the weights' moving average, which then is evaluated and kept; 0 none
     keep: str = "last"  # or best: the weights of which epoch, by mean validation accuracy, become the run
-    measure_every: int = 1  # epochs between looks at what each task's gradient does; 0: never
+    measure_every: int = rule(1, absent=True)  # epochs between looks at what each task's gradient does; 0: never
     sync_norm: bool = True  # on several GPUs, batch normalisation over the whole batch instead of each GPU's share
     seed: int = 0
 

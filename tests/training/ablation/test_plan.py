@@ -120,14 +120,16 @@ def test_a_plan_runs_stops_goes_on_and_reports(
         text = text.replace(name, few)
     text = text.replace("validate_every = 3", "validate_every = 1")
     path = tmp_path / "plan.toml"
-    path.write_text(text)
+    head, *arms = text.split("[[arms]]")
+    pair = '[[comparisons]]\narm = "AFD today"\nagainst = "equal"\n'
+    path.write_text("[[arms]]".join([head, *arms[:2], pair]).replace("[[arms]][[comp", "[[comp"))
     common = [str(path), "--data", str(dataset), "--seeds", "5"]
     assert main([*common, "--dry-run"]) == 0 and not (tmp_path / RUNS).exists()
-    assert "6 runs to go" in capsys.readouterr().err
+    assert "2 runs to go" in capsys.readouterr().err
     assert main([*common, "--minutes", "0"]) == 0 and not (tmp_path / RUNS).exists()
     assert main(common) == 0
     rows = [json.loads(line) for line in (tmp_path / RUNS).read_text().splitlines()]
-    assert len(rows) == 6 and {r["machine"] for r in rows} == {machine()}
+    assert len(rows) == 2 and {r["machine"] for r in rows} == {machine()}
     assert all(len(r["watched"]) == 1 and math.isfinite(sum(r["test_losses"].values())) for r in rows)
     assert "| equal | 1 |" in (tmp_path / TABLE).read_text() and "too few" in (tmp_path / TABLE).read_text()
     capsys.readouterr()

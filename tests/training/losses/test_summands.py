@@ -46,7 +46,7 @@ def test_its_gradient_is_its_share_whatever_its_value(share: float) -> None:
     term, shared = SummandDecoupling(share), drawn(0, 6, 8).requires_grad_()
     maps, wanted = drawn(1, 2, 4, 8, 8), drawn(2, 6, 8)
     for _ in range(5):
-        entropy = 7.0 * (shared - wanted).square().sum()
+        entropy = 0.02 * (shared - wanted).square().sum()
         _, scaled = term(torch.einsum("bd,ktde->kbte", shared, maps), [shared], entropy)
     lengths = [torch.autograd.grad(one, shared, retain_graph=True)[0].norm() for one in (scaled, entropy)]
     assert float(lengths[0] / sum(lengths)) == pytest.approx(share, rel=0.15)  # the means moved on the way
