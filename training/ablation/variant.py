@@ -53,11 +53,8 @@ def run_variant(
     torch.manual_seed(seed)
     model = UVM3TL(replace(size, dbscme=DBSCMEConfig(**some.dbscme), **some.model))
     counts = class_counts(clips["train"], model.task_set)
-    loss = AFDLoss(
-        model.task_set,
-        LossConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in some.loss.items()}),
-        counts,
-    )
+    changed: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in some.loss.items()}  # of TOML
+    loss = AFDLoss(model.task_set, LossConfig(**changed), counts)
     trainer = Trainer(make_fabric(config.precision), model, loss, clips["train"], config)
     trained = some.loss.get("tasks") or model.task_set.names
     watched: list[float] = []
