@@ -39,7 +39,7 @@ class PowerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class AblationPlan:
     question: str
     bar: str  # what must come out for what to follow
     seeds: tuple[int, ...]
@@ -63,12 +63,12 @@ class Plan:
             )
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path) -> AblationPlan:
     """A ConfigError names the file and what is wrong in it."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         size = SIZES[values["model"].pop("size")]
-        return Plan(
+        return AblationPlan(
             **{name: values[name] for name in ("question", "bar", "busy_s")},
             seeds=tuple(values["seeds"]),
             footage=FootageConfig(**values["footage"]),

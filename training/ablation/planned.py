@@ -18,7 +18,7 @@ from tqdm import tqdm
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from training.ablation.footage import digest_of, plan_clips, plan_refs
-from training.ablation.plan import Plan, read_plan
+from training.ablation.plan import AblationPlan, read_plan
 from training.ablation.variant import Ablation, run_variant
 from training.ablation.verdict import power_statement, report
 from workshop.artifacts import add_line, git_commit, write_text
@@ -85,7 +85,7 @@ def missing(
     return [(arm, seed) for seed in seeds for arm in arms if (arm.name, seed) not in done]
 
 
-def forecast(plan: Plan, rows: Sequence[Row], todo: Sequence[tuple[Ablation, int]], here: str) -> str:
+def forecast(plan: AblationPlan, rows: Sequence[Row], todo: Sequence[tuple[Ablation, int]], here: str) -> str:
     """From this machine's own runs of each arm; before there are any, from the plan's pilot."""
     own = [row for row in rows if row["machine"] == here]
     slowed = float(np.median([row["seconds"] / row["busy_s"] for row in own])) if own else 1.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codriver.tasks import AIDE
-from training.ablation.plan import Plan, seeds_needed, smallest_shown
+from training.ablation.plan import AblationPlan, seeds_needed, smallest_shown
 from workshop.statistics import holm, student_half
 
 Row = Mapping[str, Any]
@@ -39,7 +39,7 @@ MEASURES: dict[str, Measure] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class PairedDifference:
     """One comparison by one measure."""
 
     pairs: int
@@ -49,19 +49,21 @@ class Found:
     p_holm: float
 
 
-def compare(plan: Plan, rows: Sequence[Row], measure: Measure) -> list[Found | None]:
+def compare(plan: AblationPlan, rows: Sequence[Row], measure: Measure) -> list[PairedDifference | None]:
     """Of each comparison of the plan, None with fewer than two pairs."""
     gaps = [_gaps(rows, pair.arm, pair.against, measure) for pair in plan.comparisons]
     enough = [some for some in gaps if len(some) > 1]
     p_values = [_p(some) for some in enough]
     corrected = iter(zip(p_values, holm(p_values), strict=True))
-    found: list[Found | None] = []
+    found: list[PairedDifference | None] = []
     for some in gaps:
         if len(some) < 2:
             found.append(None)
             continue
         p, p_holm = next(corrected)
-        found.append(Found(pairs=len(some), mean=float(np.mean(some)), half=student_half(some), p=p, p_holm=p_holm))
+        found.append(
+            PairedDifference(pairs=len(some), mean=float(np.mean(some)), half=student_half(some), p=p, p_holm=p_holm)
+        )
     return found
 
 
@@ -79,7 +81,7 @@ def _p(gaps: Sequence[float]) -> float:
     return float(ttest_1samp(gaps, 0.0).pvalue)
 
 
-def power_statement(plan: Plan) -> str:
+def power_statement(plan: AblationPlan) -> str:
     """What the planned seeds can show, before any of them has run."""
     asked, n, power = len(plan.comparisons), len(plan.seeds), plan.power
     parts = [
@@ -94,7 +96,7 @@ def power_statement(plan: Plan) -> str:
     )
 
 
-def report(plan: Plan, rows: Sequence[Row]) -> str:
+def report(plan: AblationPlan, rows: Sequence[Row]) -> str:
     """The plan's tables, in Markdown."""
     machines = sorted({row["machine"] for row in rows})
     busy = sum(row["busy_s"] for row in rows) / 3600
@@ -109,11 +111,11 @@ def report(plan: Plan, rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-def _told(found: Found) -> str:
+def _told(found: PairedDifference) -> str:
     return f"{found.pairs} | {found.mean:+.2f} +- {found.half:.2f} | {found.p:.3f} | {found.p_holm:.3f} |"
 
 
-def _arms(plan: Plan, rows: Sequence[Row]) -> list[str]:
+def _arms(plan: AblationPlan, rows: Sequence[Row]) -> list[str]:
     titles = " | ".join(AIDE[task].title for task in AIDE.names)
     lines = [f"| arm | seeds | {titles} | mean | core s a run |", "|---" * (len(AIDE.names) + 4) + "|"]
     for arm in plan.arms:

@@ -17,7 +17,7 @@ from codriver.tasks import AIDE
 from tests import ROOT
 from training.ablate import main
 from training.ablation.footage import wrong_labels
-from training.ablation.plan import Plan, PowerConfig, read_plan, seeds_needed, smallest_shown
+from training.ablation.plan import AblationPlan, PowerConfig, read_plan, seeds_needed, smallest_shown
 from training.ablation.planned import RUNS, TABLE, machine, missing
 from training.ablation.verdict import accuracy, compare
 
@@ -26,7 +26,7 @@ PLAN = ROOT / "docs" / "ablation" / "afd" / "plan.toml"
 
 
 @pytest.fixture
-def plan() -> Plan:
+def plan() -> AblationPlan:
     return read_plan(PLAN)
 
 
@@ -34,7 +34,7 @@ def row(arm: str, seed: int, value: float, place: str = "here") -> dict[str, Any
     return {"variant": arm, "seed": seed, "machine": place, "accuracy": dict.fromkeys(AIDE.names, value)}
 
 
-def test_the_committed_plan_can_be_read_and_its_rows_are_of_its_arms(plan: Plan) -> None:
+def test_the_committed_plan_can_be_read_and_its_rows_are_of_its_arms(plan: AblationPlan) -> None:
     names = [arm.name for arm in plan.arms]
     assert plan.model.view_px == 16 and plan.model.slots == 16 and "equal" in names
     rows = PLAN.with_name(RUNS)
@@ -66,7 +66,7 @@ def test_seeds_needed_are_those_of_the_textbook() -> None:
     assert smallest_shown(power, 2.0, 1, 10) == pytest.approx(2.0, abs=0.02)
 
 
-def test_only_runs_of_one_machine_are_paired(plan: Plan) -> None:
+def test_only_runs_of_one_machine_are_paired(plan: AblationPlan) -> None:
     rows = [row("AFD today", seed, 0.6 + 0.01 * seed) for seed in range(3)] + [
         row("equal", seed, 0.5) for seed in range(2)
     ]
@@ -77,7 +77,7 @@ def test_only_runs_of_one_machine_are_paired(plan: Plan) -> None:
     assert found[1:] == [None] * 5
 
 
-def test_p_values_are_corrected_over_all_comparisons(plan: Plan) -> None:
+def test_p_values_are_corrected_over_all_comparisons(plan: AblationPlan) -> None:
     rng = np.random.default_rng(0)
     rows = [
         row(arm.name, seed, float(rng.normal(0.5 + 0.01 * k, 0.01)))
@@ -90,7 +90,7 @@ def test_p_values_are_corrected_over_all_comparisons(plan: Plan) -> None:
     assert least.p_holm == pytest.approx(min(1.0, 6 * least.p)) and all(some.p_holm >= some.p for some in found)
 
 
-def test_what_is_missing_goes_seed_by_seed_and_other_machines_do_not_count(plan: Plan) -> None:
+def test_what_is_missing_goes_seed_by_seed_and_other_machines_do_not_count(plan: AblationPlan) -> None:
     rows = [row("equal", 0, 0.5), row("equal", 1, 0.5, "elsewhere")]
     todo = [(arm.name, seed) for arm, seed in missing(plan.arms, [0, 1], rows, "here")]
     assert len(todo) == 11 and todo[0] == ("AFD today", 0) and todo[5] == ("equal", 1)
