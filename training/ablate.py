@@ -214,8 +214,7 @@ def heading(settings: Mapping[str, Any], seeds: Sequence[int]) -> str:
     )
 
 
-@command("training.ablate", stopped="the same command goes on: runs that ended stay")
-def main(argv: Sequence[str] | None = None) -> int:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.ablate",
         description="Train variants of the method on several seeds, and compare them.",
@@ -240,7 +239,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--train-clips", type=int, help="learn from the first so many training clips; all if not given")
     parser.add_argument("--seeds", type=int, nargs="+", help="default: the plan's, or 0 1 2")
     parser.add_argument("--family", action="append", choices=FAMILIES, help="repeat for several; all if not given")
-    args = parser.parse_args(argv)
+    return parser
+
+
+@command("training.ablate", stopped="the same command goes on: runs that ended stay")
+def main(argv: Sequence[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
     if args.plan:
         ways = PlanOptions(
             data=args.data, cache=args.cache, seeds=args.seeds or (), minutes=args.minutes, dry=args.dry_run

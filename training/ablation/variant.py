@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from codriver.tasks import TaskSet
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
 from training.data.clips import Clip, class_counts, labels_of
@@ -70,21 +71,42 @@ def run_variant(
     ) as bar:
         trainer.run(augment or AugmentConfig(), on_step=lambda *_: bar.update(), on_epoch=watch, workers=0)
     answers = predict(trainer.kept, clips["test"])
-    scores = score(answers, clips["test"], model.task_set, counts)
+    told = scored(answers, clips, model.task_set, counts, trained)
     return {
         "variant": some.name,
         "seed": seed,
-        "accuracy": {task: scores[task].accuracy for task in trained},
-        "macro_f1": {task: scores[task].macro_f1 for task in trained},
-        "test_losses": {task: guess_units(answers[task], clips["test"], k) for k, task in enumerate(answers)},
+        **told,
         "watched": watched,
-        "weights": [record["task_weights"] for record in trainer.progress.records],
-        "decoupling": [record["decoupling"] for record in trainer.progress.records],
-        "instruments": [record.get("instruments") for record in trainer.progress.records[-1:]],
-        "gradients": [record.get("gradients_at_encoders", {}).get("share") for record in trainer.progress.records[-1:]],
+        **of_records(trainer.progress.records),
         "last_losses": loss.history[-1],
         "seconds": round(time.monotonic() - started, 1),
         "busy_s": round(time.process_time() - busy, 1),
+    }
+
+
+def scored(
+    answers: dict[str, NDArray[np.float64]],
+    clips: Mapping[str, Sequence[Clip]],
+    task_set: TaskSet,
+    counts: dict[str, list[int]],
+    trained: Sequence[str],
+) -> dict[str, Any]:
+    """What the test clips say of the trained tasks."""
+    scores = score(answers, clips["test"], task_set, counts)
+    return {
+        "accuracy": {task: scores[task].accuracy for task in trained},
+        "macro_f1": {task: scores[task].macro_f1 for task in trained},
+        "test_losses": {task: guess_units(answers[task], clips["test"], k) for k, task in enumerate(answers)},
+    }
+
+
+def of_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How weights and decoupling went, epoch by epoch, and what was measured in the last one."""
+    return {
+        "weights": [record["task_weights"] for record in records],
+        "decoupling": [record["decoupling"] for record in records],
+        "instruments": [record.get("instruments") for record in records[-1:]],
+        "gradients": [record.get("gradients_at_encoders", {}).get("share") for record in records[-1:]],
     }
 
 

@@ -16,7 +16,6 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet
     """Loss, weight and validation accuracy of each task by epoch, and below what the instruments said, as a PNG.
 
     records: lines of metrics.jsonl."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -54,6 +53,15 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path, task_set: TaskSet
     losses.set_ylim(bottom=0)
     weights.set_ylim(bottom=0)
     accuracies.set_ylim(0, 102)
+    _finish(figure, sparse, records, task_set, path)
+
+
+def _finish(
+    figure: Any, sparse: Sequence[int], records: Sequence[dict[str, Any]], task_set: TaskSet, path: Path
+) -> None:
+    """Legend, note and file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     figure.legend(loc="outside lower center", ncols=len(task_set.tasks), frameon=False)
     if sparse and len(sparse) < len(records):
         note = "grey: epochs that see a few slots"
