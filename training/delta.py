@@ -54,7 +54,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Bench:
+class DeltaData:
     """What all runs share. Lessons hold every task; a run learns its own."""
 
     data: DenseData
@@ -74,7 +74,7 @@ def told(task: Task) -> str:
     return TOLD.get(task.kind) or str(KINDS[task.kind].main_score(task))
 
 
-def run_arm(arm: Arm, seed: int, task_set: TaskSet, bench: Bench) -> dict[str, Any]:
+def run_arm(arm: Arm, seed: int, task_set: TaskSet, bench: DeltaData) -> dict[str, Any]:
     """Train one model; returns its line of runs.jsonl, with scores on the test pictures."""
     config = replace(bench.config, seed=seed, validate_every=bench.config.epochs)
     torch.manual_seed(seed)
@@ -182,7 +182,7 @@ def compare(
         add_line(out / RUNS, {"settings": settings, "machine": describe_machine(), **provenance(("torch",), None)})
     if todo:
         taken = lessons(held.refs["train"], sized(size, task_set.name), "train")
-        bench = Bench(held, taken, constants(taken[:KNOWN], task_set), size, config)
+        bench = DeltaData(held, taken, constants(taken[:KNOWN], task_set), size, config)
     for number, (arm, seed) in enumerate(todo, start=1):
         say(f"{number}/{len(todo)} {arm.name}, seed {seed}")
         rows.append(run_arm(arm, seed, task_set, bench))
