@@ -110,16 +110,19 @@ def check_finder(folder: Path, name: str, entry: EmittedDialect, finders: Finder
     assert entry.finder is not None
     graph = folder / entry.finder.path
     reference = sights_of(finders.modules[name], finders.pictures)
-    runs = entry.engine != "tensorrt" and is_installed(entry.engine) and set(entry.requires) <= set(cpu_features())
     scores, off = None, None
-    if runs:
-        found = _points(_sights_in_runtime(folder, entry, finders.pictures))
+    if runs_here(entry):
+        found = _points(sights_in_runtime(folder, entry, finders.pictures))
         scores = score_points(found, finders.pictures)
         off = float(np.abs(found - _points(reference)).mean())
     return FinderCheck(lint=lint_of([graph], name), audit=audit_of([graph], entry), scores=scores, mean_off=off)
 
 
-def _sights_in_runtime(folder: Path, entry: EmittedDialect, pictures: Pictures) -> list[Sight]:
+def runs_here(entry: EmittedDialect) -> bool:
+    return entry.engine != "tensorrt" and is_installed(entry.engine) and set(entry.requires) <= set(cpu_features())
+
+
+def sights_in_runtime(folder: Path, entry: EmittedDialect, pictures: Pictures) -> list[Sight]:
     assert entry.finder is not None
     weights = (folder / entry.finder.weights.path).read_bytes() if entry.finder.weights else b""
     engine = open_engine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,18 +13,25 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 pytest.importorskip("openvino")
 
+from codriver.errors import ConfigError  # noqa: E402
 from codriver.perceiver import Perceiver  # noqa: E402
 from codriver.percept import DRIVER_PARTS  # noqa: E402
 from codriver.verify.golden import FINDER, check_golden  # noqa: E402
 from quantize.finder import make_finders, with_finder  # noqa: E402
+from quantize.finder_scores import by_clip, measure  # noqa: E402
+from quantize.finder_scores import main as finder_scores  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
 from quantize.run import QuantizeOptions, quantize  # noqa: E402
 from targets.build import build  # noqa: E402
 from targets.packing.gate import GateError  # noqa: E402
 from tests.untrained import untrained_finder_record  # noqa: E402
 from training.finder.model import SIZES, Finder  # noqa: E402
+from training.finder.pictures import drive_pictures  # noqa: E402
 from training.finder.run import save_finder  # noqa: E402
+from training.finder.scores import score_points  # noqa: E402
+from workshop.aide_splits import read_split  # noqa: E402
 from workshop.quantized_report import QuantizedReport  # noqa: E402
+from workshop.resampling import BootstrapConfig  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf, pytest.mark.openvino]
 
@@ -113,3 +121,28 @@ def test_what_was_not_a_finder_is_refused(untrained_run: Path, dataset: Path, tm
         quantize(
             untrained_run, dataset, tmp_path / "out", ["fp32"], QuantizeOptions(clips=4, golden=0, finder=untrained_run)
         )
+
+
+def test_each_dialects_finder_is_scored_in_its_runtime_on_clips_it_never_saw(
+    full: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finder_scores([str(full), "--data", str(dataset), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["scores"]) == {"fp32", "openvino-fp32", "frame_before"} and report["clips"] == 1
+    told = report["differences"]["openvino-fp32 - fp32"]["face_iou"]
+    assert told["value"] == pytest.approx(0, abs=1e-3) and told["interval"][0] <= told["value"] <= told["interval"][1]
+    assert report["differences"].keys() >= {"fp32 - frame_before", "openvino-fp32 - frame_before"}
+
+
+def test_scores_by_clip_are_those_of_its_frames_alone(dataset: Path) -> None:
+    pictures = drive_pictures(read_split(dataset, "train"), 4)
+    points = pictures.points + np.float32(0.02)
+    told = by_clip(points, pictures)
+    of_second = [row for row, clip in enumerate(pictures.clips) if clip == list(dict.fromkeys(pictures.clips))[1]]
+    alone = score_points(points[of_second], pictures.at(of_second))
+    assert {name: some[1] for name, some in told.items()} == pytest.approx(alone, nan_ok=True)
+
+
+def test_a_folder_without_a_finder_says_what_to_do(quantized: Path, dataset: Path) -> None:
+    with pytest.raises(ConfigError, match=r"give quantize\.run a --finder"):
+        measure(quantized, dataset, "test", BootstrapConfig(resamples=10))

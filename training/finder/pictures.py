@@ -54,15 +54,17 @@ class Pictures:
 
     def without(self, clips: Collection[str]) -> Pictures:
         """Those of all other clips."""
-        kept = np.array([clip not in clips for clip in self.clips])
-        names = [(clip, scene) for clip, scene, keep in zip(self.clips, self.scenes, kept, strict=True) if keep]
+        return self.at([row for row, clip in enumerate(self.clips) if clip not in clips])
+
+    def at(self, rows: Sequence[int]) -> Pictures:
+        kept = list(rows)
         return Pictures(
             self.pixels[kept],
             self.points[kept],
             self.weights[kept],
             self.presence[kept],
-            tuple(clip for clip, _ in names),
-            tuple(scene for _, scene in names),
+            tuple(self.clips[row] for row in kept),
+            tuple(self.scenes[row] for row in kept),
         )
 
     def batch(self, rows: Iterable[int], vary: FinderVaryConfig | None = None, seed: Sequence[int] = ()) -> Batch:
