@@ -16,7 +16,7 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.variants import why_not
 from codriver.device.cpu import cpu_features
-from codriver.errors import CodriverError, SourceError
+from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
 from codriver.verify.golden import check_golden, said_wrong
@@ -100,6 +100,11 @@ def of_four_cameras(
 
 def of_one_camera(quantized: Path, name: str, profile: Profile, release: Release) -> Contents:
     """Maps and boxes alone."""
+    if release.without:
+        raise ConfigError(
+            f"--without {release.without[0]}: {quantized} answers with maps and boxes of one camera, of which none can "
+            "be left out; choose them when it is trained: training.train --tasks"
+        )
     report = DenseQuantizedReport.read(quantized)
     spec = replace(report.dense, every_s=release.every_s)
     part = dense_part(quantized, profile, report, spec)

@@ -79,6 +79,14 @@ def test_a_bundle_of_it_proves_itself_and_answers(quantized: Path, tmp_path: Pat
     assert "drivable_area" in (out / "MODEL_CARD.md").read_text()
 
 
+def test_a_map_that_is_to_be_left_out_is_refused_and_never_shipped_in_silence(
+    quantized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "road.bundle"
+    assert build([str(quantized), "--target", "x86-no-vnni", "--out", str(out), "--without", "vehicles"]) == 2
+    assert "none can be left out" in capsys.readouterr().err and not out.exists()
+
+
 def test_the_tensorrt_bundle_is_rehearsed_node_by_node(quantized: Path, tmp_path: Path) -> None:
     out = tmp_path / "orin.bundle"
     allow = ["--allow", "accuracy", "--allow", "audit", "--allow", "golden"]
