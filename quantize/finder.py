@@ -28,7 +28,7 @@ from quantize.export.onnx_export import onnx_bytes
 from quantize.export.openvino_export import ir_from_module
 from quantize.graphs.dialects import Dialect, dialect
 from quantize.graphs.fold import folded
-from quantize.ptq.quantizers import RANGES, quantized_module
+from quantize.ptq.quantizers import RANGES, free_outputs, quantized_module
 from training.finder.pictures import Pictures, drive_pictures
 from training.finder.run import load_finder
 from training.finder.scores import score_points, sights_of
@@ -71,7 +71,7 @@ def make_finders(run_folder: Path, data: Path, chosen: Sequence[Dialect], amount
         if key not in made:
             say(f"the finder for {some.name}")
             steps = list(pixels.split(1))
-            made[key] = quantized_module(model, steps, some, RANGES[0]) if some.is_int8 else model
+            made[key] = quantized_finder(model, steps, some) if some.is_int8 else model
         modules[some.name] = made[key]
     origin = FinderOrigin(
         weights_sha256=sha256((run_folder / "model.safetensors").read_bytes()),
@@ -84,6 +84,13 @@ def make_finders(run_folder: Path, data: Path, chosen: Sequence[Dialect], amount
         check_frames=len(pictures),
     )
     return Finders(origin, modules, pictures)
+
+
+def quantized_finder(model: nn.Module, steps: Sequence[torch.Tensor], some: Dialect) -> nn.Module:
+    """Calibrated on drives, which all have a driver: presence, which would never fall below 0, has no range."""
+    made = quantized_module(model, steps, some, RANGES[0])
+    free_outputs(made, "presence")
+    return made
 
 
 def with_finder(folder: Path, report: QuantizedReport, finders: Finders) -> QuantizedReport:

@@ -107,6 +107,17 @@ def free_conv_branches(quantized: nn.Module) -> int:
     return len(names)
 
 
+def free_outputs(quantized: nn.Module, layer: str) -> int:
+    """Take the quantizers off what a linear layer gives, if there are any. Returns how many."""
+    from nncf.torch.function_hook.wrapper import get_hook_storage
+
+    storage = get_hook_storage(quantized)
+    names = [name for name in quantizers(quantized) if re.match(rf"^post_hooks\.(.*/)?{layer}/linear/", name)]
+    for name in names:
+        storage.delete_hook(name)
+    return len(names)
+
+
 def quantizers(model: nn.Module) -> dict[str, nn.Module]:
     """Name -> quantizer, once for each place it sits in; none in a model that NNCF has not seen."""
     from nncf.torch.function_hook.wrapper import get_hook_storage, is_wrapped

@@ -79,6 +79,17 @@ def test_every_dialect_has_a_finder_that_keeps_its_rules_and_runs_in_int8(beside
             assert check.audit.int8_share > 0.99, name
 
 
+def test_presence_has_no_range_that_calibration_on_drives_could_end_at_a_driver_who_is_there(beside: Path) -> None:
+    """Its logits were clipped at 0 where ONNX Runtime's dialects quantize outputs: an empty seat held a driver."""
+    import onnx
+
+    graphs = [some.finder.path for some in QuantizedReport.read(beside).dialects.values()]
+    for path in (path for path in graphs if path.endswith(".onnx")):
+        graph = onnx.load(beside / path).graph
+        (by,) = [node for node in graph.node if "presence" in node.output]
+        assert by.op_type == "Gemm", path
+
+
 def test_a_runtime_finds_what_the_fake_quantized_model_finds(beside: Path) -> None:
     report = QuantizedReport.read(beside)
     ran = {name: some.finder_check for name, some in report.dialects.items() if some.finder_check.scores is not None}
