@@ -21,7 +21,7 @@ from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles, is_installed
 from codriver.files.atomic import sha256
 from codriver.finder.peaks import Sight, read_sight
-from codriver.finder_graph import OUTPUTS, PIXELS
+from codriver.finder_graph import HEIGHT_PX, OUTPUTS, PIXELS, POINTS, WIDTH_PX
 from quantize.checks import audit_of, lint_of
 from quantize.export.dialect_folder import write_graph
 from quantize.export.onnx_export import onnx_bytes
@@ -46,6 +46,7 @@ class Finders:
     origin: FinderOrigin
     modules: Mapping[str, nn.Module]  # by dialect, folded, with fake quantizers where it is INT8
     pictures: Pictures  # validation frames, to check on
+    full: nn.Module  # in full precision, folded
 
 
 class Amounts(Protocol):
@@ -83,7 +84,7 @@ def make_finders(run_folder: Path, data: Path, chosen: Sequence[Dialect], amount
         check=score_points(_points(sights_of(model, pictures)), pictures),
         check_frames=len(pictures),
     )
-    return Finders(origin, modules, pictures)
+    return Finders(origin, modules, pictures, model)
 
 
 def quantized_finder(model: nn.Module, steps: Sequence[torch.Tensor], some: Dialect) -> nn.Module:
@@ -113,16 +114,34 @@ def write_finder(folder: Path, some: Dialect, module: nn.Module) -> EmittedGraph
 
 
 def check_finder(folder: Path, name: str, entry: EmittedDialect, finders: Finders) -> FinderCheck:
-    """Lint, audit, and what the runtime finds in the frames of the check; None where it does not run here."""
+    """Lint, audit, and what the runtime finds in the frames of the check; None where it does not run here.
+
+    Presence is held against full precision, and on pictures of nobody too: the fake-quantized model may be as wrong
+    as its runtime, and drives, which calibrate it, always have a driver.
+    """
     assert entry.finder is not None
     graph = folder / entry.finder.path
     reference = sights_of(finders.modules[name], finders.pictures)
-    scores, off = None, None
+    scores, off, presence_off = None, None, None
     if runs_here(entry):
-        found = _points(sights_in_runtime(folder, entry, finders.pictures))
-        scores = score_points(found, finders.pictures)
-        off = float(np.abs(found - _points(reference)).mean())
-    return FinderCheck(lint=lint_of([graph], name), audit=audit_of([graph], entry), scores=scores, mean_off=off)
+        found = sights_in_runtime(folder, entry, finders.pictures)
+        scores = score_points(_points(found), finders.pictures)
+        off = float(np.abs(_points(found) - _points(reference)).mean())
+        empty = nobody()
+        here = _presence(found + sights_in_runtime(folder, entry, empty))
+        full = _presence(sights_of(finders.full, finders.pictures) + sights_of(finders.full, empty))
+        presence_off = float(np.abs(here - full).max())
+    lint, audit = lint_of([graph], name), audit_of([graph], entry)
+    return FinderCheck(lint=lint, audit=audit, scores=scores, mean_off=off, presence_off=presence_off)
+
+
+def nobody() -> Pictures:
+    """What holds no driver and needs no footage: black, grey, white, noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT_PX, WIDTH_PX, 3), np.uint8)
+    pixels = np.stack([*(np.full_like(noise, level) for level in (0, 128, 255)), noise])
+    n = len(pixels)
+    points, weights = np.zeros((n, POINTS, 2), np.float32), np.zeros((n, POINTS), np.float32)
+    return Pictures(pixels, points, weights, np.zeros((n, 3), np.float32), ("",) * n, ("nobody",) * n)
 
 
 def runs_here(entry: EmittedDialect) -> bool:
@@ -139,6 +158,10 @@ def sights_in_runtime(folder: Path, entry: EmittedDialect, pictures: Pictures) -
         return [read_sight(engine.infer({PIXELS: frame[None]})) for frame in pictures.pixels]
     finally:
         engine.close()
+
+
+def _presence(sights: Sequence[Sight]) -> np.ndarray:
+    return np.stack([sight.presence for sight in sights])
 
 
 def _points(sights: Sequence[Sight]) -> np.ndarray:

@@ -86,6 +86,7 @@ class FinderCheck:
     audit: AuditResult | None
     scores: Mapping[str, float] | None  # as FinderOrigin.check, in this runtime; None: it does not run here
     mean_off: float | None  # of a coordinate, from the fake-quantized model, as a share of the frame
+    presence_off: float | None = rule(None, absent=True)  # worst, from full precision, pictures of nobody among them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from workshop.emitted_dialect import AccuracyChange, AuditResult, EmittedDialect
 
 CHECKS = ("lint", "audit", "parity", "golden", "accuracy", "latency")
 FINDER_OFF = 0.005  # of the frame: what a runtime's points may stray from the fake-quantized model's, in the mean
+PRESENCE_OFF = 0.25  # what its presence may stray from full precision's at worst, pictures of nobody among them
 INT8_SHARE = 0.9  # least share of multiply-accumulates in INT8; size tiny, whose joint encoders weigh most, has 0.914
 
 
@@ -99,6 +100,9 @@ def judge(dialects: Mapping[str, EmittedDialect], profile: Profile, floor_ms: fl
         if some.finder_check is not None and (some.finder_check.mean_off or 0.0) > FINDER_OFF:
             off = f"of the finder: its points are {some.finder_check.mean_off:.4f} of the frame off the model's"
             verdict.misses.append(Miss("parity", dialect, f"{off}, at most {FINDER_OFF:g} is allowed"))
+        if some.finder_check is not None and (some.finder_check.presence_off or 0.0) > PRESENCE_OFF:
+            off = f"of the finder: whether a driver is there is {some.finder_check.presence_off:.2f} off full precision"
+            verdict.misses.append(Miss("parity", dialect, f"{off}, at most {PRESENCE_OFF:g} is allowed"))
         if some.accuracy is not None:
             _accuracy(some.accuracy, dialect, profile.accuracy_budget_points, verdict)
         elif not full:

@@ -17,13 +17,13 @@ from codriver.errors import ConfigError  # noqa: E402
 from codriver.perceiver import Perceiver  # noqa: E402
 from codriver.percept import DRIVER_PARTS  # noqa: E402
 from codriver.verify.golden import FINDER, check_golden  # noqa: E402
-from quantize.finder import make_finders, with_finder  # noqa: E402
+from quantize.finder import check_finder, make_finders, with_finder  # noqa: E402
 from quantize.finder_scores import by_clip, measure  # noqa: E402
 from quantize.finder_scores import main as finder_scores  # noqa: E402
 from quantize.graphs.dialects import DIALECTS  # noqa: E402
 from quantize.run import QuantizeOptions, quantize  # noqa: E402
 from targets.build import build  # noqa: E402
-from targets.packing.gate import GateError  # noqa: E402
+from targets.packing.gate import PRESENCE_OFF, GateError  # noqa: E402
 from tests.untrained import untrained_finder_record  # noqa: E402
 from training.finder.model import SIZES, Finder  # noqa: E402
 from training.finder.pictures import drive_pictures  # noqa: E402
@@ -110,17 +110,32 @@ def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(full: Path, tmp
         assert set(perceiver.step(frames, 0.0).driver.presence) == {"driver", "face", "camera"}
 
 
-def test_another_finder_than_the_golden_vectors_is_not_packed(full: Path, tmp_path: Path) -> None:
-    own = Path(shutil.copytree(full, tmp_path / "own"))
-    graph = own / "fp32" / "finder.onnx"
+def surer_of_a_driver(folder: Path) -> None:
     import onnx
     from onnx import numpy_helper
 
+    graph = folder / "fp32" / "finder.onnx"
     model = onnx.load(graph)
     for tensor in model.graph.initializer:
         if tuple(tensor.dims) == (3,):  # the bias of presence
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + np.float32(5), tensor.name))
     onnx.save(model, graph)
+
+
+def test_a_runtime_that_sees_a_driver_in_pictures_of_nobody_is_told_from_full_precision(
+    full: Path, finder_run: Path, dataset: Path, tmp_path: Path
+) -> None:
+    own, entry = Path(shutil.copytree(full, tmp_path / "own")), QuantizedReport.read(full).dialects["fp32"]
+    finders = make_finders(finder_run, dataset, [DIALECTS["fp32"]], QuantizeOptions(clips=4, check=1))
+    assert check_finder(own, "fp32", entry, finders).presence_off == pytest.approx(0, abs=1e-4)
+    surer_of_a_driver(own)
+    found = check_finder(own, "fp32", entry, finders)
+    assert found.presence_off > PRESENCE_OFF and found.mean_off < 1e-4  # its points are what they were
+
+
+def test_another_finder_than_the_golden_vectors_is_not_packed(full: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(full, tmp_path / "own"))
+    surer_of_a_driver(own)
     with pytest.raises(GateError, match="finder is off by"):
         build(own, "x86-ort-fp32", tmp_path / "b.bundle")
 

@@ -67,6 +67,10 @@ def test_what_holds_passes_without_a_word() -> None:
             {"finder_check": of_finder(mean_off=0.02)},
             r"parity:.*of the finder: its points are 0\.0200 of the frame off",
         ),
+        (
+            {"finder_check": of_finder(presence_off=0.5)},
+            r"parity:.*of the finder: whether a driver is there is 0\.50 off full precision",
+        ),
         ({"floor_ms": 130.0}, r"latency:.*130\.0 ms a step, is 30\.0 ms over the budget of 100 ms"),
     ],
 )
