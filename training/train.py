@@ -194,12 +194,9 @@ def make_parser() -> argparse.ArgumentParser:
     shape.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="of a benchmark, these alone")
     shape.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: lessons as a device sees them")
     shape.add_argument("--zoom", type=float, default=1.0, help="of a benchmark: most that a part is enlarged")
-    shape.add_argument("--epochs", type=int, default=defaults.epochs)
-    shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
-    shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
+    _add_lessons(shape, defaults)
     shape.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="at its peak")
     shape.add_argument("--precision", choices=PRECISIONS, default=defaults.precision)
-    shape.add_argument("--sampling", choices=SAMPLINGS, default=defaults.sampling)
     shape.add_argument("--ema", type=float, default=defaults.ema, help="decay of the weights' average; 0 none")
     shape.add_argument("--keep", choices=KEPT, default=defaults.keep, help="epoch whose weights become the run")
     shape.add_argument("--validate-every", type=int, default=defaults.validate_every, help="epochs")
@@ -221,6 +218,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_lessons(shape: Any, defaults: TrainConfig) -> None:
+    shape.add_argument("--epochs", type=int, default=defaults.epochs)
+    share = "share of epochs, the first, whose"
+    shape.add_argument("--sparse", type=float, default=defaults.sparse, help=f"{share} lessons see a few moments alone")
+    shape.add_argument("--sparse-runs", type=int, default=defaults.sparse_runs, help="moments that these see of a clip")
+    shape.add_argument("--half", type=float, default=defaults.half, help=f"{share} images have half their side")
+    shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
+    shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
+    shape.add_argument("--sampling", choices=SAMPLINGS, default=defaults.sampling)
+
+
 def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOptions]:
     if args.workers < 0 or args.checkpoint_every < 1:
         raise ConfigError("--workers must be 0 or more, and --checkpoint-every 1 or more")
@@ -229,7 +237,8 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
             import tensorboard  # noqa: F401
         except ImportError as error:
             raise ConfigError("tensorboard is not installed: pip install tensorboard") from error
-    shared = {"size", "epochs", "batch", "accumulate", "learning_rate", "precision", "sampling", "ema", "keep", "seed"}
+    lessons = {"epochs", "sparse", "sparse_runs", "half", "batch", "accumulate", "sampling", "validate_every"}
+    shared = {"size", "learning_rate", "precision", "ema", "keep", "seed"} | lessons
     of_maps = args.task_set in DENSE_TASK_SETS
     sizes: Collection[str] = DENSE_SIZES if of_maps else SIZES
     args.size = args.size or ("toy" if of_maps else TrainConfig().size)
@@ -237,9 +246,11 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
         raise ConfigError(f"--size {args.size}: expected one of {', '.join(sizes)} for {args.task_set}")
     if args.zoom < 1 or (args.zoom > 1 and not of_maps):
         raise ConfigError(f"--zoom {args.zoom}: expected 1 or more, and a benchmark's --task-set")
+    if args.half and of_maps:
+        raise ConfigError(f"--half {args.half}: expected 0 for {args.task_set}; maps are learnt at their own size")
     if args.tasks and not of_maps:
         raise ConfigError("--tasks picks among a benchmark's tasks; the four answers are trained together")
-    shaped = {name: getattr(args, name) for name in (*shared, "validate_every")}
+    shaped = {name: getattr(args, name) for name in shared}
     ways = ("device", "cache", "workers", "checkpoint_every", "resume", "overwrite", "tensorboard")
     config = TrainConfig(**shaped, sync_norm=not args.no_sync_norm)
     loss = LossConfig(

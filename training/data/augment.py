@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.files.decode import rule
 from codriver.finder_graph import GESTURE_MIRROR, POSTURE_MIRROR
 from codriver.percept import DRIVER_PARTS
 from codriver.tasks import CROPS, JOINTS, STREAMS, VIEWS
@@ -33,6 +34,7 @@ class AugmentConfig:
     drop_slot: float = 0.05  # each slot is absent this often (dropped frames)
     short_context: float = 0.4  # share of clips that begin late, as after start-up
     min_slots: int = 6
+    half: bool = rule(False, absent=True)  # images at half their side, for cheap lessons
     runs: int = 0  # keep only this many random runs of three neighbouring slots, for cheap lessons; 0 keeps all slots
 
 
@@ -49,9 +51,10 @@ def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip
     drop(mask, rng, config)
     for stream in (*VIEWS, *CROPS):
         kept = mask[STREAMS.index(stream)] > 0
-        varied = np.zeros_like(frames[stream])  # lessons on a few slots need no pixels in the others
-        if kept.any():
-            varied[kept] = vary_pixels(frames[stream][kept], rng, config)
+        varied = np.zeros_like(halved(frames[stream]) if config.half else frames[stream])
+        if kept.any():  # lessons on a few slots need no pixels in the others
+            images = vary_pixels(frames[stream][kept], rng, config)
+            varied[kept] = halved(images) if config.half else images
         frames[stream] = varied
     return replace(clip, frames=frames, mask=mask)
 
@@ -89,6 +92,13 @@ def vary_pixels(images: NDArray[np.uint8], rng: np.random.Generator, config: Aug
         :, max(-down, 0) : size + min(-down, 0), max(-right, 0) : size + min(-right, 0)
     ]
     return np.asarray(moved)
+
+
+def halved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(T, H, W, 3) -> (T, H / 2, W / 2, 3): means over two by two pixels."""
+    height, width = images.shape[1] // 2, images.shape[2] // 2
+    smaller = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images]
+    return np.asarray(smaller, np.uint8).reshape(len(images), height, width, 3)
 
 
 def drop(mask: NDArray[np.float32], rng: np.random.Generator, config: AugmentConfig) -> None:

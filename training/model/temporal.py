@@ -30,8 +30,9 @@ class Motion(nn.Module):
     in training as in 8 bits.
     """
 
-    def __init__(self, channels: int, width: int, blocks: int, halvings: int) -> None:
+    def __init__(self, channels: int, width: int, blocks: int, halvings: int, grid: int) -> None:
         super().__init__()
+        self.cells = grid << halvings
         self.scene = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         self.scene_norm = nn.BatchNorm2d(width)
         self.change = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
@@ -42,7 +43,10 @@ class Motion(nn.Module):
 
     def forward(self, feature: Tensor, before: Tensor) -> Tensor:
         changed = self.change_norm(self.change(feature - before))
-        return self.halve(self.blocks(self.relu(self.scene_norm(self.scene(feature)) + changed)))
+        seen = self.blocks(self.relu(self.scene_norm(self.scene(feature)) + changed))
+        if self.training and seen.shape[-1] < self.cells:  # a lesson at half size; see TrainConfig.half
+            seen = F.interpolate(seen, size=self.cells, mode="nearest")
+        return self.halve(seen)
 
 
 class JointMotion(nn.Module):

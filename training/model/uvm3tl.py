@@ -178,7 +178,7 @@ class UVM3TL(nn.Module):
             raise ValueError(
                 f"group {group}: {cells} cells per side cannot be halved to {self.config.grid}; change a size"
             )
-        return Motion(self.config.feature, self.config.width, self.config.motion_blocks, halvings)
+        return Motion(self.config.feature, self.config.width, self.config.motion_blocks, halvings, self.config.grid)
 
     def _guesser(self, stream: str) -> nn.ModuleDict:
         """A linear head for each task that the stream can know of: the road does not show what the driver feels."""

@@ -20,6 +20,7 @@ class TrainConfig:
     epochs: int = 18
     sparse: float = 0.7  # share of epochs, the first, that see a few runs of slots of each clip: cheap lessons
     sparse_runs: int = 2
+    half: float = rule(0.0, absent=True)  # share of epochs, the first, whose images have half their side: cheaper still
     validate_every: int = 3  # epochs
     batch: int = 16  # clips in a step, over all processes and parts
     accumulate: int = 1  # parts that a process takes its share of the batch in, to save memory
@@ -39,8 +40,11 @@ class TrainConfig:
         for name, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("keep", KEPT)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name in ("epochs", "accumulate", "validate_every"):
+        for name in ("epochs", "accumulate", "validate_every", "sparse_runs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        for name in ("sparse", "half"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected a share of the epochs, 0 to 1")
         if not 0.0 <= self.ema < 1.0:
             raise ConfigError(f"ema is {self.ema}, expected 0 (none) to below 1, for example 0.999")

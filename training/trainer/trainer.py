@@ -126,7 +126,7 @@ class Trainer:
 
     def _epoch(self, augment: Any, on_step: Callable[[float, float], None], workers: int) -> None:
         epoch, progress, config = self.progress.epoch, self.progress, self.config
-        if epoch and not progress.batch and self._sparse(epoch) != self._sparse(epoch - 1):
+        if epoch and not progress.batch and self._kind(epoch) != self._kind(epoch - 1):
             self.loss.forget()
         self.learner.train()  # evaluation of the epoch before has put normalisation to rest
         varied = self.variation(augment, epoch)
@@ -195,7 +195,8 @@ class Trainer:
 
     def variation(self, augment: Any, epoch: int) -> Any:
         """How this epoch varies its clips."""
-        return replace(augment, runs=self.config.sparse_runs if self._sparse(epoch) else 0)
+        sparse, half = self._kind(epoch)
+        return replace(augment, runs=self.config.sparse_runs if sparse else 0, half=half)
 
     def encoders(self) -> nn.Module:
         """What all tasks share; the loss's gradients are measured there."""
@@ -230,8 +231,10 @@ class Trainer:
         order = epoch_order(len(self.clips), self.config.seed, epoch, self.sampling)
         return epoch_parts(order, self.config.batch, self.parts)
 
-    def _sparse(self, epoch: int) -> bool:
-        return epoch < round(self.config.sparse * self.config.epochs)
+    def _kind(self, epoch: int) -> tuple[bool, bool]:
+        """Whether an epoch's lessons are sparse, and whether they are at half size."""
+        config = self.config
+        return epoch < round(config.sparse * config.epochs), epoch < round(config.half * config.epochs)
 
     def _end_epoch(self) -> dict[str, Any]:
         """Close the epoch on all processes alike, and say how it went."""
@@ -240,7 +243,8 @@ class Trainer:
         self.loss.end_epoch(self._sum)
         record = {
             "epoch": progress.epoch + 1,
-            "sparse": self._sparse(progress.epoch),
+            "sparse": self._kind(progress.epoch)[0],
+            "half": self._kind(progress.epoch)[1],
             "learning_rate": self.schedule.get_last_lr()[0],
             "task_weights": weights,
             "task_losses": self.loss.history[-1],

@@ -23,6 +23,7 @@ from training.data.augment import (
     augment,
     drawn_take,
     drop,
+    halved,
     mirror,
     vary_pixels,
 )
@@ -198,3 +199,18 @@ def test_framing_moves_by_up_to_the_share_that_the_config_says_in_every_directio
         assert len(places) == 1
         found.add(places[0])
     assert found == {(down, right) for down in range(-2, 3) for right in range(-2, 3)}
+
+
+def test_a_lesson_at_half_size_holds_means_of_two_by_two_pixels(clip: Clip) -> None:
+    small = augment(clip, np.random.default_rng(0), replace(MIRROR_ONLY, mirror=0.0, half=True))
+    for stream in ("front", "face"):
+        whole = clip.frames[stream].astype(float)
+        slots, side = whole.shape[0], whole.shape[1] // 2
+        means = whole.reshape(slots, side, 2, side, 2, 3).mean(axis=(2, 4))
+        assert small.frames[stream].shape == (slots, side, side, 3)
+        assert np.abs(small.frames[stream] - means).max() <= 0.5
+    np.testing.assert_array_equal(small.frames["posture"], clip.frames["posture"])
+
+
+def test_halving_no_images_gives_none() -> None:
+    assert halved(np.zeros((0, 8, 6, 3), np.uint8)).shape == (0, 4, 3, 3)

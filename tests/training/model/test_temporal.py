@@ -85,7 +85,7 @@ def test_a_slot_is_mixed_of_its_motion_and_the_one_before_and_never_negative() -
 @torch.no_grad()
 def test_motion_is_the_scene_and_what_changed() -> None:
     """Nothing but the change tells two neighbours apart: a constant added to both is no motion."""
-    module = Motion(channels=3, width=WIDTH, blocks=0, halvings=0).eval()
+    module = Motion(channels=3, width=WIDTH, blocks=0, halvings=0, grid=2).eval()
     weights = randomised(module, 4)
     feature, before = np.random.default_rng(5).normal(size=(2, 1, 3, 4, 4))
     found = module(tensor(feature), tensor(before))[0].numpy()

@@ -92,7 +92,7 @@ def same(first: Any, second: Any) -> bool:
     return torch.equal(first, second) if isinstance(first, torch.Tensor) else bool(first == second)
 
 
-RESUMED = TrainConfig(size="tiny", epochs=4, batch=3, sparse=0.75, ema=0.99)
+RESUMED = TrainConfig(size="tiny", epochs=4, batch=3, sparse=0.75, half=0.25, ema=0.99)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,16 @@ def test_a_resumed_run_ends_with_the_same_bits_as_one_never_interrupted(
     assert second.progress.epoch * 3 + second.progress.batch == steps
     second.run(AugmentConfig(), lambda *_: None, lambda record: None)
     assert same(second.state(), straight)
+
+
+def test_the_first_epochs_see_images_of_half_the_side_and_every_layer_learns_from_them(clips: list[Clip]) -> None:
+    asked = trainer(clips, TrainConfig(size="tiny", epochs=2, batch=4, half=0.5))
+    lessons = [asked.make_batch([0, 1, 2, 3], epoch, asked.variation(AugmentConfig(), epoch)) for epoch in (0, 1)]
+    assert [{lesson[0][stream].shape[2] for stream in ("front", "face")} for lesson in lessons] == [{16}, {32}]
+    asked.learner.train()
+    asked.learner(*lessons[0])[0].backward()
+    still = [name for name, some in asked.model.named_parameters() if some.grad is None or not some.grad.any()]
+    assert not [name for name in still if name.startswith(("encoders", "motions"))]
 
 
 def test_batches_made_ahead_train_the_same_weights(clips: list[Clip]) -> None:
@@ -310,6 +320,8 @@ def test_biases_norms_and_scalars_are_not_shrunk(clips: list[Clip]) -> None:
         ({"precision": "8-bit"}, "expected one of 32-true"),
         ({"epochs": 0}, "epochs is 0"),
         ({"ema": 1.0}, "expected 0"),
+        ({"half": 1.5}, "half is 1.5, expected a share"),
+        ({"sparse": -0.1}, "sparse is -0.1, expected a share"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_named(setting: dict[str, Any], said: str) -> None:
