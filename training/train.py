@@ -37,6 +37,7 @@ from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, LAST, MARKER, Run, save_run
 from training.trainer.config import KEPT, PRECISIONS, SAMPLINGS, TrainConfig
+from training.trainer.kept import MOTIONS
 from training.trainer.processes import leave, make_fabric
 from training.trainer.record import RunRecord
 from training.trainer.run_log import RunLog, RunOptions
@@ -93,7 +94,7 @@ def train(
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
         clips = clips_by_split(refs, model, fabric, eyes, run_options.cache)
         counts = class_counts(clips["train"], model.task_set)
-        trainer = Trainer(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config)
+        trainer = Trainer(fabric, model, AFDLoss(model.task_set, loss_config, counts), clips["train"], config, partial)
         if saved:
             trainer.load_state(saved)
         fabric.barrier()  # all have looked at the partial folder before it changes
@@ -102,7 +103,7 @@ def train(
         RunLog(trainer, found(clips.get("val", [])), partial, began, run_options).fit(augment, run_options.workers)
         if folder is None:
             return {}
-        shutil.copytree(partial, folder, dirs_exist_ok=True)
+        shutil.copytree(partial, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MOTIONS))
         about = _describe_training(trainer, began) | {"data": _describe(data, refs), "class_counts": counts}
         scores = _tested(folder, trainer, clips["test"], about)
     checkpoint.clear(partial)
@@ -224,6 +225,8 @@ def _add_lessons(shape: Any, defaults: TrainConfig) -> None:
     shape.add_argument("--sparse", type=float, default=defaults.sparse, help=f"{share} lessons see a few moments alone")
     shape.add_argument("--sparse-runs", type=int, default=defaults.sparse_runs, help="moments that these see of a clip")
     shape.add_argument("--half", type=float, default=defaults.half, help=f"{share} images have half their side")
+    rest = "share of epochs, the last, in which encoders rest: whole lessons of what they saw once"
+    shape.add_argument("--rest", type=float, default=defaults.rest, help=rest)
     shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
     shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
     shape.add_argument("--sampling", choices=SAMPLINGS, default=defaults.sampling)
@@ -237,7 +240,7 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
             import tensorboard  # noqa: F401
         except ImportError as error:
             raise ConfigError("tensorboard is not installed: pip install tensorboard") from error
-    lessons = {"epochs", "sparse", "sparse_runs", "half", "batch", "accumulate", "sampling", "validate_every"}
+    lessons = {"epochs", "sparse", "sparse_runs", "half", "rest", "batch", "accumulate", "sampling", "validate_every"}
     shared = {"size", "learning_rate", "precision", "ema", "keep", "seed"} | lessons
     of_maps = args.task_set in DENSE_TASK_SETS
     sizes: Collection[str] = DENSE_SIZES if of_maps else SIZES

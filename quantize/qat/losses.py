@@ -24,9 +24,10 @@ from training.losses.afd import AFDLoss
 from training.losses.weighting import Equal
 from training.model.uvm3tl import UVM3TL, Fused
 from training.trainer.config import TrainConfig
+from training.trainer.learner import ModelWithLoss
 from training.trainer.optimizer import groups
 from training.trainer.record import RunRecord
-from training.trainer.trainer import ModelWithLoss, Trainer
+from training.trainer.trainer import Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -260,13 +260,30 @@ class UVM3TL(nn.Module):
 
     def see(self, frames: dict[str, Tensor], rows: dict[str, Tensor]) -> dict[str, Tensor]:
         """Frames, each encoded once, to slots, by group. rows: see `rows_of`. Returns group -> (M, *slot_shape)."""
-        features = self.encode(frames)
-        now, before = ({g: some[rows[g][k]] for g, some in features.items()} for k in (0, 1))
-        motions = self.motion(now, before)
+        motions = self.moved(frames, rows)
         return self.along_time(motions, {g: earlier(some, rows[g][2]) for g, some in motions.items()})
+
+    def moved(self, frames: dict[str, Tensor], rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The first half of `see`: frames to motions."""
+        features = self.encode(frames)
+        return self.motion(*({g: some[rows[g][k]] for g, some in features.items()} for k in (0, 1)))
+
+    def recall(self, motions: dict[str, Tensor], rows: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The second half of `see`: a motion in place of each frame (zeros where it has none) to slots."""
+        now = {g: some[rows[g][0]] for g, some in motions.items()}
+        return self.along_time(now, {g: earlier(some, rows[g][2]) for g, some in now.items()})
+
+    def rest(self) -> None:
+        """What sees frames learns no more; what reads motions does."""
+        for part in (self.encoders, self.motions):
+            part.eval().requires_grad_(False)
 
     def clip(self, frames: dict[str, Tensor], mask: Tensor, see: See, fuse: Fuse | None = None) -> Fused:
         """`forward` by other means: what takes and returns what `see` and `fuse` do, for example quantized graphs."""
+        return (fuse or self.fuse)(*self.slots_of(frames, mask, see))
+
+    def slots_of(self, frames: dict[str, Tensor], mask: Tensor, see: See) -> tuple[dict[str, Tensor], Tensor]:
+        """What `fuse` takes of a whole clip: slots, zeros where absent, and where they are."""
         mask = self._without_what_is_off(mask)
         where = {stream: mask[:, index] > 0 for index, stream in enumerate(STREAMS)}  # (B, T) each
         kept = remembered(mask)
@@ -280,4 +297,4 @@ class UVM3TL(nn.Module):
         for group, members in groups.items():
             for s, part in zip(members, split_like(seen[group], members, moved), strict=True):
                 slots[s][moved[s]] = part.float()
-        return (fuse or self.fuse)(slots, kept)
+        return slots, kept

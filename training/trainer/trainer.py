@@ -2,8 +2,8 @@
 
     global batch --cut into processes x accumulate parts--> each process: its parts, one after the other --> one step
 
-All that is random in a part follows from (seed, epoch, batch, part), so that where and when it is computed does not
-matter: two processes step like one that accumulates two parts, and a resumed run steps like one never interrupted.
+All that is random in a part follows from (seed, epoch, batch, part): two processes step like one that accumulates two
+parts, and a resumed run steps like one never interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +24,12 @@ from codriver.errors import CodriverError, ConfigError
 from training.data.batches import Batch, balance, epoch_order, epoch_parts, made_ahead, varied_batch
 from training.data.clips import Clip, labels_of
 from training.losses import instruments
-from training.losses.afd import AFDLoss, LossParts
+from training.losses.afd import AFDLoss
 from training.losses.shares import KEY, gradients_at
 from training.model.uvm3tl import UVM3TL
 from training.trainer.config import TrainConfig
+from training.trainer.kept import KeptMotions
+from training.trainer.learner import ModelWithLoss
 from training.trainer.optimizer import one_cycle, warming_average
 from training.trainer.processes import average, of_all
 
@@ -49,32 +52,27 @@ class TrainingState:
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
-class ModelWithLoss(nn.Module):
-    """Model and loss as one module, so that a loss with parameters of its own learns them on all processes alike."""
-
-    def __init__(self, model: UVM3TL, loss: AFDLoss) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-        self.terms: dict[str, Tensor] = {}  # of the newest batch, with gradient; in sum the total
-        self.parts: LossParts | None = None  # of the newest batch, with gradient
-
-    def forward(self, frames: dict[str, Tensor], mask: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch -> total loss, losses (tasks,), decoupling term. Leaves `terms` and `parts`."""
-        mask = mask.float()  # mixed precision halves all that comes in
-        parts = self.loss(self.model(frames, mask), labels, mask)
-        self.terms, self.parts = parts.terms, parts
-        return parts.total, parts.tasks, parts.decoupling
-
-
 class Trainer:
     """Model, loss, optimizer, schedule and average, and where they stand; `run` goes on from there."""
 
     def __init__(
-        self, fabric: Fabric, model: UVM3TL, loss: AFDLoss, clips: Sequence[Clip], config: TrainConfig
+        self,
+        fabric: Fabric,
+        model: UVM3TL,
+        loss: AFDLoss,
+        clips: Sequence[Clip],
+        config: TrainConfig,
+        keep_in: Path | None = None,
     ) -> None:
+        """keep_in: where epochs at rest keep what was seen; see TrainConfig.rest."""
         self.fabric, self.config, self.clips, self.loss = fabric, config, clips, loss
         self.sampling = balance(labels_of(clips)) if config.sampling == "balanced" else None
-        self.parts = fabric.world_size * config.accumulate
+        self.parts, self.keep_in = fabric.world_size * config.accumulate, keep_in
+        self.motions: KeptMotions | None = None
+        if config.rest and (fabric.world_size > 1 or keep_in is None):
+            raise ConfigError(
+                f"rest is {config.rest}: expected 0 for {fabric.world_size} processes; one alone can rest"
+            )
         steps = len(self._epoch_parts(0))
         if not steps:
             raise ConfigError(
@@ -126,10 +124,13 @@ class Trainer:
 
     def _epoch(self, augment: Any, on_step: Callable[[float, float], None], workers: int) -> None:
         epoch, progress, config = self.progress.epoch, self.progress, self.config
-        if epoch and not progress.batch and self._kind(epoch) != self._kind(epoch - 1):
+        kind = config.lessons(epoch)
+        if epoch and not progress.batch and kind != config.lessons(epoch - 1):
             self.loss.forget()
         self.learner.train()  # evaluation of the epoch before has put normalisation to rest
         varied = self.variation(augment, epoch)
+        if kind.rest:
+            self._rest(augment)
         mine = slice(self.fabric.global_rank * config.accumulate, (self.fabric.global_rank + 1) * config.accumulate)
         batches = self._epoch_parts(epoch)[progress.batch :]  # those done before an interruption are not even made
         keys = [(rows, sum(map(len, parts))) for parts in batches for rows in parts[mine]]
@@ -174,9 +175,10 @@ class Trainer:
         """In the first batch of an epoch, what moves the encoders: each task, and in the first and the last each term.
 
         A backward pass for each costs time. Lets go of what the learner left, and with it of the graph."""
-        learner, progress, last = self.raw_learner, self.progress, self.config.epochs - 1
+        learner, progress = self.raw_learner, self.progress
+        last = max(epoch for epoch in range(self.config.epochs) if not self.config.lessons(epoch).rest)
         terms, parts, learner.terms, learner.parts = learner.terms, learner.parts, {}, None
-        if progress.batch or part or parts is None:
+        if progress.batch or part or parts is None or progress.epoch > last:
             return
         if progress.epoch in (0, last):
             progress.gradients = gradients_at(self.encoders().parameters(), terms)
@@ -195,8 +197,16 @@ class Trainer:
 
     def variation(self, augment: Any, epoch: int) -> Any:
         """How this epoch varies its clips."""
-        sparse, half = self._kind(epoch)
-        return replace(augment, runs=self.config.sparse_runs if sparse else 0, half=half)
+        kind = self.config.lessons(epoch)
+        return replace(augment, runs=self.config.sparse_runs if kind.sparse else 0, half=kind.half)
+
+    def _rest(self, augment: Any) -> None:
+        """From here on the encoders see nothing more: clips are seen once, unless that was before an interruption."""
+        self.model.rest()
+        self.raw_learner.recalls = True
+        if not self.motions:
+            self.motions = KeptMotions(self.model, self.clips, self.keep_in or Path(), self.config.seed)
+            self.motions.make(augment)
 
     def encoders(self) -> nn.Module:
         """What all tasks share; the loss's gradients are measured there."""
@@ -208,6 +218,8 @@ class Trainer:
 
     def make_batch(self, rows: Any, epoch: int, augment: Any) -> Any:
         """The clips of these rows as this epoch varies them; what `make_learner`'s module is called with."""
+        if self.motions:
+            return self.motions.batch(rows, epoch, augment)
         return varied_batch(self.clips, rows, self.config.seed, epoch, augment)
 
     def size_of(self, batch: Any) -> int:
@@ -231,11 +243,6 @@ class Trainer:
         order = epoch_order(len(self.clips), self.config.seed, epoch, self.sampling)
         return epoch_parts(order, self.config.batch, self.parts)
 
-    def _kind(self, epoch: int) -> tuple[bool, bool]:
-        """Whether an epoch's lessons are sparse, and whether they are at half size."""
-        config = self.config
-        return epoch < round(config.sparse * config.epochs), epoch < round(config.half * config.epochs)
-
     def _end_epoch(self) -> dict[str, Any]:
         """Close the epoch on all processes alike, and say how it went."""
         progress, weights = self.progress, self.loss.weights
@@ -243,8 +250,7 @@ class Trainer:
         self.loss.end_epoch(self._sum)
         record = {
             "epoch": progress.epoch + 1,
-            "sparse": self._kind(progress.epoch)[0],
-            "half": self._kind(progress.epoch)[1],
+            **asdict(self.config.lessons(progress.epoch)),
             "learning_rate": self.schedule.get_last_lr()[0],
             "task_weights": weights,
             "task_losses": self.loss.history[-1],

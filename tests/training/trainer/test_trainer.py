@@ -58,11 +58,11 @@ def clips(dataset: Path) -> list[Clip]:
     return [*some, *some, some[0]]
 
 
-def trainer(clips: list[Clip], config: TrainConfig = CONFIG) -> Trainer:
+def trainer(clips: list[Clip], config: TrainConfig = CONFIG, keep_in: Path | None = None) -> Trainer:
     torch.manual_seed(config.seed)
     model = UVM3TL(SIZES[config.size])
     loss = AFDLoss(model.task_set, LossConfig(), class_counts(clips, model.task_set))
-    return Trainer(make_fabric(config.precision, "cpu"), model, loss, clips, config)
+    return Trainer(make_fabric(config.precision, "cpu"), model, loss, clips, config, keep_in)
 
 
 def stop_after(steps: int) -> Callable[[float, float], None]:
@@ -320,6 +320,8 @@ def test_biases_norms_and_scalars_are_not_shrunk(clips: list[Clip]) -> None:
         ({"precision": "8-bit"}, "expected one of 32-true"),
         ({"epochs": 0}, "epochs is 0"),
         ({"ema": 1.0}, "expected 0"),
+        ({"rest": 0.5}, "at most 0.3 of the epochs at rest"),
+        ({"rest": 0.2, "ema": 0.9}, "not their average"),
         ({"half": 1.5}, "half is 1.5, expected a share"),
         ({"sparse": -0.1}, "sparse is -0.1, expected a share"),
     ],
