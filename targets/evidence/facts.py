@@ -38,6 +38,7 @@ def _facts(subject: Subject) -> dict[str, str]:
         "runtime": f"{subject['engine']} {subject['engine_version']}, {subject['threads']} threads",
         **{fact: _before_after(before[key], after[key]) for fact, key in changing.items()},
         "frames px": "x".join(map(str, stream["frame_px"])),
+        "clips stepped at Hz": f"{subject.get('clips_hz', 15.0):g}",
         "Python": subject["machine"]["python"],
         "tools": ", ".join(f"{name} {version}" for name, version in made["tools"].items()),
         "commit": made["git_commit"],

@@ -26,11 +26,17 @@ def summary(evidence: Mapping[str, Any]) -> str:
     """One table for each subject, and a line for what was not run."""
     subjects = evidence["subjects"]
     there, reference = ran(subjects), reference_of(subjects)
-    lines = [f"{evidence['clips']['n']} held-out test clips, frame by frame, through Perceiver"]
+    lines = [f"{evidence['clips']['n']} held-out test clips, stepped one by one, through Perceiver"]
     for subject in there:
         found = checks(subject, reference)
         lines += ["", f"{subject['key']}: {VERDICTS[verdict(found)]}{_open(found)}"]
-        lines += [*accuracy_table(subject, reference), *driver_table(subject), "", *timing(subject)]
+        lines += [
+            f"stepped at {subject.get('clips_hz', 15.0):g} Hz",
+            *accuracy_table(subject, reference),
+            *driver_table(subject),
+            "",
+            *timing(subject),
+        ]
     lines += ["", *(f"{s['key']}: not run here, {s['why']}" for s in subjects if s["status"] != "ran")]
     return "\n".join(lines).rstrip()
 

@@ -27,11 +27,12 @@ NO_BOX = (float("nan"),) * 4
 
 
 def frames_alone(
-    perceiver: Perceiver, refs: Sequence[ClipRef], name: str, *, parts: bool
+    perceiver: Perceiver, refs: Sequence[ClipRef], name: str, *, parts: bool, every: int = 1
 ) -> tuple[dict[str, dict[str, TaskScore]], list[float]]:
     """Way -> scores by task; and of each clip how sure the finder was, 0..1.
 
-    parts: also without each of the driver's streams, and without all of them, which takes five times as long.
+    parts: also without each of the driver's streams, and without all of them, which takes six times as long.
+    every: step the first frame set of a clip and each so manieth to its last alone.
     """
     sights: list[list[DriverSight]] = []
 
@@ -39,11 +40,11 @@ def frames_alone(
         sights[-1].append(percept.driver)
 
     with Progress(f"{name}: {FRAMES_ALONE}", total=len(refs)) as progress:
-        found = {FRAMES_ALONE: evaluate(perceiver, _alone(perceiver, refs, sights, progress), watch)}
+        found = {FRAMES_ALONE: evaluate(perceiver, _alone(perceiver, refs, sights, progress, every), watch)}
     for lost in ((part,) for part in DRIVER_PARTS) if parts else ():
-        found[f"without {lost[0]}"] = _scored(perceiver, refs, sights, lost, name)
+        found[f"without {lost[0]}"] = _scored(perceiver, refs, sights, lost, name, every)
     if parts:
-        found[f"without {ALL}"] = _scored(perceiver, refs, sights, DRIVER_PARTS, name)
+        found[f"without {ALL}"] = _scored(perceiver, refs, sights, DRIVER_PARTS, name, every)
     return found, [certainty(clip) for clip in sights]
 
 
@@ -54,11 +55,11 @@ def certainty(clip: Sequence[DriverSight]) -> float:
 
 
 def _alone(
-    perceiver: Perceiver, refs: Sequence[ClipRef], sights: list[list[DriverSight]], progress: Progress
+    perceiver: Perceiver, refs: Sequence[ClipRef], sights: list[list[DriverSight]], progress: Progress, every: int
 ) -> Iterator[LabelledClip]:
     for ref in refs:
         sights.append([])
-        with ClipFolder(ref.folder, strict=True) as clip:
+        with ClipFolder(ref.folder, strict=True, every=every) as clip:
             yield ((at.images, at.t, None) for at in clip), _labels(perceiver, clip)
         progress.step()
 
@@ -69,12 +70,13 @@ def _scored(
     sights: Sequence[Sequence[DriverSight]],
     lost: Sequence[str],
     name: str,
+    every: int,
 ) -> dict[str, TaskScore]:
     what = ALL if len(lost) > 1 else lost[0]
 
     def clips(progress: Progress) -> Iterator[LabelledClip]:
         for ref, seen in zip(refs, sights, strict=True):
-            with ClipFolder(ref.folder, strict=True) as clip:
+            with ClipFolder(ref.folder, strict=True, every=every) as clip:
                 given = (without(sight.driver, lost) for sight in seen)
                 yield (
                     ((at.images, at.t, driver) for at, driver in zip(clip, given, strict=True)),

@@ -49,6 +49,7 @@ class Trial:
     steps: int = TAIL_STEPS  # of the timed stream
     threads: int | None = None  # None: the physical cores this process may use
     parts: bool = False  # also without each of the driver's streams
+    every: int = 1  # step the first frame set of a clip and each so manieth to its last alone
 
 
 class TrialError(CodriverError):
@@ -113,7 +114,8 @@ def run_here(trial: Trial) -> dict[str, Any]:
             "engine_version": runtime_version(perceiver.engine),
             "threads": trial.threads or default_threads(),
             "cold_start_ms": round(cold_start_ms, 1),
-            **_accuracy(perceiver, refs, trial.variant),
+            "clips_hz": RATE_HZ / trial.every,
+            **_accuracy(perceiver, refs, trial),
             **_frames_alone(perceiver, refs, trial),
             "memory_mb": peak_memory_mb(),
             "golden": _golden(perceiver),
@@ -127,7 +129,7 @@ def frame_sets(ref: ClipRef, count: int) -> list[Step]:
         return [(at.images, at.t, at.driver) for at in islice(clip, count)]
 
 
-def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], name: str) -> dict[str, Any]:
+def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -> dict[str, Any]:
     times_ms: dict[str, list[float]] = {}
 
     def watch(percept: Percept) -> None:
@@ -135,8 +137,8 @@ def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], name: str) -> dict[
             times_ms.setdefault(stage, []).append(value)
 
     tasks = {task.name for task in perceiver.manifest.tasks}
-    with Progress(f"{name}: clips", total=len(refs)) as progress:
-        scores = evaluate(perceiver, labelled(refs, tasks, progress), watch)
+    with Progress(f"{trial.variant}: clips", total=len(refs)) as progress:
+        scores = evaluate(perceiver, labelled(refs, tasks, progress, trial.every), watch)
     return {
         "tasks": {task: _answers(score) for task, score in scores.items() if score.n},
         "clips_latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in times_ms.items()},
@@ -147,15 +149,15 @@ def _frames_alone(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -
     """Nothing of a bundle without a finder."""
     if perceiver.manifest.finder is None:
         return {}
-    ways, sure = frames_alone(perceiver, refs, trial.variant, parts=trial.parts)
+    ways, sure = frames_alone(perceiver, refs, trial.variant, parts=trial.parts, every=trial.every)
     told = {way: {task: _answers(score) for task, score in tasks.items() if score.n} for way, tasks in ways.items()}
     return {"driver": {"ways": told, "certainty": sure}}
 
 
-def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress) -> Iterator[LabelledClip]:
+def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress, every: int = 1) -> Iterator[LabelledClip]:
     """Clips as `evaluate` takes them; a frame or a label that cannot be read is an error here, never a gap."""
     for ref in refs:
-        with ClipFolder(ref.folder, strict=True) as clip:
+        with ClipFolder(ref.folder, strict=True, every=every) as clip:
             labels = {task: label for task, label in clip.truth.items() if task in tasks}
             yield ((at.images, at.t, at.driver) for at in clip), labels
         progress.step()

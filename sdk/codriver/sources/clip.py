@@ -18,14 +18,16 @@ RATE_HZ = 15.0  # 45 frames in 3 s
 class ClipFolder:
     """Frames by number, t = number / 15 Hz. The driver is matched by image name, never by position.
 
+    every: read each so manieth alone, counted from the last, and the first: 3 reads what slots of 0.2 s will hold.
+
     A frame that cannot be read is left out and named in `problems`: one bad JPEG must not end a run on a
     device, and the perceiver is made for views that come and go. strict=True raises a SourceError instead.
     """
 
     live = False
-    rate_hz = RATE_HZ
 
-    def __init__(self, folder: str | Path, *, strict: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, strict: bool = False, every: int = 1) -> None:
+        self.rate_hz = RATE_HZ / every
         self.folder = Path(folder)
         self.name = self.folder.resolve().name
         self.strict = strict
@@ -34,7 +36,8 @@ class ClipFolder:
         self.views = tuple(view for view in VIEWS if self._paths[view])
         if not self.views:
             raise SourceError(_not_a_clip(self.folder))
-        self._numbers = sorted({number for paths in self._paths.values() for number in paths})
+        numbers = sorted({number for paths in self._paths.values() for number in paths})
+        self._numbers = [*numbers[:1], *numbers[1:][::-every][::-1]]
         self.length: int | None = len(self._numbers)
         self._annotation = self._find_annotation()
         self.truth: Mapping[str, str] = self._annotation.truth

@@ -73,3 +73,31 @@ def test_how_sure_a_clip_was_counts_steps_without_a_driver_as_nothing() -> None:
     sure = DriverSight(present=True, certainty=dict.fromkeys(DRIVER_PARTS, 0.8))
     nobody = DriverSight(present=False, certainty=dict.fromkeys(DRIVER_PARTS, 0.8))
     assert certainty([sure, nobody, DriverSight(), sure]) == 0.4
+
+
+def test_clips_stepped_at_a_third_of_the_rate_answer_by_the_first_and_each_third_frame_to_the_last(
+    perceiver: Perceiver, refs: list[ClipRef]
+) -> None:
+    ways, _ = frames_alone(perceiver, refs, "tiny", parts=False, every=3)
+    alone = []
+    for ref in refs:
+        perceiver.reset()
+        with ClipFolder(ref.folder, strict=True) as clip:
+            sets = list(clip)
+        alone.append([perceiver.step(at.frames, at.t) for at in [sets[0], *sets[2::3]]][-1].tasks["driver_emotion"])
+    assert len(sets) == 27
+    found = ways[FRAMES_ALONE]["driver_emotion"].probabilities
+    np.testing.assert_array_equal(found, [list(some.probabilities.values()) for some in alone])
+
+
+def test_what_is_given_is_answered_alike_at_the_rate_of_the_slots_and_at_all_frames(
+    perceiver: Perceiver, refs: list[ClipRef]
+) -> None:
+    """Slots of 0.2 s hold each third frame, counted from the last, and the first: no other is asked for an answer."""
+
+    def steps(every: int):  # type: ignore[no-untyped-def]
+        with ClipFolder(refs[0].folder, strict=True, every=every) as clip:
+            yield from ((at.frames, at.t, WHOLE) for at in clip)
+
+    of_all, of_few = (evaluate(perceiver, [(steps(every), {"driver_emotion": 0})]) for every in (1, 3))
+    np.testing.assert_array_equal(of_all["driver_emotion"].probabilities, of_few["driver_emotion"].probabilities)
