@@ -26,6 +26,7 @@ from quantize.calibrated import CalibrationConfig, calibrate
 from quantize.checks import check_dialects
 from quantize.export.dialect_folder import Model, emit_all
 from quantize.export.golden import write_golden_clips
+from quantize.export.golden_nobody import write_golden_nobody
 from quantize.export.held_out import held_out_facts
 from quantize.finder import Finders, make_finders, with_finder
 from quantize.graphs.dialects import DEFAULT, DIALECTS, dialect
@@ -163,7 +164,10 @@ def _write_golden(
     say("writing golden vectors from validation clips")
     temperatures = {task: some.temperature for task, some in fitted.items()}
     graphs = {name: (some.pair.encoder, some.pair.fuser) for name, some in models.items()}
-    write_golden_clips((folder / GOLDEN).parent, refs, model, graphs, temperatures, finders.modules if finders else {})
+    golden = (folder / GOLDEN).parent
+    write_golden_clips(golden, refs, model, graphs, temperatures, finders.modules if finders else {})
+    if finders and refs:
+        write_golden_nobody(golden, finders.full, list(finders.modules), cabins=finders.origin.knows_absence)
 
 
 def _tuned(

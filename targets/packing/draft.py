@@ -26,7 +26,7 @@ class Release:
     key: Path | None = None  # private key to sign it with
     allow: tuple[str, ...] = ()  # checks of the gate that may be missed; the manifest says so for ever
     mirrored: bool = False  # the driver sits on the other side than in the footage that the finder learned from
-    golden_clips: int | None = None  # of those recorded, the first ones; None: all
+    golden_clips: int | None = None  # of those recorded with answers, the first ones; None: all
     dense: Path | None = None  # made by quantize.dense: maps and boxes of the front camera, beside the four answers
     every_s: float = 0.0  # between two pictures that these are answered for; 0: every one
 

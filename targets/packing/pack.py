@@ -41,7 +41,7 @@ class Packed:
 def pack(quantized: Path, profile: Profile, report: QuantizedReport, golden_clips: int | None = None) -> Packed:
     """Everything that the quantized folder gives for this target, without the tasks that the report has left out.
 
-    golden_clips: how many of the golden clips, the first ones; None: all.
+    golden_clips: how many of the golden clips with answers, the first ones; None: all. Pictures of nobody always.
     """
     check_emitted(profile, report)
     read: Callable[[str], bytes] = lambda path: file_without(quantized, path, report.left_out)  # noqa: E731
@@ -73,7 +73,8 @@ def golden_files(quantized: Path, report: QuantizedReport, clips: int | None = N
     if not (quantized / report.golden).is_file():
         raise GateError(f"{quantized} holds no {report.golden}; run quantize.run with --golden 1 or more")
     content = json.loads(file_without(quantized, report.golden, report.left_out))
-    content["clips"] = content["clips"][:clips]
+    answered = [clip for clip in content["clips"] if any(clip["expected"].values())]
+    content["clips"] = answered[:clips] + [clip for clip in content["clips"] if clip not in answered]
     frames = {name for clip in content["clips"] for step in clip["steps"] for name in step["frames"].values()}
     folder = Path(report.golden).parent
     paths = sorted((folder / name).as_posix() for name in frames)

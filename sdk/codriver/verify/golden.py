@@ -2,7 +2,8 @@
 
 golden.json lists clips. A clip is steps (time, lossless PNG per view, the driver's boxes and keypoints) and, for
 each variant of the graphs, the probabilities expected after the last step: variants round their weights differently.
-A bundle with a finder adds what that is to find in the last step's in-car frame by itself.
+A bundle with a finder adds what that is to find in the last step's in-car frame by itself; and clips of one in-car
+picture without a driver, which have no answers, but what full precision's finder says is present, for every variant.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Frames = Mapping[str, NDArray[np.uint8]]
 Step = tuple[Frames, float, "Driver | None"]  # as Perceiver.step takes: (H, W, 3) BGR, seconds, driver
 Answers = Mapping[str, Mapping[str, float]]  # task -> label -> probability
 Expected = Mapping[str, Answers]  # by variant
-FINDER = "finder"  # among the tasks of the differences
+FINDER, NOBODY = "finder", "presence without a driver"  # among the tasks of the differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,10 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
             worst[task] = _worse(worst.get(task), found)
         if perceiver.bundle.finder is not None and "incar" in steps[-1][0]:
             told = _of_variant(found_by, perceiver.variant, number)
-            worst[FINDER] = _worse(worst.get(FINDER), _finder_difference(perceiver, steps[-1][0]["incar"], told))
+            name, most = (FINDER, FINDER_TOLERANCE) if answers else (NOBODY, tolerance)
+            off = _finder_off(perceiver, steps[-1][0]["incar"], told)
+            difference = GoldenDifference(task=name, max_abs=off, tolerance=most, same_label=True)
+            worst[name] = _worse(worst.get(name), difference)
     return list(worst.values())
 
 
@@ -88,12 +92,11 @@ def told_of(sight: Sight) -> dict[str, float]:
     return boxes | dict(zip(PRESENCE, sight.presence.tolist(), strict=True))
 
 
-def _finder_difference(perceiver: Perceiver, incar: NDArray[np.uint8], told: Mapping[str, float]) -> GoldenDifference:
+def _finder_off(perceiver: Perceiver, incar: NDArray[np.uint8], told: Mapping[str, float]) -> float:
     assert perceiver.bundle.finder is not None
     pixels = resize_to(incar, WIDTH_PX, HEIGHT_PX)[None]
     found = told_of(read_sight(perceiver.bundle.finder.infer({PIXELS: pixels})))
-    off = max(abs(found[name] - value) for name, value in told.items())
-    return GoldenDifference(task=FINDER, max_abs=off, tolerance=FINDER_TOLERANCE, same_label=True)
+    return max(abs(found[name] - value) for name, value in told.items())
 
 
 def on_trial(perceiver: Perceiver) -> Perceiver:
@@ -139,23 +142,16 @@ def _difference(
 ) -> GoldenDifference:
     if set(expected) != set(found):
         raise BundleError(f"golden answer for {task} has other labels than the bundle; build the bundle anew")
-    return GoldenDifference(
-        task=task,
-        max_abs=max(abs(expected[label] - found[label]) for label in expected),
-        tolerance=tolerance,
-        same_label=max(expected, key=expected.__getitem__) == max(found, key=found.__getitem__),
-    )
+    apart = max(abs(expected[label] - found[label]) for label in expected)
+    alike = max(expected, key=expected.__getitem__) == max(found, key=found.__getitem__)
+    return GoldenDifference(task=task, max_abs=apart, tolerance=tolerance, same_label=alike)
 
 
 def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
     if a is None:
         return b
-    return GoldenDifference(
-        task=a.task,
-        max_abs=max(a.max_abs, b.max_abs),
-        tolerance=min(a.tolerance, b.tolerance),
-        same_label=a.same_label and b.same_label,
-    )
+    alike, most = a.same_label and b.same_label, min(a.tolerance, b.tolerance)
+    return replace(a, max_abs=max(a.max_abs, b.max_abs), tolerance=most, same_label=alike)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +182,14 @@ class GoldenFile:
 def read_golden(bundle: Bundle) -> Iterator[tuple[list[Step], Expected, float, Mapping[str, Mapping[str, float]]]]:
     """Each clip's steps, expected probabilities, tolerance, and what finders find; read through the bundle's checks."""
     for clip in golden_file(bundle).clips:
-        if not clip.expected or not all(clip.expected.values()):
+        if not clip.expected or not (all(clip.expected.values()) or clip.found):
             raise BundleError(f"{bundle.path}: a golden clip without expected answers; build the bundle anew")
         yield [_read_step(bundle, step) for step in clip.steps], clip.expected, clip.tolerance, clip.found
 
 
 def golden_steps(bundle: Bundle) -> list[Step]:
-    """Everything that golden vectors show, to step through."""
-    steps = [step for clip, *_ in read_golden(bundle) for step in clip]
+    """Everything that golden vectors with answers show, to step through."""
+    steps = [step for clip, expected, *_ in read_golden(bundle) if any(expected.values()) for step in clip]
     return steps or [step for step, _ in _pictures(bundle)]
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from codriver.bundle.folder import Bundle
-from codriver.errors import BundleError
+from codriver.errors import BundleError, EngineError
 from codriver.finder.peaks import read_sight
 from codriver.perceiver import Perceiver
 from codriver.tasks import AIDE
-from codriver.verify.golden import FINDER, check_golden, read_golden, told_of
+from codriver.verify.golden import FINDER, NOBODY, check_golden, golden_steps, prove, read_golden, told_of
 from tests.tiny import (
     GOLDEN_STEPS,
     finder_logits,
@@ -134,6 +134,36 @@ def test_a_finder_that_strays_or_has_no_golden_answer_does_not_prove_itself(
         differences = {found.task: found for found in check_golden(perceiver)}
     assert differences["driver_emotion"].ok and differences[FINDER].ok == (shift == 0)
     assert differences[FINDER].max_abs == pytest.approx(shift, abs=1e-4)
+
+
+def with_nobody(folder: Path, bundle_path: Path, presence: float) -> Path:
+    """The tiny bundle, whose finder is sure of a driver in any picture, with a black one that holds `presence`."""
+    draft, variant, steps = tiny_manifest(), "ort-x86-7bit", tiny_steps(GOLDEN_STEPS)
+    with Perceiver.open(bundle_path, threads=1, variant=variant) as perceiver:
+        answers = {"driver_emotion": [perceiver.step(*step) for step in steps][-1].driver_emotion.probabilities}
+    sight, black = told_of(read_sight(finder_logits())), ({"incar": np.zeros((144, 256, 3), np.uint8)}, 0.0, None)
+    write_golden(folder / "golden", steps, {variant: answers}, 0.01, {variant: sight})
+    told = {name: presence for name in ("driver", "face", "camera")}
+    write_golden(folder / "golden", [black], {variant: {}}, 0.25, {variant: told})
+    files = tiny_files(draft) | {f"golden/{path.name}": path for path in (folder / "golden").iterdir()}
+    write_bundle(folder / "b", replace(draft, golden="golden/golden.json"), files)
+    return folder / "b"
+
+
+@pytest.mark.parametrize("presence", [0.0, 0.99])
+def test_a_finder_that_sees_a_driver_where_none_is_does_not_prove_itself(
+    tmp_path: Path, bundle_path: Path, presence: float
+) -> None:
+    with Perceiver.open(with_nobody(tmp_path, bundle_path, presence), variant="ort-x86-7bit") as perceiver:
+        found = {some.task: some for some in check_golden(perceiver)}
+        assert found["driver_emotion"].ok and found[FINDER].ok and found[NOBODY].ok == (presence > 0.5)
+        if presence < 0.5:
+            with pytest.raises(EngineError, match="presence without a driver is off by"):
+                prove(perceiver)
+
+
+def test_a_picture_without_a_driver_is_no_part_of_what_is_stepped_through(tmp_path: Path, bundle_path: Path) -> None:
+    assert len(golden_steps(Bundle.open(with_nobody(tmp_path, bundle_path, 0.99)))) == GOLDEN_STEPS
 
 
 def test_a_bundle_without_golden_vectors_says_so(tmp_path: Path) -> None:
