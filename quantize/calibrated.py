@@ -45,7 +45,7 @@ def calibrate(
     say("NNCF compiles its quantizers at its first call on a machine: about a minute")
     calibration = calibration_clips(read_split(data, "train"), model, config.clips, config.seed, lookout)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
-    measured = _measured_ranges(model, steps, chosen, data, config) if config.ranges == BEST else {}
+    measured = _measured_ranges(model, steps, chosen, (data, lookout), config) if config.ranges == BEST else {}
     ranges = {s.name: measured[s.name].chosen if s.name in measured else config.ranges for s in chosen}
     record = CalibrationRecord(
         split="train",
@@ -105,8 +105,13 @@ def encoder_of(model: UVM3TL, steps: list[Any], some: Dialect, ranges: str) -> n
 
 
 def _measured_ranges(
-    model: UVM3TL, steps: list[Any], chosen: Sequence[Dialect], data: Path, config: CalibrationConfig
+    model: UVM3TL,
+    steps: list[Any],
+    chosen: Sequence[Dialect],
+    seen: tuple[Path, FinderLookout | None],
+    config: CalibrationConfig,
 ) -> dict[str, MeasuredRanges]:
+    """seen: the data, and who looks at it."""
     say(f"trying {len(RANGES)} range estimators on {CLIPS} validation clips, for each dialect")
-    clips, _ = validation_clips(data, model.config, CLIPS, config.seed)
+    clips, _ = validation_clips(seen[0], model.config, CLIPS, config.seed, seen[1])
     return best_ranges(model, chosen, clips, lambda some, ranges: encoder_of(model, steps, some, ranges))

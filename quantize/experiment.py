@@ -40,8 +40,9 @@ from quantize.qat.losses import LOSSES, QATConfig
 from quantize.report.experiment_page import page
 from training.compare import Evaluation, compare
 from training.data.batches import predict
-from training.data.clips import labels_of, load_clips
+from training.data.clips import found, labels_of, load_clips
 from training.evaluate import Predictions
+from training.finder.lookout import FinderLookout, driver_by, make_lookout
 from training.model.uvm3tl import UVM3TL
 from training.trainer.checkpoint import Run, load_run
 from training.trainer.record import RunRecord
@@ -87,6 +88,7 @@ class Plan:
     qat: QATConfig
     calibration: int = 64  # clips
     split: str = "test"
+    finder: Path | None = None  # clips are as it sees them, lessons vary with it; None: as annotated
 
 
 def experiment(
@@ -99,10 +101,12 @@ def experiment(
     run = load_run(run_folder)
     model, origin = folded(run.model), sha256((run_folder / "model.safetensors").read_bytes())
     say("reading clips")
-    calibration = calibration_clips(read_split(data, "train"), model, plan.calibration, plan.qat.seed)
+    lookout = _lookout_of(plan, data, model)
+    calibration = calibration_clips(read_split(data, "train"), model, plan.calibration, plan.qat.seed, lookout)
     steps = list(encoder_steps(model, calibration.clips, CALIBRATION_SLOTS))
     contexts = list(fuser_contexts(model, calibration.clips[:CONTEXT_CLIPS]))
-    lessons, judge = clip_sets(data, run, plan.qat, run_options.cache), judge_of(data, model, plan, run_options)
+    lessons = clip_sets(data, run, plan.qat, run_options.cache, lookout)
+    judge = judge_of(data, model, plan, run_options, lookout)
     judge.see("FP32", model)
     rows = []
     for setting in plan.settings:
@@ -119,7 +123,7 @@ def experiment(
             row[loss] = judge.against("FP32", loss) | {"against_ptq": judge.against("PTQ", loss)}
             row[loss] |= {"record": tuned.record, "seconds": round(time.monotonic() - started, 1)}
         rows.append(row)
-        yield {**_head(plan, run, origin, lessons, len(judge.clips)), "rows": rows}
+        yield {**_head(plan, run, origin, lessons, len(judge.clips)), "driver": driver_by(lookout), "rows": rows}
 
 
 def _head(plan: Plan, run: Run, origin: str, lessons: ClipSets, n: int) -> dict[str, Any]:
@@ -140,9 +144,14 @@ def _trained(record: RunRecord) -> dict[str, Any]:
     return {key: encode(getattr(record, key)) for key in ("size", "data", "train", "loss")}
 
 
-def judge_of(data: Path, model: UVM3TL, plan: Plan, run_options: RunOptions) -> Judge:
-    refs = read_split(data, plan.split)
-    clips = load_clips(refs, model.config, model.task_set, _bar("decode", len(refs)), cache=run_options.cache)
+def _lookout_of(plan: Plan, data: Path, model: UVM3TL) -> FinderLookout | None:
+    return make_lookout(plan.finder, read_split(data, "val"), model.task_set) if plan.finder else None
+
+
+def judge_of(data: Path, model: UVM3TL, plan: Plan, run_options: RunOptions, lookout: FinderLookout | None) -> Judge:
+    refs, eyes = read_split(data, plan.split), lookout and lookout.undisturbed
+    bar = _bar("decode", len(refs))
+    clips = found(load_clips(refs, model.config, model.task_set, bar, cache=run_options.cache, lookout=eyes))
     return Judge(tuple(ref.id for ref in refs), clips, {"split": plan.split, "clips_sha256": split_digest(refs)})
 
 
@@ -227,6 +236,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--loss", action="append", choices=LOSSES, help="repeat for several; all if not given")
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--calibration", type=int, default=64, help="clips to calibrate on")
+    parser.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: clips are then as it sees them")
     parser.add_argument("--json", action="store_true", help="print the result")
     add_qat_options(parser, with_loss=False)
     return parser
@@ -242,7 +252,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError("--qat is missing; say for how many epochs, for example --qat 4")
     settings = tuple(map(Setting.from_text, args.setting))
     losses = tuple(args.loss or LOSSES)
-    plan = Plan(settings=settings, losses=losses, qat=config, calibration=args.calibration, split=args.split)
+    own = {"calibration": args.calibration, "split": args.split, "finder": args.finder}
+    plan = Plan(settings=settings, losses=losses, qat=config, **own)
     work = args.work or args.out / f"{args.name}.work"
     for result in experiment(args.run, args.data, work, plan, run_options(args)):
         args.out.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """How well the finder of each dialect finds, in its own runtime, on clips that it never saw.
 
-python -m quantize.finder_scores Q --data DATA
+python -m quantize.finder_scores Q --data DATA --finder RUN
 
-Beside it what no device has: the truth of the frame before. Intervals: bootstrap over clips, each the mean of its
+Beside it what no device has, the truth of the frame before; and, given the finder's run, the mean pose of what it was
+trained on, which needs no picture. Intervals: bootstrap over clips, each the mean of its
 frames; differences are paired by clip.
 """
 
@@ -24,6 +25,7 @@ from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from quantize.finder import runs_here, sights_in_runtime
 from training.finder.pictures import Pictures, drive_pictures
+from training.finder.run import load_finder
 from training.finder.scores import frame_before, score_points
 from workshop.aide_splits import read_split
 from workshop.artifacts import provenance, write_json
@@ -32,11 +34,17 @@ from workshop.quantized_report import QuantizedReport
 from workshop.resampling import BootstrapConfig, interval, resample
 
 FRAMES = 15  # of each clip: 0.2 s apart, as a device looks
-REFERENCE, BEFORE = "fp32", "frame_before"
+REFERENCE, BEFORE, MEAN = "fp32", "frame_before", "mean_pose"
 
 
-def measure(quantized: Path, data: Path, split: str, bootstrap: BootstrapConfig) -> dict[str, Any]:
-    """Scores by dialect, and the difference to full precision where that is among them. Shares, not percent."""
+def measure(
+    quantized: Path, data: Path, split: str, bootstrap: BootstrapConfig, run: Path | None = None
+) -> dict[str, Any]:
+    """Scores by dialect, and the difference to full precision where that is among them. Shares, not percent.
+
+    run: of training.finder, whose mean pose is scored too.
+    """
+    mean = None if run is None else np.asarray(load_finder(run).record.mean_pose, np.float32)
     report = QuantizedReport.read(quantized)
     entries = {name: some for name, some in report.dialects.items() if some.finder and runs_here(some)}
     if not entries:
@@ -47,7 +55,10 @@ def measure(quantized: Path, data: Path, split: str, bootstrap: BootstrapConfig)
         name: np.stack([sight.points for sight in sights_in_runtime(quantized, some, pictures)])
         for name, some in tqdm(entries.items(), desc="find", leave=False, disable=None)
     }
-    clips = {name: by_clip(points, pictures) for name, points in {**found, BEFORE: frame_before(pictures)}.items()}
+    baselines = {BEFORE: frame_before(pictures)}
+    if mean is not None:
+        baselines[MEAN] = np.broadcast_to(mean, pictures.points.shape)
+    clips = {name: by_clip(points, pictures) for name, points in {**found, **baselines}.items()}
     weights = resample(len(refs), bootstrap) / len(refs)
     return {
         **provenance(("onnxruntime", "openvino"), None),
@@ -60,8 +71,8 @@ def measure(quantized: Path, data: Path, split: str, bootstrap: BootstrapConfig)
         "differences": {
             f"{name} - {other}": _told({key: some[key] - clips[other][key] for key in some}, weights, bootstrap)
             for name, some in clips.items()
-            for other in (REFERENCE, BEFORE)
-            if name not in (other, BEFORE) and other in clips
+            for other in (REFERENCE, *baselines)
+            if name not in (other, *baselines) and other in clips
         },
     }
 
@@ -109,11 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("quantized", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="in AIDE's layout")
+    parser.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: its mean pose is scored too")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test")
     parser.add_argument("--out", type=Path, help="JSON to write")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
-    report = measure(args.quantized, args.data, args.split, BootstrapConfig())
+    report = measure(args.quantized, args.data, args.split, BootstrapConfig(), args.finder)
     if args.out:
         write_json(args.out, report)
     sys.stdout.write((json.dumps(report) if args.json else table(report)) + "\n")

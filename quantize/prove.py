@@ -1,6 +1,6 @@
 """Prove a quantized folder: do runtimes give what the fake-quantized model gives, and what did INT8 cost?
 
-python -m quantize.prove Q --run RUN --data DATA
+python -m quantize.prove Q --run RUN --data DATA --finder FINDER
 
 Leaves Q/proof.json, Q/proof.npz (probabilities, clip by clip) and Q/report.html, and writes into Q/report.json what
 each dialect lost on test clips, which `targets.build` holds against the profile's budget. Exit code 1 if a check fails.
@@ -30,7 +30,8 @@ from quantize.parity.accuracy import accuracies, accuracy_table
 from quantize.parity.cases import Subject, check_reports, run_all, subjects_of
 from quantize.parity.compare import all_faults, parity_table
 from quantize.parity.runners import FP32
-from training.data.clips import footage_kind, labels_of, open_clips
+from training.data.clips import footage_kind, found, labels_of, open_clips
+from training.finder.lookout import driver_by, make_lookout
 from training.trainer.checkpoint import load_run
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
@@ -50,6 +51,7 @@ class ProofConfig:
     wholes: int = 32  # clips that are also run as wholes
     batch: int = 8  # clips that torch and the integer reference run at once
     cache: Path | None = None  # where training.data cache keeps decoded clips
+    finder: Path | None = None  # clips are as it sees them; None: as annotated
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
 
 
@@ -61,7 +63,8 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
     refuse_other_run(run_folder, report)
     refs = read_split(data, config.split)[: config.clips]
     model = folded(run.model)
-    clips = open_clips(refs, model.config, model.task_set, config.cache)
+    lookout = make_lookout(config.finder) if config.finder else None
+    clips = found(open_clips(refs, model.config, model.task_set, config.cache, lookout=lookout))
     subjects = [some for name in dialects or report.dialects for some in subjects_of(folder, report, name)]
     fp32 = TorchGraphs(EncoderGraph(model), FuserGraph(model), model.task_set.names)
     answers = run_all(subjects, fp32, clips, model.config, config.batch, config.wholes)
@@ -76,6 +79,7 @@ def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], c
         "split": config.split,
         "n": len(refs),
         "clips_sha256": split_digest(refs),
+        "driver": driver_by(lookout),
         "checks": checks,
         "faults": all_faults(checks),
         "not_proven": not_proven(subjects),
@@ -96,14 +100,14 @@ def with_accuracy(report: QuantizedReport, subjects: Sequence[Subject], proof: M
     dialects = dict(report.dialects)
     for subject in subjects:
         if subject.stage and subject.checks:  # not the graphs of before fine-tuning
-            found = proof["accuracy"][subject.name]["against"][FP32]
+            lost = proof["accuracy"][subject.name]["against"][FP32]
             dialects[subject.dialect] = replace(
                 dialects[subject.dialect],
                 accuracy={
                     task: AccuracyChange(
                         difference=row["difference"], low=row["interval"][0], high=row["interval"][1], n=proof["n"]
                     )
-                    for task, row in found.items()
+                    for task, row in lost.items()
                 },
             )
     return replace(report, dialects=dialects)
@@ -111,10 +115,10 @@ def with_accuracy(report: QuantizedReport, subjects: Sequence[Subject], proof: M
 
 def refuse_other_run(run_folder: Path, report: QuantizedReport) -> None:
     """A ConfigError if the graphs come from other weights than the run's."""
-    found, expected = sha256((run_folder / "model.safetensors").read_bytes()), report.run.weights_sha256
-    if found != expected:
+    there, expected = sha256((run_folder / "model.safetensors").read_bytes()), report.run.weights_sha256
+    if there != expected:
         raise ConfigError(
-            f"{run_folder} holds weights {found[:12]}, the graphs come from {expected[:12]}; give that run"
+            f"{run_folder} holds weights {there[:12]}, the graphs come from {expected[:12]}; give that run"
         )
 
 
@@ -159,12 +163,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, help="only the first so many clips")
     parser.add_argument("--wholes", type=int, default=ProofConfig.wholes, help="clips that are also run as wholes (32)")
     parser.add_argument("--cache", type=Path, help="cache of decoded clips (training.data cache)")
+    parser.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: clips are then as it sees them")
     parser.add_argument("--json", action="store_true", help="print the proof")
     args = parser.parse_args(argv)
     for option, count in (("--clips", args.clips), ("--wholes", args.wholes)):
         if count is not None and count < 1:
             parser.error(f"{option} {count}: expected at least 1")
-    config = ProofConfig(split=args.split, clips=args.clips, wholes=args.wholes, cache=args.cache)
+    config = ProofConfig(split=args.split, clips=args.clips, wholes=args.wholes, cache=args.cache, finder=args.finder)
     proof = prove(args.quantized, args.run, args.data, args.dialect, config)
     sys.stdout.write((json.dumps(proof) if args.json else _for_people(proof, args.quantized)) + "\n")
     for fault in proof["faults"]:

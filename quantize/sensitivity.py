@@ -30,6 +30,7 @@ from quantize.precision.bench import Bench, validation_clips
 from quantize.precision.layers import layers_of, readable
 from quantize.precision.search import MEASURES, Budget, costs_ms, fewest_layers, parse_budget
 from quantize.prove import refuse_other_run
+from training.finder.lookout import driver_by, make_lookout
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
 from workshop.quantized_report import QuantizedReport
@@ -43,6 +44,7 @@ class SensitivityConfig:
     clips: int = 32  # validation clips, stratified as calibration's are
     seed: int = 0
     batch: int = 16
+    finder: Path | None = None  # clips are as it sees them; None: as annotated
     method: str = ALONE  # each quantizer alone in a full-precision model; or the INT8 model without it
 
 
@@ -92,7 +94,8 @@ def sensitivity(
         raise ConfigError(f"dialect {dialect!r} has no quantizers in this folder; choose from {there}")
     pair = load_fake_quant(folder, dialect)
     model = pair.model
-    clips, digest = validation_clips(data, model.config, config.clips, config.seed)
+    lookout = make_lookout(config.finder) if config.finder else None
+    clips, digest = validation_clips(data, model.config, config.clips, config.seed, lookout)
     bench = Bench(pair, clips, config.batch)
     rows = rank(bench, config.method)
     found = {
@@ -104,6 +107,7 @@ def sensitivity(
         "split": "val",
         "n": len(clips),
         "clips_sha256": digest,
+        "driver": driver_by(lookout),
         "method": config.method,
         "full": bench.losses(bench.names),
         "removal_curve": removal_curve(bench, rows, (1, 2, 4, 8, 16, 32)),
@@ -167,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--method", choices=(ALONE, WITHOUT), default=ALONE)
     parser.add_argument("--clips", type=int, default=32, help="validation clips")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: clips are then as it sees them")
     parser.add_argument("--json", action="store_true", help="print the result")
     return parser
 
@@ -178,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.clips < 1:
         parser.error(f"--clips {args.clips}: expected at least 1")
     budget = parse_budget(args.budget, args.measure, AIDE)
-    config = SensitivityConfig(clips=args.clips, seed=args.seed, method=args.method)
+    config = SensitivityConfig(clips=args.clips, seed=args.seed, method=args.method, finder=args.finder)
     found = sensitivity(args.quantized, args.run, args.data, args.dialect, budget, config)
     put(json.dumps(found) if args.json else _for_people(found, args.quantized))
     faults = _faults(found)

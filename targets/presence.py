@@ -6,6 +6,8 @@
 Cabins without a driver and covered lenses, where none may be believed in for longer than 0.5 s; a driver who sits down
 in an empty seat, to be found within 1 s; drives, in which the driver may not be lost for longer than 0.5 s; and a still
 picture under a sensor's noise. In-car frames alone, each through Perceiver.step. Exit code 1 beyond a limit.
+
+--noise puts more of a sensor's noise on all frames, drives no more than --clips: it shows from where on belief ends.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ SCHEMA = 1
 
 
 def presence(
-    bundle: Path, scenes: Path, data: Path, split: str, clips: int, variant: str | None = None
+    bundle: Path, scenes: Path, data: Path, split: str, clips: int, variant: str | None = None, noise: float = 0.0
 ) -> dict[str, Any]:
-    """clips: of each scene, and of the people who sit down, at most."""
-    drives = [ref.folder for ref in read_split(data, split)]
+    """clips: of each scene, and of the people who sit down, at most; under noise of drives too."""
+    drives = [ref.folder for ref in read_split(data, split)][: clips if noise else None]
     staged = {name: _clips(scenes, name)[:clips] for name in WITHOUT_DRIVER}
     pairs = list(zip(staged["empty_seat"], drives, strict=False))
     with Perceiver.open(bundle, variant=variant) as perceiver:
@@ -45,22 +47,22 @@ def presence(
         rows = [
             summed(
                 name,
-                _each(name, folders, lambda folder: wrong(perceiver, folder, driver=False)),
+                _each(name, folders, lambda folder: wrong(perceiver, folder, driver=False, noise=noise)),
                 WRONG_S,
                 "believed in",
             )
             for name, folders in staged.items()
         ]
-        found = _each("sits down", pairs, lambda pair: sits_down(perceiver, *pair))
+        found = _each("sits down", pairs, lambda pair: sits_down(perceiver, pair[0], pair[1], noise))
         rows.append(summed("sits down", found, FOUND_S, "until found"))
-        lost = _each("drive", drives, lambda folder: wrong(perceiver, folder, driver=True))
+        lost = _each("drive", drives, lambda folder: wrong(perceiver, folder, driver=True, noise=noise))
         rows.append(summed(f"drive, {split}", lost, WRONG_S, "lost"))
         stills = _each("still", drives[:STILLS], lambda folder: jitter_px(perceiver, folder))
         about = {"bundle": perceiver.manifest.id, "variant": perceiver.variant, "engine": perceiver.engine}
     known = [value for value in stills if np.isfinite(value)]
     jitter = {"clips": len(known), "mean_px": float(np.mean(known)) if known else None}
     origin = provenance(("onnxruntime", "openvino"), None)
-    return {"schema": SCHEMA, "kind": "presence", **origin, **about, "rows": rows, "jitter": jitter}
+    return {"schema": SCHEMA, "kind": "presence", **origin, **about, "noise": noise, "rows": rows, "jitter": jitter}
 
 
 def _clips(scenes: Path, name: str) -> list[Path]:
@@ -105,11 +107,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="drives, in AIDE's layout")
     parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="of the drives (test)")
     parser.add_argument("--clips", type=int, default=200, metavar="N", help="of each scene at most (200)")
+    parser.add_argument(
+        "--noise", type=float, default=0.0, metavar="LEVELS", help="of a sensor, sigma, on all frames (0)"
+    )
     parser.add_argument("--variant", help="of the bundle; default: the one for this machine")
     parser.add_argument("--out", type=Path, help="JSON to write")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
-    result = presence(args.bundle, args.scenes, args.data, args.split, args.clips, args.variant)
+    result = presence(args.bundle, args.scenes, args.data, args.split, args.clips, args.variant, args.noise)
     if args.out:
         write_text(args.out, json.dumps(result) + "\n")
     put(json.dumps(result) if args.json else for_people(result))

@@ -26,7 +26,7 @@ from codriver.tasks import STREAMS, TASK_SETS, VIEW_OF, VIEWS, TaskSet
 from training.data.batches import predict
 from training.data.clips import Clip, footage_kind, found, labels_of, load_clips
 from training.dense.evaluate import evaluate_dense, for_people, is_dense
-from training.finder.lookout import make_lookout
+from training.finder.lookout import driver_by, make_lookout
 from training.report.metrics import COARSE, Scores, plain_scores, reliability, score, table
 from training.trainer.checkpoint import Run, load_run
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
@@ -101,7 +101,7 @@ def evaluate(
             "n": len(clips),
             "clips_sha256": split_digest(refs),
             "bootstrap": asdict(bootstrap),
-            "driver": f"found by {lookout.id}" if lookout else "as annotated",
+            "driver": driver_by(lookout),
             **assess(answers, task_set, run.record.class_counts, bootstrap, weights),
             "subsets": assess_subsets(run, clips, bootstrap, weights) if subsets else [],
         }

@@ -17,7 +17,8 @@ from quantize.graphs.stepping import stepped
 from quantize.precision.layers import FUSER, only
 from quantize.ptq.calibration import choose
 from quantize.ptq.quantizers import quantizers
-from training.data.clips import Clip, labels_of, load_clips, read_labels
+from training.data.clips import Clip, found, labels_of, load_clips, read_labels
+from training.data.takes import Lookout
 from training.model.uvm3tl import ModelConfig
 from workshop.aide_splits import read_split, split_digest
 
@@ -63,9 +64,11 @@ class Bench:
         return {task: np.concatenate([some[task] for some in parts]) for task in parts[0]}
 
 
-def validation_clips(data: Path, config: ModelConfig, count: int, seed: int) -> tuple[list[Clip], str]:
-    """Stratified clips of the validation split, and the digest of which they are."""
+def validation_clips(
+    data: Path, config: ModelConfig, count: int, seed: int, lookout: Lookout | None = None
+) -> tuple[list[Clip], str]:
+    """Stratified clips of the validation split, as the lookout sees them, and the digest of which they are."""
     refs = read_split(data, "val")
     labels = np.stack([read_labels(ref, read_annotation(ref.annotation), AIDE) for ref in refs])
     chosen = [refs[i] for i in sorted(choose(labels, min(count, len(refs)), seed))]
-    return load_clips(chosen, config, AIDE), split_digest(chosen)
+    return list(found(load_clips(chosen, config, AIDE, lookout=lookout))), split_digest(chosen)

@@ -111,12 +111,23 @@ class FootageOrigin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertaintyThird:
+    """A third of the validation clips, by how certain the finder was of the driver's joints on average."""
+
+    low: float  # certainty, 0..1
+    high: float
+    clips: int
+    accuracy: Mapping[str, float]  # by task
+
+
+@dataclass(frozen=True, kw_only=True)
 class FramesAlone:
     """How well the run does where only the finder says where the driver is, in full precision."""
 
     test: Mapping[str, HeldOutScores]  # by task, on the test split; none: the run was trained without a finder
     # Taken away, "nothing", a stream of the driver's or "all" -> task -> accuracy on validation clips.
     without: Mapping[str, Mapping[str, float]]
+    by_certainty: tuple[CertaintyThird, ...] = rule((), absent=True)  # the least certain first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,8 @@ Somebody else must say (`driver=`): there is no finder in this bundle, and witho
 is invalid."""
 ALONE = """
 Held-out test clips in full precision, accuracy and macro-F1 in %, with the data set's boxes and keypoints and with what
-the finder sees; below, accuracy on validation clips as found, with one of the driver's streams or all of them masked:
+the finder sees; below, accuracy on validation clips as found, with one of the driver's streams or all of them masked,
+and by how certain the finder was of the driver's joints:
 
 | |{titles}|
 |---|{rules}|
@@ -107,6 +108,9 @@ def _alone(report: QuantizedReport) -> str:
     for part, accuracy in run.frames_alone.without.items():
         name = "validation, as found" if part == "nothing" else f"validation, without {part}"
         rows.append((name, [f"{100 * accuracy[task.name]:.1f}" for task in tasks]))
+    for third in run.frames_alone.by_certainty:
+        name = f"validation, {third.clips} clips, certainty {third.low:.2f} to {third.high:.2f}"
+        rows.append((name, [f"{100 * third.accuracy[task.name]:.1f}" for task in tasks]))
     return ALONE.format(
         titles="|".join(f" {task.title} " for task in tasks),
         rules="|".join("---" for _ in tasks),

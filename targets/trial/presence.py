@@ -36,13 +36,19 @@ class Belief:
     longest_s: float
 
 
-def in_car(folder: Path) -> Iterator[Timed]:
-    """The in-car frames of a clip with their times, by number at AIDE's rate."""
+def in_car(folder: Path, noise: float = 0.0) -> Iterator[Timed]:
+    """The in-car frames of a clip with their times, by number at AIDE's rate. noise: of a sensor, sigma in levels."""
     paths = numbered(folder / "incarframes")
     if not paths:
         raise SourceError(f"{folder}/incarframes holds no frames; expected a clip, or one of training.scenes")
     for number, path in paths.items():
-        yield number / RATE_HZ, read_image(path)
+        image = read_image(path)
+        yield number / RATE_HZ, noisy(image, noise, number) if noise else image
+
+
+def noisy(image: Image, sigma: float, seed: int) -> Image:
+    grain = np.random.default_rng(seed).normal(0.0, sigma, image.shape)
+    return np.asarray(np.clip(np.rint(image + grain), 0, 255), np.uint8)
 
 
 def seen(perceiver: Perceiver, frames: Iterable[Timed]) -> list[tuple[float, DriverSight]]:
@@ -55,9 +61,9 @@ def believed(sight: DriverSight) -> bool:
     return bool(sight.present) and not sight.reason
 
 
-def wrong(perceiver: Perceiver, folder: Path, *, driver: bool) -> Belief:
-    """driver: whether there is one in all of the clip."""
-    told = seen(perceiver, in_car(folder))
+def wrong(perceiver: Perceiver, folder: Path, *, driver: bool, noise: float = 0.0) -> Belief:
+    """driver: whether there is one in all of the clip. noise: as `in_car` puts it."""
+    told = seen(perceiver, in_car(folder, noise))
     times_s = [t for t, _ in told]
     longest_s = longest([believed(sight) != driver for _, sight in told], times_s)
     return Belief(clip=f"{folder.parent.name}/{folder.name}", frames=len(told), longest_s=longest_s)
@@ -75,11 +81,11 @@ def longest(flags: Sequence[bool], times_s: Sequence[float]) -> float:
     return round(most_s, 3)
 
 
-def sits_down(perceiver: Perceiver, empty: Path, drive: Path) -> Belief:
+def sits_down(perceiver: Perceiver, empty: Path, drive: Path, noise: float = 0.0) -> Belief:
     """An empty cabin, then another's drive without a break: how long until the driver is believed in."""
-    before = list(in_car(empty))
+    before = list(in_car(empty, noise))
     begins_s = before[-1][0] + 0.2
-    told = seen(perceiver, [*before, *((begins_s + t, image) for t, image in in_car(drive))])
+    told = seen(perceiver, [*before, *((begins_s + t, image) for t, image in in_car(drive, noise))])
     after = [(t, believed(sight)) for t, sight in told if t >= begins_s]
     found_s = next((t - begins_s for t, there in after if there), after[-1][0] - begins_s + WRONG_S + FOUND_S)
     return Belief(clip=f"{empty.name} then {drive.name}", frames=len(after), longest_s=round(found_s, 3))

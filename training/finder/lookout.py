@@ -158,6 +158,11 @@ def annotated(record: ClipRecord) -> list[Driver | None]:
     return [record.driver(number) if number >= 0 else None for number in record.picked]
 
 
+def driver_by(lookout: FinderLookout | None) -> str:
+    """For reports: where clips have the driver from."""
+    return f"found by {lookout.id}" if lookout else "as annotated"
+
+
 def make_lookout(
     folder: Path,
     held_out: Sequence[ClipRef] = (),

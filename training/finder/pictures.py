@@ -29,6 +29,9 @@ from workshop.aide_splits import ClipRef
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels (N, H, W, 3) uint8, points (N, P, 2), weights (N, P), presence
 
 
+GRAINS_PX = (1, 2, 4, 8)  # of noise alone
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinderVaryConfig:
     """What varies while training. No mirror: the driver's side is a property of the car."""
@@ -36,6 +39,9 @@ class FinderVaryConfig:
     gain: float = 0.25  # brightness factor varies by up to this
     shift: float = 0.06  # the frame moves by up to this share of its sides
     scale: float = 0.10  # and grows or shrinks by up to this
+    noisy: float = 0.3  # share of frames under a sensor's noise, which tells nothing of who is there
+    noise: float = 40.0  # its sigma, in levels, is up to this
+    only_noise: float = 0.03  # share of frames that are noise alone: an unusable camera
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,16 @@ class Pictures:
         return pixels, points, weights, presence
 
     def _frame(self, row: int, vary: FinderVaryConfig | None, seed: Sequence[int]) -> tuple[NDArray[Any], ...]:
-        pixels, points = self.pixels[row], self.points[row]
+        pixels, points, weights, presence = self.pixels[row], self.points[row], self.weights[row], self.presence[row]
         if vary is not None:
-            pixels, points = varied(pixels, points, np.random.default_rng([*seed, 1, row]), vary)
-        return pixels, points, self.weights[row], self.presence[row]
+            rng = np.random.default_rng([*seed, 1, row])
+            pixels, points = varied(pixels, points, rng, vary)
+            kind = rng.random()
+            if kind < vary.only_noise:
+                pixels, weights, presence = only_noise(pixels.shape, rng), 0 * weights, 0 * presence
+            elif kind < vary.only_noise + vary.noisy:
+                pixels = noisy(pixels, rng.uniform(0, vary.noise), rng)
+        return pixels, points, weights, presence
 
 
 def varied(
@@ -93,6 +105,20 @@ def varied(
     seen = cv2.warpAffine(pixels, move, size.tolist(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     lit = cv2.convertScaleAbs(seen, alpha=gain)
     return np.asarray(lit, np.uint8), np.asarray(points * scale + offset, np.float32)
+
+
+def noisy(pixels: NDArray[Any], sigma: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The frame under a sensor's noise of this sigma, in levels."""
+    noise = rng.standard_normal(pixels.shape, np.float32) * np.float32(sigma)
+    return np.asarray(np.clip(np.rint(pixels + noise), 0, 255), np.uint8)
+
+
+def only_noise(shape: Sequence[int], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A frame of noise alone, (H, W, 3), of any light, strength and grain."""
+    height, width, _ = shape
+    grain, level, sigma = int(rng.choice(GRAINS_PX)), rng.uniform(0, 255), rng.uniform(15, 120)
+    coarse = np.full((height // grain, width // grain, 3), level, np.float32)
+    return np.asarray(cv2.resize(noisy(coarse, sigma, rng), (width, height)), np.uint8)
 
 
 def drive_pictures(

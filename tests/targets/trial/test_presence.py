@@ -14,7 +14,7 @@ import pytest
 from codriver.arrays import Arrays
 from codriver.perceiver import Perceiver
 from targets.presence import main
-from targets.trial.presence import jitter_px, longest, sits_down, wrong
+from targets.trial.presence import in_car, jitter_px, longest, sits_down, wrong
 from tests.aide import write_dataset
 from tests.faults import Idle
 from tests.tiny import finder_logits, loaded, make_tiny_bundle, tiny_manifest
@@ -81,6 +81,12 @@ def test_who_sits_down_is_found_when_hysteresis_says_so_and_who_is_never_seen_is
     empty = clip("empty", [60] * 10, every=3)
     assert sits_down(perceiver, empty, clip("drive", [200] * 45)).longest_s == pytest.approx(0.4, abs=0.07)
     assert sits_down(perceiver, empty, clip("unseen", [60] * 45)).longest_s > 1.0
+
+
+def test_noise_of_a_sensor_is_on_the_frames_as_strong_as_it_was_asked_for(clip: Any) -> None:
+    grey = clip("grey", [120, 130])
+    plain, under = (np.stack([image for _, image in in_car(grey, noise)]).astype(int) for noise in (0.0, 9.0))
+    assert np.std(under - plain) == pytest.approx(9.0, rel=0.05) and (under[0] - plain[0] != under[1] - plain[1]).any()
 
 
 def test_a_still_picture_trembles_by_what_the_finder_makes_of_noise(perceiver: Perceiver, clip: Any) -> None:

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from codriver.errors import SourceError  # noqa: E402
 from codriver.finder_graph import JOINT_POINTS, POINTS  # noqa: E402
 from codriver.percept import Driver  # noqa: E402
-from training.finder.pictures import FinderVaryConfig, drive_pictures, scene_pictures, varied  # noqa: E402
+from training.finder.pictures import FinderVaryConfig, drive_pictures, only_noise, scene_pictures, varied  # noqa: E402
 from training.finder.targets import LEAST_WEIGHT, target_of, unusable_camera  # noqa: E402
 from training.scenes import write_scenes  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
@@ -52,6 +52,28 @@ def test_points_move_with_the_pixels_that_they_mark() -> None:
     rows, columns = np.nonzero(seen[..., 0] > 127)
     assert abs(moved[0, 0] * 256 - (columns.mean() + 0.5)) < 1 and abs(moved[0, 1] * 144 - (rows.mean() + 0.5)) < 1
     assert np.abs(moved[0] - points[0]).max() > 0.005  # it has moved at all
+
+
+def test_noise_alone_teaches_that_the_camera_is_unusable_and_nothing_of_where_somebody_is(dataset: Path) -> None:
+    pictures = drive_pictures(read_split(dataset, "train"), 3)
+    _, _, weights, presence = pictures.batch([0, 1], FinderVaryConfig(only_noise=1.0), (0, 1))
+    assert not weights.any() and not presence.any()
+    assert pictures.weights.any() and pictures.presence.all()
+
+
+def test_noise_alone_is_of_the_frames_form_and_no_two_frames_of_it_are_alike() -> None:
+    first, second = (only_noise((144, 256, 3), np.random.default_rng(seed)) for seed in (0, 1))
+    assert first.shape == (144, 256, 3) and first.dtype == np.uint8 and first.std() > 5 and (first != second).any()
+
+
+def test_a_sensors_noise_changes_the_picture_and_nothing_that_is_said_of_it(dataset: Path) -> None:
+    pictures = drive_pictures(read_split(dataset, "train"), 3)
+    still = FinderVaryConfig(gain=0, shift=0, scale=0, only_noise=0, noisy=1.0)
+    seen, points, weights, presence = pictures.batch([4], still, (0, 1))
+    off = seen[0].numpy().astype(int) - pictures.pixels[4]
+    assert 0.5 < off.std() <= still.noise and abs(off.mean()) < 2
+    assert (points[0].numpy() == pictures.points[4]).all() and (weights[0].numpy() == pictures.weights[4]).all()
+    assert presence.tolist() == [[1, 1, 1]]
 
 
 def test_a_frame_varies_alike_in_any_batch_and_otherwise_in_another_epoch(dataset: Path) -> None:
