@@ -17,6 +17,7 @@ from codriver.arrays import Image
 from codriver.finder.peaks import read_sight
 from codriver.finder_graph import HEIGHT_PX, OUTPUTS, PRESENCE, WIDTH_PX
 from codriver.resize import resize_to
+from codriver.verify.golden import Answers
 from training.footage.labels import plan
 from training.footage.scenes import StagedCabin
 from training.footage.spec import ClipSpec
@@ -32,8 +33,8 @@ def write_golden_nobody(folder: Path, full: nn.Module, dialects: Sequence[str], 
     """full: the finder in full precision. cabins: whether it has learned what drawn cabins without a driver are."""
     for picture in [*_flat(), *(_cabins() if cabins else ())]:
         present = _presence(full, picture)
-        expected, found = ({name: some for name in dialects} for some in ({}, present))
-        write_golden(folder, [({"incar": picture}, 0.0, None)], expected, TOLERANCE, found)
+        none: dict[str, Answers] = {name: {} for name in dialects}
+        write_golden(folder, [({"incar": picture}, 0.0, None)], none, TOLERANCE, dict.fromkeys(dialects, present))
 
 
 def _flat() -> Iterator[Image]:
