@@ -27,7 +27,7 @@ from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from codriver.tasks import Task, TaskSet
 from training.ablate import difference, read_rows, verdict
-from training.dense.lessons import Lesson, VaryConfig, constants
+from training.dense.lessons import Lesson, VaryConfig, constants, start_of
 from training.dense.loss import DenseLoss
 from training.dense.model import DENSE_SIZES, KINDS, DenseUVM3TL, sized
 from training.dense.scores import answers_of, scored, written
@@ -60,6 +60,7 @@ class DeltaData:
     data: DenseData
     taken: Sequence[Lesson]
     constants: Mapping[str, float]
+    start: Mapping[str, Sequence[float]]  # task -> what its head starts from
     size: str
     config: TrainConfig
 
@@ -79,6 +80,7 @@ def run_arm(arm: Arm, seed: int, task_set: TaskSet, bench: DeltaData) -> dict[st
     config = replace(bench.config, seed=seed, validate_every=bench.config.epochs)
     torch.manual_seed(seed)
     model = DenseUVM3TL(sized(bench.size, task_set.name, arm.tasks))
+    model.start_from({task: bench.start[task] for task in arm.tasks if task in bench.start})
     loss = DenseLoss(model.task_set, arm.loss, bench.constants)
     trainer = DenseTrainer(make_fabric(config.precision), model, loss, bench.taken, config)  # type: ignore[arg-type]
     started = time.process_time()
@@ -182,7 +184,8 @@ def compare(
         add_line(out / RUNS, {"settings": settings, "machine": describe_machine(), **provenance(("torch",), None)})
     if todo:
         taken = lessons(held.refs["train"], sized(size, task_set.name), "train")
-        bench = DeltaData(held, taken, constants(taken[:KNOWN], task_set), size, config)
+        known = taken[:KNOWN]
+        bench = DeltaData(held, taken, constants(known, task_set), start_of(known, task_set), size, config)
     for number, (arm, seed) in enumerate(todo, start=1):
         say(f"{number}/{len(todo)} {arm.name}, seed {seed}")
         rows.append(run_arm(arm, seed, task_set, bench))

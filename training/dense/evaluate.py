@@ -19,9 +19,9 @@ from training.dense.drawing import Drawn, drawn
 from training.dense.kinds.segmentation import mean_of_known
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.dense.page import page
-from training.dense.probe import FORMS, fitted_probe
+from training.dense.probe import fitted_probe
 from training.dense.scene import Scene, SceneRef
-from training.dense.scores import Answers, TaskScores, answers_of, constant_answer, interval_of, scored, written
+from training.dense.scores import Answers, TaskScores, answers_of, constant_answer, scored, written
 from training.dense.train import KIND, LOADERS, to_json
 from training.trainer.checkpoint import MARKER, WEIGHTS
 from workshop.artifacts import provenance, whole_folder, write_json, write_text
@@ -108,22 +108,21 @@ def evaluate_dense(run: Path, data: Path, split: str, out: Path) -> dict[str, An
 def baselines(
     task_set: TaskSet, loader: Any, known: Sequence[SceneRef], refs: Sequence[SceneRef]
 ) -> dict[str, dict[str, TaskScores]]:
-    """Scores of the constant answer, and of a linear probe for tasks that have maps. known: pictures to learn from."""
+    """Scores of the constant answer, and of a linear probe. known: pictures to learn from."""
 
     def read(some: Sequence[SceneRef]) -> Iterator[Scene]:
         return (loader.read(ref) for ref in some)
 
-    mapped = TaskSet(task_set.name, tuple(task for task in task_set.tasks if task.kind in FORMS))
     constant = constant_answer(task_set, read(known))
     return {
         "without_looking": scored(task_set, read(refs), constant),
-        "linear_probe": scored(mapped, read(refs), fitted_probe(mapped, read(known))) if mapped.tasks else {},
+        "linear_probe": scored(task_set, read(refs), fitted_probe(task_set, read(known))),
     }
 
 
 def ahead(results: dict[str, TaskScores], others: dict[str, TaskScores]) -> dict[str, list[float]]:
-    """Task -> interval, 95 %, of how much better pictures' own scores are than the others', picture by picture."""
-    return {task: list(interval_of(results[task].pictures - other.pictures)) for task, other in others.items()}
+    """Task -> interval, 95 %, of how much better the chosen score is than the other's on the same pictures."""
+    return {task: list(results[task].ahead_of(other)) for task, other in others.items()}
 
 
 def for_people(report: dict[str, Any], out: Path) -> str:
@@ -137,7 +136,7 @@ def for_people(report: dict[str, Any], out: Path) -> str:
             mark = "  <- chosen by" if name == result["chosen_by"] else ""
             lines.append(f"{task:16} {name:26} {written(name, value):>8}{beside}{mark}")
         low, high = result["interval"]
-        lines.append(f"{task:16} {'mean over pictures, 95 %':26} {100 * low:6.1f} to {100 * high:.1f}")
+        lines.append(f"{task:16} {'  its interval, 95 %':26} {100 * low:6.1f} to {100 * high:.1f}")
         for other, some in report["ahead"].items():
             if task in some:
                 low, high = some[task]

@@ -72,3 +72,9 @@ def batch_of(lessons: Iterable[Lesson], task_set: TaskSet) -> DenseBatch:
 def constants(lessons: Sequence[Lesson], task_set: TaskSet) -> dict[str, float]:
     """Task -> loss of its best constant answer on these scenes."""
     return {t.name: KINDS[t.kind].constant_loss(t, [some.truth[t.name] for some in lessons]) for t in task_set.tasks}
+
+
+def start_of(lessons: Sequence[Lesson], task_set: TaskSet) -> dict[str, list[float]]:
+    """Task -> its best constant answer on these scenes, of tasks with maps: what a model starts from."""
+    mapped = (task for task in task_set.tasks if task.kind != "detection")
+    return {t.name: KINDS[t.kind].start(t, [some.truth[t.name] for some in lessons]) for t in mapped}

@@ -10,6 +10,7 @@ B batch · D width of DB-SCME · H W the network's picture
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -72,7 +73,11 @@ DENSE_SIZES = {
 }
 
 
-SHAPES = {("nyudv2", "toy"): (96, 128), ("nyudv2", "edge"): (448, 576)}  # height, width where pictures are 4:3
+SHAPES = {  # height, width where pictures are less wide, or show small things
+    ("nyudv2", "toy"): (96, 128),
+    ("nyudv2", "edge"): (448, 576),
+    ("pascal-context", "toy"): (128, 160),
+}
 
 
 def sized(size: str, task_set: str, tasks: tuple[str, ...] = ()) -> DenseConfig:
@@ -174,6 +179,12 @@ class DenseUVM3TL(nn.Module):
         self.heads = nn.ModuleDict(
             {task.name: HEADS.get(task.kind, MapHead)(task, config) for task in self.task_set.tasks}
         )
+
+    @torch.no_grad()
+    def start_from(self, answers: Mapping[str, Sequence[float]]) -> None:
+        """Begin at constant answers: task -> a number for each channel of its map. Boxes begin at their own PRIOR."""
+        for task, values in answers.items():
+            self.heads[task].out.bias.copy_(torch.tensor(values))
 
     def forward(self, pixels: Tensor) -> DenseAnswers:
         """pixels: (B, H, W, 3) uint8 BGR."""

@@ -55,10 +55,13 @@ def score_tables(report: Mapping[str, Any], task: str) -> tuple[list[Row], list[
             chosen = "a run is chosen by it" if name == mine["chosen_by"] else ""
             named.append([Cell(name, below=chosen, mark="code"), *row, unit])
     between = Cell(interval_text(mine["interval"]), mark="wide")
+    beside = [report[other].get(task, {}).get("interval") for other in BESIDE]
     ahead = [report["ahead"].get(other, {}).get(task) for other in BESIDE]
-    gaps = ["-" if some is None else Cell(interval_text(some), mark="wide") for some in ahead]
-    named.append(["mean over pictures of their own score, 95 % interval", between, "-", "-", "%"])
-    named.append(["how far the model is ahead, picture by picture", "-", *gaps, "points"])
+    intervals, gaps = (
+        ["-" if one is None else Cell(interval_text(one), mark="wide") for one in some] for some in (beside, ahead)
+    )
+    named.append(["the chosen score, 95 % interval", between, *intervals, "%"])
+    named.append(["how far the model is ahead, on the same pictures", "-", *gaps, "points"])
     return named, by_class
 
 

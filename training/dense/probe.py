@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from codriver.dense.boxes import Found, suppressed
 from codriver.tasks import Task, TaskSet
 from training.dense.geometry import GRID, IGNORE, Size, coarse
 from training.dense.kinds import normals
-from training.dense.scene import Scene
+from training.dense.scene import Scene, Vehicles
 from training.dense.scores import Answer, Answers
 
+LEVELS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)  # at which neighbouring cells make a box
 RIDGE = 1e-6  # added for each cell, so that features that go together do no harm
 
 Cells = NDArray[np.float64]  # (R, C, K); NaN unknown
@@ -34,27 +37,37 @@ def features(image: NDArray[np.uint8]) -> Cells:
     return np.concatenate([small, around, vary, place], axis=2)
 
 
-def classes_of(task: Task, truth: NDArray[np.uint8]) -> Cells:
+def classes_of(task: Task, truth: NDArray[np.uint8], size: Size) -> Cells:
     """(h, w) -> (R, C, K) 0 and 1."""
     cells = coarse(truth)
     known = np.eye(task.classes)[np.where(cells == IGNORE, 0, cells)]
     return np.where((cells == IGNORE)[..., None], np.nan, known)
 
 
-def values_of(task: Task, truth: NDArray[np.float32]) -> Cells:
+def values_of(task: Task, truth: NDArray[np.float32], size: Size) -> Cells:
     cells = coarse(truth).astype(np.float64)
     return np.where(cells > 0, cells, np.nan)[..., None]
 
 
-def normals_of(task: Task, truth: NDArray[np.float32]) -> Cells:
+def normals_of(task: Task, truth: NDArray[np.float32], size: Size) -> Cells:
     cells = coarse(truth).astype(np.float64)
     return np.where(np.linalg.norm(cells, axis=2, keepdims=True) >= normals.KNOWN, cells, np.nan)
 
 
-def shares_of(task: Task, truth: NDArray[np.uint8]) -> Cells:
+def shares_of(task: Task, truth: NDArray[np.uint8], size: Size) -> Cells:
     """How much of each cell is 1; unknown where its middle is."""
     share = cv2.resize((truth == 1).astype(np.float64), GRID[::-1], interpolation=cv2.INTER_AREA)
     return np.where(coarse(truth) == IGNORE, np.nan, share)[..., None]
+
+
+def vehicles_of(task: Task, truth: Vehicles, size: Size) -> Cells:
+    """(R, C, 1) 1 where a cell's middle lies in a vehicle; unknown in what is to be ignored."""
+    rows, columns = ((np.arange(n) + 0.5) * side / n for n, side in zip(GRID, size, strict=True))
+    x, y = columns[None, :, None], rows[:, None, None]
+    x1, y1, x2, y2 = truth.boxes.T
+    inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)  # (R, C, n)
+    real, ignored = (inside[..., some].any(axis=2) for some in (~truth.ignored, truth.ignored))
+    return np.where(real, 1.0, np.where(ignored, np.nan, 0.0))[..., None]
 
 
 def _nearest(cells: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
@@ -78,14 +91,27 @@ def as_shares(cells: Cells, size: Size) -> NDArray[np.generic]:
     return np.asarray(smooth)
 
 
-# Kind -> what a map says at each cell, and the map that a cell's numbers mean. Boxes have no probe.
-FORMS: dict[str, tuple[Callable[..., Cells], Callable[[Cells, Size], NDArray[np.generic]]]] = {
+def as_vehicles(cells: Cells, size: Size) -> Found:
+    """Around each patch of cells that reach a level, a box with the patch's mean as its score."""
+    steps = np.array([size[1] / GRID[1], size[0] / GRID[0]] * 2)
+    boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
+    for level in LEVELS:
+        _, patches, places, _ = cv2.connectedComponentsWithStats((cells[..., 0] >= level).astype(np.uint8))
+        for number, (x, y, width, height, _) in enumerate(places[1:].tolist(), start=1):
+            boxes.append(np.array([[x, y, x + width, y + height]]) * steps)
+            scores.append(cells[..., 0][patches == number].mean(keepdims=True))
+    return suppressed(np.concatenate(boxes).astype(np.float32), np.concatenate(scores).astype(np.float32))
+
+
+# Kind -> what truth says of each cell, and what a cell's numbers mean.
+FORMS: dict[str, tuple[Callable[..., Cells], Callable[[Cells, Size], Any]]] = {
     "segmentation": (classes_of, as_classes),
     "disparity": (values_of, as_values),
     "depth": (values_of, as_values),
     "normals": (normals_of, as_normals),
     "edges": (shares_of, as_shares),
     "saliency": (shares_of, as_shares),
+    "detection": (vehicles_of, as_vehicles),
 }
 
 
@@ -111,13 +137,13 @@ class Sums:
 
 
 def fitted_probe(task_set: TaskSet, scenes: Iterable[Scene]) -> Answer:
-    """Answers of the best linear map from features, for tasks that have maps. Scenes are read one after the other."""
+    """Answers of the best linear map from features. Scenes are read one after the other."""
     sums: dict[str, Sums] = {}
-    tasks = [task for task in task_set.tasks if task.kind in FORMS]
+    tasks = task_set.tasks
     for scene in scenes:
-        seen = features(scene.image)
+        seen, size = features(scene.image), scene.image.shape[:2]
         for task in tasks:
-            truth = FORMS[task.kind][0](task, scene.truth[task.name])
+            truth = FORMS[task.kind][0](task, scene.truth[task.name], size)
             if task.name not in sums:
                 f, k = seen.shape[2], truth.shape[2]
                 sums[task.name] = Sums(np.zeros((f, f)), np.zeros((f, k)))

@@ -14,7 +14,7 @@ from codriver.tasks import Task, TaskSet
 from training.dense.geometry import LabelLetterbox
 from training.dense.model import KINDS, DenseUVM3TL
 from training.dense.scene import Scene
-from workshop.resampling import BootstrapConfig, mean_interval
+from workshop.resampling import BootstrapConfig, Interval, interval, mean_interval, resample
 
 SAMPLED_PX = 320
 CURVED = ("detection", "edges")  # kinds that are judged along a threshold
@@ -28,7 +28,7 @@ class TaskScores:
 
     scores: dict[str, float]  # by the name of the definition
     chosen_by: str  # the one that a run is chosen by
-    interval: tuple[float, float]  # of the mean over pictures of their own score, 95 %, pictures drawn again
+    redrawn: NDArray[np.float64]  # (R,) that one on pictures drawn again; the same draws whoever is judged
     pictures: NDArray[np.float64]  # each picture's own score; NaN where it has no truth
     curve: tuple[NDArray[np.float64], NDArray[np.float64]] | None = (
         None  # recalls and precisions, of kinds that have one
@@ -37,6 +37,15 @@ class TaskScores:
     @property
     def main(self) -> float:
         return self.scores[self.chosen_by]
+
+    @property
+    def interval(self) -> Interval:
+        """Of the main score, 95 %, over pictures."""
+        return interval(self.redrawn, BootstrapConfig())
+
+    def ahead_of(self, other: TaskScores) -> Interval:
+        """Of how much better the main score is than another's on the same pictures, 95 %."""
+        return interval(self.redrawn - other.redrawn, BootstrapConfig())
 
 
 @torch.inference_mode()
@@ -73,7 +82,8 @@ def scored(
 def _task_scores(task: Task, metric: Any) -> TaskScores:
     pictures = metric.examples()
     curve = metric.curve() if task.kind in CURVED else None
-    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), interval_of(pictures), pictures, curve)
+    redrawn = metric.resampled(resample(len(pictures), BootstrapConfig()))
+    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), redrawn, pictures, curve)
 
 
 def interval_of(pictures: NDArray[np.float64]) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from codriver.errors import SourceError
 from training.dense.benchmarks import bdd100k, cityscapes, nyudv2, pascal_context
 from training.dense.lesson_store import LessonStore
-from training.dense.lessons import VaryConfig, batch_of, constants, varied
+from training.dense.lessons import VaryConfig, batch_of, constants, start_of, varied
 from training.dense.loss import DenseLoss
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.dense.scene import SceneRef
@@ -164,6 +164,7 @@ def train_dense(
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
         taken = lessons(known.refs["train"], model_config, "train")
+        model.start_from(start_of(taken[:KNOWN], model.task_set))
         loss = DenseLoss(model.task_set, loss_config, constants(taken[:KNOWN], model.task_set))
         trainer = DenseTrainer(fabric, model, loss, taken, config)  # type: ignore[arg-type]
         if saved:

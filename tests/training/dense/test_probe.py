@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.dense_tasks import NYUDV2
+from codriver.dense.boxes import iou
+from codriver.dense_tasks import BDD100K, NYUDV2
 from codriver.tasks import TaskSet
-from training.dense.evaluate import ahead, baselines
+from training.dense.evaluate import baselines
 from training.dense.geometry import GRID, IGNORE
-from training.dense.probe import features, fitted_probe
-from training.dense.scene import Scene
-from training.dense.scores import TaskScores
+from training.dense.probe import as_vehicles, features, fitted_probe
+from training.dense.scene import Scene, Vehicles
 
 pytestmark = pytest.mark.torch
 CELL = 4  # pixels a side
@@ -68,15 +68,30 @@ class Loader:
         return scene(number)
 
 
-def test_boxes_have_no_probe_and_maps_have_both_baselines() -> None:
+def test_both_baselines_are_judged() -> None:
     tasks = TaskSet("some", (NYUDV2["depth"],))
     found: dict[str, dict[str, Any]] = baselines(tasks, Loader(), range(3), range(3, 6))  # type: ignore[arg-type]
     assert found["linear_probe"]["depth"].main > 0.99 > found["without_looking"]["depth"].main
 
 
-def test_being_ahead_is_told_picture_by_picture() -> None:
-    rng = np.random.default_rng(0)
-    hard = rng.random(50)
-    model, probe = (TaskScores({}, "", (0.0, 1.0), hard + plus) for plus in (0.1, 0.0))
-    low, high = ahead({"depth": model}, {"depth": probe})["depth"]
-    assert low == pytest.approx(0.1) and high == pytest.approx(0.1)
+def street(seed: int) -> Scene:
+    """A bright vehicle on a dark street, and a crowd that is grey."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 40, (240, 400, 3)).astype(np.uint8)
+    x, y = (int(some) * 10 for some in rng.integers(2, 10, 2))
+    image[y : y + 60, x : x + 80], image[200:240, 300:400] = 230, 120
+    boxes = np.array([[x, y, x + 80, y + 60], [300, 200, 400, 240]], dtype=np.float32)
+    return Scene(str(seed), image, {"vehicles": Vehicles(boxes, np.array([False, True]))})
+
+
+def test_boxes_stand_around_cells_that_look_like_vehicles() -> None:
+    tasks = TaskSet("some", (BDD100K["vehicles"],))
+    answer, new = fitted_probe(tasks, (street(k) for k in range(8))), street(9)
+    boxes, scores = answer(new)["vehicles"]
+    real = new.truth["vehicles"].boxes[:1]
+    assert iou(boxes[:1], real)[0, 0] > 0.8 and scores[0] > 0.5 and (np.diff(scores) <= 0).all()
+
+
+def test_where_nothing_looks_like_a_vehicle_there_is_no_box() -> None:
+    boxes, scores = as_vehicles(np.zeros((*GRID, 1)), (240, 400))
+    assert boxes.shape == (0, 4) and scores.shape == (0,)

@@ -21,6 +21,7 @@ from training.dense.kinds.measured import counted as counted
 from training.dense.kinds.measured import loss as loss
 from training.dense.kinds.measured import mirrored as mirrored
 from training.dense.kinds.measured import stacked as stacked
+from training.dense.kinds.measured import start as start
 
 CLOSE = 1.25  # an answer is close if neither it nor the truth is so many times the other or more
 NEAREST_M = 1e-3  # answers below count as this
@@ -47,6 +48,7 @@ class Metric:
     pixels: int = 0
     rmse_m: list[float] = field(default_factory=list)  # of each picture that knows any depth
     close: list[float] = field(default_factory=list)  # share of each picture; NaN: nothing was known
+    known: list[int] = field(default_factory=list)  # pixels of each picture
 
     def add(self, answered: Map, truth: Map) -> float:
         """(h, w) each. Returns the picture's own share that is close."""
@@ -60,6 +62,7 @@ class Metric:
         self.near += int(close.sum())
         self.pixels += len(known)
         self.rmse_m += [float(np.sqrt(squares.mean()))] if len(known) else []
+        self.known.append(len(known))
         self.close.append(float(close.mean()) if len(known) else math.nan)
         return self.close[-1]
 
@@ -72,6 +75,11 @@ class Metric:
             "abs_rel": self.shares / n,
             "close": self.near / n,
         }
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        near = np.nan_to_num(self.close) * self.known
+        return np.asarray(weights @ near / np.maximum(weights @ np.array(self.known), 1))
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.close)

@@ -23,6 +23,7 @@ from codriver.dense.letterbox import Size
 from codriver.dense.spec import BOX_STRIDES as STRIDES
 from codriver.tasks import Task
 from training.dense.geometry import LabelLetterbox, cut_off, mirror_boxes
+from training.dense.kinds.redrawn_boxes import ap50_of_draws
 from training.dense.scene import Vehicles
 
 REACHES_PX = ((0, 48), (24, 96), (64, 1e6))  # longest side of the boxes that each map answers; they overlap
@@ -170,6 +171,11 @@ class Metric:
         judge = coco_judge(self.answers, self.truths)
         precision = np.zeros(101) if judge is None else np.maximum(judge.eval["precision"][0, :, 0, 0, 2], 0)
         return np.linspace(0, 1, 101), precision
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        judge = coco_judge(self.answers, self.truths)
+        return np.zeros(len(weights)) if judge is None else ap50_of_draws(judge, len(self.truths), weights)
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) F measure of boxes above one half, for worst pictures; 1 where nothing is there or found."""

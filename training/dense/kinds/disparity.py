@@ -21,6 +21,7 @@ from training.dense.kinds.measured import counted as counted
 from training.dense.kinds.measured import loss as loss
 from training.dense.kinds.measured import mirrored as mirrored
 from training.dense.kinds.measured import stacked as stacked
+from training.dense.kinds.measured import start as start
 from training.dense.kinds.segmentation import mean_of_known
 
 FARTHEST_PX = 80.0  # disparities from here on are not judged, as MTMamba's and TaskPrompter's code has it
@@ -67,6 +68,11 @@ class Metric:
             "mean_abs_px": self.sums / n,
             "close": mean_of_known(self.examples()),
         }
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        known = np.isfinite(self.close)
+        return np.asarray(weights @ np.nan_to_num(self.close) / np.maximum(weights @ known, 1))
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.close)

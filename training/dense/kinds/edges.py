@@ -50,6 +50,11 @@ def constant_loss(task: Task, truths: list[Classes]) -> float:
     return math.log(2)
 
 
+def start(task: Task, truths: list[Classes]) -> list[float]:
+    """(1,) the logit of one half."""
+    return [0.0]
+
+
 def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Map:
     """(1, H/s, W/s) -> (h, w) 0..1."""
     return box.smooth_back(np.asarray(1 / (1 + np.exp(-logits[0])), dtype=np.float32))
@@ -77,11 +82,13 @@ class Metric:
     real: int = 0
     at_best: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))  # paired, answered
     pictures: list[float] = field(default_factory=list)  # F of each at its own best level; NaN: nothing was known
+    each: list[NDArray[np.int64]] = field(default_factory=list)  # (3, levels): paired, answered, real
 
     def add(self, answered: Map, truth: Classes) -> float:
         """(h, w) each. A wide edge of the truth counts as its thinned line. Returns the picture's own best F."""
         if (truth == IGNORE).all():
             self.pictures.append(math.nan)
+            self.each.append(np.zeros((3, len(LEVELS)), dtype=np.int64))
             return math.nan
         lines = thinned(truth == 1)
         likely = suppressed(np.where(truth == IGNORE, 0, answered).astype(np.float32))
@@ -94,6 +101,7 @@ class Metric:
         self.paired += paired
         self.answered += counts
         self.real += real
+        self.each.append(np.stack([paired, counts, np.full_like(counts, real)]))
         f = f_measure(paired, counts, real)
         best = int(f.argmax())
         self.at_best += np.array([paired[best], counts[best]])
@@ -112,6 +120,11 @@ class Metric:
         """Recall and precision at each level that answers anything, from the highest level down."""
         some = np.flatnonzero(self.answered)[::-1]
         return self.paired[some] / max(self.real, 1), self.paired[some] / self.answered[some]
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        paired, answered, real = (weights @ np.array(some) for some in zip(*self.each, strict=True))  # (R, levels)
+        return np.asarray((2 * paired / np.maximum(answered + real, 1)).max(axis=1))
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.pictures)

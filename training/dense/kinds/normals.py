@@ -73,6 +73,11 @@ def constant_loss(task: Task, truths: list[Normals]) -> float:
     return max(float(np.abs(known - _direction(known.sum(axis=0))).sum(axis=1).mean()), 1e-3)
 
 
+def start(task: Task, truths: list[Normals]) -> list[float]:
+    """(3,) the mean direction."""
+    return [float(some) for some in _direction(np.sum([truth.sum(axis=(0, 1)) for truth in truths], axis=0))]
+
+
 def _direction(sums: NDArray[np.float32]) -> Normals:
     """(..., 3) of any length -> of length 1; 0 stays 0."""
     return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), 1e-12), dtype=np.float32)
@@ -114,6 +119,7 @@ class Metric:
     under: dict[str, int] = field(default_factory=lambda: dict.fromkeys(UNDER_DEG, 0))
     pixels: int = 0
     pictures: list[float] = field(default_factory=list)  # share under 22.5 degrees; NaN: nothing was known
+    known: list[int] = field(default_factory=list)  # pixels of each picture
 
     def add(self, answered: Normals, truth: Normals) -> float:
         """(h, w, 3) each. Returns the picture's own share under 22.5 degrees."""
@@ -124,6 +130,7 @@ class Metric:
         for name, limit in UNDER_DEG.items():
             self.under[name] += int((off < limit).sum())
         self.pixels += len(off)
+        self.known.append(len(off))
         self.pictures.append(float((off < UNDER_DEG["under_22"]).mean()) if len(off) else math.nan)
         return self.pictures[-1]
 
@@ -132,6 +139,11 @@ class Metric:
         n = max(self.pixels, 1)
         angles = {"mean_deg": self.degrees / n, "rmse_deg": float(np.sqrt(self.squares / n))}
         return angles | {name: count / n for name, count in self.under.items()}
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        near = np.nan_to_num(self.pictures) * self.known
+        return np.asarray(weights @ near / np.maximum(weights @ np.array(self.known), 1))
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.pictures)

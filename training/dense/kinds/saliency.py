@@ -64,11 +64,20 @@ def loss(task: Task, logits: Tensor, truth: Tensor) -> Tensor:
 
 def constant_loss(task: Task, truths: list[Marks]) -> float:
     """Loss of the best constant answer, the share that stands out: its entropy, in nats."""
-    cells = np.concatenate([truth[truth != IGNORE] for truth in truths])
-    if not len(cells):
-        return 1.0
-    share = float(np.clip((cells == 1).mean(), 1e-4, 1 - 1e-4))
+    share = share_of(truths)
     return -(share * math.log(share) + (1 - share) * math.log(1 - share))
+
+
+def share_of(truths: list[Marks]) -> float:
+    """What stands out of all that is known, never quite nothing or all; one half if nothing is known."""
+    cells = np.concatenate([truth[truth != IGNORE] for truth in truths])
+    return float(np.clip((cells == 1).mean(), 1e-4, 1 - 1e-4)) if len(cells) else 0.5
+
+
+def start(task: Task, truths: list[Marks]) -> list[float]:
+    """(1,) the logit of the share that stands out."""
+    share = share_of(truths)
+    return [math.log(share / (1 - share))]
 
 
 def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Shares:
@@ -84,7 +93,9 @@ def constant(task: Task, truths: Iterable[Marks]) -> Callable[[Size], Shares]:
     return lambda size: cv2.resize(shares, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def f_measure(hits: NDArray[np.float64], found: NDArray[np.float64], real: float) -> NDArray[np.float64]:
+def f_measure(
+    hits: NDArray[np.float64], found: NDArray[np.float64], real: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
     """(1 + b) P R / (b P + R) = (1 + b) hits / (b real + found) with b = BETA_2; 0 where nothing is found or real."""
     whole = BETA_2 * real + found
     return np.where(whole > 0, (1 + BETA_2) * hits / np.maximum(whole, 1e-12), 0.0)
@@ -102,11 +113,13 @@ class Pooled:
     def __post_init__(self) -> None:
         self.hits, self.found = (np.zeros(len(self.thresholds), dtype=np.int64) for _ in range(2))
 
-    def add(self, answered: NDArray[np.float32], real: NDArray[np.bool_]) -> None:
-        """Both (n,)."""
-        self.hits += reached(answered[real], self.thresholds)
-        self.found += reached(answered, self.thresholds)
+    def add(self, answered: NDArray[np.float32], real: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Both (n,). Returns what came to hits, found and real, (3, thresholds)."""
+        hits, found = reached(answered[real], self.thresholds), reached(answered, self.thresholds)
+        self.hits += hits
+        self.found += found
         self.real += int(real.sum())
+        return np.stack([hits, found, np.full_like(hits, real.sum())])
 
     def best(self) -> float:
         return float(f_measure(self.hits.astype(np.float64), self.found.astype(np.float64), self.real).max())
@@ -129,15 +142,17 @@ class Metric:
     precision: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(ASTMT_THRESHOLDS)))
     recall: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(ASTMT_THRESHOLDS)))
     own: list[float] = field(default_factory=list)  # F of each picture at ASSUMED; NaN: nothing was known
+    each: list[NDArray[np.int64]] = field(default_factory=list)  # (3, thresholds): hits, found, real
 
     def add(self, answered: Shares, truth: Marks) -> float:
         """(h, w) each. Returns the picture's own F."""
         known = truth != IGNORE
         if not known.any():
             self.own.append(math.nan)
+            self.each.append(np.zeros((3, len(THRESHOLDS)), dtype=np.int64))
             return math.nan
         shares, real = answered[known], truth[known] == 1
-        self.pooled.add(shares, real)
+        self.each.append(self.pooled.add(shares, real))
         self.five.add(shares, real)
         hits, found = (reached(some, ASTMT_THRESHOLDS, "left") for some in (shares[real], shares))
         self.precision += hits / np.maximum(found, 1)
@@ -156,6 +171,11 @@ class Metric:
             "maxf_five_thresholds": self.five.best(),
             "maxf_mean_over_pictures": float((2 * precision * recall / (precision + recall + 1e-12)).max()),
         }
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        hits, found, real = (weights @ np.array(some) for some in zip(*self.each, strict=True))  # (R, thresholds)
+        return np.asarray(f_measure(hits, found, real).max(axis=1))
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) F of each at a threshold of one half; NaN where nothing was known."""

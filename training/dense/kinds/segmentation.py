@@ -18,8 +18,11 @@ from torch.nn import functional as F
 
 from codriver.tasks import Task
 from training.dense.geometry import IGNORE, LabelLetterbox, Size, coarse
+from training.losses.afd import balanced_weights
 
 STRIDE = 4  # logits leave the network at a quarter of its size
+BALANCE = 0.5  # a class weighs in the loss as 1 / share to this power; 1 is all alike
+LEAST_SHARE = 1e-4  # of a class that was not seen, in the answer that training starts from
 BACKGROUND = "background"  # of labels: the class that is none
 WIDTHS_PX = (1, 2, 5)  # by which the official lane metric widens both sides
 
@@ -50,14 +53,26 @@ def stacked(truths: list[Classes]) -> Tensor:
 
 
 def loss(task: Task, logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean cross-entropy per known pixel. logits: (B, K, H/s, W/s). truth: (B, H, W) int64.
+    """Mean cross-entropy of known cells, those of rare classes weighing more. logits: (B, K, H/s, W/s).
 
-    Truth comes to the logits' cells: a thin class wherever any pixel of a cell has it, others by the middle pixel.
-    Where nothing is known (human parts of a batch without people) it is 0.
+    truth: (B, H, W) int64. It comes to the logits' cells: a thin class wherever any pixel of a cell has it, others by
+    the middle pixel. Where nothing is known (human parts of a batch without people) it is 0.
     """
     cells = at_cells(task, truth)
-    whole = F.cross_entropy(logits.float(), cells, ignore_index=IGNORE, reduction="sum")
-    return whole / (cells != IGNORE).sum().clamp(min=1)
+    counts = counts_of(task, cells)
+    weights = balanced_weights(counts.tolist(), balance_of(task)).to(logits.device)
+    whole = F.cross_entropy(logits.float(), cells, weights, ignore_index=IGNORE, reduction="sum")
+    return whole / (weights * counts).sum().clamp(min=1)
+
+
+def counts_of(task: Task, cells: Tensor) -> Tensor:
+    """(K,) known cells of each class."""
+    return torch.bincount(cells[cells != IGNORE].flatten(), minlength=task.classes)
+
+
+def balance_of(task: Task) -> float:
+    """A thin class is widened by its cells already: weighing more it would be painted wider still."""
+    return 0.0 if task.thin else BALANCE
 
 
 def at_cells(task: Task, truth: Tensor) -> Tensor:
@@ -69,11 +84,21 @@ def at_cells(task: Task, truth: Tensor) -> Tensor:
 
 
 def constant_loss(task: Task, truths: list[Classes]) -> float:
-    """Loss of the best constant answer, the classes' shares: their entropy, in nats."""
-    cells = at_cells(task, stacked(truths))
-    counts = torch.bincount(cells[cells != IGNORE].flatten(), minlength=task.classes).double()
-    shares = counts[counts > 0] / counts.sum().clamp(min=1)
-    return max(float(-(shares * shares.log()).sum()), 1e-3)
+    """Loss of the best constant answer, the classes' shares as they weigh: their entropy, in nats."""
+    shares = weighed_shares(task, truths)
+    return max(float(torch.special.entr(shares).sum()), 1e-3)
+
+
+def weighed_shares(task: Task, truths: list[Classes]) -> Tensor:
+    """(K,) of sum 1, or 0 where nothing is known."""
+    counts = counts_of(task, at_cells(task, stacked(truths)))
+    weighed = balanced_weights(counts.tolist(), balance_of(task)) * counts
+    return weighed / weighed.sum().clamp(min=1e-12)
+
+
+def start(task: Task, truths: list[Classes]) -> list[float]:
+    """(K,) logits of the best constant answer."""
+    return [float(some) for some in weighed_shares(task, truths).clamp(min=LEAST_SHARE).log()]
 
 
 def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Classes:
@@ -98,6 +123,7 @@ class Metric:
     batch: list[float] = field(default_factory=list)  # mean IoU of each, absent classes 0; NaN: nothing was known
     halves: list[float] = field(default_factory=list)  # the same of two classes, background and all else
     f_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(WIDTHS_PX)))
+    shares: list[NDArray[np.int64]] = field(default_factory=list)  # (2, K) of each: pixels in both, in either
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((self.task.classes, self.task.classes), dtype=np.int64)
@@ -107,12 +133,14 @@ class Metric:
         known = truth != IGNORE
         if not known.any():  # a picture without truth is no picture: human parts where there are none
             self.batch.append(math.nan)
+            self.shares.append(np.zeros((2, self.task.classes), dtype=np.int64))
             return math.nan
         classes = self.task.classes
         own = np.bincount(classes * truth[known].astype(np.int64) + answered[known], minlength=classes**2).reshape(
             classes, classes
         )
         self.counts += own
+        self.shares.append(np.stack([own.diagonal(), own.sum(axis=0) + own.sum(axis=1) - own.diagonal()]))
         self.batch.append(float(per_class_iou(own, absent=0.0).mean()))
         if BACKGROUND in self.task.labels:
             self.halves.append(float(per_class_iou(in_two(own, self.task.labels.index(BACKGROUND)), absent=0.0).mean()))
@@ -138,6 +166,12 @@ class Metric:
             n = int(np.isfinite(self.batch).sum())
             found |= {f"f_{w}px": float(total / max(n, 1)) for w, total in zip(WIDTHS_PX, self.f_sums, strict=True)}
         return found
+
+    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        both, either = (weights @ np.array(some) for some in zip(*self.shares, strict=True))  # (R, K)
+        ious = both / np.maximum(either, 1)
+        return np.asarray(ious[:, 1] if self.task.thin else ious.sum(axis=1) / np.maximum((either > 0).sum(axis=1), 1))
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) mean IoU of each, for intervals and worst pictures; NaN where nothing was known."""
