@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.device.machine import describe_machine
 from training import evaluate, synth, train
 from training.data import __main__ as data
@@ -142,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Footage, check, training and evaluation of a benchmark, and whether the model beats baselines.",
         epilog="example: python -m training.benchmark cityscapes --work out/city --out out/verdicts",
     )
-    parser.add_argument("name", choices=tuple(DENSE_TASK_SETS))
+    parser.add_argument("name", choices=tuple(RECIPES))
     parser.add_argument("--work", type=Path, required=True, help="folder for footage, run and evaluation")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.json and NAME.md")
     parser.add_argument("--json", action="store_true", help="print what NAME.json holds")

@@ -41,7 +41,12 @@ from workshop.command import command
 RUNS, TABLE = "runs.jsonl", "table.md"
 PLAIN = LossConfig(weighting="equal", beta=0.0)
 JOINT = {"equal weights": PLAIN, "AFD-Loss": LossConfig()}
-TOLD = {"disparity": "rmse_px", "depth": "rmse_m", "normals": "mean_deg"}  # what tables hold, where less is better
+TOLD = {
+    "disparity": "rmse_px",
+    "depth": "rmse_m",
+    "inverse_depth": "abs_err",
+    "normals": "mean_deg",
+}  # what tables hold, where less is better
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ from training.dense.scores import interval_of
 from workshop.dense_report import DenseChange
 
 # What a table of each kind is judged by; training.dense.kinds has the definitions.
-JUDGED_BY = {"segmentation": "miou", "detection": "ap50_coco", "depth": "rmse_m", "disparity": "rmse_px"}
+JUDGED_BY = {
+    **{"segmentation": "miou", "detection": "ap50_coco", "depth": "rmse_m", "disparity": "rmse_px"},
+    "inverse_depth": "abs_err",
+}
 JUDGED_BY |= {"normals": "mean_deg", "edges": "ods_f", "saliency": "maxf"}
 
 

@@ -41,6 +41,13 @@ CITYSCAPES = TaskSet(
     "cityscapes",
     (_front("semantics", "Semantics", "segmentation", STREET), _front("disparity", "Disparity, px", "disparity")),
 )
+CITYSCAPES_SMALL = TaskSet(  # mtan's; which classes its seven hold is not public
+    "cityscapes-small",
+    (
+        _front("semantics", "Semantics", "segmentation", tuple(f"class {k}" for k in range(7))),
+        _front("inverse_depth", "Inverse depth", "inverse_depth"),
+    ),
+)
 OBJECTS = (  # PASCAL VOC's classes
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
@@ -71,4 +78,4 @@ NYUDV2 = TaskSet(
         _front("edges", "Edges", "edges", thin=True, reach=0.011),
     ),
 )
-DENSE_TASK_SETS = {some.name: some for some in (BDD100K, CITYSCAPES, NYUDV2, PASCAL_CONTEXT)}
+DENSE_TASK_SETS = {some.name: some for some in (BDD100K, CITYSCAPES, CITYSCAPES_SMALL, NYUDV2, PASCAL_CONTEXT)}

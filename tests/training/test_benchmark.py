@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.dense_tasks import DENSE_TASK_SETS
 from training import benchmark
 from training.benchmark import RECIPES, STEPS, Recipe, main, table, verdict
+from training.dense.synth import LAYOUTS
 
 pytestmark = pytest.mark.torch
 
@@ -37,8 +37,8 @@ def test_a_model_beats_both_only_where_both_intervals_are_above_0(ahead: tuple[f
     assert table(found).endswith("| yes |" if beats else "| NO |") and "50.0 [49.0 to 51.0]" in table(found)
 
 
-def test_every_benchmark_has_a_recipe() -> None:
-    assert set(RECIPES) == set(DENSE_TASK_SETS)
+def test_every_benchmark_with_footage_has_a_recipe() -> None:
+    assert set(RECIPES) == set(LAYOUTS)
 
 
 def test_a_model_that_hardly_learned_fails_and_nothing_is_run_twice(

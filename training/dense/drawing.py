@@ -17,7 +17,7 @@ from training.dense.scene import Scene
 
 WIDTH_PX = 240  # of each drawing
 FULL_PX, FULL_M = 40.0, 10.0  # disparity that is drawn brightest, depth that is drawn darkest
-OFF_PX, OFF_M, OFF_DEG = 8.0, 1.0, 60.0  # differences that are drawn brightest
+OFF_PX, OFF_M, OFF_DEG, OFF_SHARE = 8.0, 1.0, 60.0, 0.1  # differences that are drawn brightest
 COLORS = np.array(  # BGR
     [(60, 160, 60), (170, 110, 40), (40, 40, 220), (40, 200, 220), (200, 60, 200), (120, 160, 200), (200, 200, 60)],
     dtype=np.uint8,
@@ -91,6 +91,11 @@ def near_is_bright_m(depth: NDArray[np.float32]) -> Image:
     return _heat(np.where(depth > 0, 1 - 0.9 * np.minimum(depth / FULL_M, 1), 0))
 
 
+def near_is_bright_share(inverse: NDArray[np.float32]) -> Image:
+    """Unknown is black; on a scale of roots."""
+    return _heat(np.sqrt(np.minimum(inverse, 1)))
+
+
 def _heat(shades: NDArray[Any]) -> Image:
     whole = np.clip(255 * shades.astype(np.float32), 0, 255).astype(np.uint8)
     return np.asarray(cv2.applyColorMap(whole, cv2.COLORMAP_INFERNO), dtype=np.uint8)
@@ -115,6 +120,7 @@ def as_brightness(shares: NDArray[Any]) -> Image:
 MAPS: dict[str, Callable[[Any], Image]] = {
     "disparity": near_is_bright,
     "depth": near_is_bright_m,
+    "inverse_depth": near_is_bright_share,
     "normals": as_colors,
     "edges": as_lines,
     "saliency": as_brightness,
@@ -140,5 +146,6 @@ ERRORS: dict[
     "saliency": lambda answer, truth: np.where(truth == IGNORE, 0, np.abs(answer - truth.astype(np.float32))),
     "disparity": off_by(OFF_PX),
     "depth": off_by(OFF_M),
+    "inverse_depth": off_by(OFF_SHARE),
     "normals": off_in_angle,
 }

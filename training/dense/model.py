@@ -22,7 +22,7 @@ from codriver.dense.spec import BOX_CHANNELS
 from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
 from codriver.tasks import Task, TaskSet
-from training.dense.kinds import depth, detection, disparity, edges, normals, saliency, segmentation
+from training.dense.kinds import depth, detection, disparity, edges, inverse_depth, normals, saliency, segmentation
 from training.model.dbscme import DBSCMEConfig, SharedBranch, SpecificBranch
 from training.model.encoders import ResidualBlock, conv_bn_relu
 
@@ -74,6 +74,8 @@ DENSE_SIZES = {
 
 
 SHAPES = {  # height, width where pictures are less wide, or show small things
+    ("cityscapes-small", "toy"): (128, 256),
+    ("cityscapes-small", "edge"): (128, 256),
     ("nyudv2", "toy"): (96, 128),
     ("nyudv2", "edge"): (448, 576),
     ("pascal-context", "toy"): (128, 160),
@@ -211,6 +213,7 @@ KINDS = {
     "segmentation": segmentation,
     "disparity": disparity,
     "depth": depth,
+    "inverse_depth": inverse_depth,
     "normals": normals,
     "edges": edges,
     "saliency": saliency,

@@ -108,6 +108,7 @@ FORMS: dict[str, tuple[Callable[..., Cells], Callable[[Cells, Size], Any]]] = {
     "segmentation": (classes_of, as_classes),
     "disparity": (values_of, as_values),
     "depth": (values_of, as_values),
+    "inverse_depth": (values_of, as_values),
     "normals": (normals_of, as_normals),
     "edges": (shares_of, as_shares),
     "saliency": (shares_of, as_shares),

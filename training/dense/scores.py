@@ -115,4 +115,6 @@ def sampled(truth: Any) -> Any:
 
 def written(name: str, value: float) -> str:
     """A score for people: its unit stands at the end of its name, all others are shares, in percent."""
+    if "abs_err" in name:  # of inverse depth, which has no unit
+        return f"{value:.4f}"
     return f"{value:.2f}" if name.endswith(("_px", "_m", "_deg")) else f"{100 * value:.1f}"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from codriver.errors import SourceError
-from training.dense.benchmarks import bdd100k, cityscapes, nyudv2, pascal_context
+from training.dense.benchmarks import bdd100k, cityscapes, cityscapes_small, nyudv2, pascal_context
 from training.dense.lesson_store import LessonStore
 from training.dense.lessons import VaryConfig, batch_of, constants, start_of, varied
 from training.dense.loss import DenseLoss
@@ -35,7 +35,13 @@ from training.trainer.trainer import Trainer
 from workshop.artifacts import provenance, whole_folder
 
 # What a benchmark brings: index(root, split) and read(ref).
-LOADERS = {"bdd100k": bdd100k, "cityscapes": cityscapes, "nyudv2": nyudv2, "pascal-context": pascal_context}
+LOADERS = {
+    "bdd100k": bdd100k,
+    "cityscapes": cityscapes,
+    "cityscapes-small": cityscapes_small,
+    "nyudv2": nyudv2,
+    "pascal-context": pascal_context,
+}
 SPLITS = ("train", "val", "test")
 KIND = "dense run"  # what meta.json says; the four-camera model's is a run
 JUDGED = 200  # validation pictures that an epoch is judged by

@@ -21,7 +21,8 @@ from codriver.files.decode import rule
 from codriver.tasks import Task
 
 # What two runtimes on the same codes may differ by; a wrong graph is off by far more.
-TOLERANCE = dict.fromkeys(("segmentation", "depth", "disparity", "normals", "edges", "saliency"), 0.02)
+VALUES = ("depth", "disparity", "inverse_depth")
+TOLERANCE = dict.fromkeys(("segmentation", *VALUES, "normals", "edges", "saliency"), 0.02)
 TOLERANCE["detection"] = 0.1
 SURE, NEARLY = 0.3, 0.2  # scores of boxes that must have a partner, and of partners: no threshold parts two alike
 FULL = 65535  # code of `high`
@@ -90,7 +91,7 @@ def off(expected: DenseResult, found: DenseResult) -> float:
     if expected.kind == "normals":
         halves = np.arctan2(np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1))  # exact near 0 too
         return float(2 * halves.mean() / np.pi)
-    scale = max(float(np.abs(a).mean()), 1e-6) if expected.kind in ("depth", "disparity") else 1.0
+    scale = max(float(np.abs(a).mean()), 1e-6) if expected.kind in VALUES else 1.0
     return float(np.abs(a - b).mean() / scale)
 
 

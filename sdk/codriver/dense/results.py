@@ -54,7 +54,7 @@ class Boxes(DenseResult):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Map(DenseResult):
-    """Depth, disparity (H, W) >= 0, 0 unknown; normals (H, W, 3) of length 1; edges, saliency (H, W) 0..1."""
+    """Depth, disparity, inverse depth (H, W) >= 0, 0 unknown; normals (H, W, 3) of length 1; other kinds (H, W) 0..1."""
 
     values: NDArray[Any]
     unit: str = ""
@@ -107,6 +107,7 @@ CELLS: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {  # (chann
     "segmentation": lambda logits: logits.argmax(axis=0).astype(np.uint8),
     "depth": lambda values: np.maximum(values[0], 0),
     "disparity": lambda values: np.maximum(values[0], 0),
+    "inverse_depth": lambda values: np.maximum(values[0], 0),
     "normals": lambda values: np.moveaxis(values / np.maximum(np.linalg.norm(values, axis=0), 1e-12), 0, 2),
     "edges": lambda logits: 1 / (1 + np.exp(-np.clip(logits[0], -30, 30))),
     "saliency": lambda logits: 1 / (1 + np.exp(-np.clip(logits[0], -30, 30))),

@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from codriver.dense_tasks import BDD100K  # noqa: E402
+from codriver.dense_tasks import BDD100K, DENSE_TASK_SETS  # noqa: E402
 from codriver.errors import ConfigError  # noqa: E402
 from training.dense.cost import all_of, cost_by_part  # noqa: E402
 from training.dense.geometry import IGNORE  # noqa: E402
 from training.dense.kinds import detection, segmentation  # noqa: E402
-from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, varied  # noqa: E402
+from training.dense.lessons import Lesson, VaryConfig, batch_of, constants, start_of, varied  # noqa: E402
 from training.dense.loss import DenseLoss  # noqa: E402
 from training.dense.model import DENSE_SIZES, DenseUVM3TL, sized  # noqa: E402
 from training.dense.scene import Vehicles  # noqa: E402
@@ -62,13 +62,43 @@ def test_every_weight_learns_from_the_loss(model: DenseUVM3TL) -> None:
     model.zero_grad()
 
 
-def test_the_loss_of_a_constant_answer_is_one() -> None:
-    shares = torch.tensor([0.5, 0.25, 0.25])
+def test_the_loss_of_the_best_constant_answer_is_one_and_rare_classes_weigh_by_the_root() -> None:
+    roots = torch.tensor([0.5, 0.25, 0.25]).sqrt()  # of the shares, as each class weighs 1 / root
     truth = torch.tensor([0, 1, 0, 2]).repeat_interleave(4).repeat(16, 1)[None]  # (1, 16, 16)
-    logits = shares.log()[None, :, None, None].expand(1, 3, 4, 4)
+    logits = (roots / roots.sum()).log()[None, :, None, None].expand(1, 3, 4, 4)
     task = BDD100K["drivable_area"]
     constant = segmentation.constant_loss(task, [truth[0].numpy().astype(np.uint8)])
     assert float(segmentation.loss(task, logits, truth)) == pytest.approx(constant, rel=1e-5)
+
+
+def test_a_thin_class_weighs_as_often_as_it_is() -> None:
+    truth = torch.tensor([0, 1, 0, 0]).repeat_interleave(4).repeat(16, 1)[None]
+    logits = torch.tensor([0.75, 0.25]).log()[None, :, None, None].expand(1, 2, 4, 4)
+    found = float(segmentation.loss(BDD100K["lane_lines"], logits, truth))
+    assert found == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bdd100k", "cityscapes", "nyudv2", "pascal-context"])
+def test_a_model_starts_near_the_best_constant_answer(name: str) -> None:
+    rng = np.random.default_rng(0)
+    task_set = DENSE_TASK_SETS[name]
+    made = {
+        "detection": Vehicles(np.array([[20, 30, 60, 60]], dtype=np.float32), np.zeros(1, dtype=bool)),
+        "normals": np.tile(np.float32([0, 1, 0]), (96, 160, 1)),
+        **{kind: rng.uniform(4, 9, (96, 160)).astype(np.float32) for kind in ("depth", "disparity")},
+    }
+    rare = (rng.random((96, 160)) < 0.05).astype(np.uint8)
+    some = Lesson(np.zeros((96, 160, 3), np.uint8), {task.name: made.get(task.kind, rare) for task in task_set.tasks})
+    model = DenseUVM3TL(replace(TOY, task_set=name)).eval()
+    model.start_from(start_of([some], task_set))
+    for task in task_set.tasks:
+        head = model.heads[task.name]
+        if task.kind not in ("detection", "normals"):
+            torch.nn.init.zeros_(head.out.weight)
+    images, truth = batch_of([some], task_set)
+    losses = DenseLoss(task_set, LossConfig(), constants([some], task_set)).task_losses(model(images), truth)
+    for task, loss in zip(task_set.tasks, losses.tolist(), strict=True):
+        assert task.kind in ("detection", "normals") or loss == pytest.approx(1.0, abs=0.03)
 
 
 def test_unknown_pixels_cost_nothing() -> None:

@@ -62,6 +62,7 @@ MADE = {
     "saliency": marks,
     "depth": values,
     "disparity": values,
+    "inverse_depth": values,
     "normals": normals,
     "detection": boxes,
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from codriver.errors import SourceError
 from codriver.files.images import BadImage, read_image
 
-NUMBERS = {"f": "an array of floats", "fbu": "an array of floats, bytes or truth values"}
+NUMBERS = {"f": "an array of floats", "fbu": "an array of floats, bytes or truth values", "fiu": "an array of numbers"}
 
 
 def picture(path: Path) -> NDArray[np.uint8]:
@@ -42,15 +42,15 @@ def colored(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
     return of_size(label, size, path)
 
 
-def numbers(path: Path, shape: tuple[int, ...], kinds: str) -> NDArray[np.float32]:
-    """A .npy file of finite numbers of this shape. kinds: NumPy's letters of the types that it may hold."""
+def numbers(path: Path, shape: tuple[int, ...] | None, kinds: str) -> NDArray[np.float32]:
+    """A .npy file of finite numbers of this shape, or of any. kinds: NumPy's letters of the types that it may hold."""
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise SourceError(f"{path} cannot be read: {error}; fetch it anew") from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in kinds:
         raise SourceError(f"{path}: got {getattr(found, 'dtype', type(found).__name__)}, expected {NUMBERS[kinds]}")
-    if found.shape != tuple(shape):
+    if shape is not None and found.shape != tuple(shape):
         raise SourceError(f"{path}: got {found.shape}, expected the picture's {tuple(shape)}")
     values = found.astype(np.float32)
     if not np.isfinite(values).all():

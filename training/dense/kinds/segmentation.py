@@ -155,6 +155,7 @@ class Metric:
         found["miou"] = mean_of_known(pooled)
         found["miou_all_classes"] = float(np.nan_to_num(pooled).mean())  # papers: a class in neither counts 0
         found["miou_mean_over_pictures"] = mean_of_known(self.examples())
+        found["pixel_accuracy"] = float(self.counts.diagonal().sum() / max(self.counts.sum(), 1))
         if BACKGROUND in self.task.labels:
             found["miou_of_two_mean_over_pictures"] = mean_of_known(np.array(self.halves))
             found["miou_foreground"] = foreground_miou(self.counts, self.task.labels.index(BACKGROUND))
