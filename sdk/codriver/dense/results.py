@@ -54,7 +54,7 @@ class Boxes(DenseResult):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Map(DenseResult):
-    """Depth, disparity, inverse depth (H, W) >= 0, 0 unknown; normals (H, W, 3) of length 1; other kinds (H, W) 0..1."""
+    """Depth, disparity, inverse depth (H, W) >= 0, 0 unknown; normals (H, W, 3) of length 1; others (H, W) 0..1."""
 
     values: NDArray[Any]
     unit: str = ""
