@@ -41,11 +41,12 @@ class TaskScores:
     @property
     def interval(self) -> Interval:
         """Of the main score, 95 %, over pictures."""
-        return interval(self.redrawn, BootstrapConfig())
+        return interval(self.redrawn, BootstrapConfig()) if np.isfinite(self.redrawn).any() else (0.0, 1.0)
 
     def ahead_of(self, other: TaskScores) -> Interval:
         """Of how much better the main score is than another's on the same pictures, 95 %."""
-        return interval(self.redrawn - other.redrawn, BootstrapConfig())
+        apart = self.redrawn - other.redrawn
+        return interval(apart, BootstrapConfig()) if np.isfinite(apart).any() else (-1.0, 1.0)
 
 
 @torch.inference_mode()

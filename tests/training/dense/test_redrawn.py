@@ -96,6 +96,8 @@ def test_a_picture_without_truth_moves_no_draw(kind: str) -> None:
     unknown = np.full_like(truth, IGNORE if truth.dtype == np.uint8 else 0)
     found = judged(task, [*pictures, (answered, unknown)]).resampled(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 4.0]]))
     assert found[0] == found[1] > 0
+    alone = TaskScores({}, "", judged(task, [(answered, unknown)]).resampled(np.ones((2, 1))), np.zeros(1))
+    assert kind == "saliency" or (alone.interval == (0.0, 1.0) and alone.ahead_of(alone) == (-1.0, 1.0))
 
 
 def test_no_answered_box_and_no_box_to_find_score_0_on_every_draw() -> None:

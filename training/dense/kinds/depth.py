@@ -22,6 +22,7 @@ from training.dense.kinds.measured import loss as loss
 from training.dense.kinds.measured import mirrored as mirrored
 from training.dense.kinds.measured import stacked as stacked
 from training.dense.kinds.measured import start as start
+from training.dense.kinds.segmentation import quotients
 
 CLOSE = 1.25  # an answer is close if neither it nor the truth is so many times the other or more
 NEAREST_M = 1e-3  # answers below count as this
@@ -77,9 +78,9 @@ class Metric:
         }
 
     def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
         near = np.nan_to_num(self.close) * self.known
-        return np.asarray(weights @ near / np.maximum(weights @ np.array(self.known), 1))
+        return quotients(weights @ near, weights @ np.array(self.known))
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.close)

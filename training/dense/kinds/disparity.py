@@ -22,7 +22,7 @@ from training.dense.kinds.measured import loss as loss
 from training.dense.kinds.measured import mirrored as mirrored
 from training.dense.kinds.measured import stacked as stacked
 from training.dense.kinds.measured import start as start
-from training.dense.kinds.segmentation import mean_of_known
+from training.dense.kinds.segmentation import mean_of_known, quotients
 
 FARTHEST_PX = 80.0  # disparities from here on are not judged, as MTMamba's and TaskPrompter's code has it
 CLOSE_PX, CLOSE_SHARE = 3.0, 0.05  # an answer is close within the larger of these (KITTI's D1, turned round)
@@ -70,9 +70,9 @@ class Metric:
         }
 
     def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
         known = np.isfinite(self.close)
-        return np.asarray(weights @ np.nan_to_num(self.close) / np.maximum(weights @ known, 1))
+        return quotients(weights @ np.nan_to_num(self.close), weights @ known)
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.close)

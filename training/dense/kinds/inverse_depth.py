@@ -22,7 +22,7 @@ from training.dense.kinds.measured import loss as loss
 from training.dense.kinds.measured import mirrored as mirrored
 from training.dense.kinds.measured import stacked as stacked
 from training.dense.kinds.measured import start as start
-from training.dense.kinds.segmentation import mean_of_known
+from training.dense.kinds.segmentation import mean_of_known, quotients
 
 CLOSE = 1.25  # an answer is close if neither it nor the truth is so many times the other or more
 LEAST = 1e-6  # answers below count as this where they are divided by
@@ -73,8 +73,8 @@ class Metric:
         }
 
     def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
-        return np.asarray(weights @ np.array(self.near) / np.maximum(weights @ np.array(self.known), 1))
+        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
+        return quotients(weights @ np.array(self.near), weights @ np.array(self.known))
 
     def examples(self) -> NDArray[np.float64]:
         near, known = np.array(self.near, dtype=np.float64), np.array(self.known)

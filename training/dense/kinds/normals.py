@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from codriver.tasks import Task
 from training.dense.geometry import LabelLetterbox, Size, coarse
+from training.dense.kinds.segmentation import quotients
 
 STRIDE = 4
 KNOWN = 0.5  # length from which on a normal is known: 8 bits a number write a length of 0 as 0.007
@@ -141,9 +142,9 @@ class Metric:
         return angles | {name: count / n for name, count in self.under.items()}
 
     def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
+        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
         near = np.nan_to_num(self.pictures) * self.known
-        return np.asarray(weights @ near / np.maximum(weights @ np.array(self.known), 1))
+        return quotients(weights @ near, weights @ np.array(self.known))
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.pictures)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -123,7 +124,7 @@ class Metric:
     batch: list[float] = field(default_factory=list)  # mean IoU of each, absent classes 0; NaN: nothing was known
     halves: list[float] = field(default_factory=list)  # the same of two classes, background and all else
     f_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(WIDTHS_PX)))
-    shares: list[NDArray[np.int64]] = field(default_factory=list)  # (2, K) of each: pixels in both, in either
+    each: list[NDArray[np.int64]] = field(default_factory=list)  # (2, K) of each: pixels in both, in either
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((self.task.classes, self.task.classes), dtype=np.int64)
@@ -133,14 +134,14 @@ class Metric:
         known = truth != IGNORE
         if not known.any():  # a picture without truth is no picture: human parts where there are none
             self.batch.append(math.nan)
-            self.shares.append(np.zeros((2, self.task.classes), dtype=np.int64))
+            self.each.append(np.zeros((2, self.task.classes), dtype=np.int64))
             return math.nan
         classes = self.task.classes
         own = np.bincount(classes * truth[known].astype(np.int64) + answered[known], minlength=classes**2).reshape(
             classes, classes
         )
         self.counts += own
-        self.shares.append(np.stack([own.diagonal(), own.sum(axis=0) + own.sum(axis=1) - own.diagonal()]))
+        self.each.append(np.stack([own.diagonal(), own.sum(axis=0) + own.sum(axis=1) - own.diagonal()]))
         self.batch.append(float(per_class_iou(own, absent=0.0).mean()))
         if BACKGROUND in self.task.labels:
             self.halves.append(float(per_class_iou(in_two(own, self.task.labels.index(BACKGROUND)), absent=0.0).mean()))
@@ -169,10 +170,10 @@ class Metric:
         return found
 
     def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
-        both, either = (weights @ np.array(some) for some in zip(*self.shares, strict=True))  # (R, K)
+        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
+        both, either = (weights @ np.array(some) for some in zip(*self.each, strict=True))  # (R, K)
         ious = both / np.maximum(either, 1)
-        return np.asarray(ious[:, 1] if self.task.thin else ious.sum(axis=1) / np.maximum((either > 0).sum(axis=1), 1))
+        return np.asarray(ious[:, 1]) if self.task.thin else quotients(ious.sum(axis=1), (either > 0).sum(axis=1))
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) mean IoU of each, for intervals and worst pictures; NaN where nothing was known."""
@@ -188,6 +189,11 @@ def mean_of_known(values: NDArray[np.float64]) -> float:
     """Mean without NaN; 0 if there is nothing else."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else 0.0
+
+
+def quotients(parts: NDArray[Any], wholes: NDArray[Any]) -> NDArray[np.float64]:
+    """(R,) each; NaN where the whole is 0."""
+    return np.where(wholes > 0, parts / np.where(wholes > 0, wholes, 1), math.nan)
 
 
 def per_class_iou(counts: NDArray[np.int64], absent: float = math.nan) -> NDArray[np.float64]:
