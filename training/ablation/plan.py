@@ -100,7 +100,9 @@ def seeds_needed(power: PowerConfig, spread: float, comparisons: int) -> int:
 
 
 def smallest_shown(power: PowerConfig, spread: float, comparisons: int, n: int) -> float:
-    """Points: the difference that n pairs show with the planned power."""
+    """Points: the difference that n pairs show with the planned power. One pair has no spread and shows nothing."""
+    if n < 2:
+        return math.inf
     low, high = 0.0, 100.0 * spread
     while high - low > 1e-3:
         middle = (low + high) / 2

@@ -66,6 +66,10 @@ def test_seeds_needed_are_those_of_the_textbook() -> None:
     assert smallest_shown(power, 2.0, 1, 10) == pytest.approx(2.0, abs=0.02)
 
 
+def test_one_pair_has_no_spread_and_shows_nothing() -> None:
+    assert smallest_shown(PowerConfig(spread_points=(1.0,)), 1.0, 1, 1) == float("inf")
+
+
 def test_only_runs_of_one_machine_are_paired(plan: AblationPlan) -> None:
     rows = [row("AFD today", seed, 0.6 + 0.01 * seed) for seed in range(3)] + [
         row("equal", seed, 0.5) for seed in range(2)
