@@ -36,7 +36,7 @@ class OpenCvCapture:
         """
         import cv2
 
-        if self._device.getBackendName() != "V4L2":
+        if getattr(self._device, "getBackendName", str)() != "V4L2":  # who stands in its place may have no name
             return None
         return float(self._device.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
 

@@ -36,6 +36,14 @@ def test_a_frame_has_the_time_that_its_driver_tells_and_says_so():
         assert source.counts()["incar"].clock == "capture"
 
 
+def test_what_stands_in_for_opencv_need_not_name_a_driver_and_has_times_of_arrival():
+    class Plain:  # a wrapper of somebody's own, with the three calls that a loop over frames needs
+        isOpened, read, release = lambda self: True, FakeCamera().read, lambda self: None
+
+    with Cameras({"incar": 0}, rate_hz=50, open_camera=lambda where: Plain()) as source:
+        assert next(iter(source)).frames["incar"].clock == "arrival"
+
+
 def test_a_camera_that_is_silent_is_told_and_opened_anew_while_the_old_attempt_hangs(quick):
     hangs, works = FakeCamera(), FakeCamera()
     cameras = iter([hangs, works])
