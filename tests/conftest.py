@@ -28,6 +28,27 @@ settings.register_profile("emulated", settings.get_profile("tests"), max_example
 settings.load_profile("tests")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the work, files that take long come first: one of them at the end keeps one process alone.
+
+    The very first makes the graphs which all of tests/quantize share; others that ask for them come after those that
+    need not wait. In other respects the order stays as it is.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    sharing = [item.path for item in items if "untrained_run" in getattr(item, "fixturenames", ())]
+    slow, quantizing = ({item.path for item in items if item.get_closest_marker(name)} for name in ("slow", "nncf"))
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path
+        if path in sharing:
+            return 0 if path == sharing[0] else 3
+        return 1 if path in slow else 2 if path in quantizing else 4
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_reaches_child_processes() -> None:
     """A shell starts background jobs with SIGINT ignored, and children inherit that: `make test &` would fail."""
