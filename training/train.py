@@ -36,7 +36,7 @@ from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores, score, table
 from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, LAST, MARKER, Run, save_run
-from training.trainer.config import KEPT, PRECISIONS, SAMPLINGS, TrainConfig
+from training.trainer.config import KEPT, MOMENTS, PRECISIONS, SAMPLINGS, TrainConfig
 from training.trainer.kept import MOTIONS
 from training.trainer.processes import leave, make_fabric
 from training.trainer.record import RunRecord
@@ -230,6 +230,7 @@ def _add_lessons(shape: Any, defaults: TrainConfig) -> None:
     shape.add_argument("--batch", type=int, default=defaults.batch, help="clips in a step, over all processes")
     shape.add_argument("--accumulate", type=int, default=defaults.accumulate, help="parts that a process takes it in")
     shape.add_argument("--sampling", choices=SAMPLINGS, default=defaults.sampling)
+    shape.add_argument("--moments", choices=MOMENTS, default=defaults.moments, help="Adam's; task: AdaTask")
 
 
 def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOptions]:
@@ -241,7 +242,7 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
         except ImportError as error:
             raise ConfigError("tensorboard is not installed: pip install tensorboard") from error
     lessons = {"epochs", "sparse", "sparse_runs", "half", "rest", "batch", "accumulate", "sampling", "validate_every"}
-    shared = {"size", "learning_rate", "precision", "ema", "keep", "seed"} | lessons
+    shared = {"size", "learning_rate", "precision", "ema", "keep", "seed", "moments"} | lessons
     of_maps = args.task_set in DENSE_TASK_SETS
     sizes: Collection[str] = DENSE_SIZES if of_maps else SIZES
     args.size = args.size or ("toy" if of_maps else TrainConfig().size)

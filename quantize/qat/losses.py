@@ -93,6 +93,7 @@ def train_config(record: RunRecord, config: QATConfig) -> TrainConfig:
         validate_every=1,
         keep="best",
         precision="32-true",
+        moments="shared",  # the model is at rest but for small steps, and a backward pass a task is dear
     )
 
 

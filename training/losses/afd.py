@@ -44,6 +44,7 @@ from training.model.uvm3tl import Fused
 WEIGHTINGS = ("equal", "dwa", "uncertainty", "gradnorm", "famo", "gls", "dynamics", "fixed")
 SUMMANDS = "summands"
 DECOUPLINGS = (*TERMS, SUMMANDS)
+BY_TASK = ("cross_entropy", "auxiliary")  # terms that are sums over tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class LossParts:
     terms: dict[str, Tensor]  # scalars with gradient, in sum the total: cross_entropy, decoupling, auxiliary
     each: Tensor  # (tasks,) `tasks` with gradient
     embeddings: Embeddings  # of this batch
+    by_task: Tensor | None = None  # (tasks,) with gradient: what each adds to the terms BY_TASK
 
 
 class WeightedTasks(nn.Module):
@@ -178,18 +180,20 @@ class AFDLoss(WeightedTasks):
         with torch.autocast(labels.device.type, enabled=False):
             losses, known = self.task_losses(fused, labels), labels >= 0  # (tasks,), (B, tasks)
             entropy, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
-            terms = {"cross_entropy": entropy}
+            terms, by_task = {"cross_entropy": entropy}, weights * losses
             decoupling, scaled = self._decouple(fused, entropy)
             if self.config.beta:
                 terms["decoupling"] = scaled
             if self.config.auxiliary and fused.guesses is not None:
                 guesses = self._guess_losses(fused.guesses, labels, mask)
                 terms["auxiliary"] = self.config.auxiliary * (weights * guesses).sum()
+                by_task = by_task + self.config.auxiliary * weights * guesses
         if self.training:
             self._remember(losses.detach(), known.sum(dim=0))
         found = (None if some is None else some.detach() for some in (fused.specific, fused.shared, fused.summands))
         total = sum_of_terms(terms)
-        return LossParts(total, losses.detach(), weights, decoupling.detach(), terms, losses, Embeddings(*found))
+        values = losses.detach(), weights, decoupling.detach()
+        return LossParts(total, *values, terms, losses, Embeddings(*found), by_task)
 
     def task_losses(self, fused: Fused, labels: Tensor) -> Tensor:
         """(tasks,) CE_k / ln(K_k), 0 where no clip has a label. Changes no state: what `after_step` wants."""

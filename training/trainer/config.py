@@ -10,6 +10,7 @@ from codriver.files.decode import rule
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SAMPLINGS = ("shuffled", "balanced")
 KEPT = ("last", "best")
+MOMENTS = ("shared", "task")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TrainConfig:
     warm_up: float = 0.15  # share of all steps
     weight_decay: float = 0.02
     clip_gradient: float = 5.0  # norm
+    moments: str = rule("shared", absent=True)  # or task: Adam's, of what all tasks share; see adatask.py
     precision: str = "32-true"  # one of PRECISIONS
     ema: float = 0.0  # decay of the weights' moving average, which then is evaluated and kept; 0 none
     keep: str = "last"  # or best: the weights of which epoch, by mean validation accuracy, become the run
@@ -47,7 +49,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("keep", KEPT)):
+        for name, known in (("precision", PRECISIONS), ("sampling", SAMPLINGS), ("keep", KEPT), ("moments", MOMENTS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
         for name in ("epochs", "accumulate", "validate_every", "sparse_runs"):

@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from training.trainer.config import TrainConfig
+from training.trainer.learner import ModelWithLoss
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class SharedMoments:
+    """A step as everybody takes it: one gradient of all, clipped. See adatask.py for the other way."""
+
+    def __init__(self, fabric: Fabric, learner: ModelWithLoss, optimizer: Any, clip: float) -> None:
+        """optimizer: as fabric wraps it."""
+        self.fabric, self.learner, self.optimizer, self.clip = fabric, learner, optimizer, clip
+        self.raw: torch.optim.Optimizer = optimizer.optimizer
+
+    def backward(self, total: Tensor, factor: float) -> None:
+        """Add a part's gradients. total: what the learner's newest batch gave; factor: of this part."""
+        self.fabric.backward(total * factor)
+
+    def step(self) -> None:
+        """Move by what was added, and forget it."""
+        self._move(self.optimizer)
+
+    def _move(self, optimizer: Any) -> None:
+        self.fabric.clip_gradients(self.learner, self.optimizer, self.clip, error_if_nonfinite=False)
+        optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.raw.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.raw.load_state_dict(state)
 
 
 def one_cycle(learner: nn.Module, config: TrainConfig, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:

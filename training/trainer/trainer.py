@@ -27,6 +27,7 @@ from training.losses import instruments
 from training.losses.afd import AFDLoss
 from training.losses.shares import KEY, gradients_at
 from training.model.uvm3tl import UVM3TL
+from training.trainer.adatask import make_moments
 from training.trainer.config import TrainConfig
 from training.trainer.kept import KeptMotions
 from training.trainer.learner import ModelWithLoss
@@ -87,7 +88,8 @@ class Trainer:
         self.ema = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True) if config.ema else None
         self.raw_learner = self.make_learner()
         self.raw_optimizer, self.schedule = self.make_optimizer(self.raw_learner)
-        self.learner, self.optimizer = fabric.setup(self.raw_learner, self.raw_optimizer)
+        self.learner, optimizer = fabric.setup(self.raw_learner, self.raw_optimizer)
+        self.moments = make_moments(fabric, self.raw_learner, optimizer, config)
         self.progress = TrainingState()
 
     def make_learner(self) -> ModelWithLoss:
@@ -155,16 +157,14 @@ class Trainer:
             with fabric.no_backward_sync(self.learner, enabled=number + 1 < len(lessons)):
                 total, _, decoupling = self.learner(*fabric.to_device(batch))
                 self._measure(number)
-                fabric.backward(total * (share * fabric.world_size))  # the mean over processes is taken on the way
+                self.moments.backward(total, share * fabric.world_size)  # the mean over processes is taken on the way
+            self.raw_learner.terms, self.raw_learner.parts = {}, None  # and with them the graph
             results.append(share * torch.stack([total.detach(), decoupling.detach()]))
-        fabric.clip_gradients(self.learner, self.optimizer, self.config.clip_gradient, error_if_nonfinite=False)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.moments.step()
         self.schedule.step()
         if self.ema:
             self.ema.update_parameters(self.model)
-        if self.loss.needs_after_step:
-            self.loss.after_step(lambda: self._losses_after(lessons))
+        self.loss.after_step(lambda: self._losses_after(lessons))
         total, decoupling = (fabric.world_size * sum(results)).tolist()
         if not math.isfinite(total):
             where = f"epoch {self.progress.epoch + 1}, step {self.progress.batch + 1}"
@@ -174,10 +174,10 @@ class Trainer:
     def _measure(self, part: int) -> None:
         """In the first batch of an epoch, what moves the encoders: each task, and in the first and the last each term.
 
-        A backward pass for each costs time. Lets go of what the learner left, and with it of the graph."""
+        A backward pass for each costs time."""
         learner, progress = self.raw_learner, self.progress
         last = max(epoch for epoch in range(self.config.epochs) if not self.config.lessons(epoch).rest)
-        terms, parts, learner.terms, learner.parts = learner.terms, learner.parts, {}, None
+        terms, parts = learner.terms, learner.parts
         if progress.batch or part or parts is None or progress.epoch > last:
             return
         if progress.epoch in (0, last):
@@ -279,7 +279,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict() if self.ema else {},
-            "optimizer": self.raw_optimizer.state_dict(),
+            "optimizer": self.moments.state_dict(),
             "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "processes": of_all(self.fabric, own),
@@ -292,7 +292,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
-        self.raw_optimizer.load_state_dict(state["optimizer"])
+        self.moments.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.loss.load_state_dict(own["loss"])

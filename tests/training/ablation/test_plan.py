@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from training.ablation.footage import wrong_labels
 from training.ablation.plan import AblationPlan, PowerConfig, read_plan, seeds_needed, smallest_shown
 from training.ablation.planned import RUNS, TABLE, machine, missing
 from training.ablation.verdict import accuracy, compare
+from training.losses.afd import LossConfig
+from training.model.dbscme import DBSCMEConfig
 
 pytestmark = pytest.mark.torch
 PLAN = ROOT / "docs" / "ablation" / "afd" / "plan.toml"
@@ -32,6 +35,16 @@ def plan() -> AblationPlan:
 
 def row(arm: str, seed: int, value: float, place: str = "here") -> dict[str, Any]:
     return {"variant": arm, "seed": seed, "machine": place, "accuracy": dict.fromkeys(AIDE.names, value)}
+
+
+@pytest.mark.parametrize("path", sorted(PLAN.parents[1].glob("*/plan.toml")), ids=lambda path: path.parent.name)
+def test_every_arm_of_a_committed_plan_differs_from_the_others_and_can_be_made(path: Path) -> None:
+    plan = read_plan(path)
+    made = [
+        (LossConfig(**arm.loss), DBSCMEConfig(**arm.dbscme), replace(plan.train, **arm.train), repr(arm.model))
+        for arm in plan.arms
+    ]
+    assert len(set(made)) == len(plan.arms)
 
 
 def test_the_committed_plan_can_be_read_and_its_rows_are_of_its_arms(plan: AblationPlan) -> None:
