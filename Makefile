@@ -122,8 +122,10 @@ mutants: $(READY)           ## small changes to what matters most: which does no
 	@$(RUN) -m tests.mutate $(MUTANTS)
 
 vehicle: $(READY)           ## real cameras' driver in QEMU, real systemd in User Mode Linux; minutes, and Debian's packages: tests/vehicle
-	@bash tests/vehicle/cameras.sh $(OUT)/vehicle $(RUN) 2>&1 | tests/vehicle/said.sh | tee tests/results/vehicle_cameras.txt
-	@bash tests/vehicle/systemd.sh $(OUT)/vehicle $(RUN) 2>&1 | tests/vehicle/said.sh | tee tests/results/vehicle_systemd.txt
+	@for what in systemd cameras; do bash tests/vehicle/$$what.sh $(OUT)/vehicle $(RUN) 2>&1 \
+		| tests/vehicle/said.sh | tee tests/results/vehicle_$$what.txt; done
+	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 2 ]; then echo "make vehicle: all of it held"; \
+		else echo "make vehicle: NOT all of it held, see FAILED above"; exit 1; fi
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm

@@ -15,7 +15,9 @@ TOTALS = ("steps", "resets", "misses", "swaps")
 SCHEMA = 3  # of to_dict(); raised when a field changes its meaning
 
 STATES = ("init", "ok", "degraded", "invalid")
+CAMERA = "camera"
 EVENTS = (
+    CAMERA,  # one failed or came back, its times are of another clock, or it lost frames
     "swapped",  # another bundle, variant or engine answers from this step on, because somebody asked for it
     "replaced",  # so does a new engine of the same bundle, because the old one failed or hung
     "failed",  # the engine failed on this step
@@ -146,7 +148,7 @@ class ViewStatus:
 
 
 class Event(NamedTuple):
-    """What happened to the engine at this step; `text` is among the percept's reasons too."""
+    """What happened to the engine or a camera since the last step; `text` is among the percept's reasons too."""
 
     kind: str  # one of EVENTS
     text: str

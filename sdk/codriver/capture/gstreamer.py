@@ -110,11 +110,7 @@ def _image(gst: Any, sample: Any, buffer: Any) -> Image | None:
     from gi.repository import GstVideo
 
     form = sample.get_caps().get_structure(0)
-    height, width, channels = (
-        form.get_value("height"),
-        form.get_value("width"),
-        CHANNELS[form.get_value("format")],
-    )
+    height, width, channels = (form.get_value("height"), form.get_value("width"), CHANNELS[form.get_value("format")])
     mapped, memory = buffer.map(gst.MapFlags.READ)
     if not mapped:
         return None

@@ -7,12 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from codriver.arrays import Image
 from codriver.capture.camera import Camera, Capture, Ended
 from codriver.capture.clock import Clock
+from codriver.capture.news import CameraCounts, News
 from codriver.capture.opencv import OpenCvCapture
 from codriver.capture.opening import opened
 from codriver.percept import Frame
@@ -25,16 +25,6 @@ NUMBER = re.compile(r"[\d.]+")
 KEPT = 3  # newest frames, among which the one that fits the other cameras' is chosen
 
 
-@dataclass(frozen=True, kw_only=True)
-class CameraCounts:
-    """One camera since it was first opened."""
-
-    frames: int  # that came
-    lost: int  # that were taken and did not come, by the gaps between capture times
-    opened: int  # times that it was opened and delivered
-    clock: str  # of CLOCKS, of its newest frame; "" before there is one
-
-
 class Reader:
     """`tend` it now and then: it looks after the thread that reads. Frames are taken in the order of their times."""
 
@@ -44,6 +34,7 @@ class Reader:
         self.said: list[str] = []  # all that there was to say, each once
         self._kinds: set[str] = set()
         self._view, self._camera, self._open_camera = view, camera, open_camera
+        self._news = News(f"camera {self.where}")
         self._recent: deque[Frame] = deque(maxlen=KEPT)  # not yet taken
         self._newest_s, self._clock = float("-inf"), ""
         self._frames = self._lost = self._opened = 0
@@ -65,6 +56,11 @@ class Reader:
     def counts(self) -> CameraCounts:
         lost = self._lost + (self._attempt.clock.lost if self._attempt else 0)
         return CameraCounts(frames=self._frames, lost=lost, opened=self._opened, clock=self._clock)
+
+    def news(self, now_s: float) -> list[str]:
+        """What happened to it since this was asked last."""
+        problem = self._attempt.clock.problem if self._attempt else ""
+        return list(self._news.since(now_s, self.failure, self.counts, problem))
 
     def tend(self, now_s: float) -> None:
         """Give up an attempt that is silent, and begin another when it is time to. now_s: monotonic."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from codriver.perceiver import Perceiver
-from codriver.percept import Percept
+from codriver.percept import CAMERA, Percept
 from codriver.sources import FrameSet, Source
 
 
@@ -21,6 +21,8 @@ def steps(
     for at in source:
         at = _usable(at, source, perceiver)  # what is left out is a problem of the source
         frames = {view: frame for view, frame in at.frames.items() if view in views}
+        for what in at.news:
+            perceiver._tell(CAMERA, what)
         if frames or source.live:
             yield at, perceiver.step(frames, t=at.t, driver=at.driver, deadline_ms=deadline_ms)
         else:

@@ -52,10 +52,7 @@ def joints_from_keypoints(
 
 
 def stream_inputs(
-    frames: Mapping[str, Image],
-    driver: Driver | None,
-    size_px: Mapping[str, int],
-    out: Mapping[str, Image] = {},
+    frames: Mapping[str, Image], driver: Driver | None, size_px: Mapping[str, int], out: Mapping[str, Image] = {}
 ) -> dict[str, NDArray[Any]]:
     """One set of frames -> what the encoder takes, for every stream that can be had from it.
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
-from codriver.percept import Percept
+from codriver.percept import CAMERA, Percept
 
 LEVELS = {"init": logging.INFO, "ok": logging.INFO, "degraded": logging.WARNING, "invalid": logging.ERROR}
 LEVELS_OF_EVENTS = {"swapped": logging.INFO, "failed": logging.ERROR, "hangs": logging.ERROR}  # others: WARNING
@@ -94,7 +94,7 @@ def _happenings(percept: Percept) -> Iterator[Line]:
     """What is of one step alone."""
     for event in percept.events:
         level = LEVELS_OF_EVENTS.get(event.kind, logging.WARNING)
-        yield ("engine", event.kind), level, event.text, {"kind": event.kind}
+        yield (CAMERA if event.kind == CAMERA else "engine", event.kind), level, event.text, {"kind": event.kind}
     if percept.deadline_missed:
         fields = {"latency_ms": percept.latency_ms.get("total")}
         yield ("missed",), logging.WARNING, "a step missed its deadline", fields

@@ -9,6 +9,7 @@ from typing import Any
 from codriver.console import Progress
 from codriver.errors import ConfigError, SourceError
 from codriver.perceiver import Perceiver
+from codriver.percept import CAMERA
 from codriver.recording.reader import Recording, difference
 from codriver.recording.schemas import RecordingMetadata
 
@@ -45,6 +46,9 @@ def replay(recording: Recording, perceiver: Perceiver) -> Replay:
                 settled_s = begin_s if fresh else begin_s + perceiver.manifest.context.span_s + SETTLE_S
             if not step.complete:
                 raise SourceError(f"{recording.path}: recorded without pictures, there is nothing to replay")
+            for event in step.percept.get("events", ()):
+                if event["kind"] == CAMERA:  # it was told so then
+                    perceiver._tell(CAMERA, event["text"])
             now = json.loads(json.dumps(perceiver.step(step.frames, step.t, step.driver).to_dict()))
             result.steps += 1
             if step.t >= settled_s:

@@ -85,7 +85,7 @@ PERCEPT_SCHEMA = _schema(
         "t": {"type": "number"},
         "sequence": {"type": "integer"},
         "state": {"type": "string"},
-        "events": {"type": "array", "description": "kind, text: what happened to the engine"},
+        "events": {"type": "array", "description": "kind, text: what happened to the engine or a camera"},
         "tasks": {"type": "object", "description": "name -> label, index, probability, probabilities, valid, reason"},
         "dense": {"type": "object", "description": "name -> kind, valid, reason, t; boxes, and maps in a few numbers"},
         "views": {"type": "object", "description": "name -> status, age_s, reason, clock"},

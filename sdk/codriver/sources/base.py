@@ -20,6 +20,7 @@ class FrameSet:
     driver: Driver | None = None
     absent: Mapping[str, str] = field(default_factory=dict)  # view -> why the source has no frame of it
     unusable: Mapping[str, str] = field(default_factory=dict)  # those of them whose frame came, and was no good
+    news: tuple[str, ...] = ()  # what happened to live cameras since the last set, one sentence each
 
     @property
     def images(self) -> dict[str, Image]:

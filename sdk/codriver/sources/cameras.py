@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from codriver.capture.camera import Camera
+from codriver.capture.news import CameraCounts
 from codriver.capture.opening import check_pipelines
 from codriver.capture.pairing import shared_time_s
-from codriver.capture.reader import START_S, CameraCounts, Reader
+from codriver.capture.reader import START_S, Reader
 from codriver.errors import SourceError
-from codriver.percept import Frame
 from codriver.sources.base import FrameSet
 
 RATE_HZ = 15.0  # what the model was trained with; cameras may run faster
@@ -64,8 +64,7 @@ class Cameras:
             time.sleep(0.01)
         if not any(reader.counts.frames for reader in self._readers.values()):
             self.close()
-            now_s = time.monotonic()
-            why = "; ".join(f"{view}: {reader.why_absent(now_s)}" for view, reader in self._readers.items())
+            why = "; ".join(f"{view}: {reader.why_absent(time.monotonic())}" for view, reader in self._readers.items())
             raise SourceError(f"no camera gave a frame: {why}; `codriver doctor --cameras` lists what is there")
 
     def __iter__(self) -> Iterator[FrameSet]:
@@ -87,14 +86,13 @@ class Cameras:
         newest_s = [own_s for reader in self._readers.values() if (own_s := reader.newest_s()) is not None]
         t = shared_time_s(newest_s, now_s, self._last, 1.0 / self.rate_hz)
         self._last = (t, now_s)
-        frames: dict[str, Frame] = {}
-        for view, reader in self._readers.items():
-            if (frame := reader.take(t)) is not None:
-                frames[view] = frame
+        taken = {view: reader.take(t) for view, reader in self._readers.items()}
+        frames = {view: frame for view, frame in taken.items() if frame is not None}
         absent = {view: r.why_absent(now_s) for view, r in self._readers.items() if view not in frames}
         said = [f"{view}: {what}" for view, reader in self._readers.items() for what in tuple(reader.said)]
         self.problems.extend(line for line in said if line not in self.problems)
-        return FrameSet(frames, t, None, absent)
+        news = [f"{view}: {what}" for view, reader in self._readers.items() for what in reader.news(now_s)]
+        return FrameSet(frames, t, absent=absent, news=tuple(news))
 
     def close(self) -> None:
         self._stop.set()

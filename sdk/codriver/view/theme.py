@@ -29,12 +29,7 @@ SOFT = bgr("#A3AEBC")  # second things
 FAINT = bgr("#6B7685")  # third things
 
 ACCENTS = tuple(bgr(text) for text in ("#F2B45C", "#F07F92", "#53C8B2", "#74A9FF", "#B79CF0", "#9CCB6B"))
-STATE_COLOURS = {
-    "init": bgr("#8A96A5"),
-    "ok": bgr("#5CC98B"),
-    "degraded": bgr("#F2B45C"),
-    "invalid": bgr("#EF6B6B"),
-}
+STATE_COLOURS = {"init": bgr("#8A96A5"), "ok": bgr("#5CC98B"), "degraded": bgr("#F2B45C"), "invalid": bgr("#EF6B6B")}
 RIGHT = STATE_COLOURS["ok"]
 WRONG = STATE_COLOURS["invalid"]
 

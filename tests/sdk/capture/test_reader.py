@@ -1,16 +1,22 @@
 """One camera that fails, hangs, comes back and loses frames; and several whose frames belong together."""
 
+import re
 import time
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import pytest
 
 from codriver.capture import reader
 from codriver.capture.camera import Camera
+from codriver.capture.news import CameraCounts, News
 from codriver.capture.reader import Reader
+from codriver.cli.steps import steps
 from codriver.percept import Frame
 from codriver.sources import Cameras
 from tests.clips import FakeCamera
+from tests.spies import spied
+from tests.tiny import tiny_manifest
 
 
 @pytest.fixture
@@ -97,6 +103,44 @@ def test_frames_that_a_driver_dropped_are_counted():
     tended(camera, lambda: camera.counts.frames > 40)
     assert camera.counts.lost == 5
     camera.stop()
+
+
+def test_what_happens_to_a_camera_is_told_once_in_the_next_set(quick):
+    current = []
+    cameras = iter([FakeCamera(driver_s=lambda: time.monotonic() - 0.01), FakeCamera(driver_s=lambda: 9e9)])
+    source = Cameras({"left": 2}, rate_hz=50, open_camera=lambda where: current.append(next(cameras)) or current[-1])
+    with source:
+        told = []
+        for number, at in enumerate(source):
+            told += at.news
+            if number == 5:
+                current[0].plugged = False
+            if number > 5 and any("is back" in what for what in told):
+                break
+            assert number < 300, told
+        rest = [what for at in islice(source, 10) for what in at.news]
+    assert told[0] == "left: camera 2 stopped sending" and told[1] == "left: camera 2 is back"
+    assert re.fullmatch("left: camera 2 has times of arrival: its times are [0-9.]+ s ahead of the.*", told[2])
+    assert rest == [] and len(told) == 3
+
+
+def test_what_happens_to_a_camera_is_among_the_next_percepts_events_and_reasons(quick):
+    camera = FakeCamera(driver_s=lambda: time.monotonic() + 0.18)
+    perceiver, _, _ = spied(tiny_manifest(("incar",)))
+    with perceiver, Cameras({"incar": 0}, rate_hz=50, open_camera=lambda where: camera) as source:
+        first, second = [percept for _, percept in islice(steps(source, perceiver), 2)]
+    assert [event.kind for event in first.events] == ["camera"] and first.reasons[0] == first.events[0].text
+    assert re.match("incar: camera 0 has times of arrival: its times are 1[0-9]+ ms ahead of", first.reasons[0])
+    assert first.views["incar"].clock == "arrival" and second.events == ()
+
+
+def test_frames_that_are_lost_are_told_once_a_second_with_all_of_them():
+    news, counts = News("camera 1"), CameraCounts(frames=9, lost=0, opened=1, clock="capture")
+    said = [list(news.since(10 + n / 4, "", replace(counts, lost=2 * n), "")) for n in range(9)]
+    assert [what for now in said for what in now] == [
+        "camera 1 lost 2 frames on the way, 2 so far",
+        "camera 1 lost 8 frames on the way, 10 so far",
+    ]
 
 
 def test_of_cameras_out_of_step_the_frames_nearest_to_one_another_make_a_set():

@@ -90,11 +90,11 @@ def test_how_a_camera_ended_is_told_even_if_it_came_and_went_too_often_before() 
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_whatever_happens_to_the_engine_is_told_once(kind: str) -> None:
+def test_whatever_happens_to_the_engine_or_a_camera_is_told_once(kind: str) -> None:
     lines, perceiver = Lines(), perceiver_with()
     perceiver._tell(kind, "as it was said")
     drive(perceiver, lines, 0, 3)
-    told = [line for line in lines.all() if line["event"] == "engine"]
+    told = [line for line in lines.all() if line["event"] == ("camera" if kind == "camera" else "engine")]
     assert [(line["kind"], line["message"]) for line in told] == [(kind, "as it was said")]
 
 

@@ -20,7 +20,7 @@ from mcap.stream_reader import StreamReader
 from codriver.cli.main import main
 from codriver.errors import BackendMissing, ConfigError, SourceError
 from codriver.perceiver import Perceiver
-from codriver.percept import Frame
+from codriver.percept import CAMERA, Frame
 from codriver.recording.reader import Recording, difference
 from codriver.recording.replay import replay
 from codriver.recording.schemas import (
@@ -134,6 +134,17 @@ def test_a_recording_that_spans_a_swap_is_the_same_up_to_it_and_the_difference_n
         result = replay(Recording(tmp_path / "r"), perceiver)
     assert result.first is not None and result.first["step"] == 12
     assert result.first["where"].startswith("events: recorded [{'kind': 'swapped', 'text': 'now tiny")
+
+
+def test_what_cameras_did_is_told_again_in_a_replay(bundle: Path, tmp_path: Path) -> None:
+    with opened(bundle) as perceiver, Recorder(tmp_path / "r", perceiver) as recorder:
+        for number, (frames, t, driver) in enumerate(tiny_steps(4)):
+            if number == 2:
+                perceiver._tell(CAMERA, "left: camera 2 is back")
+            recorder.add(frames, driver, perceiver.step(frames, t, driver))
+    with opened(bundle) as perceiver:
+        result = replay(Recording(tmp_path / "r"), perceiver)
+    assert (result.steps, result.different) == (4, 0)
 
 
 def test_a_recording_that_was_cut_short_is_read_up_to_the_cut(recorded: Any, tmp_path: Path) -> None:
