@@ -121,10 +121,10 @@ fuzz: $(READY)              ## 100,000 new examples of everything that comes in;
 mutants: $(READY)           ## small changes to what matters most: which does no test notice? hours; MUTANTS=dbscme for one module
 	@$(RUN) -m tests.mutate $(MUTANTS)
 
-vehicle: $(READY)           ## real cameras' driver in QEMU, real systemd in User Mode Linux; minutes, and Debian's packages: tests/vehicle
-	@for what in systemd cameras; do bash tests/vehicle/$$what.sh $(OUT)/vehicle $(RUN) 2>&1 \
+vehicle: $(READY)           ## real cameras' driver in QEMU, systemd in User Mode Linux, RTSP and GStreamer; minutes, and Debian's packages: tests/vehicle
+	@for what in streams systemd cameras; do bash tests/vehicle/$$what.sh $(OUT)/vehicle $(RUN) 2>&1 \
 		| tests/vehicle/said.sh | tee tests/results/vehicle_$$what.txt; done
-	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 2 ]; then echo "make vehicle: all of it held"; \
+	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 3 ]; then echo "make vehicle: all of it held"; \
 		else echo "make vehicle: NOT all of it held, see FAILED above"; exit 1; fi
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md

@@ -19,7 +19,7 @@ echo "== the kernel's times of three pictures of 5 Hz, as vivid is, and as it sa
 v4l2-ctl -d /dev/video0 --set-fmt-video=width=320,height=180,pixelformat=YUYV --set-parm=5 > /run/set
 for source in 0 1; do
     control 0 timestamp_source=$source
-    v4l2-ctl -d /dev/video0 --stream-mmap --stream-count=3 --verbose 2>&1 | grep -o 'seq:.*'; echo "the clock afterwards: $(now)"
+    v4l2-ctl -d /dev/video0 --stream-mmap --stream-count=3 --verbose 2>&1 | grep -o 'seq:.*'
 done
 
 echo "== codriver serve with four cameras"

@@ -5,7 +5,7 @@ state=/var/lib/codriver percepts=/var/lib/codriver/percepts.jsonl failed=
 now() { cut -d' ' -f1 /proc/uptime; }
 show() { systemctl show codriver -p "$1" --value; }
 told() { echo "        $(now) s  $(show ActiveState)  restarts $(show NRestarts)  $(show StatusText)"; }
-until_true() { for _ in $(seq 600); do eval "$1" && return; sleep 0.2; done; echo "NOT WITHIN TWO MINUTES: $1"; }
+until_true() { for _ in $(seq 600); do eval "$1" && return; sleep 0.2; done; echo "FAILED  not within two minutes: $1"; failed=yes; }
 holds() { if eval "$2"; then echo "ok      $1"; else echo "FAILED  $1"; failed=yes; fi; }
 steps() { wc -l < $percepts; }
 after() { local end=$(($(steps) + $1)); until_true "[ \$(steps) -ge $end ]"; }
@@ -27,9 +27,9 @@ echo "== reload"
 before=$(steps); systemctl reload codriver; until_true 'show StatusText | grep -q reloaded'; told
 after 15
 echo "== a hang, made on purpose: the process is stopped"
-at=$(now); kill -STOP "$(show MainPID)"; until_true '[ "$(show NRestarts)" = 1 ]'; ended=$(now); told
+at=$(now); kill -STOP "$(show MainPID)"; until_true '[ "$(show Result)" = watchdog ]'; until_true '[ "$(show NRestarts)" = 1 ]'; ended=$(now); told
 holds "the watchdog (5 s) ended it, and systemd began it anew (2 s later): $at to $ended s, 10 s allowed" \
-    'journalctl -u codriver | grep -q "Watchdog timeout" && python3 -c "exit($ended - $at > 10)"'
+    'python3 -c "exit($ended - $at > 10)"'
 until_true '[ "$(show ActiveState)" = active ]'; told
 holds "it was started again, and is ready" '[ "$(show ActiveState)" = active ] && [ "$(show NRestarts)" = 1 ]'
 after 20; told

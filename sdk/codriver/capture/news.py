@@ -32,8 +32,9 @@ class News:
             yield failure
         if counts.opened > self._opened:
             yield f"{self._name} is back"
-        if counts.clock != self._clock and (self._clock or problem):
-            yield f"{self._name} has times of {counts.clock}" + (f": {problem}" if problem else "")
+        why = f": {problem}" if problem and counts.clock == "arrival" else ""
+        if counts.clock != self._clock and (self._clock or why):
+            yield f"{self._name} has times of {counts.clock}{why}"
         if counts.lost > self._lost and now_s - self._lost_told_s >= LOST_S:
             yield f"{self._name} lost {counts.lost - self._lost} frames on the way, {counts.lost} so far"
             self._lost, self._lost_told_s = counts.lost, now_s
