@@ -23,7 +23,7 @@ from codriver.perceiver import Perceiver
 from codriver.tasks import VIEWS
 from tests.tiny import make_tiny_bundle
 
-STEPS, RATE_HZ = 150, 15.0
+STEPS, RATE_HZ = 120, 15.0
 NO_PAGE = -1
 CLAIMS = (  # so many viewers against so many: at most so much more
     (0, NO_PAGE, 0.02),
