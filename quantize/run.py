@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codriver.console import say
-from codriver.errors import SourceError
+from codriver.errors import ConfigError, SourceError
 from codriver.files.atomic import sha256
 from codriver.files.decode import Fault, decode, encode
 from codriver.tasks import JOINTS, STREAMS
@@ -85,6 +85,8 @@ def quantize(
     options = options or QuantizeOptions()
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)
+    if run.model.config.dbscme.tokens:
+        raise ConfigError(f"{run_folder}: its model reads by task tokens, expected none; train one without to quantize")
     model, origin = folded(run.model), _origin(run_folder, run)
     with whole_folder(out, marker=REPORT) as folder:
         held_out, lookout = read_split(data, "val"), None

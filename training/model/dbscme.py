@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codriver.errors import ConfigError
+from training.model.task_tokens import TaskTokens
 
 BRANCHES = ("both", "specific", "shared", "none")
 SHARED_GROUPS = ("scene", "driver", "joints")
@@ -35,11 +36,13 @@ class DBSCMEConfig:
     third_gated: bool = True  # the third group is F1_in, which s multiplies, and the merged F2_in: as eq. 10 there
     tied: bool = False  # the two applications of the shared branch ("x2") share their weights; own ones can differ
     head_relu: bool = True  # between the weighted sum and the head: without, FC and head are one linear map
+    tokens: bool = False  # what a query per task reads from the streams is added to e_k: no part of the figure
     mix_start: float = 0.0  # w before training; sigmoid(w) is the specific branch's part in the sum, so half
 
     def __post_init__(self) -> None:
-        if self.branches not in BRANCHES:
-            raise ConfigError(f"branches: got {self.branches!r}, expected one of {', '.join(BRANCHES)}")
+        if self.branches not in BRANCHES or (self.tokens and self.branches == "none"):
+            known = ", ".join(BRANCHES[: 3 if self.tokens else 4])
+            raise ConfigError(f"branches: got {self.branches!r}, tokens {self.tokens}; expected one of {known}")
         if sorted(self.order) != sorted(SHARED_GROUPS):
             raise ConfigError(f"order: got {self.order}, expected {', '.join(SHARED_GROUPS)} in any order")
         if self.heads < 1 or self.query_reduction < 1 or self.channel_kernel % 2 != 1:
@@ -220,6 +223,9 @@ class DBSCME(nn.Module):
             self.mix: nn.ParameterDict | None = nn.ParameterDict(
                 {task: nn.Parameter(torch.tensor(config.mix_start)) for task in classes}
             )
+        inner = max(width // config.query_reduction, 4)
+        one_each = {"tasks": len(classes), "streams": streams}
+        self.tokens = TaskTokens(**one_each, width=width, inner=inner) if config.tokens else None
         self.dropout = nn.Dropout(dropout)
         entering = wide if config.branches == "none" else width
         self.heads = nn.ModuleDict({task: nn.Linear(entering, count) for task, count in classes.items()})
@@ -239,14 +245,16 @@ class DBSCME(nn.Module):
         all_streams = self._all(maps, vectors) if self.config.has_specific else None
         mean = None if all_streams is None else mean_of(all_streams)
         shared = self._merge(maps, vectors, groups) if self.config.has_shared else None
+        read = None if self.tokens is None else self.tokens(maps, vectors)
         specific, logits = [], {}
-        for task, head in self.heads.items():
+        for k, (task, head) in enumerate(self.heads.items()):
             own = projected = None
             if all_streams is not None:
                 own = self.specific[task].averaged(all_streams, mean)  # (B, D)
                 projected = self.specific_out[task](own)
                 specific.append(own if self.config.reduce else projected)
             embedding = self._weighted_sum(task, projected, shared)
+            embedding = embedding if read is None else embedding + read[:, k]
             logits[task] = head(self.dropout(torch.relu(embedding) if self.config.head_relu else embedding))
         return logits, torch.stack(specific, dim=1) if specific else None, shared
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -105,9 +105,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """What `to_dict` or JSON made of it; what a run of before did not know takes its default."""
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
+        plain: dict[str, Any] = {k: tuple(some) if isinstance(some, list) else some for k, some in values.items()}
         return cls(**plain | {"dbscme": DBSCMEConfig.from_dict(values.get("dbscme", {}))})
 
 
@@ -128,6 +126,7 @@ SIZES = {
         narrow=8,
     ),
 }
+SIZES["edge-tokens"] = replace(SIZES["edge"], dbscme=DBSCMEConfig(tokens=True))  # for ablation: not quantized
 
 
 @dataclass(frozen=True)
