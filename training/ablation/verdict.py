@@ -17,7 +17,7 @@ Measure = Callable[[Row], float]
 
 
 def accuracy(row: Row) -> float:
-    """Mean over tasks, in points."""
+    """Mean over tasks, in points; beside a model of fewer tasks, over those that both have."""
     return 100 * float(np.mean(list(row["accuracy"].values())))
 
 
@@ -69,8 +69,17 @@ def compare(plan: AblationPlan, rows: Sequence[Row], measure: Measure) -> list[P
 
 def _gaps(rows: Sequence[Row], arm: str, against: str, measure: Measure) -> list[float]:
     of = {(row["variant"], row["machine"], row["seed"]): row for row in rows}
-    others = [(place, seed) for name, place, seed in of if name == arm and (against, place, seed) in of]
-    return [measure(of[(arm, *key)]) - measure(of[(against, *key)]) for key in others]
+    both = [(of[(arm, *key)], of[(against, *key)]) for name, *key in of if name == arm and (against, *key) in of]
+    if measure is under_the_curve:  # which knows no tasks
+        both = [(a, b) for a, b in both if a["accuracy"].keys() == b["accuracy"].keys()]
+    return [measure(_of_tasks(a, b)) - measure(_of_tasks(b, a)) for a, b in both]
+
+
+def _of_tasks(row: Row, other: Row) -> Row:
+    """The row as if it had learnt only the tasks that the other has, too: a joint model beside one of a single task."""
+    common = [task for task in row["accuracy"] if task in other["accuracy"]]
+    told = {name: {task: row[name][task] for task in common} for name in ("accuracy", "test_losses") if name in row}
+    return {**row, **told}
 
 
 def _p(gaps: Sequence[float]) -> float:
@@ -121,7 +130,8 @@ def _arms(plan: AblationPlan, rows: Sequence[Row]) -> list[str]:
     for arm in plan.arms:
         mine = [row for row in rows if row["variant"] == arm.name]
         if mine:
-            cells = [_spread([100 * row["accuracy"][task] for row in mine]) for task in AIDE.names]
+            known = mine[0]["accuracy"]
+            cells = [_spread([100 * row["accuracy"][k] for row in mine]) if k in known else "" for k in AIDE.names]
             cells.append(_spread([accuracy(row) for row in mine]))
             seconds = np.median([row["busy_s"] for row in mine])
             lines.append(f"| {arm.name} | {len(mine)} | {' | '.join(cells)} | {seconds:.0f} |")

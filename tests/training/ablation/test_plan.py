@@ -20,7 +20,7 @@ from training.ablate import main
 from training.ablation.footage import wrong_labels
 from training.ablation.plan import AblationPlan, PowerConfig, read_plan, seeds_needed, smallest_shown
 from training.ablation.planned import RUNS, TABLE, machine, missing
-from training.ablation.verdict import accuracy, compare
+from training.ablation.verdict import MEASURES, accuracy, compare, report
 from training.losses.afd import LossConfig
 from training.model.dbscme import DBSCMEConfig
 
@@ -41,7 +41,7 @@ def row(arm: str, seed: int, value: float, place: str = "here") -> dict[str, Any
 def test_every_arm_of_a_committed_plan_differs_from_the_others_and_can_be_made(path: Path) -> None:
     plan = read_plan(path)
     made = [
-        (LossConfig(**arm.loss), DBSCMEConfig(**arm.dbscme), replace(plan.train, **arm.train), repr(arm.model))
+        (repr(LossConfig(**arm.loss)), DBSCMEConfig(**arm.dbscme), replace(plan.train, **arm.train), repr(arm.model))
         for arm in plan.arms
     ]
     assert len(set(made)) == len(plan.arms)
@@ -92,6 +92,25 @@ def test_only_runs_of_one_machine_are_paired(plan: AblationPlan) -> None:
     assert found[0] is not None and found[0].pairs == 2
     assert found[0].mean == pytest.approx(10.5) and found[0].half == pytest.approx(12.706 * 0.5, rel=1e-3)
     assert found[1:] == [None] * 5
+
+
+def test_a_joint_model_is_compared_with_a_single_one_in_its_task_alone(plan: AblationPlan) -> None:
+    joint = [
+        row("AFD today", seed, 0.5) | {"watched": [0.5], "test_losses": dict.fromkeys(AIDE.names, 0.9)}
+        for seed in (0, 1)
+    ]
+    single = [{**some, "variant": "equal", "accuracy": {AIDE.names[1]: 0.4}} for some in joint]
+    for k, some in enumerate(joint):
+        some["accuracy"] = {**some["accuracy"], AIDE.names[1]: 0.7 + 0.1 * k}
+        some["test_losses"] = {**some["test_losses"], AIDE.names[1]: 0.6}
+    found = compare(plan, [*joint, *single], accuracy)[0]
+    assert found is not None and found.mean == pytest.approx(35.0)
+    lost = compare(plan, [*joint, *single], MEASURES["test loss, % of guessing (lower is better)"])[0]
+    assert lost is not None and lost.mean == pytest.approx(-30.0)
+    assert compare(plan, [*joint, *single], MEASURES["area under the curve"])[0] is None
+    assert "| equal | 2 | | 40.0" in report(plan, [{**some, "busy_s": 1.0} for some in [*joint, *single]]).replace(
+        "  ", " "
+    )
 
 
 def test_p_values_are_corrected_over_all_comparisons(plan: AblationPlan) -> None:
