@@ -1,8 +1,9 @@
 """How long a clean clone takes to its first answers: python -m tests.measure_try [--pictures docs]
 
 `git clone` of what is committed, `make try` in it, until the page is served and until it shows an answer to every task.
-pip downloads what it needs before, which is told and not timed. Exit code 1 if it took 60 s or more. --pictures: the page as
-a browser shows it then, 1400 and 400 px wide.
+pip downloads what it needs before, which is told and not timed. Exit code 1 if it took 60 s or more. --pictures: the
+page as a browser shows it then, 1400 and 400 px wide. What else this machine does counts: root may put it behind
+(echo -15 > /proc/self/autogroup).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main() -> None:
         own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"BROWSER": "true"}
         own |= _downloaded(Path(folder))
         command, began_s = ["make", "try", f"PORT={port}"], time.monotonic()
-        trying = subprocess.Popen(command, cwd=f"{folder}/clone", env=own, start_new_session=True)
+        trying = subprocess.Popen(command, cwd=f"{folder}/clone", env=own, preexec_fn=os.setpgrp)
         try:
             served_s = _served(port, trying) - began_s
             answered_s = _answered(port) - began_s
@@ -100,8 +101,8 @@ def _look(port: int, folder: Path) -> None:
     with Browser() as browser:
         for name, size_px in PICTURES.items():
             tab = Tab(browser, f"http://127.0.0.1:{port}/", size_px)
+            time.sleep(10.0)  # of answers
             tab.until("[...document.querySelectorAll('.task .answer span')].some(e => e.textContent.includes('%'))")
-            time.sleep(6.0)  # of answers
             pixels = cv2.imdecode(np.frombuffer(tab.picture(whole=True), np.uint8), cv2.IMREAD_COLOR)
             cv2.imwrite(str(folder / name), pixels, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
