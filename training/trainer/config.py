@@ -39,7 +39,7 @@ class TrainConfig:
     learning_rate: float = 4e-3  # peak, after warm-up
     warm_up: float = 0.15  # share of all steps
     weight_decay: float = 0.02
-    clip_gradient: float = 5.0  # norm
+    clip_gradient: float = 5.0  # most that a number of the gradient may be; its norm is not clipped
     moments: str = rule("shared", absent=True)  # or task: Adam's, of what all tasks share; see adatask.py
     precision: str = "32-true"  # one of PRECISIONS
     ema: float = 0.0  # decay of the weights' moving average, which then is evaluated and kept; 0 none

@@ -34,7 +34,7 @@ class SharedMoments:
         self._move(self.optimizer)
 
     def _move(self, optimizer: Any) -> None:
-        self.fabric.clip_gradients(self.learner, self.optimizer, self.clip, error_if_nonfinite=False)
+        self.fabric.clip_gradients(self.learner, self.optimizer, clip_val=self.clip)
         optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
