@@ -36,7 +36,7 @@ ROOMS = {  # that came later: lines of their own
     "cores": (("device/cores.py",), 100),
     "finder": (("finder", "finder_graph.py"), 380),
     "dense answers": (("dense", "dense_tasks.py", "view/dense.py"), 800),
-    "capture": (("capture",), 910),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are, their news
+    "capture": (("capture",), 915),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are, their news
     "live": (("live", "cli/live.py"), 505),  # was 500 without a bound for what the kernel queues
     "serve": (("serve", "cli/serve.py"), 510),  # was 400 without the ring of MCAP
     "mapping and buses": (("mapping", "buses", "cli/map.py", "cli/export.py"), 1_300),

@@ -17,7 +17,7 @@ from typing import Any
 VIEWS = ("incar", "front", "left", "right")  # /dev/video0 to 3
 BUFFER = re.compile(r"v4l2_dqbuf: minor = (\d+).*?timestamp = (-?\d+).*?sequence = (\d+)")
 SAME_S = 2e-6  # the kernel's microseconds, and a double of milliseconds in between
-FEW = 30  # times of a camera, by which all are judged
+FEW = 10  # times of a camera, by which all are judged
 
 
 def judged(percepts: list[dict[str, Any]], trace: str) -> Iterator[tuple[bool, str]]:
