@@ -35,6 +35,7 @@ def received(sender, tmp_path):
     assert main(["map", "can", "--copy", str(tmp_path / "can")]) == 0
     receiver = f"{sys.executable} {ROOT}/samples/can_receiver.py {tmp_path}/can/codriver.dbc {BUS}"
     heard = tmp_path / "heard"
+    heard.touch()  # the shell opens it in a process of its own, perhaps after grep has looked for it
     script = f"{ALONE}; {receiver} > {heard} & until grep -q listening {heard}; do sleep 0.1; done; {sender}; wait"
     done = subprocess.run(
         ["unshare", "-rn", "bash", "-c", script],
