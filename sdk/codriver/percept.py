@@ -139,7 +139,7 @@ class ViewStatus:
     """
 
     status: str
-    age_s: float | None  # since its newest frame; None if it was never seen
+    age_s: float | None  # from its newest frame to the percept's t, below 0 if that is newer; None if never seen
     reason: str  # "" while ok
     clock: str = ""  # of CLOCKS: what kind of time its newest frame has
 

@@ -120,7 +120,7 @@ class ViewHealth:
         """What to say of the view in a step of time `now_s`. refused: why its frame in this step was not taken."""
         if self.newest_s is None:
             return ViewStatus(status="refused" if refused else "never", age_s=None, reason=refused or "no frame yet")
-        age_s = max(0.0, now_s - self.newest_s)
+        age_s = now_s - self.newest_s
         status, reason = self._how(age_s, now_s, refused)
         return ViewStatus(status=status, age_s=age_s, reason=reason, clock=self.clock)
 

@@ -45,8 +45,9 @@ def test_frames_with_times_of_their_own_answer_as_plain_arrays_do(perceiver: Per
 
 
 def test_each_camera_is_remembered_at_its_own_time(idle: Perceiver) -> None:
-    percept = idle.step({"incar": shot(0, 1.0), "left": shot(1, 0.985)}, 1.0)
+    percept = idle.step({"incar": shot(0, 1.0), "left": shot(1, 0.985), "front": shot(2, 1.01)}, 1.0)
     assert percept.views["incar"].age_s == 0 and percept.views["left"].age_s == pytest.approx(0.015)
+    assert percept.views["front"].age_s == pytest.approx(-0.01)  # newer than its set, and that can be told exactly
 
 
 @pytest.mark.parametrize(
