@@ -37,6 +37,20 @@ CALM = {
     "vehicle_behavior": "Forward Moving",
 }
 
+# Only what `make data` has: the rest of the workshop is still being installed while it draws.
+BASE_ALONE = """
+import sys
+there = {"numpy", "cv2", "tqdm", "codriver", "workshop", "training", *sys.stdlib_module_names}
+
+class NothingElse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in there:
+            raise ModuleNotFoundError(f"no module named {name}: make data has what a device installs, and tqdm")
+
+sys.meta_path.insert(0, NothingElse())
+import training.synth
+"""
+
 
 def generate(out: Path, *options: str, seed: int = 3) -> Path:
     assert main([str(out), "--clips", "3", "--seed", str(seed), *SIZE, *options]) == 0
@@ -54,6 +68,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def annotations(data: Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted((data / "AIDE_Dataset/annotation").iterdir())]
+
+
+def test_footage_is_drawn_by_what_a_device_installs() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", BASE_ALONE], cwd=ROOT, env={"PYTHONPATH": "sdk:."}, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_same_seed_gives_same_bytes_whatever_the_number_of_workers(data: Path, tmp_path: Path) -> None:

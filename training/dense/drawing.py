@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.tasks import Task, TaskSet
-from training.dense.geometry import IGNORE
-from training.dense.kinds.normals import KNOWN, angles_deg
+from training.dense.geometry import IGNORE, KNOWN_NORMAL
+from training.dense.kinds.normals import angles_deg
 from training.dense.scene import Scene
 
 WIDTH_PX = 240  # of each drawing
@@ -134,7 +134,7 @@ def off_by(full: float) -> Callable[[Any, Any], NDArray[Any]]:
 
 def off_in_angle(answer: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[Any]:
     out = np.zeros(truth.shape[:2], dtype=np.float32)
-    known = np.linalg.norm(truth, axis=2) >= KNOWN
+    known = np.linalg.norm(truth, axis=2) >= KNOWN_NORMAL
     out[known] = angles_deg(answer[known], truth[known]) / OFF_DEG
     return out
 

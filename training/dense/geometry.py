@@ -83,3 +83,12 @@ def coarse(truth: NDArray[Any]) -> NDArray[Any]:
     size = truth.shape[:2]
     rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(GRID, size, strict=True))
     return np.asarray(truth[rows][:, columns])
+
+
+KNOWN_NORMAL = 0.5  # length from which on a normal is known: 8 bits a number write a length of 0 as 0.007
+
+
+def unit_normals(normals: NDArray[Any]) -> NDArray[np.float32]:
+    """(..., 3) -> of length 1; what is shorter than KNOWN_NORMAL becomes 0."""
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    return np.where(length >= KNOWN_NORMAL, normals / np.maximum(length, KNOWN_NORMAL), 0).astype(np.float32)

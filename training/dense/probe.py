@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from codriver.dense.boxes import Found, suppressed
 from codriver.tasks import Task, TaskSet
-from training.dense.geometry import GRID, IGNORE, Size, coarse
-from training.dense.kinds import normals
+from training.dense.geometry import GRID, IGNORE, KNOWN_NORMAL, Size, coarse
 from training.dense.scene import Scene, Vehicles
 from training.dense.scores import Answer, Answers
 
@@ -51,7 +50,7 @@ def values_of(task: Task, truth: NDArray[np.float32], size: Size) -> Cells:
 
 def normals_of(task: Task, truth: NDArray[np.float32], size: Size) -> Cells:
     cells = coarse(truth).astype(np.float64)
-    return np.where(np.linalg.norm(cells, axis=2, keepdims=True) >= normals.KNOWN, cells, np.nan)
+    return np.where(np.linalg.norm(cells, axis=2, keepdims=True) >= KNOWN_NORMAL, cells, np.nan)
 
 
 def shares_of(task: Task, truth: NDArray[np.uint8], size: Size) -> Cells:

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.tasks import Task  # noqa: E402
-from training.dense.geometry import LabelLetterbox  # noqa: E402
+from training.dense.geometry import LabelLetterbox, unit_normals  # noqa: E402
 from training.dense.kinds import depth, normals  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -58,7 +58,7 @@ def test_a_mirror_turns_normals_from_right_to_left() -> None:
 
 def test_a_normal_of_eight_bits_that_means_none_is_none_and_others_have_length_one() -> None:
     stored = np.array([[127, 128, 127], [128, 128, 128], [255, 128, 128], [200, 210, 30]], np.float32)
-    found = normals.unit(2 * stored / 255 - 1)
+    found = unit_normals(2 * stored / 255 - 1)
     assert found[:2].tolist() == [[0, 0, 0]] * 2
     assert np.linalg.norm(found[2:], axis=1) == pytest.approx([1, 1])
 
@@ -76,7 +76,7 @@ def test_angles_are_pooled_over_known_normals() -> None:
     metric, angles = normals.Metric(NORMALS), []
     for _ in range(3):
         truth, answered = random_normals(rng, (5, 6)), random_normals(rng, (5, 6))
-        answered[:3] = normals.unit(truth[:3] + 0.2 * answered[:3])
+        answered[:3] = unit_normals(truth[:3] + 0.2 * answered[:3])
         truth[rng.random((5, 6)) < 0.3] = 0
         metric.add(answered, truth)
         for a, t in zip(answered.reshape(-1, 3).tolist(), truth.reshape(-1, 3).tolist(), strict=True):
@@ -99,7 +99,7 @@ def test_a_normal_that_is_not_answered_is_off_by_a_right_angle_and_small_angles_
 
 
 def test_the_mean_direction_is_what_the_loss_of_normals_is_measured_by() -> None:
-    truth = normals.unit(random_normals(np.random.default_rng(2), (16, 16)) + np.float32([0, 0, 2]))
+    truth = unit_normals(random_normals(np.random.default_rng(2), (16, 16)) + np.float32([0, 0, 2]))
     mean = truth.reshape(-1, 3).mean(axis=0)
     everywhere = torch.from_numpy(5 * mean)[None, :, None, None].expand(1, 3, 4, 4)
     coarse = np.ascontiguousarray(truth[2::4, 2::4])

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from codriver.errors import SourceError
 from training.dense.benchmarks.files import colored, labelled, numbers, picture
 from training.dense.benchmarks.splits import SPLITS, Listed, refs_of
-from training.dense.geometry import IGNORE
-from training.dense.kinds.normals import unit
+from training.dense.geometry import IGNORE, unit_normals
 from training.dense.scene import Scene, SceneRef
 
 CLASSES = 40
@@ -128,11 +127,11 @@ def depth_m(path: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
 def normals(path: Path, size: tuple[int, ...]) -> NDArray[np.float32]:
     """(h, w, 3) of length 1, or 0 where unknown."""
     if path.suffix == ".png":
-        return unit(2 * colored(path, size)[..., ::-1].astype(np.float32) / 255 - 1)
+        return unit_normals(2 * colored(path, size)[..., ::-1].astype(np.float32) / 255 - 1)
     found = numbers(path, (*size, 3), "f")
     if np.abs(found).max() > 1.01:
         raise SourceError(f"{path}: holds {np.abs(found).max():.3g}, expected parts of unit vectors, -1 to 1")
-    return unit(found)
+    return unit_normals(found)
 
 
 def edges(path: Path, size: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -24,9 +24,8 @@ from codriver.errors import SourceError
 from training.dense.benchmarks.files import colored, indexed, labelled, matlab, of_size, picture
 from training.dense.benchmarks.pascal_parts import human_parts, part_list
 from training.dense.benchmarks.splits import SPLITS, Listed, refs_of
-from training.dense.geometry import IGNORE
+from training.dense.geometry import IGNORE, unit_normals
 from training.dense.kinds.contours import thinned
-from training.dense.kinds.normals import unit
 from training.dense.scene import Scene, SceneRef
 
 CLASSES = 21
@@ -134,5 +133,5 @@ def edges(label_map: NDArray[np.int32]) -> NDArray[np.uint8]:
 def normals(path: Path, label_map: NDArray[np.int32]) -> NDArray[np.float32]:
     """(h, w, 3) of length 1; 0 where the class is none of NYU's, on which the network that answered them learned."""
     codes = colored(path, label_map.shape)[..., ::-1].astype(np.float32)
-    found = unit(codes / np.float32(127.5) - np.float32(1))
+    found = unit_normals(codes / np.float32(127.5) - np.float32(1))
     return np.where(np.isin(label_map, NYU_CLASSES)[..., None], found, np.float32(0))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,11 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codriver.tasks import Task
-from training.dense.geometry import LabelLetterbox, Size, coarse
+from training.dense.geometry import KNOWN_NORMAL, LabelLetterbox, Size, coarse
 from training.dense.kinds.segmentation import quotients
 
 STRIDE = 4
-KNOWN = 0.5  # length from which on a normal is known: 8 bits a number write a length of 0 as 0.007
 UNDER_DEG = {"under_11": 11.25, "under_22": 22.5, "under_30": 30.0}
 
 Normals = NDArray[np.float32]  # (h, w, 3) of length 1, or 0
@@ -32,12 +30,6 @@ Normals = NDArray[np.float32]  # (h, w, 3) of length 1, or 0
 
 def channels(task: Task) -> int:
     return 3
-
-
-def unit(normals: NDArray[Any]) -> Normals:
-    """(..., 3) -> of length 1; what is shorter than KNOWN becomes 0."""
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.where(length >= KNOWN, normals / np.maximum(length, KNOWN), 0).astype(np.float32)
 
 
 def fitted(task: Task, truth: Normals, box: LabelLetterbox) -> Normals:
@@ -61,14 +53,14 @@ def loss(task: Task, answered: Tensor, truth: Tensor) -> Tensor:
     answered: (B, 3, H/s, W/s). truth: (B, 3, H, W).
     """
     middle = truth[:, :, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
-    known = middle.norm(dim=1) >= KNOWN
+    known = middle.norm(dim=1) >= KNOWN_NORMAL
     off = (F.normalize(answered.float(), dim=1) - middle).abs().sum(dim=1)
     return torch.where(known, off, 0).sum() / known.sum().clamp(min=1)
 
 
 def constant_loss(task: Task, truths: list[Normals]) -> float:
     """Loss of the mean direction: by cosines the best constant answer, by this loss nearly so."""
-    known = np.concatenate([truth[np.linalg.norm(truth, axis=2) >= KNOWN] for truth in truths])
+    known = np.concatenate([truth[np.linalg.norm(truth, axis=2) >= KNOWN_NORMAL] for truth in truths])
     if not len(known):
         return 1.0
     return max(float(np.abs(known - _direction(known.sum(axis=0))).sum(axis=1).mean()), 1e-3)
@@ -99,7 +91,7 @@ def constant(task: Task, truths: Iterable[Normals]) -> Callable[[Size], Normals]
 
 def counted(task: Task, truth: Normals) -> dict[str, int]:
     """Pixels of a picture, for a check."""
-    known = int((np.linalg.norm(truth, axis=2) >= KNOWN).sum())
+    known = int((np.linalg.norm(truth, axis=2) >= KNOWN_NORMAL).sum())
     return {"known": known, "unknown": truth[..., 0].size - known}
 
 
@@ -124,7 +116,7 @@ class Metric:
 
     def add(self, answered: Normals, truth: Normals) -> float:
         """(h, w, 3) each. Returns the picture's own share under 22.5 degrees."""
-        known = np.linalg.norm(truth, axis=2) >= KNOWN
+        known = np.linalg.norm(truth, axis=2) >= KNOWN_NORMAL
         off = angles_deg(answered[known], truth[known])
         self.degrees += float(off.sum())
         self.squares += float((off**2).sum())
