@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from codriver.bundle.manifest import FINDER_SIGNATURE
+from codriver.bundle.manifest import finder_signature
 from codriver.console import say
 from codriver.device.cpu import cpu_features
 from codriver.engines import open_engine
@@ -83,6 +83,7 @@ def make_finders(run_folder: Path, data: Path, chosen: Sequence[Dialect], amount
         created=run.record.created,
         check=score_points(_points(sights_of(model, pictures)), pictures),
         check_frames=len(pictures),
+        gesture=run.model.config.gesture,
     )
     return Finders(origin, modules, pictures, model)
 
@@ -105,7 +106,7 @@ def with_finder(folder: Path, report: QuantizedReport, finders: Finders) -> Quan
 
 def write_finder(folder: Path, some: Dialect, module: nn.Module) -> EmittedGraph:
     """Into the dialect's folder, which is there."""
-    example = tuple(torch.zeros(t.shape, dtype=torch.uint8) for t in FINDER_SIGNATURE.inputs.values())
+    example = (torch.zeros((1, HEIGHT_PX, WIDTH_PX, 3), dtype=torch.uint8),)
     if some.is_ir:
         graph = ir_from_module(module, example, (PIXELS,), OUTPUTS)
     else:
@@ -124,11 +125,12 @@ def check_finder(folder: Path, name: str, entry: EmittedDialect, finders: Finder
     reference = sights_of(finders.modules[name], finders.pictures)
     scores, off, presence_off = None, None, None
     if runs_here(entry):
-        found = sights_in_runtime(folder, entry, finders.pictures)
+        gesture = finders.origin.gesture
+        found = sights_in_runtime(folder, entry, finders.pictures, gesture=gesture)
         scores = score_points(_points(found), finders.pictures)
         off = float(np.abs(_points(found) - _points(reference)).mean())
         empty = nobody()
-        here = _presence(found + sights_in_runtime(folder, entry, empty))
+        here = _presence(found + sights_in_runtime(folder, entry, empty, gesture=gesture))
         full = _presence(sights_of(finders.full, finders.pictures) + sights_of(finders.full, empty))
         presence_off = float(np.abs(here - full).max())
     lint, audit = lint_of([graph], name), audit_of([graph], entry)
@@ -148,12 +150,12 @@ def runs_here(entry: EmittedDialect) -> bool:
     return entry.engine != "tensorrt" and is_installed(entry.engine) and set(entry.requires) <= set(cpu_features())
 
 
-def sights_in_runtime(folder: Path, entry: EmittedDialect, pictures: Pictures) -> list[Sight]:
+def sights_in_runtime(folder: Path, entry: EmittedDialect, pictures: Pictures, *, gesture: bool) -> list[Sight]:
+    """gesture: whether this finder looks for hands."""
     assert entry.finder is not None
     weights = (folder / entry.finder.weights.path).read_bytes() if entry.finder.weights else b""
-    engine = open_engine(
-        entry.engine, GraphFiles((folder / entry.finder.path).read_bytes(), weights), FINDER_SIGNATURE, threads=1
-    )
+    files = GraphFiles((folder / entry.finder.path).read_bytes(), weights)
+    engine = open_engine(entry.engine, files, finder_signature(gesture=gesture), threads=1)
     try:
         return [read_sight(engine.infer({PIXELS: frame[None]})) for frame in pictures.pixels]
     finally:

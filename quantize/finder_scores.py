@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
+from codriver.finder_graph import points_of
 from quantize.finder import runs_here, sights_in_runtime
 from training.finder.pictures import Pictures, drive_pictures
 from training.finder.run import load_finder
@@ -47,12 +48,14 @@ def measure(
     mean = None if run is None else np.asarray(load_finder(run).record.mean_pose, np.float32)
     report = QuantizedReport.read(quantized)
     entries = {name: some for name, some in report.dialects.items() if some.finder and runs_here(some)}
-    if not entries:
+    if not entries or report.finder is None:
         raise ConfigError(f"{quantized} holds no finder that runs here; give quantize.run a --finder")
     refs = read_split(data, split)
+    gesture = report.finder.gesture
     pictures = drive_pictures(refs, FRAMES, lambda items: tqdm(items, desc="decode", leave=False, disable=None))
+    pictures = pictures.of(points_of(gesture=gesture))
     found = {
-        name: np.stack([sight.points for sight in sights_in_runtime(quantized, some, pictures)])
+        name: np.stack([sight.points for sight in sights_in_runtime(quantized, some, pictures, gesture=gesture)])
         for name, some in tqdm(entries.items(), desc="find", leave=False, disable=None)
     }
     baselines = {BEFORE: frame_before(pictures)}

@@ -31,10 +31,10 @@ STEP = (
     "engines/ort.py",
 )
 STEP_LINES = 2_500
-SDK_LINES = 11_480  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
+SDK_LINES = 11_500  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
 ROOMS = {  # that came later: lines of their own
     "cores": (("device/cores.py",), 100),
-    "finder": (("finder", "finder_graph.py"), 380),
+    "finder": (("finder", "finder_graph.py"), 400),
     "dense answers": (("dense", "dense_tasks.py", "view/dense.py"), 800),
     "capture": (("capture",), 915),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are, their news
     "live": (("live", "cli/live.py"), 505),  # was 500 without a bound for what the kernel queues

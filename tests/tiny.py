@@ -21,7 +21,7 @@ from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.finder.peaks import read_sight
-from codriver.finder_graph import BINS_X, BINS_Y, HIGH, LOW, PIXELS, POINTS
+from codriver.finder_graph import BINS_X, BINS_Y, HIGH, LOW, PIXELS, points_of
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
@@ -119,13 +119,17 @@ def tiny_finder(manifest: Manifest) -> onnx.ModelProto:
     signature = manifest.finder_signature
     mean = graph.add("ReduceMean", [graph.add("Cast", [PIXELS], to=TensorProto.FLOAT)], axes=[0, 1, 2, 3], keepdims=0)
     nothing = graph.add("Mul", [mean, graph.constant(np.array(1e-9, np.float32))])
-    for name, logits in finder_logits().items():
+    assert manifest.finder is not None
+    for name, logits in finder_logits(gesture=manifest.finder.gesture).items():
         graph.add("Add", [nothing, graph.constant(logits)], name)
     return graph.model(signature)
 
 
 def finder_logits(
-    shift: float = 0.0, presence: tuple[float, float, float] = (9.0, 9.0, 9.0), spread_bins: float = 1.0
+    shift: float = 0.0,
+    presence: tuple[float, float, float] = (9.0, 9.0, 9.0),
+    spread_bins: float = 1.0,
+    gesture: bool = True,
 ) -> dict[str, np.ndarray]:
     """What a finder says of a driver: face 0.3 to 0.7 of the frame, body 0.1 to 0.9, joints between, all moved right.
 
@@ -133,7 +137,7 @@ def finder_logits(
     """
     logits = {}
     for axis, bins in (("x", BINS_X), ("y", BINS_Y)):
-        places = np.linspace(0.3, 0.7, POINTS)
+        places = np.linspace(0.3, 0.7, points_of(gesture=gesture))
         places[-4:] = (0.3, 0.7, 0.1, 0.9)  # low and high of face and body
         centres = LOW + (np.arange(bins) + 0.5) * (HIGH - LOW) / bins
         off_bins = (centres - places[:, None] - (shift if axis == "x" else 0.0)) * bins / (HIGH - LOW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codriver.errors import ConfigError
 from codriver.sources.aide import read_annotation
-from codriver.tasks import GROUPS, STREAMS, TaskSet
+from codriver.tasks import GROUPS, JOINTS, STREAMS, TaskSet
 from training.data.batches import collate
 from training.data.clips import Clip, load_clips, read_labels, with_take
 from training.data.takes import FOUND, Lookout
@@ -59,14 +59,24 @@ def choose(labels: NDArray[np.int64], count: int, seed: int) -> list[int]:
 def calibration_clips(
     refs: Sequence[ClipRef], model: UVM3TL, count: int, seed: int, lookout: Lookout | None = None
 ) -> Calibration:
-    """Choose and decode. `refs` are the training split's. Every second clip is as the lookout sees it."""
+    """Choose and decode. `refs` are the training split's. Every second clip is as the lookout sees it.
+
+    A stream that the lookout never looks for stays masked there, but keeps the annotation's numbers: a caller may give
+    them, so the encoder's ranges must know them.
+    """
     labels = np.stack([read_labels(ref, read_annotation(ref.annotation), model.task_set) for ref in refs])
     chosen = [refs[index] for index in choose(labels, count, seed)]
     picked = labels[[refs.index(ref) for ref in chosen]]
     ids = tuple(ref.id for ref in chosen)
     clips = load_clips(chosen, model.config, model.task_set, lookout=lookout)
-    clips[::2] = [with_take(clip, FOUND) for clip in clips[::2]]
+    clips[::2] = [_as_found(clip) for clip in clips[::2]]
     return Calibration(clips, ids, class_table(picked, model.task_set))
+
+
+def _as_found(clip: Clip) -> Clip:
+    seen = with_take(clip, FOUND)
+    never = [stream for stream in JOINTS if not seen.mask[STREAMS.index(stream)].any()]
+    return replace(seen, frames=seen.frames | {stream: clip.frames[stream] for stream in never})
 
 
 def class_table(labels: NDArray[np.int64], task_set: TaskSet) -> dict[str, dict[str, int]]:
@@ -85,7 +95,7 @@ def encoder_steps(model: UVM3TL, clips: Sequence[Clip], slots: Sequence[int]) ->
     """
     for clip in clips:
         wanted = sorted({slot - back for slot in slots for back in range(3)})
-        if not clip.mask[:, wanted].all():
+        if not all(clip.mask[row, wanted].all() or _known(clip, stream, wanted) for row, stream in enumerate(STREAMS)):
             continue
         now, earlier, earliest = (
             {
@@ -96,6 +106,12 @@ def encoder_steps(model: UVM3TL, clips: Sequence[Clip], slots: Sequence[int]) ->
         )
         before = model.encode(earlier)
         yield (*now.values(), *before.values(), *model.motion(before, model.encode(earliest)).values())
+
+
+def _known(clip: Clip, stream: str, slots: Sequence[int]) -> bool:
+    """Whether joints lie in each of the slots although the whole stream is masked: see calibration_clips."""
+    masked = not clip.mask[STREAMS.index(stream)].any()
+    return masked and stream in JOINTS and bool(clip.frames[stream][list(slots)].any(axis=(1, 2)).all())
 
 
 @torch.inference_mode()

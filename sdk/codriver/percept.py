@@ -33,6 +33,7 @@ CLOCKS = (
     "",  # nobody said
 )
 DRIVER_PARTS = ("face", "body", "posture", "gesture")
+NOT_LOOKED_FOR = "this bundle's finder does not look for it"  # by design: said of the driver, no warning of a step
 UNKNOWN = "unknown"  # label of a valid answer that no class is likely enough for
 
 
@@ -73,8 +74,8 @@ class DriverSight:
 
     @property
     def notes(self) -> list[str]:
-        """What to say of parts that are not looked at although there is a driver."""
-        return [f"{part} is left out: {why}" for part, why in self.reasons.items()]
+        """What to say of parts that are not looked at although there is a driver, but for those never looked for."""
+        return [f"{part} is left out: {why}" for part, why in self.reasons.items() if why != NOT_LOOKED_FOR]
 
     @property
     def driver(self) -> Driver:

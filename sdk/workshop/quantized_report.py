@@ -159,6 +159,7 @@ class FinderOrigin:
     created: str
     check: Mapping[str, float]  # on the frames that every runtime is checked on, in full precision
     check_frames: int
+    gesture: bool = rule(True, absent=True)  # whether it looks for the hands' points
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codriver.percept import DRIVER_PARTS
 from targets.evidence import pictures
 from targets.evidence.drivers import by_certainty, changes
 from targets.evidence.facts import conditions_rows, labels, machine_line
@@ -70,6 +71,7 @@ def _measured(
         "picture": data_uri(_accuracy_figure(several, reference, tasks)),
         "accuracy": [(title(task), _accuracy(several, compared, task)) for task in tasks],
         "driver": _driver(several),
+        "not_looked_for": _not_looked_for(several),
         "sure": _sure(several),
         "golden": _golden(several),
         "percentiles": list(several[0][1]["stream"]["latency_ms"]["total"]),
@@ -175,6 +177,15 @@ def _driver(several: Several) -> list[Row]:
         for name, subject in several
         for some in changes(subject)
     ]
+
+
+def _not_looked_for(several: Several) -> list[str]:
+    """Of each subject, the driver's streams that its finder leaves to the caller; evidence of before does not say."""
+    rows = []
+    for name, subject in several:
+        looked_for = subject.get("driver", {}).get("looks_for", DRIVER_PARTS)
+        rows += [f"{name}: {part}" for part in DRIVER_PARTS if part not in looked_for]
+    return rows
 
 
 def _sure(several: Several) -> list[Row]:

@@ -53,7 +53,7 @@ def manifest_draft(
         variants=variants,
         context=report.context_config,
         policy=default_policy(stream.name for stream in report.streams if stream.name in VIEWS),
-        finder=FinderSpec(mirrored=release.mirrored) if report.finder else None,
+        finder=FinderSpec(mirrored=release.mirrored, gesture=report.finder.gesture) if report.finder else None,
         golden=report.golden,
         metrics=measured(report),
         training=asdict(report.run.data) | {"calibration_clips": report.calibration.clips},

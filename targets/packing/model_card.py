@@ -69,9 +69,14 @@ sha256 {sha256}). Full precision on {frames} validation frames, then each runtim
 | | {names} |
 |---|{rules}|
 {rows}
+{looks_for}
 {absence}
 {alone}"""
 KNOWS = "It has seen cabins without a driver, with others in the car and with a covered lens, all of them drawn."
+ALL_PARTS = "It looks for face, body, posture and gesture."
+NO_HANDS = (
+    "It looks for face, body and posture, not for hands: the gesture stream is masked unless a caller gives keypoints."
+)
 NEVER = "**It has never seen a cabin without a driver: what it says of presence means nothing.**"
 
 
@@ -92,6 +97,7 @@ def _finder(report: QuantizedReport) -> str:
         names=" | ".join(origin.check),
         rules="|".join("---" for _ in origin.check),
         rows="\n".join(rows),
+        looks_for=ALL_PARTS if origin.gesture else NO_HANDS,
         absence=KNOWS if origin.knows_absence else NEVER,
         alone=_alone(report),
     )

@@ -15,14 +15,13 @@ import numpy as np
 from codriver.console import Progress
 from codriver.frames.preprocess import POINTS_OF
 from codriver.perceiver import Perceiver
-from codriver.percept import DRIVER_PARTS, Driver, DriverSight, Percept
+from codriver.percept import Driver, DriverSight, Percept
 from codriver.sources import ClipFolder
 from codriver.tasks import CROPS, KEYPOINTS
 from targets.trial.scoring import LabelledClip, TaskScore, evaluate
 from workshop.aide_splits import ClipRef
 
 FRAMES_ALONE = "frames alone"
-ALL = "face, body, posture and gesture"
 NO_BOX = (float("nan"),) * 4
 
 
@@ -31,7 +30,8 @@ def frames_alone(
 ) -> tuple[dict[str, dict[str, TaskScore]], list[float]]:
     """Way -> scores by task; and of each clip how sure the finder was, 0..1.
 
-    parts: also without each of the driver's streams, and without all of them, which takes six times as long.
+    parts: also without each of the driver's streams that the finder looks for, and without all of them: up to six
+    times as long.
     every: step the first frame set of a clip and each so manieth to its last alone.
     """
     sights: list[list[DriverSight]] = []
@@ -41,11 +41,14 @@ def frames_alone(
 
     with Progress(f"{name}: {FRAMES_ALONE}", total=len(refs)) as progress:
         found = {FRAMES_ALONE: evaluate(perceiver, _alone(perceiver, refs, sights, progress, every), watch)}
-    for lost in ((part,) for part in DRIVER_PARTS) if parts else ():
-        found[f"without {lost[0]}"] = _scored(perceiver, refs, sights, lost, name, every)
-    if parts:
-        found[f"without {ALL}"] = _scored(perceiver, refs, sights, DRIVER_PARTS, name, every)
+    looked_for = perceiver.manifest.finder.parts if perceiver.manifest.finder else ()
+    for lost in (*((part,) for part in looked_for), looked_for) if parts else ():
+        found[f"without {told(lost)}"] = _scored(perceiver, refs, sights, lost, name, every)
     return found, [certainty(clip) for clip in sights]
+
+
+def told(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def certainty(clip: Sequence[DriverSight]) -> float:
@@ -72,7 +75,6 @@ def _scored(
     name: str,
     every: int,
 ) -> dict[str, TaskScore]:
-    what = ALL if len(lost) > 1 else lost[0]
 
     def clips(progress: Progress) -> Iterator[LabelledClip]:
         for ref, seen in zip(refs, sights, strict=True):
@@ -84,7 +86,7 @@ def _scored(
                 )
             progress.step()
 
-    with Progress(f"{name}: without {what}", total=len(refs)) as progress:
+    with Progress(f"{name}: without {told(lost)}", total=len(refs)) as progress:
         return evaluate(perceiver, clips(progress))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from codriver.arrays import Image
 from codriver.errors import SourceError
 from codriver.files.images import numbered, read_image
-from codriver.finder_graph import JOINT_POINTS
+from codriver.finder_graph import JOINT_POINTS, PART_ROWS
 from codriver.perceiver import Perceiver
 from codriver.percept import DriverSight
 from codriver.sources.clip import RATE_HZ
@@ -106,12 +106,15 @@ def jitter_px(perceiver: Perceiver, folder: Path) -> float:
 
 
 def _points(sight: DriverSight) -> NDArray[Any] | None:
-    """(72, 2) joints and corners; None if a part was left out."""
-    if sight.keypoints is None or sight.face_px is None or sight.body_px is None or sight.reasons:
+    """(P, 2) joints and corners of what is looked for; None if a part of it was left out."""
+    if sight.keypoints is None or sight.face_px is None or sight.body_px is None or sight.notes:
         return None
     boxes = np.array([sight.face_px, sight.body_px])
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-    return np.concatenate([sight.keypoints[list(JOINT_POINTS), :2], corners])
+    joints = [
+        point for part, rows in PART_ROWS.items() if sight.sources[part] == "found" for point in JOINT_POINTS[rows]
+    ]
+    return np.concatenate([sight.keypoints[joints, :2], corners])
 
 
 def summed(name: str, beliefs: Sequence[Belief], limit_s: float, what: str) -> dict[str, Any]:

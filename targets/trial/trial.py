@@ -151,7 +151,7 @@ def _frames_alone(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -
         return {}
     ways, sure = frames_alone(perceiver, refs, trial.variant, parts=trial.parts, every=trial.every)
     told = {way: {task: _answers(score) for task, score in tasks.items() if score.n} for way, tasks in ways.items()}
-    return {"driver": {"ways": told, "certainty": sure}}
+    return {"driver": {"ways": told, "certainty": sure, "looks_for": list(perceiver.manifest.finder.parts)}}
 
 
 def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress, every: int = 1) -> Iterator[LabelledClip]:

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from codriver.files.decode import decode, encode
-from codriver.finder_graph import POINTS
+from codriver.finder_graph import points_of
 from training.data.clips import footage_kind
 from training.finder.learn import FinderTrainConfig, Learner, fit, identity
 from training.finder.model import SIZES, Finder
@@ -60,7 +60,7 @@ def train_finder(
         for k, left_out in enumerate(folds):
             fold = _fitted(config, pictures.without(left_out), partial / f"fold-{k}", began, resume)
             save_weights(folder / fold_weights(k), fold.kept)
-        mean = mean_pose(drives)
+        mean = mean_pose(drives.of(points_of(gesture=config.gesture)))
         scores = {split: _scored(learner.kept, refs[split], mean) for split in ("val", "test")}
         shutil.copy2(partial / METRICS, folder / METRICS)
         about = {
@@ -105,7 +105,6 @@ def _scenes_id(scenes: Path | None) -> str:
 
 
 def _counts(pictures: Pictures) -> dict[str, int]:
-    assert pictures.points.shape[1] == POINTS
     return {scene: pictures.scenes.count(scene) for scene in dict.fromkeys(pictures.scenes)}
 
 
@@ -125,6 +124,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenes", type=Path, help="what training.scenes wrote: cabins without a driver")
     parser.add_argument("--out", type=Path, required=True, help="run folder to write; OUT.partial until it is whole")
     parser.add_argument("--size", choices=SIZES, default=defaults.size)
+    parser.add_argument(
+        "--gesture",
+        action="store_true",
+        help="also look for the hands' 42 keypoints, which without it no bundle gets from frames alone; measure with "
+        "targets.validate --streams what they are worth on your footage (drawn: under a point)",
+    )
     parser.add_argument(
         "--folds",
         type=int,
@@ -146,7 +151,7 @@ def make_parser() -> argparse.ArgumentParser:
 @command("training.finder")
 def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
-    shaped = ("size", "epochs", "folds", "batch", "frames_per_clip", "seed", "learning_rate", "ema")
+    shaped = ("size", "gesture", "epochs", "folds", "batch", "frames_per_clip", "seed", "learning_rate", "ema")
     config = FinderTrainConfig(**{name: getattr(args, name) for name in shaped})
     scores = train_finder(args.data, args.scenes, args.out, config, resume=args.resume, anew=args.overwrite)
     sys.stdout.write((json.dumps(scores) if args.json else table(scores)) + "\n")

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class FinderTrainConfig:
     """All that shapes the weights, but for data and variation."""
 
     size: str = "demo"
+    gesture: bool = False  # also look for the hands' 42 points, which are worth under a point on drawn footage
     epochs: int = 10
     batch: int = 32  # frames in a step
     frames_per_clip: int = 8  # of every clip, spread evenly over it
@@ -73,7 +74,8 @@ class Learner:
         config = self.config
         steps = math.ceil(len(self.pictures) / config.batch) * config.epochs
         torch.manual_seed(config.seed)
-        self.model = Finder(SIZES[config.size])
+        self.model = Finder(replace(SIZES[config.size], gesture=config.gesture))
+        self.pictures = self.pictures.of(self.model.points)
         self.average = AveragedModel(self.model, multi_avg_fn=warming_average(config.ema), use_buffers=True)
         shrunk = groups(torch.nn.ModuleDict({"model": self.model}), config.weight_decay)
         self.optimizer = torch.optim.AdamW(shrunk, lr=config.learning_rate, fused=True)

@@ -78,7 +78,7 @@ class Off:
     """By how much a finder was off in each slot of a clip; NaN where it had left a part out."""
 
     boxes: Floats  # (T, 2, 4) face and body: low x, y, high x, y in shares of the annotated box's sides
-    joints: Floats  # (T, 68, 2) in shares of the annotated body's height
+    joints: Floats  # (T, 68, 2) in shares of the annotated body's height; of hands that nobody looked for too
     scores: Floats  # (T, 68) its certainties
 
 

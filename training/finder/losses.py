@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codriver.finder_graph import HIGH, JOINT_POINTS, LOW
+from codriver.finder_graph import CORNERS, HIGH, LOW
 
 SIGMA_BINS = 1.5  # of the Gaussian that stands for a point
 BOX_WEIGHT, PRESENCE_WEIGHT = 1.0, 1.0
@@ -43,7 +43,7 @@ def soft_points(x: Tensor, y: Tensor) -> Tensor:
 
 def box_loss(x: Tensor, y: Tensor, points: Tensor, weights: Tensor) -> Tensor:
     """1 - GIoU of face and body, of those that are known."""
-    rows = slice(len(JOINT_POINTS), None)
+    rows = slice(-len(CORNERS), None)
     found = soft_points(x[:, rows], y[:, rows]).unflatten(1, (2, 2)).flatten(2)  # (N, 2, 4) low x, y, high x, y
     wanted = points[:, rows].unflatten(1, (2, 2)).flatten(2)
     known = weights[:, rows].unflatten(1, (2, 2)).amin(dim=-1)

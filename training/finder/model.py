@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, POINTS, PRESENCE, WIDTH_PX
+from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PRESENCE, WIDTH_PX, points_of
 from training.model.encoders import ResidualBlock, conv_bn_relu
 
 FINE, COARSE = 8, 16  # strides of the two maps that meet
@@ -21,11 +21,12 @@ FINE, COARSE = 8, 16  # strides of the two maps that meet
 
 @dataclass(frozen=True, kw_only=True)
 class FinderConfig:
-    """Widths and residual blocks at strides 2, 4, 8 and 16, and the width where the last two meet."""
+    """Widths and residual blocks at strides 2, 4, 8 and 16, the width where the last two meet, and what is found."""
 
     widths: tuple[int, int, int, int] = (8, 16, 24, 48)
     blocks: tuple[int, int, int, int] = (0, 0, 1, 1)
     merged: int = 32
+    gesture: bool = False  # also the 42 points of the hands, beside face, body and posture
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -33,7 +34,7 @@ class FinderConfig:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> FinderConfig:
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return FinderConfig(**plain)
+        return FinderConfig(**{"gesture": True, **plain})  # those of before, which all looked for hands, do not say
 
 
 SIZES = {
@@ -60,7 +61,8 @@ class Finder(nn.Module):
         self.fine_lateral = conv_bn_relu(config.widths[2], config.merged, kernel=1)
         self.coarse_lateral = conv_bn_relu(config.widths[3], config.merged, kernel=1)
         self.merge = conv_bn_relu(config.merged, config.merged)
-        self.maps = nn.Conv2d(config.merged, POINTS, 1)
+        self.points = points_of(gesture=config.gesture)
+        self.maps = nn.Conv2d(config.merged, self.points, 1)
         cells = (HEIGHT_PX // FINE) * (WIDTH_PX // FINE)
         self.along_x, self.along_y = nn.Linear(cells, BINS_X), nn.Linear(cells, BINS_Y)
         self.presence = nn.Linear(config.widths[3], len(PRESENCE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from codriver.errors import SourceError
 from codriver.files.images import numbered
-from codriver.finder_graph import HEIGHT_PX, WIDTH_PX
+from codriver.finder_graph import HEIGHT_PX, WIDTH_PX, rows_of
 from codriver.resize import resize_to
 from codriver.sources.aide import read_annotation
 from training.data.cache import run_all
@@ -61,6 +61,13 @@ class Pictures:
     def without(self, clips: Collection[str]) -> Pictures:
         """Those of all other clips."""
         return self.at([row for row, clip in enumerate(self.clips) if clip not in clips])
+
+    def of(self, points: int) -> Pictures:
+        """The same for a finder that looks for so many points."""
+        rows = rows_of(points)
+        if len(rows) == self.points.shape[1]:
+            return self
+        return replace(self, points=self.points[:, rows], weights=self.weights[:, rows])
 
     def at(self, rows: Sequence[int]) -> Pictures:
         kept = list(rows)

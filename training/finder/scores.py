@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from codriver.finder.peaks import Sight, read_sight
-from codriver.finder_graph import HEIGHT_PX, JOINT_POINTS, OUTPUTS, PRESENCE, WIDTH_PX
+from codriver.finder_graph import CORNERS, HEIGHT_PX, JOINT_POINTS, OUTPUTS, PRESENCE, WIDTH_PX
 from codriver.tasks import POSTURE_POINTS
 from training.finder.model import Finder
 from training.finder.pictures import Pictures
@@ -42,10 +42,11 @@ def sights_of(model: Finder, pictures: Pictures, batch: int = 32, progress: Call
 
 
 def score_points(points: NDArray[np.float32], pictures: Pictures) -> dict[str, float]:
-    """points: (n, P, 2) shares of the frame. Frames without a driver do not count."""
+    """points: (n, P, 2) shares of the frame. Frames without a driver do not count, nor hands that nobody looked for."""
+    pictures = pictures.of(points.shape[1])
     there = pictures.presence[:, 0] == 1
     found, truth, known = points[there], pictures.points[there], pictures.weights[there] > 0
-    joints = len(JOINT_POINTS)
+    joints = points.shape[1] - len(CORNERS)
     corners, wanted = found[:, joints:].reshape(-1, 2, 4), truth[:, joints:].reshape(-1, 2, 4)
     boxed = known[:, joints:].reshape(-1, 2, 2).all(axis=2)
     overlap = np.where(boxed, iou(corners, wanted), np.nan)  # (n, 2)
@@ -58,7 +59,8 @@ def score_points(points: NDArray[np.float32], pictures: Pictures) -> dict[str, f
         "face_iou_50": float(np.nanmean(np.where(boxed[:, 0], overlap[:, 0] >= 0.5, np.nan))),
         "body_iou": float(np.nanmean(overlap[:, 1])),
     }
-    return scores | {f"pck_{group}": float(np.nanmean(right[:, list(rows)])) for group, rows in GROUPS.items()}
+    groups = {group: list(rows) for group, rows in GROUPS.items() if max(rows) < joints}
+    return scores | {f"pck_{group}": float(np.nanmean(right[:, rows])) for group, rows in groups.items()}
 
 
 def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> Floats:
@@ -96,6 +98,7 @@ def score_presence(presence: NDArray[np.float32], pictures: Pictures) -> dict[st
 def evaluate(sights: list[Sight], pictures: Pictures, mean: NDArray[np.float32]) -> dict[str, Any]:
     """All figures of one set of frames, JSON-ready. mean: the training split's mean pose."""
     drives = np.array([scene == "drive" for scene in pictures.scenes])
+    pictures = pictures.of(len(sights[0].points))
     scores: dict[str, Any] = {"frames": len(pictures)}
     scores["presence"] = score_presence(np.stack([some.presence for some in sights]), pictures)
     if (pictures.presence[:, 0] == 1).any():

@@ -16,23 +16,25 @@ from codriver.config import ContextConfig, Policy
 from codriver.dense.spec import DenseSpec
 from codriver.engines.base import RUNTIMES, Signature, Tensor
 from codriver.files.decode import FieldRule, encode, rule
-from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, POINTS, PRESENCE, WIDTH_PX
-from codriver.tasks import GROUPS, TASK_SETS, VIEWS, Task
+from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX, points_of
+from codriver.tasks import CROPS, GROUPS, JOINTS, TASK_SETS, VIEWS, Task
 
 SCHEMA = 3
 MANIFEST_NAME = "manifest.json"
 ROLES = ("encoder", "fuser", "finder", "dense")  # of a variant's graphs
 
 
-# The in-car frame -> logits of P points along x and along y, and of what is present.
-FINDER_SIGNATURE = Signature(
-    inputs={PIXELS: Tensor("uint8", (1, HEIGHT_PX, WIDTH_PX, 3))},
-    outputs={
-        "x": Tensor("float32", (1, POINTS, BINS_X)),
-        "y": Tensor("float32", (1, POINTS, BINS_Y)),
-        "presence": Tensor("float32", (1, len(PRESENCE))),
-    },
-)
+def finder_signature(*, gesture: bool) -> Signature:
+    """The in-car frame -> logits of P points along x and along y, and of what is present."""
+    points = points_of(gesture=gesture)
+    return Signature(
+        inputs={PIXELS: Tensor("uint8", (1, HEIGHT_PX, WIDTH_PX, 3))},
+        outputs={
+            "x": Tensor("float32", (1, points, BINS_X)),
+            "y": Tensor("float32", (1, points, BINS_Y)),
+            "presence": Tensor("float32", (1, len(PRESENCE))),
+        },
+    )
 
 
 def weights_of(graph: str) -> str | None:
@@ -90,6 +92,12 @@ class FinderSpec:
     absent_s: float = rule(0.4, low=0, high=10)  # and be missed for so long before there is none
     mirrored: bool = False  # the driver sits on the other side than in the footage: frames are mirrored for the finder
     sure: float = rule(0.3, low=0, high=1)  # a part that the finder is less certain of is left out
+    gesture: bool = rule(True, absent=True)  # whether it looks for the hands' points; manifests of before do not say
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of the driver, what it looks for."""
+        return (*CROPS, *JOINTS) if self.gesture else (*CROPS, "posture")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +204,7 @@ class Manifest:
 
     @property
     def finder_signature(self) -> Signature:
-        return FINDER_SIGNATURE
+        return finder_signature(gesture=self.finder is None or self.finder.gesture)
 
     @property
     def dense_signature(self) -> Signature:

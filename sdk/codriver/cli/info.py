@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import Manifest, tasks_of
+from codriver.bundle.manifest import FinderSpec, Manifest, tasks_of
 from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.variants import why_not
 from codriver.cli.shared import Commands, add_bundle, add_command
@@ -66,6 +66,7 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
         ["tools", ", ".join(f"{name} {version}" for name, version in manifest.tools.items()) or "-"],
         ["size", f"{size_mb:.2f} MB in {len(manifest.files)} files"],
         ["streams", ", ".join(streams)],
+        *([["finder", _looks(manifest.finder)]] if manifest.finder else []),
         ["context", f"{span}; answers from {context.min_context:.0%} filled"],
         ["runtime", f"{here['engine']} {here['engine_version']}" if here["engine"] else "none that suits"],
         ["golden", manifest.golden or "none: this bundle cannot prove itself"],
@@ -93,6 +94,11 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     plain = {name: value for name, value in manifest.metrics.items() if name != "subsets"}
     lines += _section("training", manifest.training) + _section("metrics", plain)
     return lines + _by_cameras(manifest)
+
+
+def _looks(finder: FinderSpec) -> str:
+    side = "; the driver sits on the other side than in the footage" if finder.mirrored else ""
+    return f"looks for {', '.join(finder.parts)}, every {finder.every_s:g} s{side}"
 
 
 def _policy(manifest: Manifest) -> list[tuple[str, str]]:

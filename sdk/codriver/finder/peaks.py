@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codriver.arrays import Arrays
-from codriver.finder_graph import GESTURE_MIRROR, HIGH, JOINT_POINTS, LOW, POSTURE_MIRROR
+from codriver.finder_graph import CORNERS, GESTURE_MIRROR, HIGH, LOW, POSTURE_MIRROR
 
 REACH_BINS = 4  # to each side of a peak; training spreads a point over a Gaussian whose sigma is 1.5
 
@@ -26,24 +26,29 @@ class Sight:
     @property
     def boxes(self) -> Floats:
         """(2, 4) face and body: low x, low y, high x, high y as shares of the frame."""
-        return self.points[len(JOINT_POINTS) :].reshape(2, 4)
+        return self.points[-len(CORNERS) :].reshape(2, 4)
+
+    @property
+    def joints(self) -> int:
+        """How many of the points are joints: those of posture, or of posture and gesture."""
+        return len(self.points) - len(CORNERS)
 
     @property
     def box_certainty(self) -> tuple[float, float]:
         """Of a box its less certain corner's."""
-        face, body = self.certainty[len(JOINT_POINTS) :].reshape(2, 2).min(axis=1).tolist()
+        face, body = self.certainty[-len(CORNERS) :].reshape(2, 2).min(axis=1).tolist()
         return face, body
 
 
 def in_a_mirror(sight: Sight) -> Sight:
     """What was seen in a mirrored frame, as it is: left and right change places, and so do a box's sides."""
-    joints, corners = sight.points[: len(JOINT_POINTS)], sight.points[len(JOINT_POINTS) :]
-    order = [*POSTURE_MIRROR, *(len(POSTURE_MIRROR) + row for row in GESTURE_MIRROR)]
+    joints, corners = np.split(sight.points, [sight.joints])
+    order = [*POSTURE_MIRROR, *(len(POSTURE_MIRROR) + row for row in GESTURE_MIRROR)][: sight.joints]
     lows, highs = corners[::2], corners[1::2]
     sides = np.stack([np.stack([highs[:, 0], lows[:, 1]], 1), np.stack([lows[:, 0], highs[:, 1]], 1)], 1)  # (2, 2, 2)
     points = np.concatenate([joints[order], sides.reshape(-1, 2)])
     points[:, 0] = 1.0 - points[:, 0]
-    certainty = np.concatenate([sight.certainty[order], sight.certainty[len(JOINT_POINTS) :]])
+    certainty = np.concatenate([sight.certainty[order], sight.certainty[sight.joints :]])
     return Sight(points, certainty, sight.presence)
 
 

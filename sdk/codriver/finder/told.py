@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,13 @@ from numpy.typing import NDArray
 from codriver.arrays import Image
 from codriver.bundle.manifest import FinderSpec
 from codriver.finder.peaks import Sight
-from codriver.finder_graph import JOINT_POINTS, PRESENCE
-from codriver.percept import DRIVER_PARTS, Driver, DriverSight
-from codriver.tasks import KEYPOINTS, POSTURE_POINTS
+from codriver.finder_graph import JOINT_POINTS, PART_ROWS, PRESENCE
+from codriver.percept import DRIVER_PARTS, NOT_LOOKED_FOR, Driver, DriverSight
+from codriver.tasks import KEYPOINTS
 
 NO_FINDER = "nobody says where the driver is: this bundle has no finder; pass driver="
 NO_DRIVER = "no driver to be seen"
 UNUSABLE = "the in-car camera shows too little to find a driver in"
-ROWS = {"posture": slice(0, len(POSTURE_POINTS)), "gesture": slice(len(POSTURE_POINTS), len(JOINT_POINTS))}
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,15 @@ def _why_nobody(found: Found | None) -> str:
 
 
 def _certainties(sight: Sight) -> dict[str, float]:
-    """Of each part: a box's less certain corner, the middle joint."""
+    """Of each part that is looked for: a box's less certain corner, the middle joint."""
     face, body = sight.box_certainty
-    joints = {part: float(np.median(sight.certainty[rows])) for part, rows in ROWS.items()}
+    joints = {part: float(np.median(sight.certainty[rows])) for part, rows in _rows(sight).items()}
     return {"face": face, "body": body, **joints}
+
+
+def _rows(sight: Sight) -> dict[str, slice]:
+    """Of each part of joints that this finder looks for, its points."""
+    return {part: rows for part, rows in PART_ROWS.items() if rows.stop <= sight.joints}
 
 
 def _reasons(found: Found, certainty: dict[str, float], spec: FinderSpec) -> dict[str, str]:
@@ -80,6 +85,7 @@ def _reasons(found: Found, certainty: dict[str, float], spec: FinderSpec) -> dic
         for part, sure in certainty.items()
         if sure < spec.sure
     }
+    unsure |= {part: NOT_LOOKED_FOR for part in DRIVER_PARTS if part not in certainty}
     return unsure if found.face else unsure | {"face": "it is not to be seen"}
 
 
@@ -92,16 +98,16 @@ def _parts(found: Found | None, given: Driver, frame: Image, sources: dict[str, 
         if sources[part] == "found":
             low, high = box[:2] * size, box[2:] * size
             parts[f"{part}_px"] = tuple((*low.tolist(), *(high - low).tolist()))
-    kept = [part for part in ROWS if sources[part] == "found"]
+    kept = {part: rows for part, rows in _rows(found.sight).items() if sources[part] == "found"}
     if kept:
         parts["keypoints"] = _keypoints(found.sight, size, kept)
     return parts
 
 
-def _keypoints(sight: Sight, size: NDArray[np.float32], kept: list[str]) -> NDArray[np.float32]:
+def _keypoints(sight: Sight, size: NDArray[np.float32], kept: Mapping[str, slice]) -> NDArray[np.float32]:
     """(136, 3) with what is kept, each point's certainty as its score; zeros leave their stream out."""
     keypoints = np.zeros((KEYPOINTS, 3), np.float32)
-    for rows in (ROWS[part] for part in kept):
+    for rows in kept.values():
         points = list(JOINT_POINTS[rows])
         keypoints[points, :2] = sight.points[rows] * size
         keypoints[points, 2] = sight.certainty[rows]

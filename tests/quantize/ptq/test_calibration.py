@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
-from codriver.tasks import AIDE, GROUPS  # noqa: E402
+from codriver.percept import Driver  # noqa: E402
+from codriver.tasks import AIDE, GESTURE_POINTS, GROUPS, STREAMS  # noqa: E402
 from quantize.ptq.calibration import calibration_clips, choose, encoder_steps  # noqa: E402
+from training.data.clip_files import ClipRecord  # noqa: E402
 from training.data.clips import load_clips  # noqa: E402
+from training.data.takes import FOUND  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
@@ -51,6 +55,38 @@ def test_it_is_known_which_clips_and_classes_were_calibrated_on(dataset: Path) -
     assert {task: sum(counts.values()) for task, counts in calibration.class_counts.items()} == dict.fromkeys(
         AIDE.names, 3
     )
+
+
+def test_hands_that_no_finder_looks_for_are_calibrated_as_annotated_and_masked(dataset: Path) -> None:
+    """The encoder's ranges must know what a caller may give; the fuser sees what a device sees without a caller."""
+    model = UVM3TL(SIZES["tiny"]).eval()
+    refs = read_split(dataset, "train")
+    (found, annotated) = calibration_clips(refs, model, 2, seed=5, lookout=WithoutHands()).clips
+    row = STREAMS.index("gesture")
+    assert not found.mask[row].any() and found.frames["gesture"].any() and found.mask[STREAMS.index("posture")].all()
+    assert annotated.mask[row].all()
+    assert len(list(encoder_steps(model, [found, annotated], (3, 7)))) == 2
+    found.frames["gesture"][3] = 0.0
+    assert len(list(encoder_steps(model, [found, annotated], (3, 7)))) == 1
+
+
+class WithoutHands:
+    """Sees the driver where the annotation does, but for the hands."""
+
+    id = "without-hands"
+
+    @property
+    def undisturbed(self) -> WithoutHands:
+        return self
+
+    def drivers(self, record: ClipRecord) -> dict[str, list[Driver | None]]:
+        drivers: list[Driver | None] = []
+        for some in map(record.driver, record.picked):
+            assert some is not None and some.keypoints is not None
+            keypoints = some.keypoints.copy()
+            keypoints[list(GESTURE_POINTS)] = 0.0
+            drivers.append(replace(some, keypoints=keypoints))
+        return {FOUND: drivers}
 
 
 def test_a_clip_that_lacks_a_stream_does_not_teach_the_ranges(dataset: Path) -> None:

@@ -16,6 +16,7 @@ from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.engines.base import Tensor
 from codriver.errors import BundleError
 from codriver.perceiver import Perceiver
+from codriver.percept import DRIVER_PARTS
 from codriver.tasks import GROUPS, STREAMS
 from tests.tiny import tiny_manifest
 
@@ -288,6 +289,18 @@ def test_a_finder_is_read_with_its_graphs(data: bytes) -> None:
     found = parse_manifest(data)
     assert found.finder == tiny_manifest().finder and found.variants[0].paths[2] == "ort-x86/finder.onnx"
     assert list(found.finder_signature.outputs) == ["x", "y", "presence"]
+
+
+def test_a_finder_that_says_nothing_of_hands_looks_for_them_as_those_of_before_did(data: bytes) -> None:
+    assert b"gesture" not in json.dumps(json.loads(data)["finder"]).encode()
+    before = parse_manifest(data)
+    assert before.finder.parts == DRIVER_PARTS and before.finder_signature.outputs["x"].shape == (1, 72, 192)
+    content = json.loads(data)
+    content["finder"]["gesture"] = False
+    without = parse_manifest(json.dumps(content).encode())
+    assert without.finder.parts == ("face", "body", "posture")
+    assert without.finder_signature.outputs["y"].shape == (1, 30, 108)
+    assert json.loads(without.to_json())["finder"]["gesture"] is False
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,12 @@ def test_a_driver_on_the_other_side_is_looked_for_in_a_mirror(monkeypatch: pytes
     assert mirrored.keypoints[right, 1] == pytest.approx(plain.keypoints[left, 1], abs=1e-3)
 
 
-def test_two_mirrors_give_a_sight_back() -> None:
+@pytest.mark.parametrize("gesture", [True, False])
+def test_two_mirrors_give_a_sight_back(gesture: bool) -> None:
     rng = np.random.default_rng(0)
-    logits = {name: rng.normal(0, 3, some.shape).astype(np.float32) for name, some in finder_logits().items()}
+    logits = {
+        name: rng.normal(0, 3, some.shape).astype(np.float32) for name, some in finder_logits(gesture=gesture).items()
+    }
     sight = read_sight(logits)
     twice = in_a_mirror(in_a_mirror(sight))
     np.testing.assert_allclose(twice.points, sight.points, atol=1e-6)

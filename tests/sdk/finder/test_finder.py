@@ -13,7 +13,7 @@ from codriver.finder.told import NO_DRIVER, NO_FINDER, UNUSABLE
 from codriver.finder_graph import JOINT_POINTS
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
-from codriver.tasks import KEYPOINTS, VIEWS
+from codriver.tasks import KEYPOINTS, POSTURE_POINTS, VIEWS
 from tests.faults import Finds, Idle
 from tests.tiny import loaded, tiny_manifest, without_finder
 
@@ -58,6 +58,24 @@ def test_frames_alone_give_a_driver_in_pixels_of_the_frame(drive: Drive) -> None
     known = last.driver.keypoints[list(JOINT_POINTS)]
     assert known[0, :2] == pytest.approx([60, 30], abs=0.01) and known[:, 2] == pytest.approx(1.0, abs=0.01)
     assert np.count_nonzero(last.driver.keypoints.any(axis=1)) == len(JOINT_POINTS)
+
+
+def test_hands_that_no_bundle_looks_for_are_masked_by_design_and_no_step_warns_of_it(drive: Drive) -> None:
+    drive.finder.sees(gesture=False)
+    last = drive.steps(10)[-1]
+    assert last.state == "ok" and last.reasons == () and all(result.valid for result in last.tasks.values())
+    assert last.driver.sources == {"face": "found", "body": "found", "posture": "found", "gesture": "none"}
+    assert last.driver.reasons == {"gesture": "this bundle's finder does not look for it"}
+    assert set(last.driver.certainty) == {"face", "body", "posture"}
+    assert np.flatnonzero(last.driver.keypoints.any(axis=1)).tolist() == list(POSTURE_POINTS)
+    assert last.driver.to_dict()["reasons"] == last.driver.reasons
+
+
+def test_hands_that_are_given_stand_beside_what_is_found(drive: Drive) -> None:
+    drive.finder.sees(gesture=False)
+    last = drive.steps(9, Driver(keypoints=WHOLE.keypoints))[-1]
+    assert last.driver.sources == {"face": "found", "body": "found", "posture": "given", "gesture": "given"}
+    assert last.driver.reasons == {} and last.state == "ok" and last.reasons == ()
 
 
 def test_what_is_told_is_json(drive: Drive) -> None:

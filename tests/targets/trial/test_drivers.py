@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from codriver.bundle.manifest import FinderSpec
 from codriver.perceiver import Perceiver
 from codriver.percept import DRIVER_PARTS, Driver, DriverSight
 from codriver.sources import ClipFolder
 from codriver.tasks import KEYPOINTS
-from targets.trial.drivers import ALL, FRAMES_ALONE, certainty, frames_alone, without
+from targets.trial.drivers import FRAMES_ALONE, certainty, frames_alone, told, without
 from targets.trial.scoring import evaluate
 from tests.aide import write_dataset
+from tests.tiny import make_tiny_bundle
 from workshop.aide_splits import ClipRef, read_split
 
 WHOLE = Driver(face_px=(1, 2, 30, 40), body_px=(0, 0, 60, 60), keypoints=np.ones((KEYPOINTS, 3), np.float32))
@@ -42,7 +46,11 @@ def test_frames_alone_give_what_a_car_gets_and_giving_it_back_changes_nothing(
     perceiver: Perceiver, refs: list[ClipRef]
 ) -> None:
     ways, sure = frames_alone(perceiver, refs, "tiny", parts=True)
-    assert list(ways) == [FRAMES_ALONE, *(f"without {part}" for part in DRIVER_PARTS), f"without {ALL}"]
+    assert list(ways) == [
+        FRAMES_ALONE,
+        *(f"without {part}" for part in DRIVER_PARTS),
+        "without face, body, posture and gesture",
+    ]
     assert len(sure) == len(refs) and min(sure) > 0.5
     alone = []
     for ref in refs:
@@ -58,6 +66,14 @@ def test_frames_alone_give_what_a_car_gets_and_giving_it_back_changes_nothing(
     )
 
 
+def test_hands_that_the_finder_does_not_look_for_are_not_taken_away(tmp_path: Path, refs: list[ClipRef]) -> None:
+    with Perceiver.open(make_tiny_bundle(tmp_path / "b", finder=FinderSpec(gesture=False))) as perceiver:
+        ways, sure = frames_alone(perceiver, refs[:1], "tiny", parts=True)
+    parts = ("face", "body", "posture")
+    assert list(ways) == [FRAMES_ALONE, *(f"without {part}" for part in parts), "without face, body and posture"]
+    assert sure[0] > 0.5
+
+
 def test_without_every_stream_the_view_is_all_that_is_left(perceiver: Perceiver, refs: list[ClipRef]) -> None:
     ways, _ = frames_alone(perceiver, refs[:1], "tiny", parts=True)
 
@@ -66,7 +82,9 @@ def test_without_every_stream_the_view_is_all_that_is_left(perceiver: Perceiver,
             yield from ((at.frames, at.t, without(Driver(), DRIVER_PARTS)) for at in clip)
 
     by_hand = evaluate(perceiver, [(steps(), {"driver_emotion": 0})])["driver_emotion"]
-    np.testing.assert_allclose(ways[f"without {ALL}"]["driver_emotion"].probabilities, by_hand.probabilities)
+    np.testing.assert_allclose(
+        ways[f"without {told(DRIVER_PARTS)}"]["driver_emotion"].probabilities, by_hand.probabilities
+    )
 
 
 def test_how_sure_a_clip_was_counts_steps_without_a_driver_as_nothing() -> None:

@@ -25,9 +25,13 @@ NOBODY, SOMEBODY = (-9.0, -9.0, 9.0), (9.0, 9.0, 9.0)
 class ByLight:
     """Sees somebody in bright frames and nobody in dark ones, a little to the right of the light's last digit."""
 
+    def __init__(self, *, gesture: bool = True) -> None:
+        self.gesture = gesture
+
     def infer(self, inputs: Arrays) -> Arrays:
         level = float(inputs["pixels"].mean())
-        return finder_logits(shift=(level % 1.0) / 100, presence=SOMEBODY if level > 127 else NOBODY)
+        shift = (level % 1.0) / 100
+        return finder_logits(shift=shift, gesture=self.gesture, presence=SOMEBODY if level > 127 else NOBODY)
 
     def close(self) -> None:
         pass
@@ -35,9 +39,13 @@ class ByLight:
 
 @pytest.fixture
 def perceiver() -> Perceiver:
+    return by_light(gesture=True)
+
+
+def by_light(*, gesture: bool) -> Perceiver:
     manifest = tiny_manifest()
     encoder, fuser = Idle(manifest.encoder_signature), Idle(manifest.fuser_signature)
-    return Perceiver(loaded(manifest, encoder, fuser, finder=ByLight()))
+    return Perceiver(loaded(manifest, encoder, fuser, finder=ByLight(gesture=gesture)))
 
 
 @pytest.fixture
@@ -92,6 +100,7 @@ def test_noise_of_a_sensor_is_on_the_frames_as_strong_as_it_was_asked_for(clip: 
 def test_a_still_picture_trembles_by_what_the_finder_makes_of_noise(perceiver: Perceiver, clip: Any) -> None:
     assert 0.0 < jitter_px(perceiver, clip("still", [200])) < 1.0
     assert np.isnan(jitter_px(perceiver, clip("dark", [60])))
+    assert 0.0 < jitter_px(by_light(gesture=False), clip("without hands", [200])) < 1.0
 
 
 def test_the_command_says_each_scene_and_fails_a_bundle_that_always_sees_a_driver(

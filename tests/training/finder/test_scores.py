@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from codriver.finder_graph import JOINT_POINTS, POINTS
+from codriver.finder_graph import JOINT_POINTS, POINTS, points_of
 from training.finder.pictures import Pictures
 from training.finder.scores import frame_before, iou, mean_pose, score_points, score_presence
 
@@ -27,6 +27,16 @@ def pictures() -> Pictures:
 
 def test_the_truth_scores_one(pictures: Pictures) -> None:
     assert set(score_points(pictures.points, pictures).values()) == {1.0}
+
+
+def test_hands_that_nobody_looked_for_have_no_score_and_all_else_keeps_its_own(pictures: Pictures) -> None:
+    fewer = pictures.of(points_of(gesture=False))
+    found = fewer.points.copy()
+    found[0, 5, 0] += 8.8 / 256
+    scores = score_points(found, pictures)
+    assert "pck_hands" not in scores and scores["pck_upper_body"] == pytest.approx(17 / 18)
+    assert found.shape[1] == 30 and scores["face_iou"] == scores["body_iou"] == 1
+    assert pictures.of(POINTS) is pictures
 
 
 def test_a_point_counts_within_a_tenth_of_the_bodys_height(pictures: Pictures) -> None:
