@@ -2,6 +2,7 @@
 
 python -m training.cost --size edge
 python -m training.cost --size edge --task-set nyudv2      the model on maps, by part
+python -m training.cost --size demo --finder                the finder, without and with the hands' points
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -18,10 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from codriver.dense_tasks import DENSE_TASK_SETS
 from codriver.errors import ConfigError
+from codriver.finder_graph import HEIGHT_PX, WIDTH_PX
 from codriver.tasks import GROUP_OF, GROUPS, JOINTS, STREAMS, TASK_SETS
 from training.dense.cost import all_of, cost_by_part
 from training.dense.cost import page as dense_page
 from training.dense.model import DENSE_SIZES, DenseConfig, sized
+from training.finder.model import SIZES as FINDERS
+from training.finder.model import Finder
 from training.model.uvm3tl import SIZES, UVM3TL
 from workshop.command import command
 
@@ -95,6 +99,26 @@ def row(name: str, parameters: float | None, step: float, clip: float) -> str:
     return f"{name:20} {held:>12} {step:12.1f} M {clip:12.1f} M"
 
 
+@torch.inference_mode()
+def finder_cost(size: str, *, gesture: bool) -> dict[str, int]:
+    """Of a finder that looks at one frame."""
+    model = Finder(replace(FINDERS[size], gesture=gesture)).eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros((1, HEIGHT_PX, WIDTH_PX, 3), dtype=torch.uint8))
+    return {"points": model.points, "parameters": count(model), "macs": counter.get_total_flops() // 2}
+
+
+def _finder(size: str, as_json: bool) -> int:
+    costs = {"without gesture": finder_cost(size, gesture=False), "with gesture": finder_cost(size, gesture=True)}
+    lines = [f"finder of size {size}", f"{'':20} {'points':>8} {'parameters':>12} {'MACs a look':>14}"]
+    lines += [
+        f"{name:20} {some['points']:8} {some['parameters']:12,} {some['macs'] / 1e6:12.2f} M"
+        for name, some in costs.items()
+    ]
+    sys.stdout.write((json.dumps(costs) if as_json else "\n".join(lines)) + "\n")
+    return 0
+
+
 def _dense(config: DenseConfig, as_json: bool) -> int:
     parts = cost_by_part(config)
     numbers = {name: asdict(some) for name, some in {**parts, "all": all_of(parts)}.items()}
@@ -111,11 +135,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--size", choices=sorted({*SIZES, *DENSE_SIZES}), default="edge")
     parser.add_argument("--task-set", choices=(*TASK_SETS, *DENSE_TASK_SETS), default="aide")
+    parser.add_argument("--finder", action="store_true", help="the finder of that size, with and without hands")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
+    of = "the finder" if args.finder else args.task_set
     sizes: Collection[str] = DENSE_SIZES if args.task_set in DENSE_TASK_SETS else SIZES
+    sizes = FINDERS if args.finder else sizes
     if args.size not in sizes:
-        raise ConfigError(f"--size {args.size}: expected one of {', '.join(sizes)} for {args.task_set}")
+        raise ConfigError(f"--size {args.size}: expected one of {', '.join(sizes)} for {of}")
+    if args.finder:
+        return _finder(args.size, args.json)
     if args.task_set in DENSE_TASK_SETS:
         return _dense(sized(args.size, args.task_set), args.json)
     cost = macs_per_step(UVM3TL(SIZES[args.size]))

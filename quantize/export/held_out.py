@@ -33,8 +33,7 @@ def held_out_facts(
     say(f"fitting temperatures, and what cameras and streams tell of a task, on {len(refs)} validation clips")
     clips = found(load_clips(refs, model.config, model.task_set, lookout=lookout))
     sets = sets_of_cameras()
-    there = [part for part in DRIVER_PARTS if any(clip.mask[STREAMS.index(part)].any() for clip in clips)]
-    parts = {"nothing": (), **{part: (part,) for part in there}, "all": DRIVER_PARTS} if lookout else {}
+    parts = {"nothing": (), **{part: (part,) for part in lookout.parts}, "all": DRIVER_PARTS} if lookout else {}
     ways: dict[Any, Collection[str]] = {**sets, **parts}
     answers = answers_without(model, clips, ways)
     fitted = confidence(labels_of(clips), answers[VIEWS])
@@ -61,9 +60,10 @@ def by_certainty(model: UVM3TL, clips: Sequence[Clip], answers: Answers) -> tupl
 def certainty(clip: Clip) -> float:
     """Mean score of the driver's joints over the slots that have an in-car frame; where nobody is found it is 0.
 
-    A stream of joints that is not there in the whole clip is not looked for, and does not count."""
+    A stream of joints of which nothing is there is not looked for, and does not count.
+    """
     there = clip.mask[STREAMS.index("incar")] > 0
-    scores = [clip.frames[name][there, :, 2] for name in JOINTS if clip.mask[STREAMS.index(name)].any()]
+    scores = [clip.frames[name][there, :, 2] for name in JOINTS if clip.frames[name].any()]
     return float(np.concatenate(scores, axis=1).mean()) if there.any() and scores else 0.0
 
 

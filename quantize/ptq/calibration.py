@@ -69,13 +69,12 @@ def calibration_clips(
     picked = labels[[refs.index(ref) for ref in chosen]]
     ids = tuple(ref.id for ref in chosen)
     clips = load_clips(chosen, model.config, model.task_set, lookout=lookout)
-    clips[::2] = [_as_found(clip) for clip in clips[::2]]
+    clips[::2] = [_as_found(clip, lookout.parts) for clip in clips[::2]] if lookout else clips[::2]
     return Calibration(clips, ids, class_table(picked, model.task_set))
 
 
-def _as_found(clip: Clip) -> Clip:
-    seen = with_take(clip, FOUND)
-    never = [stream for stream in JOINTS if not seen.mask[STREAMS.index(stream)].any()]
+def _as_found(clip: Clip, parts: Sequence[str]) -> Clip:
+    seen, never = with_take(clip, FOUND), [stream for stream in JOINTS if stream not in parts]
     return replace(seen, frames=seen.frames | {stream: clip.frames[stream] for stream in never})
 
 

@@ -15,9 +15,8 @@ pytest.importorskip("nncf")
 pytest.importorskip("openvino")
 
 from codriver.errors import ConfigError  # noqa: E402
-from codriver.finder_graph import POINTS, PRESENCE  # noqa: E402
+from codriver.finder_graph import PRESENCE, points_of  # noqa: E402
 from codriver.perceiver import Perceiver  # noqa: E402
-from codriver.percept import DRIVER_PARTS  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
 from codriver.verify.golden import FINDER, NOBODY, check_golden  # noqa: E402
 from quantize.export.golden_nobody import write_golden_nobody  # noqa: E402
@@ -60,7 +59,7 @@ def finder_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             module.running_var.uniform_(0.5, 1.5)
     folder = tmp_path_factory.mktemp("finder") / "run"
     folder.mkdir()
-    middle = tuple((0.5, 0.5) for _ in range(POINTS))
+    middle = tuple((0.5, 0.5) for _ in range(points_of(gesture=False)))
     save_finder(folder, model.eval(), replace(untrained_finder_record(), mean_pose=middle))
     return folder
 
@@ -117,8 +116,9 @@ def test_a_bundle_packs_it_proves_it_and_finds_with_frames_alone(full: Path, tmp
     with Perceiver.open(tmp_path / "a.bundle", threads=1) as perceiver:
         card = (tmp_path / "a.bundle" / "MODEL_CARD.md").read_text()
         assert "It has never seen a cabin without a driver" in card and "| openvino-fp32 |" in card
-        assert "| annotations |" in card and "| validation, without gesture |" in card
-        assert set(manifest.metrics["frames_alone"]["without"]) == {"nothing", *DRIVER_PARTS, "all"}
+        assert "| annotations |" in card and "| validation, without posture |" in card
+        assert "without gesture" not in card and "not for hands" in card and manifest.finder.gesture is False
+        assert set(manifest.metrics["frames_alone"]["without"]) == {"nothing", "face", "body", "posture", "all"}
         assert {FINDER, NOBODY} <= {found.task for found in check_golden(perceiver)}
         frames = {v: np.random.default_rng(0).integers(0, 256, (90, 160, 3), np.uint8) for v in manifest.views}
         assert set(perceiver.step(frames, 0.0).driver.presence) == {"driver", "face", "camera"}
@@ -192,7 +192,8 @@ def test_each_dialects_finder_is_scored_in_its_runtime_on_clips_it_never_saw(
     assert report["differences"].keys() >= {"fp32 - frame_before", "openvino-fp32 - frame_before"}
     pictures = drive_pictures(read_split(dataset, "test"), 15)
     middle = score_points(np.full_like(pictures.points, 0.5), pictures)  # the fixture's mean pose
-    assert report["scores"]["mean_pose"]["pck_hands"]["value"] == pytest.approx(middle["pck_hands"])
+    assert report["scores"]["mean_pose"]["pck_upper_body"]["value"] == pytest.approx(middle["pck_upper_body"])
+    assert "pck_hands" not in report["scores"]["fp32"]
     assert "fp32 - mean_pose" in report["differences"]
 
 

@@ -40,6 +40,9 @@ class Lookout(Protocol):
     def id(self) -> str: ...  # of its answers: clips in a cache are told apart by it
 
     @property
+    def parts(self) -> tuple[str, ...]: ...  # of the driver, what they look for
+
+    @property
     def undisturbed(self) -> Lookout: ...  # the same eyes, for clips that nobody learns from
 
     def drivers(self, record: ClipRecord) -> dict[str, list[Driver | None]]:

@@ -145,6 +145,10 @@ class FinderLookout:
         return takes
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        return FinderSpec(gesture=self._run.model.config.gesture).parts
+
+    @property
     def undisturbed(self) -> FinderLookout:
         """The same eyes, for clips that nobody learns from."""
         return FinderLookout(self._run, (), f"{self.id}-undisturbed")

@@ -73,7 +73,7 @@ def test_hands_that_no_finder_looks_for_are_calibrated_as_annotated_and_masked(d
 class WithoutHands:
     """Sees the driver where the annotation does, but for the hands."""
 
-    id = "without-hands"
+    id, parts = "without-hands", ("face", "body", "posture")
 
     @property
     def undisturbed(self) -> WithoutHands:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from codriver.bundle.manifest import FinderSpec
 from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.engines.base import Tensor
 from codriver.errors import BundleError
@@ -295,9 +296,7 @@ def test_a_finder_that_says_nothing_of_hands_looks_for_them_as_those_of_before_d
     assert b"gesture" not in json.dumps(json.loads(data)["finder"]).encode()
     before = parse_manifest(data)
     assert before.finder.parts == DRIVER_PARTS and before.finder_signature.outputs["x"].shape == (1, 72, 192)
-    content = json.loads(data)
-    content["finder"]["gesture"] = False
-    without = parse_manifest(json.dumps(content).encode())
+    without = parse_manifest(replace(before, finder=FinderSpec(gesture=False)).with_id().to_json().encode())
     assert without.finder.parts == ("face", "body", "posture")
     assert without.finder_signature.outputs["y"].shape == (1, 30, 108)
     assert json.loads(without.to_json())["finder"]["gesture"] is False

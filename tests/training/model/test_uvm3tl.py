@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import GROUPS, JOINTS, STREAMS, VIEWS  # noqa: E402
-from training.cost import macs_per_step  # noqa: E402
+from training.cost import macs_per_step, main  # noqa: E402
 from training.losses.afd import AFDLoss, LossConfig  # noqa: E402
 from training.model.clip_rows import remembered, rows_of  # noqa: E402
 from training.model.dbscme import DBSCMEConfig  # noqa: E402
@@ -157,6 +157,14 @@ def test_a_clip_without_any_view_still_gives_finite_logits(model: UVM3TL) -> Non
 def test_the_edge_size_stays_within_its_multiply_accumulates() -> None:
     assert SIZES["edge"].size_px(VIEWS[0]) == 224
     assert macs_per_step(UVM3TL(SIZES["edge"])).total <= 2.2e9
+
+
+def test_hands_cost_a_finder_their_rows_of_a_convolution_and_of_both_axes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--size", "demo", "--finder", "--json"]) == 0
+    without, with_hands = json.loads(capsys.readouterr().out).values()
+    assert with_hands["points"] - without["points"] == 42
+    assert with_hands["parameters"] - without["parameters"] == 42 * (32 + 1)
+    assert with_hands["macs"] - without["macs"] == 42 * 18 * 32 * (32 + 192 + 108)
 
 
 VARIANTS = {
