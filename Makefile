@@ -8,7 +8,7 @@ CLIPS    ?= 700
 EPOCHS   ?= 18
 SEED     ?= 1
 PORT     ?= 8765
-VEHICLE  ?= streams can systemd cameras
+VEHICLE  ?= streams systemd cameras
 RUN      := $(VENV)/bin/python
 PIP      := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-compile  # compiling it all takes 40 s
 BINDINGS := $(VENV)/bindings/ready
@@ -122,10 +122,10 @@ fuzz: $(READY)              ## 100,000 new examples of everything that comes in;
 mutants: $(READY)           ## small changes to what matters most: which does no test notice? hours; MUTANTS=dbscme for one module
 	@$(RUN) -m tests.mutate $(MUTANTS)
 
-vehicle: $(READY)           ## real cameras' driver in QEMU, systemd and CAN in User Mode Linux, RTSP and GStreamer; minutes, and Debian's packages: tests/vehicle
+vehicle: $(READY)           ## real cameras' driver in QEMU, systemd in User Mode Linux, RTSP and GStreamer; minutes, and Debian's packages: tests/vehicle
 	@for what in $(VEHICLE); do bash tests/vehicle/$$what.sh $(OUT)/vehicle $(RUN) 2>&1 \
 		| tests/vehicle/said.sh | tee tests/results/vehicle_$$what.txt; done
-	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 4 ]; then echo "make vehicle: all of it held"; \
+	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 3 ]; then echo "make vehicle: all of it held"; \
 		else echo "make vehicle: NOT all of it held, see FAILED above"; exit 1; fi
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md

@@ -5,7 +5,7 @@ R C rows and columns of the grid · F features of a cell · K numbers that a cel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from codriver.dense.boxes import Found, suppressed
 from codriver.tasks import Task, TaskSet
 from training.dense.geometry import GRID, IGNORE, KNOWN_NORMAL, Size, coarse
+from training.dense.kinds.segmentation import best_level
 from training.dense.scene import Scene, Vehicles
 from training.dense.scores import Answer, Answers
 
@@ -75,6 +76,10 @@ def _nearest(cells: NDArray[np.generic], size: Size) -> NDArray[np.generic]:
 
 def as_classes(cells: Cells, size: Size) -> NDArray[np.generic]:
     return _nearest(cells.argmax(axis=2).astype(np.uint8), size)
+
+
+def as_thin(cells: Cells, size: Size, level: float) -> NDArray[np.generic]:
+    return _nearest((cells[..., 1] >= level).astype(np.uint8), size)
 
 
 def as_values(cells: Cells, size: Size) -> NDArray[np.generic]:
@@ -137,8 +142,11 @@ class Sums:
 
 
 def fitted_probe(task_set: TaskSet, scenes: Iterable[Scene]) -> Answer:
-    """Answers of the best linear map from features. Scenes are read one after the other."""
+    """Answers of the best linear map from features. Read one after the other; of thin classes cells are kept."""
     sums: dict[str, Sums] = {}
+    kept: dict[str, list[tuple[Cells, Cells]]] = {
+        task.name: [] for task in task_set.tasks if task.kind == "segmentation" and task.thin
+    }
     tasks = task_set.tasks
     for scene in scenes:
         seen, size = features(scene.image), scene.image.shape[:2]
@@ -148,10 +156,25 @@ def fitted_probe(task_set: TaskSet, scenes: Iterable[Scene]) -> Answer:
                 f, k = seen.shape[2], truth.shape[2]
                 sums[task.name] = Sums(np.zeros((f, f)), np.zeros((f, k)))
             sums[task.name].add(seen, truth)
+            if task.name in kept:
+                kept[task.name].append((seen, truth))
     weights = {name: some.weights() for name, some in sums.items()}
+    levels = {name: thin_level(some, weights[name]) for name, some in kept.items()}
 
     def answer(scene: Scene) -> Answers:
         seen, size = features(scene.image), scene.image.shape[:2]
-        return {task.name: FORMS[task.kind][1](seen @ weights[task.name], size) for task in tasks}
+        found: Answers = {}
+        for task in tasks:
+            cells = seen @ weights[task.name]
+            level = levels.get(task.name)
+            found[task.name] = FORMS[task.kind][1](cells, size) if level is None else as_thin(cells, size, level)
+        return found
 
     return answer
+
+
+def thin_level(kept: Sequence[tuple[Cells, Cells]], weights: NDArray[np.float64]) -> float:
+    """From which likelihood on a thin class is answered: a line is nowhere likelier than none."""
+    likely = np.stack([(seen @ weights)[..., 1] for seen, _ in kept])
+    truth = np.stack([some[..., 1] for _, some in kept])
+    return best_level(likely, np.nan_to_num(truth), np.isfinite(truth))

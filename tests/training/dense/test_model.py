@@ -157,7 +157,10 @@ def test_sizes_that_the_strides_do_not_divide_are_refused() -> None:
         DenseUVM3TL(replace(TOY, height=100))
 
 
-@pytest.mark.parametrize(("task_set", "millions", "giga"), [("bdd100k", 2.20, 4.10), ("nyudv2", 2.20, 4.49)])
+@pytest.mark.parametrize(
+    ("task_set", "millions", "giga"),
+    [("bdd100k", 2.20, 4.10), ("cityscapes", 2.11, 3.69), ("nyudv2", 2.20, 4.49), ("pascal-context", 2.24, 4.55)],
+)
 def test_edge_costs_what_the_page_says_and_its_parts_are_the_whole(task_set: str, millions: float, giga: float) -> None:
     config = sized("edge", task_set)
     parts = cost_by_part(config)

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from codriver.dense_tasks import BDD100K, CITYSCAPES, NYUDV2, PASCAL_CONTEXT  # noqa: E402
+from codriver.dense_tasks import BDD100K, CITYSCAPES, CITYSCAPES_SMALL, NYUDV2, PASCAL_CONTEXT  # noqa: E402
 from codriver.tasks import Task, TaskSet  # noqa: E402
 from training.dense.geometry import LabelLetterbox  # noqa: E402
 from training.dense.lessons import VaryConfig, fitted, varied  # noqa: E402
@@ -25,8 +25,10 @@ MIRROR = VaryConfig(mirror=1.0, brightness=0.0, hue=0.0)
 RIGHT, AHEAD = (0.6, 0.0, 0.8), (0.0, 0.0, 1.0)
 CASES: list[tuple[Task, Any, Any]] = [  # task, its truth in the block, and elsewhere
     (BDD100K["drivable_area"], 1, 2),
+    (BDD100K["lane_lines"], 1, 0),
     (CITYSCAPES["semantics"], 13, 0),
     (CITYSCAPES["disparity"], 24.0, 8.0),
+    (CITYSCAPES_SMALL["inverse_depth"], 0.5, 0.2),
     (NYUDV2["depth"], 2.0, 5.0),
     (NYUDV2["normals"], RIGHT, AHEAD),
     (PASCAL_CONTEXT["saliency"], 1, 0),
@@ -64,6 +66,33 @@ def test_a_lesson_and_its_mirror_have_label_and_picture_at_one_place(task: Task,
         same = np.isclose(some.truth[task.name], np.float32(value) * np.float32(scale))
         assert exactly(same.all(axis=2) if same.ndim == 3 else same, where)
         assert exactly((some.image == 255).all(axis=2), where)
+
+
+def marked(task: Task, truth: np.ndarray, inside: Any) -> np.ndarray:
+    """Where a map has the block, at whatever distance an enlarged part looks."""
+    if task.kind == "normals":
+        return np.abs(truth[..., 0]) > 0.5
+    if task.kind in ("disparity", "inverse_depth"):
+        return np.asarray(truth == truth.max())
+    return np.asarray(truth == (truth[truth > 0].min() if task.kind == "depth" else inside))
+
+
+@pytest.mark.parametrize("mirror", [0.0, 1.0], ids=["as it is", "mirrored"])
+@pytest.mark.parametrize(("task", "inside", "outside"), CASES, ids=IDS)
+def test_a_part_enlarged_has_label_and_picture_at_one_place(
+    task: Task, inside: Any, outside: Any, mirror: float
+) -> None:
+    scene, tasks = scene_of(task, truth_of(task, inside, outside))
+    lesson, vary = fitted(scene, tasks, NETWORK), VaryConfig(mirror=mirror, brightness=0.0, hue=0.0, zoom=2.0)
+    shown = 0
+    for seed in range(12):
+        some = varied(lesson, tasks, np.random.default_rng(seed), vary)
+        bright = np.argwhere((some.image > 140).all(axis=2))  # of a white block in black, half of its border
+        if len(bright) and bright.min() > 1 and (bright.max(axis=0) < np.subtract(NETWORK, 2)).all():
+            labelled = np.argwhere(marked(task, some.truth[task.name], inside))
+            assert np.abs(labelled.mean(axis=0) - bright.mean(axis=0)).max() <= 0.75
+            shown += 1
+    assert shown >= 3  # of the others the block is not in the part, or cut off
 
 
 def test_a_box_goes_the_way_of_its_pixels() -> None:
@@ -107,8 +136,9 @@ def test_the_cell_that_saw_the_block_answers_for_its_pixels_and_the_metric_calls
     elif task.kind == "saliency":
         assert scores["maxf"] == 1.0 > wrong["maxf"]
     else:
-        name = {"disparity": "rmse_px", "depth": "rmse_m", "normals": "mean_deg"}[task.kind]
-        assert scores[name] < 1e-2 < wrong[name]
+        name = {"disparity": "rmse_px", "depth": "rmse_m", "normals": "mean_deg", "inverse_depth": "abs_err"}[task.kind]
+        least = 1e-4 if name == "abs_err" else 1e-2  # inverse depth is a small number
+        assert scores[name] < least < wrong[name]
 
 
 def test_the_network_answers_most_differently_where_the_picture_differs() -> None:

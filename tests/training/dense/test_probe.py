@@ -14,6 +14,7 @@ from codriver.dense_tasks import BDD100K, NYUDV2
 from codriver.tasks import TaskSet
 from training.dense.evaluate import baselines
 from training.dense.geometry import GRID, IGNORE
+from training.dense.kinds.segmentation import best_level, constant
 from training.dense.probe import as_vehicles, features, fitted_probe
 from training.dense.scene import Scene, Vehicles
 
@@ -95,3 +96,40 @@ def test_boxes_stand_around_cells_that_look_like_vehicles() -> None:
 def test_where_nothing_looks_like_a_vehicle_there_is_no_box() -> None:
     boxes, scores = as_vehicles(np.zeros((*GRID, 1)), (240, 400))
     assert boxes.shape == (0, 4) and scores.shape == (0,)
+
+
+LANES = BDD100K["lane_lines"]
+
+
+def lane(seed: int) -> Scene:
+    """A bright line, two cells wide, at one of four places; the left one is the commonest."""
+    rng = np.random.default_rng(seed)
+    image, truth = np.zeros((*GRID, 3), np.uint8), np.zeros(GRID, np.uint8)
+    column = (10, 10, 24, 30)[int(rng.integers(4))]
+    image[:, column : column + 2], truth[:, column : column + 2] = 200, 1
+    image = np.clip(image + rng.integers(0, 60, (*GRID, 1)), 0, 255).astype(np.uint8)
+    grown = (some.repeat(CELL, axis=0).repeat(CELL, axis=1) for some in (image, truth))
+    return Scene(str(seed), next(grown), {"lane_lines": next(grown)})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_level_of_a_thin_class_is_the_best_of_all_there_are(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    likely, real = rng.random((4, 5)), rng.integers(0, 3, (4, 5))
+    known = real + rng.integers(0, 9, (4, 5))
+
+    def iou_at(level: float) -> float:
+        on = likely >= level
+        return float(real[on].sum() / (known[on].sum() + real[~on].sum()))
+
+    assert iou_at(best_level(likely, real, known)) == pytest.approx(max(map(iou_at, likely.ravel().tolist())))
+    assert best_level(likely, 0 * real, known) == np.inf
+
+
+def test_neither_baseline_of_a_thin_class_answers_that_there_is_none() -> None:
+    """Both would if they asked what is likelier: lines are where most pictures have none."""
+    tasks, scenes = TaskSet("some", (LANES,)), [lane(k) for k in range(40)]
+    plain = constant(LANES, [some.truth["lane_lines"] for some in scenes])((96, 160))
+    assert plain[:, 10 * CELL : 12 * CELL].all() and plain.mean() <= 6 / GRID[1]
+    found, new = fitted_probe(tasks, scenes)(lane(99))["lane_lines"], lane(99).truth["lane_lines"]
+    assert ((found == 1) & (new == 1)).sum() / ((found == 1) | (new == 1)).sum() > 0.8

@@ -108,11 +108,28 @@ def answer(logits: NDArray[np.float32], box: LabelLetterbox) -> Classes:
 
 
 def constant(task: Task, truths: Iterable[Classes]) -> Callable[[Size], Classes]:
-    """The commonest class of each place of a coarse grid. A thin class is never the commonest."""
+    """The commonest class of each place of a coarse grid.
+
+    A thin class is nowhere the commonest: it is answered at the places that together have its best IoU.
+    """
     cells = np.stack([coarse(truth) for truth in truths])
     votes = np.stack([(cells == label).sum(axis=0) for label in range(task.classes)])
-    commonest = votes.argmax(axis=0).astype(np.uint8)
-    return lambda size: cv2.resize(commonest, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    found = votes.argmax(axis=0).astype(np.uint8)
+    if task.thin:
+        shares = votes[1] / np.maximum(votes.sum(axis=0), 1)
+        found = (shares >= best_level(shares, votes[1], votes.sum(axis=0))).astype(np.uint8)
+    return lambda size: cv2.resize(found, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def best_level(likely: NDArray[np.float64], real: NDArray[Any], known: NDArray[Any]) -> float:
+    """The level at and above which 1 is to be answered for the best IoU of 1; infinite if 1 was nowhere.
+
+    likely: of places, in any shape; real, known: how often each was 1, and how often it was known, likewise.
+    """
+    order = np.argsort(-likely, axis=None, kind="stable")
+    hits, found = (some.ravel()[order].cumsum() for some in (real, known))
+    ious = hits / np.maximum(found + hits[-1] - hits, 1)
+    return float(likely.ravel()[order][ious.argmax()]) if hits[-1] else math.inf
 
 
 @dataclass
