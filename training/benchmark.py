@@ -54,7 +54,7 @@ RECIPES = {
     "bdd100k": Recipe(clips=250, width=320, height=180, epochs=15),
     "cityscapes": Recipe(clips=250, width=512, height=256, epochs=12),
     "nyudv2": Recipe(clips=80, width=320, height=240, epochs=15),
-    "pascal-context": Recipe(clips=110, width=320, height=224, epochs=12),
+    "pascal-context": Recipe(clips=250, width=320, height=224, epochs=12),
 }
 
 

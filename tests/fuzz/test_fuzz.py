@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,9 @@ from codriver.percept import Driver, Frame
 from codriver.recording.reader import Recording
 from codriver.recording.writer import Recorder, RecorderConfig
 from codriver.tasks import VIEWS
+from tests.fuzzed import MAX_GROWTH, bounded, changed_json, mutations
 from tests.tiny import make_tiny_bundle, tiny_encoder, tiny_manifest, tiny_steps
 
-MAX_GROWTH = 512 << 20  # bytes that one example may take
 GRAPH = tiny_encoder(tiny_manifest(("incar", "posture"))).SerializeToString()
 
 
@@ -49,28 +48,6 @@ def small_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def perceiver(bundle: Path) -> Iterator[Perceiver]:
     with Perceiver.open(bundle, engine="fake") as perceiver:
         yield perceiver
-
-
-def bounded(test: Callable[..., None]) -> Callable[..., None]:
-    """An example that takes more memory fails with a MemoryError, which is no error of ours.
-
-    Counted from where the example begins: Hypothesis itself remembers every example, 12 kB each.
-    """
-    if sys.platform != "linux":
-        return test
-    import resource
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        before = resource.getrlimit(resource.RLIMIT_AS)
-        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + MAX_GROWTH, before[1]))
-        try:
-            test(*args, **kwargs)
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, before)
-
-    return run
 
 
 def test_an_example_that_takes_more_than_512_mib_fails_whatever_came_before() -> None:
@@ -151,47 +128,11 @@ def test_drivers(perceiver: Perceiver, driver: Any, side: int) -> None:
     step_is_safe(perceiver, {"incar": np.full((side, 40, 3), 7, np.uint8)}, 1.0, driver)
 
 
-def mutations(data: bytes) -> st.SearchStrategy[bytes]:
-    """Cut, overwritten and shifted copies of a good file."""
-    place = st.integers(0, len(data) - 1)
-    pieces = st.binary(max_size=12)
-
-    def apply(changes: list[tuple[int, int, bytes]]) -> bytes:
-        changed = bytearray(data)
-        for start, length, piece in changes:
-            changed[start : start + length] = piece
-        return bytes(changed)
-
-    return st.lists(st.tuples(place, st.sampled_from((0, 1, 2, 8, 1 << 20)), pieces), min_size=1, max_size=4).map(apply)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda v: st.lists(v, max_size=5) | st.dictionaries(st.text(max_size=10), v, max_size=5),
-    max_leaves=20,
-)
-
-
 @given(data=st.data())
 @bounded
 def test_manifests(bundle: Path, data: st.DataObject) -> None:
-    """Changed bytes, changed values in the right places, and anything at all."""
     good = (bundle / "manifest.json").read_bytes()
-    kind = data.draw(st.sampled_from(("bytes", "values", "any")))
-    if kind == "bytes":
-        text = data.draw(mutations(good))
-    elif kind == "values":
-        content = json.loads(good)
-        place: Any = content
-        while True:
-            key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-            if not (isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans())):
-                break
-            place = place[key]
-        place[key] = data.draw(json_values)
-        text = (json.dumps(content, indent=1) + "\n").encode()
-    else:
-        text = data.draw(st.one_of(st.binary(max_size=200), json_values.map(lambda v: json.dumps(v).encode())))
+    text = changed_json(good, data)
     try:
         manifest = parse_manifest(text)
     except BundleError as error:

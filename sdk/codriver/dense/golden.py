@@ -26,14 +26,15 @@ TOLERANCE = dict.fromkeys(("segmentation", *VALUES, "normals", "edges", "salienc
 TOLERANCE["detection"] = 0.1
 SURE, NEARLY = 0.3, 0.2  # scores of boxes that must have a partner, and of partners: no threshold parts two alike
 FULL = 65535  # code of `high`
+FAR = 1e6  # no metre, pixel or likelihood is as large; squares of it stay numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenAnswer:
     map: str | None = rule(None, path=True, absent=True)  # beside golden.json
-    low: float = rule(0.0, absent=True)
-    high: float = rule(1.0, absent=True)
-    boxes: tuple[tuple[float, ...], ...] | None = rule(None, absent=True)  # x1, y1, x2, y2, score
+    low: float = rule(0.0, low=-FAR, high=FAR, absent=True)
+    high: float = rule(1.0, low=-FAR, high=FAR, absent=True)
+    boxes: tuple[tuple[float, ...], ...] | None = rule(None, low=-FAR, high=FAR, absent=True)  # x1, y1, x2, y2, score
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,13 +67,12 @@ class Map(DenseResult):
 
     @property
     def inside(self) -> NDArray[Any]:
-        """(n, ...) cells whose middle lies in the picture, not in its bars."""
+        """(n, ...) cells whose middle lies in the picture, not in its bars; of a thinner picture the next cell."""
         stride = self.box.network[0] // len(self.values)
         (top, left), (height, width) = self.box.corner, self.box.inner
-        rows, columns = (
-            slice(-(-(low - stride // 2) // stride), -(-(low + side - stride // 2) // stride))
-            for low, side in ((top, height), (left, width))
-        )
+        ends = ((low - stride // 2, low + side - stride // 2) for low, side in ((top, height), (left, width)))
+        firsts = ((-(-first // stride), -(-end // stride)) for first, end in ends)
+        rows, columns = (slice(first, max(end, first + 1)) for first, end in firsts)
         return self.values[rows, columns].reshape(-1, *self.values.shape[2:])
 
     def metres(self, baseline_m: float, focal_px: float) -> NDArray[np.float32]:

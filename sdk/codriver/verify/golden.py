@@ -229,7 +229,11 @@ def _read_png(bundle: Bundle, name: str, *, as_it_is: bool = False) -> NDArray[A
 
     name = "".join((bundle.manifest.golden or "").rpartition("/")[:2]) + name
     how = cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(bundle.read(name), np.uint8), how)
+    data = bundle.read(name)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    except cv2.error:  # sizes that it does not believe
+        image = None
     if image is None:
         raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew")
     return np.asarray(image)

@@ -86,6 +86,14 @@ def test_a_map_comes_over_the_picture_without_the_bars() -> None:
     assert len(found.inside) == 14 * 24 and found.to_dict()["shares"] == {"a": 0.5, "b": 0.5}
 
 
+@pytest.mark.parametrize("camera", [(1, 300), (300, 1), (2, 299)])
+def test_a_picture_thinner_than_a_cell_still_has_figures(camera: tuple[int, int]) -> None:
+    """A line of pixels was between the middles of two cells, and its summary an error of NumPy's."""
+    found = read_outputs(EVERY_KIND, outputs_for(EVERY_KIND), Letterbox(camera, (32, 64)), 0.0)
+    assert all(len(result.inside) for result in found.values() if isinstance(result, Map))
+    json.dumps({name: result.to_dict() for name, result in found.items()}, allow_nan=False)
+
+
 @pytest.mark.parametrize("spec", [SPEC, EVERY_KIND], ids=["road", "room"])
 def test_results_are_ready_for_json(spec: DenseSpec) -> None:
     found = read_outputs(spec, outputs_for(spec), Letterbox((90, 160), (spec.height_px, spec.width_px)), 0.0)
