@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from codriver import Perceiver
 from codriver.capture.camera import Camera
+from codriver.percept import ViewStatus
 from codriver.sources import Cameras, FrameSet, open_source
 from tests.measure_cameras import measured
 from tests.real_cameras import NetworkCamera, pipeline_measured
+from tests.tiny import make_tiny_bundle
 
 FRAMES, LIMIT_S = 300, 30.0
-OLD_MS, PIPELINE_OLD_MS, STALL_S = 100.0, 5.0, 2.0
+OLD_MS, PIPELINE_OLD_MS, STALL_S, CALM_S = 100.0, 5.0, 2.0, 5.0
 LIVE = "videotestsrc is-live=true ! video/x-raw, width=640, height=480, framerate=30/1 ! videoconvert ! appsink"
 
 
@@ -58,16 +61,35 @@ def _ages(claims: Claims, found: dict[str, object], most_ms: float) -> None:
 def _stall(claims: Claims, camera: NetworkCamera, source: Cameras) -> None:
     """The server's process is stopped; its connection stays, and says nothing."""
     _until(source, lambda at: at.frames and at.frames["incar"].clock == "capture")
-    camera.stall()
-    began_s = time.monotonic()
-    at = _until(source, lambda at: not at.frames)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = make_tiny_bundle(Path(folder) / "tiny.bundle", golden=False)
+        with Perceiver.open(bundle, engine="fake") as perceiver:
+            calm_s = time.monotonic() + CALM_S
+            before = {view.status for view in _seen(perceiver, source, lambda view: time.monotonic() > calm_s)}
+            camera.stall()
+            began_s = time.monotonic()
+            *_, view = _seen(perceiver, source, lambda view: view.status == "lost")
     told_s = time.monotonic() - began_s
-    claims.add(told_s < STALL_S, f"a stall is told after {told_s:.2f} s, {STALL_S:.0f} allowed: {at.absent['incar']}")
+    what = f"while it sends, for {CALM_S:.0f} s, percepts call it neither late nor lost: {', '.join(sorted(before))}"
+    claims.add(not before & {"late", "lost"}, what)
+    claims.add(told_s < STALL_S, f"a stall is told after {told_s:.2f} s, {STALL_S:.0f} allowed: lost, {view.reason}")
     at = _until(source, lambda at: any("silent" in what for what in at.news))
     sys.stdout.write(f"        {time.monotonic() - began_s:.2f} s: {at.news[0]}\n")
     camera.go_on()
     at = _until(source, lambda at: any("is back" in what for what in at.news))
     claims.add(source.counts()["incar"].opened == 2, f"after the stall it is opened anew: {at.news[0]}")
+
+
+def _seen(perceiver: Perceiver, source: Cameras, last: Callable[[ViewStatus], bool]) -> list[ViewStatus]:
+    """What percepts say of the camera, until `last` holds."""
+    views: list[ViewStatus] = []
+
+    def wanted(at: FrameSet) -> bool:
+        views.append(perceiver.step(at.frames, t=at.t).views["incar"])
+        return last(views[-1])
+
+    _until(source, wanted)
+    return views
 
 
 def _switched_off(claims: Claims, camera: NetworkCamera, source: Cameras) -> None:
