@@ -1,14 +1,14 @@
 # Every step by name. `make demo` runs the whole line; .ci/run calls check and test.
-# Settings: make demo CLIPS=300 EPOCHS=4 OUT=/tmp/quick
+# Settings: make demo CLIPS=300 EPOCHS=4 OUT=/tmp/quick. An empty one is none: what stands here is taken.
 
-PYTHON   ?= python3.11
-VENV     ?= .venv
-OUT      ?= out
-CLIPS    ?= 700
-EPOCHS   ?= 18
-SEED     ?= 1
-PORT     ?= 8765
-VEHICLE  ?= streams systemd cameras
+override PYTHON   := $(or $(PYTHON),python3.11)
+override VENV     := $(or $(VENV),.venv)
+override OUT      := $(or $(OUT),out)
+override CLIPS    := $(or $(CLIPS),700)
+override EPOCHS   := $(or $(EPOCHS),18)
+override SEED     := $(or $(SEED),1)
+override PORT     := $(or $(PORT),8765)
+override VEHICLE  := $(or $(VEHICLE),streams systemd cameras)
 RUN      := $(VENV)/bin/python
 PIP      := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-compile  # compiling it all takes 40 s
 BINDINGS := $(VENV)/bindings/ready

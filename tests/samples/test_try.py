@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,15 @@ def test_the_line_of_the_makefile_names_what_is_there() -> None:
     recipe = makefile.split("\ntry:")[1].split("\n\n")[0]
     paths = re.findall(r"samples/\S+", recipe)
     assert [sorted(ROOT.glob(path)) for path in paths] == [[BUNDLE], CLIPS]
+
+
+@pytest.mark.parametrize(
+    ("setting", "argument", "port"), [("", "", 8765), ("9000", "", 9000), ("", "PORT=", 8765), ("9000", "PORT=9001", 9001)]
+)
+def test_an_empty_port_is_the_usual_one(setting: str, argument: str, port: int) -> None:
+    command = ["make", "--dry-run", "try", *([argument] if argument else [])]
+    said = subprocess.check_output(command, cwd=ROOT, env=os.environ | {"PORT": setting}, text=True)
+    assert said.splitlines()[-1].endswith(f"--port {port} --open")
 
 
 def test_the_card_says_what_the_manifest_says() -> None:
