@@ -1,7 +1,5 @@
 """`python -m codriver` is `codriver`."""
 
-import sys
+from codriver.cli.main import command
 
-from codriver.cli.main import main
-
-sys.exit(main())
+command()

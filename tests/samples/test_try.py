@@ -46,7 +46,8 @@ def test_the_line_of_the_makefile_names_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "argument", "port"), [("", "", 8765), ("9000", "", 9000), ("", "PORT=", 8765), ("9000", "PORT=9001", 9001)]
+    ("setting", "argument", "port"),
+    [("", "", 8765), ("9000", "", 9000), ("", "PORT=", 8765), ("9000", "PORT=9001", 9001)],
 )
 def test_an_empty_port_is_the_usual_one(setting: str, argument: str, port: int) -> None:
     command = ["make", "--dry-run", "try", *([argument] if argument else [])]

@@ -13,8 +13,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
-from codriver.cli.stopping import KILLED, PIPE, Stop
+from codriver.cli.stopping import KILLED, PIPE, Stop, leave
 from codriver.console import leave_stdout, say
 from codriver.device.imports import numpy
 from codriver.errors import CodriverError
@@ -52,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(ImportError(f"{error.name or 'a package'} cannot be imported: {error}; see `codriver doctor`"))
     except OSError as error:  # of a disk or a folder that nobody asked about before
         return _refused(error)
+
+
+def command() -> NoReturn:
+    """`main` as a process of its own."""
+    leave(main())
 
 
 def _refused(error: Exception) -> int:

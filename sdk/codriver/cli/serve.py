@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,19 +70,7 @@ def run(args: argparse.Namespace) -> int:
                 told |= lines
                 for line in sorted(lines):
                     say(f"codriver: {line}")
-    if args.stop.asked:
-        _leave()
     return 0
-
-
-def _leave() -> None:
-    """All is closed and whole. What may be left are threads that hang in a camera's driver.
-
-    An interpreter that takes itself apart beside them may crash, and takes seconds of a busy machine for it.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:

@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from codriver.perceiver import Perceiver
 from codriver.recording.reader import Recording
 from codriver.recording.writer import Recorder
 from tests import ROOT
-from tests.clips import FakeCamera, make_clip
+from tests.clips import FakeCamera, frame, make_clip
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -92,6 +94,46 @@ def test_every_stop_signal_ends_a_live_run_with_all_its_files_whole(
     assert len(list(recording.steps())) == len(lines) and not recording.cut
     assert cv2.imread(str(tmp_path / "s.png")) is not None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl", "rec", "s.png", "v.mp4"]
+
+
+class SlowCamera(BaseHTTPRequestHandler):
+    """A network camera of 15 pictures a second, without an end."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        with suppress(OSError):
+            for number in range(100_000):
+                jpeg = cv2.imencode(".jpg", frame(number))[1].tobytes()
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                time.sleep(1 / 15)
+
+
+def test_a_camera_that_comes_back_while_the_process_ends_does_not_crash_it(bundle_path: Path, tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowCamera)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/a.mjpg"
+    line = ["codriver", "run", str(bundle_path), "--source", f"incar={url}", "--out", str(tmp_path / "p.jsonl")]
+    program = f"""
+import sys
+import codriver.sources.cameras as cameras
+cameras.CLOSE_S = 0.0  # nobody waits for the picture that is on its way
+sys.argv = {[*line, "--limit", "5"]!r}
+from codriver.cli.main import command
+command()
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True)
+    err = process.communicate(timeout=60)[1]
+    server.shutdown()
+    server.server_close()
+    assert process.returncode == 0 and "FATAL" not in err, err
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
