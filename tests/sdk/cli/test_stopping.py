@@ -128,11 +128,12 @@ from codriver.cli.main import command
 command()
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True)
-    err = process.communicate(timeout=60)[1]
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=300
+    )
     server.shutdown()
     server.server_close()
-    assert process.returncode == 0 and "FATAL" not in err, err
+    assert ended.returncode == 0 and "FATAL" not in ended.stderr, ended.stderr
     assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 5
 
 
