@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # `as`: told to type checkers as public
     from codriver.buses.buses import Buses as Buses
     from codriver.buses.config import BusesConfig as BusesConfig
     from codriver.buses.config import CanConfig as CanConfig
+    from codriver.buses.config import Ros2Config as Ros2Config
     from codriver.buses.config import VssConfig as VssConfig
     from codriver.config import HealthConfig as HealthConfig
     from codriver.config import Policy as Policy
@@ -60,7 +61,7 @@ __version__ = VERSION
 
 _NAMES_BY_MODULE = {
     "buses.buses": "Buses",
-    "buses.config": "BusesConfig CanConfig VssConfig",
+    "buses.config": "BusesConfig CanConfig Ros2Config VssConfig",
     "bundle.manifest": "Manifest",
     "bundle.manifest_json": "read_manifest",
     "config": "HealthConfig Policy SmoothingConfig TimingConfig WorkerConfig",

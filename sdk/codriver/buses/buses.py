@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from codriver.arrays import Image
 from codriver.buses.can_bus import CanBus
-from codriver.buses.config import BusesConfig, CanConfig, VssConfig
+from codriver.buses.config import BusesConfig, CanConfig, Ros2Config, VssConfig
 from codriver.buses.dbc import CanEncoder
 from codriver.buses.kuksa import VssBroker
 from codriver.buses.publisher import Publisher
+from codriver.buses.ros2 import Ros2Session
+from codriver.buses.ros2_messages import Ros2Messages
 from codriver.console import say
 from codriver.errors import ConfigError
 from codriver.mapping.alerts import Alert, AlertState, advance, read_alerts
 from codriver.mapping.fields import Moment
 from codriver.mapping.signals import BusMap, read_map
-from codriver.percept import Percept
+from codriver.percept import Frame, Percept
+
+Frames = Mapping[str, Image | Frame]
 
 
 def told(line: str) -> None:
@@ -30,11 +36,13 @@ class Buses:
         self._policy, self._state = read_alerts(config.alerts, near), AlertState()
         self._near, self._tell = near, tell
         self._publishers: list[Publisher] = []
-        self._sinks: list[Callable[[Moment], None]] = []
+        self._sinks: list[Callable[[Moment, Frames], None]] = []
         if config.can:
             self._add_can(config.can)
         if config.vss:
             self._add_vss(config.vss)
+        if config.ros2:
+            self._add_ros2(config.ros2)
 
     def _map(self, bus: str, name: str) -> BusMap:
         bus_map = read_map(name, self._policy, self._near)
@@ -47,7 +55,7 @@ class Buses:
         name = f"{config.interface} {config.channel}"
         publisher = Publisher(name, lambda: CanBus(config, fd=encoder.fd), self._tell)
         self._publishers.append(publisher)
-        self._sinks.append(lambda moment: publisher.put({frame.id: frame for frame in encoder.frames(moment)}))
+        self._sinks.append(lambda moment, _: publisher.put({frame.id: frame for frame in encoder.frames(moment)}))
 
     def _add_vss(self, config: VssConfig) -> None:
         bus_map, refused = self._map("vss", config.map), set[str]()
@@ -60,15 +68,34 @@ class Buses:
         )
         self._publishers.append(publisher)
         self._sinks.append(
-            lambda moment: publisher.put({"moment": moment})
+            lambda moment, _: publisher.put({"moment": moment})
         )  # what it means is the thread's to find out
 
-    def add(self, percept: Percept, speed_kmh: float | None = None) -> Alert:
-        """speed_kmh None: nobody knows."""
+    def _add_ros2(self, config: Ros2Config) -> None:
+        messages = Ros2Messages(self._map("ros2", config.map))
+        publisher = Publisher(
+            f"ros2 {config.zenoh or config.router}",
+            lambda: Ros2Session(config, messages, self._near),
+            self._tell,
+            stale={"step": None},
+            stale_s=config.stale_s,
+        )
+        self._publishers.append(publisher)
+
+        def sink(moment: Moment, frames: Frames) -> None:
+            now_ns = time.time_ns()  # ROS's time is the wall clock
+            shown = frames.items() if config.images else ()
+            pictures = {v: (f.image if isinstance(f, Frame) else f, now_ns) for v, f in shown}
+            publisher.put({"step": (moment, now_ns), **pictures})
+
+        self._sinks.append(sink)
+
+    def add(self, percept: Percept, speed_kmh: float | None = None, frames: Frames | None = None) -> Alert:
+        """speed_kmh None: nobody knows. frames: of this step, BGR, for buses that show them; not to be written to."""
         self._state = advance(self._policy, self._state, percept, speed_kmh)
         moment = Moment(percept, self._state.alert)
         for sink in self._sinks:
-            sink(moment)
+            sink(moment, frames or {})
         return moment.alert
 
     def close(self) -> None:

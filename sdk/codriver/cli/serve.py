@@ -90,7 +90,7 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         yield lambda at, percept: feed.publish({v: f for v, f in at.frames.items() if v in views}, percept, live=True)
     if config.buses:
         buses = stack.enter_context(Buses(config.buses, service.path.parent))
-        yield lambda at, percept: buses.add(percept)
+        yield lambda at, percept: buses.add(percept, frames=at.frames)
     if config.metrics:
         from codriver.monitoring.prometheus import PrometheusMetrics
 
