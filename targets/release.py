@@ -18,13 +18,12 @@ from pathlib import Path
 
 from codriver.bundle.manifest import Manifest
 from codriver.errors import ConfigError
-from codriver.files.atomic import staged_folder
 from codriver.sources.aide import read_annotation
 from codriver.tasks import AIDE, VIEWS
 from targets.build import build
 from targets.packing.draft import Release
 from workshop.aide_splits import ClipRef, read_split
-from workshop.artifacts import write_text
+from workshop.artifacts import staged_folder, write_text
 from workshop.command import command
 
 BUNDLE, CLIPS, CARD, TARGET = "demo.bundle", "clips", "README.md", "x86-ort"

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from codriver.bundle.folder import Bundle
 from codriver.bundle.loader import LoadedBundle
 from codriver.bundle.manifest import FinderSpec, Manifest, StreamSpec, TaskSpec, VariantSpec
-from codriver.config import default_policy
 from codriver.engines import open_engine
 from codriver.engines.base import Engine, GraphFiles, Signature
 from codriver.finder.peaks import read_sight
@@ -26,7 +25,7 @@ from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
 from codriver.tasks import AIDE, JOINTS, STREAMS, VIEWS
 from codriver.verify.golden import Answers, told_of
-from workshop.bundle_writer import new_bundle, seal
+from workshop.bundle_writer import default_policy, new_bundle, seal
 from workshop.golden_vectors import write_golden
 
 SIZE_PX = {name: 12 for name in STREAMS} | {"face": 8, "posture": 26, "gesture": 42}

@@ -9,13 +9,13 @@ import numpy as np
 from onnx import TensorProto
 
 from codriver.bundle.manifest import Manifest, VariantSpec
-from codriver.config import default_policy
 from codriver.dense.letterbox import Letterbox
 from codriver.dense.results import DenseResult, read_outputs
 from codriver.dense.spec import PIXELS, DenseSpec
 from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles
 from tests.tiny import _Graph, tiny_files, tiny_manifest, write_bundle
+from workshop.bundle_writer import default_policy
 from workshop.dense_golden import write_golden_picture
 
 SPEC = DenseSpec(

@@ -15,9 +15,10 @@ import platform
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -35,6 +36,8 @@ from workshop.artifacts import git_commit, write_text
 from workshop.command import command
 
 SCHEMA = 1
+Job = TypeVar("Job")
+Written = TypeVar("Written")
 Plan = list[tuple[str, dict[str, str]]]
 
 
@@ -114,12 +117,13 @@ def start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def write_all(jobs: list[RenderJob], workers: int) -> Iterator[tuple[str, str]]:
+def write_all(write: Callable[[Job], Written], jobs: Sequence[Job], workers: int) -> Iterator[Written]:
+    """What `write` gives, in the order of the jobs. One worker is this process: another takes seconds to start."""
     if workers == 1:
-        yield from map(write_clip, jobs)
+        yield from map(write, jobs)
         return
     with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), start_worker) as pool:
-        yield from pool.imap_unordered(write_clip, jobs)
+        yield from pool.imap(write, jobs)
 
 
 def write_lists(out: Path, clips: Plan) -> None:
@@ -166,7 +170,7 @@ def generate(args: argparse.Namespace) -> dict[str, object]:
     (args.out / ROOT / "annotation").mkdir(parents=True)
     cv2.setNumThreads(1)
     try:
-        done = write_all(jobs_for(args, clips, written), args.workers)
+        done = write_all(write_clip, jobs_for(args, clips, written), args.workers)
         hashes = dict(tqdm(done, total=args.clips, unit="clip", disable=not sys.stderr.isatty()))
     finally:
         remove_partial(args.out)
@@ -183,10 +187,10 @@ def generate_pictures(args: argparse.Namespace) -> dict[str, object]:
     todo = list(picture_jobs(args.layout, args.out, args.clips, args.seed, size, args.jpeg_quality))
     frames: dict[str, list[dict[str, object]]] = {job.split: [] for job in todo}
     make = partial(write_pictures, args.layout)
-    with multiprocessing.get_context("spawn").Pool(min(args.workers, len(todo)), start_worker) as pool:
-        bar = tqdm(pool.imap(make, todo), total=len(todo), unit="clip", disable=not sys.stderr.isatty())
-        for job, some in zip(todo, bar, strict=True):
-            frames[job.split] += some
+    done = write_all(make, todo, args.workers)
+    bar = tqdm(done, total=len(todo), unit="clip", disable=not sys.stderr.isatty())
+    for job, some in zip(todo, bar, strict=True):
+        frames[job.split] += some
     LAYOUTS[args.layout].lists(args.out, frames)
     summary: dict[str, object] = {
         "schema": SCHEMA,

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from codriver.sources.aide import read_annotation
 from codriver.tasks import AIDE
 from quantize.graphs.graphs import ModulePair
-from quantize.graphs.reference import TorchGraphs
-from quantize.graphs.stepping import stepped
 from quantize.precision.layers import FUSER, only
 from quantize.ptq.calibration import choose
 from quantize.ptq.quantizers import quantizers
+from quantize.qat.clip_model import Tunable
+from training.data.batches import predict
 from training.data.clips import Clip, found, labels_of, load_clips, read_labels
 from training.data.takes import Lookout
 from training.model.uvm3tl import ModelConfig
@@ -45,8 +45,8 @@ class Bench:
     def __init__(self, pair: ModulePair, clips: Sequence[Clip], batch: int) -> None:
         self.pair = pair
         self.names = [*quantizers(pair.encoder), *(FUSER + name for name in quantizers(pair.fuser))]
-        self._graphs = TorchGraphs(pair.encoder, pair.fuser, pair.model.task_set.names)
-        self._clips, self._config, self._batch = clips, pair.model.config, batch
+        self._model: Any = Tunable(pair)  # called as UVM3TL is; each frame is encoded once, in one call for all slots
+        self._clips, self._batch = clips, batch
         self.labels = labels_of(clips)
         self.whole = self._probabilities(())
 
@@ -57,11 +57,7 @@ class Bench:
         enabled = set(enabled)
         of_fuser = {name.removeprefix(FUSER) for name in enabled if name.startswith(FUSER)}
         with only(self.pair.encoder, enabled), only(self.pair.fuser, of_fuser):
-            parts = [
-                stepped(self._graphs, self._clips[start : start + self._batch], self._config).probabilities
-                for start in range(0, len(self._clips), self._batch)
-            ]
-        return {task: np.concatenate([some[task] for some in parts]) for task in parts[0]}
+            return predict(self._model, self._clips, self._batch)
 
 
 def validation_clips(

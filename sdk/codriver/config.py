@@ -85,11 +85,6 @@ class Policy:
         return replace(self, health={**self.health, view: changed})
 
 
-def default_policy(views: Iterable[str]) -> Policy:
-    """The defaults, spelt out for every view, so that a manifest shows what can be set."""
-    return Policy(health={view: HealthConfig() for view in views})
-
-
 def check_policy(policy: Policy, views: Iterable[str]) -> None:
     """Raise a ConfigError for the first value that cannot be meant. views: that the bundle knows."""
     known = tuple(views)

@@ -46,6 +46,11 @@ def put_json(content: Mapping[str, Any]) -> None:
     put(json.dumps(content, indent=1, allow_nan=False))
 
 
+def put_result(content: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
+    """A command's result, for a program or for people."""
+    put_json(content) if as_json else put("\n".join(lines))
+
+
 def table(rows: Sequence[Sequence[str]], numbers_from: int | None = None) -> list[str]:
     """Lines with aligned columns; from column `numbers_from` on they are aligned at the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) if rows else 0)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from codriver.errors import ConfigError
-from codriver.files.atomic import staged_folder, whole_file
+from codriver.errors import CodriverError, ConfigError
+from codriver.files.atomic import FULL, no_room, sync_folder, whole_file
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -108,3 +110,60 @@ def _refuse_stranger(out: Path, marker: str, replace: bool) -> None:
         raise ConfigError(f"{out} exists and is not a folder with {marker}; {way_out}")
     if not replace:
         raise ConfigError(f"{out} exists; {way_out}")
+
+
+@contextmanager
+def staged_folder(out: Path, refuse: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield a folder to fill; when the block ends well, it is on the disk and takes the name and the place of `out`.
+
+    refuse: called with `out` before the work and again after it; raises if what is there must not be replaced.
+    A place that cannot be written to, or a disk that is full, is one line for the user: a CodriverError.
+    """
+    refuse(out)
+    folder = _temporary_folder(out)
+    try:
+        yield folder
+        folder.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
+        _sync(folder)
+        refuse(out)
+        _move(folder, out)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        shutil.rmtree(folder, ignore_errors=True)  # before room is measured
+        raise CodriverError(no_room(out, error), code="disk-full") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder(out: Path) -> Path:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        if error.errno in FULL:
+            raise CodriverError(no_room(out, error), code="disk-full") from error
+        raise ConfigError(f"{out} cannot be made ({error.strerror}); give a path that you may write to") from error
+
+
+def _move(folder: Path, out: Path) -> None:
+    """Rename into place. What is there steps aside first and goes when the new one is there."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+    try:
+        if out.exists():
+            os.rename(out, aside / "old")
+        os.rename(folder, out)
+        sync_folder(out.parent)
+    finally:
+        if not out.exists() and (aside / "old").exists():
+            os.rename(aside / "old", out)  # if this fails too, the old one stays aside
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Push all of it to the disk: a rename that survives a power cut must not point at lost bytes."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(parent, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))

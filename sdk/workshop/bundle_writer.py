@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from codriver.bundle.folder import Bundle, file_spec, walk
-from codriver.bundle.manifest import MANIFEST_NAME, Manifest
+from codriver.bundle.folder import Bundle, walk
+from codriver.bundle.manifest import MANIFEST_NAME, FileSpec, Manifest
 from codriver.bundle.manifest_json import parse_manifest, read_manifest
 from codriver.bundle.signature import SIGNATURE_NAME
+from codriver.config import HealthConfig, Policy
 from codriver.errors import BundleError
-from codriver.files.atomic import staged_folder
+from codriver.files.atomic import sha256
+from workshop.artifacts import staged_folder
 
 
 @contextmanager
@@ -30,7 +32,8 @@ def new_bundle(out: str | os.PathLike[str]) -> Iterator[Path]:
 def seal(folder: Path, draft: Manifest) -> Manifest:
     """List and hash every file in the folder, write manifest.json there, and return the finished manifest."""
     names = sorted(set(walk(folder)) - {MANIFEST_NAME, SIGNATURE_NAME})
-    files = {name: file_spec((folder / name).read_bytes()) for name in names}
+    held = {name: (folder / name).read_bytes() for name in names}
+    files = {name: FileSpec(sha256=sha256(data), bytes=len(data)) for name, data in held.items()}
     data = replace(draft, files=files).with_id().to_json().encode()
     manifest = parse_manifest(data)
     (folder / MANIFEST_NAME).write_bytes(data)
@@ -53,3 +56,8 @@ def _refuse_stranger(out: Path) -> None:
         raise BundleError(f"{out}: is there and is not a bundle ({error}); {way_out}") from error
     if found - listed:
         raise BundleError(f"{out}: {min(found - listed)} is no part of the bundle there; move it away first")
+
+
+def default_policy(views: Iterable[str]) -> Policy:
+    """The defaults, spelt out for every view, so that a manifest shows what can be set."""
+    return Policy(health={view: HealthConfig() for view in views})

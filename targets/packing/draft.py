@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from codriver.bundle.manifest import FinderSpec, Manifest, TaskSpec, VariantSpec
-from codriver.config import default_policy
 from codriver.tasks import VIEWS, Task
 from targets.packing.dense import figures
 from targets.profiles.profile import Profile
 from workshop.artifacts import provenance
+from workshop.bundle_writer import default_policy
 from workshop.dense_report import DenseQuantizedReport
 from workshop.quantized_report import QuantizedReport, RunOrigin
 from workshop.statistics import wilson

@@ -30,7 +30,8 @@ def quantized(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ["--data", str(dataset)]
     write_untrained_run(out / "run", "demo", dataset)
     dialects = [word for name in ("fp32", *(RULES | RUNS_IN)) for word in ("--dialect", name)]
-    arguments = [str(out / "run"), *data, "--out", str(out / "quantized"), "--clips", "4", "--golden", "1"]
+    arguments = [str(out / "run"), *data, "--out", str(out / "quantized"), "--clips", "4"]
+    arguments += ["--golden", "0", "--check", "0"]  # what the graphs answer is not looked at here
     assert quantize([*arguments, *dialects]) == 0
     return out / "quantized"
 

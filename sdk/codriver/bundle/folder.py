@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from codriver.bundle.manifest import MANIFEST_NAME, FileSpec, Manifest, weights_of
+from codriver.bundle.manifest import MANIFEST_NAME, Manifest, weights_of
 from codriver.bundle.manifest_json import parse_manifest, read_manifest_bytes
 from codriver.bundle.signature import SIGNATURE_NAME, Trust, verify_manifest
 from codriver.engines.base import GraphFiles
@@ -79,10 +79,6 @@ class Bundle:
         """A graph with its weights, checked as `read` checks."""
         weights = weights_of(name)
         return GraphFiles(self.read(name), self.read(weights) if weights else b"")
-
-
-def file_spec(data: bytes) -> FileSpec:
-    return FileSpec(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
 def walk(folder: Path) -> Iterator[str]:

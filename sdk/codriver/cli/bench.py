@@ -12,7 +12,7 @@ import numpy as np
 
 from codriver.bundle.manifest import Manifest
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, threads_of
-from codriver.console import Progress, put, put_json, table
+from codriver.console import Progress, put_result, table
 from codriver.device.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
@@ -53,10 +53,7 @@ def run(args: argparse.Namespace) -> int:
         result["finder"] = (
             _finder(perceiver, steps, known, few) if perceiver.bundle.finder and "incar" in views else None
         )
-    if args.json:
-        put_json(result)
-    else:
-        put("\n".join(_lines(result)))
+    put_result(result, _lines(result), args.json)
     return 0
 
 

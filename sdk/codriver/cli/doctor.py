@@ -12,7 +12,7 @@ from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.bundle.manifest_json import read_manifest
 from codriver.capture.v4l2 import camera_lines, cameras_here
 from codriver.cli.shared import Commands, add_command
-from codriver.console import put, put_json, table
+from codriver.console import put_result, table
 from codriver.doctor.advice import Advice, bundle_advice, choice_advice, machine_advice
 from codriver.doctor.facts import PACKAGES, bundle_facts, machine_facts, way_to
 from codriver.errors import BundleError
@@ -33,13 +33,10 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.cameras:
         found = cameras_here()
-        put_json(asdict(found)) if args.json else put("\n".join(camera_lines(found)))
+        put_result(asdict(found), camera_lines(found), args.json)
         return 0
     result = examine(args.bundle)
-    if args.json:
-        put_json(result)
-    else:
-        put("\n".join(_lines(result)))
+    put_result(result, _lines(result), args.json)
     return 0 if result["ok"] else 1
 
 

@@ -12,7 +12,7 @@ from codriver.bundle.manifest import FinderSpec, Manifest, tasks_of
 from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.variants import why_not
 from codriver.cli.shared import Commands, add_bundle, add_command
-from codriver.console import put, put_json, table
+from codriver.console import put_result, table
 from codriver.device.cpu import cpu_features
 from codriver.device.machine import runtime_version
 from codriver.engines.base import UNPROVEN
@@ -31,10 +31,7 @@ def add(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(args.bundle)
     here = _here(Bundle(args.bundle, manifest))
-    if args.json:
-        put_json({"manifest": json.loads(manifest.to_json()), "here": here})
-    else:
-        put("\n".join(_lines(manifest, here)))
+    put_result({"manifest": json.loads(manifest.to_json()), "here": here}, _lines(manifest, here), args.json)
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.cli.shared import Commands, add_command, add_engine, open_perceiver
-from codriver.console import put, put_json
+from codriver.console import put_result
 from codriver.files.decode import encode
 from codriver.recording.reader import Recording
 from codriver.recording.replay import replay
@@ -40,10 +40,7 @@ def run(args: argparse.Namespace) -> int:
         result["same_policy"] = recording.about is not None and recording.about.policy == policy
     exact = not result["different"]
     result["ok"] = exact or (not result["other_labels"] and result["max_abs"] <= args.tolerance)
-    if args.json:
-        put_json(result)
-    else:
-        put("\n".join(_lines(result)))
+    put_result(result, _lines(result), args.json)
     return 0 if result["ok"] else 1
 
 

@@ -11,10 +11,10 @@ from codriver.bundle.device_profile import read_target
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver
-from codriver.console import put, put_json, table
+from codriver.console import put_result, table
 from codriver.device.jetson import power_mode
 from codriver.errors import BackendMissing, BundleError, ConfigError, EngineError
-from codriver.verify.golden import GoldenDifference, check_golden
+from codriver.verify.golden import check_golden
 from codriver.verify.latency import STEPS, measure_latency
 
 EXAMPLE = """example:
@@ -36,10 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if not (args.bundle / MANIFEST_NAME).is_file():
         raise BundleError(f"{args.bundle}: there is no {MANIFEST_NAME} in it; give the folder of a bundle")
     result = _verify(args)
-    if args.json:
-        put_json(result)
-    else:
-        put("\n".join(_lines(result)))
+    put_result(result, _lines(result), args.json)
     return 0 if result["ok"] else 1
 
 
@@ -64,19 +61,9 @@ def _verify(args: argparse.Namespace) -> dict[str, Any]:
         raise
     except (BundleError, EngineError) as error:
         return result | {"code": error.code, "error": str(error)}
-    result |= {"golden": [_to_json(d) for d in differences], "target": asdict(target) if target else None}
+    result |= {"golden": [asdict(d) | {"ok": d.ok} for d in differences], "target": asdict(target) if target else None}
     result |= {"latency": latency.to_json() if latency else None}
     return result | {"ok": all(d.ok for d in differences) and (latency is None or latency.ok)}
-
-
-def _to_json(difference: GoldenDifference) -> dict[str, Any]:
-    return {
-        "task": difference.task,
-        "max_abs": difference.max_abs,
-        "tolerance": difference.tolerance,
-        "same_label": difference.same_label,
-        "ok": difference.ok,
-    }
 
 
 def _lines(result: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files and folders that are there as a whole or not at all: written under another name, moved when complete."""
+"""Files that are there as a whole or not at all: written under another name, moved when complete."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,7 +58,7 @@ def whole_text(path: Path) -> Iterator[Callable[[str], None]]:
 
 def _not_written(path: Path, error: OSError) -> CodriverError:
     if error.errno in FULL:
-        return CodriverError(_no_room(path, error), code="disk-full")
+        return CodriverError(no_room(path, error), code="disk-full")
     return ConfigError(f"{path} cannot be written: {error.strerror or error}; give a file in a folder of yours")
 
 
@@ -81,68 +80,12 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@contextmanager
-def staged_folder(out: Path, refuse: Callable[[Path], None]) -> Iterator[Path]:
-    """Yield a folder to fill; when the block ends well, it is on the disk and takes the name and the place of `out`.
-
-    refuse: called with `out` before the work and again after it; raises if what is there must not be replaced.
-    A place that cannot be written to, or a disk that is full, is one line for the user: a CodriverError.
-    """
-    refuse(out)
-    folder = _temporary_folder(out)
-    try:
-        yield folder
-        folder.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
-        _sync(folder)
-        refuse(out)
-        _move(folder, out)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        shutil.rmtree(folder, ignore_errors=True)  # before room is measured
-        raise CodriverError(_no_room(out, error), code="disk-full") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _temporary_folder(out: Path) -> Path:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        if error.errno in FULL:
-            raise CodriverError(_no_room(out, error), code="disk-full") from error
-        raise ConfigError(f"{out} cannot be made ({error.strerror}); give a path that you may write to") from error
-
-
-def _no_room(out: Path, error: OSError) -> str:
+def no_room(out: Path, error: OSError) -> str:
+    """What to say of a disk that is full."""
     free = ""
     with suppress(OSError):
         free = f", {shutil.disk_usage(out.parent).free / 1e6:.0f} MB are free there without it"
     return f"{out}: no room to write it ({error.strerror}{free}); free some, or give a path on another disk"
-
-
-def _move(folder: Path, out: Path) -> None:
-    """Rename into place. What is there steps aside first and goes when the new one is there."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-    try:
-        if out.exists():
-            os.rename(out, aside / "old")
-        os.rename(folder, out)
-        sync_folder(out.parent)
-    finally:
-        if not out.exists() and (aside / "old").exists():
-            os.rename(aside / "old", out)  # if this fails too, the old one stays aside
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Push all of it to the disk: a rename that survives a power cut must not point at lost bytes."""
-    for parent, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            with open(os.path.join(parent, name), "rb") as file:
-                os.fsync(file.fileno())
-        sync_folder(Path(parent))
 
 
 def sync_folder(folder: Path) -> None:

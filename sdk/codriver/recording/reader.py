@@ -27,12 +27,7 @@ from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, S
 
 MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less
 MAX_PIXELS = 1 << 25
-NOT_COMPARED = (
-    "latency_ms",
-    "deadline_missed",
-    "model",
-    "sequence",
-)  # of the machine and the session, not of the answer
+NOT_COMPARED = ("latency_ms", "deadline_missed", "model", "sequence")  # of machine and session, not of the answer
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from codriver.config import HealthConfig, Policy, check_policy, default_policy, limit
+from codriver.config import HealthConfig, Policy, check_policy, limit
 from codriver.errors import ConfigError
 from codriver.files.decode import Fault, decode, encode
 from codriver.frames.health import ViewHealth, look_at
 from codriver.frames.preprocess import joints_from_keypoints, stream_inputs
 from codriver.percept import Driver
 from codriver.tasks import VIEWS
+from workshop.bundle_writer import default_policy
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 36, 64, 3), np.uint8)
 

@@ -63,16 +63,10 @@ class PyCuda:
     def wait(self, stream: Any) -> None:
         self._check(stream.synchronize)
 
-    def begin_recording(self, stream: Any) -> None:
+    def begin_recording(self, *_: Any) -> None:
         raise NotImplementedError("pycuda has no stream capture: records is False")
 
-    end_recording = begin_recording
-
-    def replay(self, graph: Any, stream: Any) -> None:
-        raise NotImplementedError("pycuda has no stream capture: records is False")
-
-    def free_graph(self, graph: Any) -> None:
-        raise NotImplementedError("pycuda has no stream capture: records is False")
+    end_recording = replay = free_graph = begin_recording
 
     def free_buffer(self, buffer: Buffer) -> None:
         pinned: Any = buffer.host.base
