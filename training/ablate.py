@@ -1,6 +1,6 @@
 """What each part of the method is worth: the same data and seeds, one part changed at a time.
 
-    python -m training.ablate docs/ablation/afd/plan.toml --data DATA --cache CACHE
+    python -m training.ablate docs/ablation/afd/plan.toml --cache CACHE
     python -m training.ablate --data DATA --out docs/ablation --size tiny --epochs 12 --seeds 0 1 2 --cache CACHE
 
 A plan says what its seeds can show, runs, goes on where it stopped, and judges. Its rows lie beside it and are
@@ -218,7 +218,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.ablate",
         description="Train variants of the method on several seeds, and compare them.",
-        epilog="example: python -m training.ablate docs/ablation/afd/plan.toml --data out/data --cache out/cache",
+        epilog="example: python -m training.ablate docs/ablation/afd/plan.toml --cache out/cache",
     )
     parser.add_argument(
         "plan", type=Path, nargs="?", metavar="PLAN", help="a TOML file; its rows and table lie beside it"
@@ -229,7 +229,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="of a plan: only say what is missing and how long it takes"
     )
-    parser.add_argument("--data", type=Path, required=True, help="data set in AIDE's layout")
+    parser.add_argument("--data", type=Path, help="data set in AIDE's layout; a plan that draws its footage needs none")
     parser.add_argument("--out", type=Path, help="without a plan: folder for runs.jsonl and table.md")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--epochs", type=int, default=12)
@@ -251,8 +251,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         sys.stdout.write(run_plan(args.plan, ways) + "\n")
         return 0
-    if not args.out:
-        raise ConfigError("expected a PLAN or --out")
+    if not args.out or not args.data:
+        raise ConfigError("expected a PLAN, or --data and --out")
     config = TrainConfig(size=args.size, epochs=args.epochs, validate_every=args.epochs)
     text = ablate(
         args.data,

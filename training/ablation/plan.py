@@ -5,8 +5,11 @@ A TOML file; docs/ablation/afd/plan.toml is one. Its runs and its table lie besi
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,7 @@ class AblationPlan:
     power: PowerConfig
     arms: tuple[Ablation, ...]
     comparisons: tuple[Comparison, ...]
+    digests: Mapping[str, str] = field(default_factory=dict)  # arm -> of all that the file says of its runs
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
@@ -67,6 +71,7 @@ def read_plan(path: Path) -> AblationPlan:
     """A ConfigError names the file and what is wrong in it."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+        digests = {arm["name"]: _digest(values, arm) for arm in values["arms"]}
         size = SIZES[values["model"].pop("size")]
         return AblationPlan(
             **{name: values[name] for name in ("question", "bar", "busy_s")},
@@ -80,11 +85,18 @@ def read_plan(path: Path) -> AblationPlan:
             power=PowerConfig(**_plain(values["power"])),
             arms=tuple(Ablation(**arm) for arm in values["arms"]),
             comparisons=tuple(Comparison(**pair) for pair in values["comparisons"]),
+            digests=digests,
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ConfigError(
             f"plan {path}: {type(error).__name__} {error}; docs/ablation/afd/plan.toml shows the form"
         ) from error
+
+
+def _digest(values: Mapping[str, Any], arm: Mapping[str, Any]) -> str:
+    """Of what is written and not of what is read: a setting that is new has its default in runs of before, too."""
+    said = [values.get(table, {}) for table in ("footage", "model", "train", "augment")]
+    return hashlib.sha256(json.dumps([*said, arm], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

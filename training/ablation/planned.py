@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
-from training.ablation.footage import digest_of, plan_clips, plan_refs
+from training.ablation.footage import plan_footage, spoilt
 from training.ablation.plan import AblationPlan, read_plan
 from training.ablation.variant import Ablation, run_variant
 from training.ablation.verdict import power_statement, report
@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 class PlanOptions:
     """How to run a plan, as far as no row depends on it."""
 
-    data: Path
+    data: Path | None = None  # of a plan that reads its footage
     cache: Path | None = None  # folder of decoded clips: nothing is decoded again
     seeds: Sequence[int] = ()  # instead of the plan's: further ones, for example
     minutes: float = math.inf  # no run begins after so many
@@ -41,21 +41,23 @@ class PlanOptions:
 def run_plan(path: Path, options: PlanOptions) -> str:
     """Run what is missing and return the report; whatever was run stays, however this ends."""
     plan, here, started = read_plan(path), machine(), time.monotonic()
-    refs = plan_refs(plan.footage, options.data)
-    rows = read_rows(path.with_name(RUNS), digest_of(refs))
+    footage = plan_footage(plan.footage, options.data, plan.model)
+    rows = read_rows(path.with_name(RUNS), footage.digest, plan.digests)
     todo = missing(plan.arms, options.seeds or plan.seeds, rows, here)
     tqdm.write(f"{power_statement(plan)}\n{len(todo)} runs to go, {forecast(plan, rows, todo, here)}", sys.stderr)
     if options.dry or not todo:
         return report(plan, rows)
-    bars = lambda kind, items: tqdm(items, desc=kind, total=len(refs[kind]), unit="clip", disable=None)  # noqa: E731
-    clips = plan_clips(refs, plan.footage, plan.model, options.cache, bars)
-    about = {"machine": here, "clips": digest_of(refs), "git_commit": git_commit()}
+    bars = lambda kind, items: tqdm(items, desc=kind, total=footage.counts[kind], unit="clip", disable=None)  # noqa: E731
+    clips = footage.clips(options.cache, bars)
+    clips["train"] = spoilt(clips["train"], plan.footage)
+    about = {"machine": here, "clips": footage.digest, "git_commit": git_commit()}
     for number, (arm, seed) in enumerate(todo, start=1):
         if time.monotonic() - started > 60 * options.minutes:
             tqdm.write(f"stopped after {options.minutes:g} minutes; the same command goes on", sys.stderr)
             break
         tqdm.write(f"{number}/{len(todo)} {arm.name}, seed {seed}", sys.stderr)
-        rows.append(run_variant(arm, seed, clips, plan.train, plan.model, plan.augment) | about)
+        run = run_variant(arm, seed, clips, plan.train, plan.model, plan.augment)
+        rows.append(run | about | {"settings": plan.digests[arm.name]})
         add_line(path.with_name(RUNS), rows[-1])
     text = report(plan, rows)
     write_text(path.with_name(TABLE), text + "\n")
@@ -68,12 +70,20 @@ def machine() -> str:
     return f"{known['cpu']}, {known['system']}, torch {torch.__version__}"
 
 
-def read_rows(path: Path, clips: str) -> list[Row]:
-    """Runs done before; other clips than these (see `digest_of`) are an error, for they would not compare."""
+def read_rows(path: Path, clips: str, settings: Mapping[str, str]) -> list[Row]:
+    """Runs done before; other clips than these, or an arm that was run otherwise, are an error: they do not compare."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     rows = [json.loads(line) for line in text.splitlines()]
     if any(row["clips"] != clips for row in rows):
-        raise ConfigError(f"{path}: its runs saw other clips than --data has; make the data set as the plan says")
+        raise ConfigError(
+            f"{path}: its runs saw other clips than these; make the data set as the plan says, or draw with the code "
+            "that drew them"
+        )
+    changed = {row["variant"] for row in rows if row.get("settings") != settings.get(row["variant"])}
+    if changed:
+        raise ConfigError(
+            f"{path}: the plan says otherwise now of {', '.join(sorted(changed))}; put it back, or begin anew"
+        )
     return rows
 
 

@@ -49,7 +49,7 @@ def test_every_arm_of_a_committed_plan_differs_from_the_others_and_can_be_made(p
 
 def test_the_committed_plan_can_be_read_and_its_rows_are_of_its_arms(plan: AblationPlan) -> None:
     names = [arm.name for arm in plan.arms]
-    assert plan.model.view_px == 16 and plan.model.slots == 16 and "equal" in names
+    assert plan.model.view_px == 32 and plan.model.slots == 16 and "equal" in names
     rows = PLAN.with_name(RUNS)
     for line in rows.read_text().splitlines() if rows.is_file() else []:
         assert json.loads(line)["variant"] in names
@@ -60,8 +60,9 @@ def test_the_committed_plan_can_be_read_and_its_rows_are_of_its_arms(plan: Ablat
     [
         ('against = "equal"', 'against = "nobody"', "nobody"),
         ('name = "dynamics"', 'name = "equal"', "equal"),
-        ("train = 640", "trains = 640", "trains"),
+        ("train = 1600", "trains = 1600", "trains"),
         ("test = 400", "test = 0", "a clip or more"),
+        ("drawn = {", 'made_by = "synth"\ndrawn = {', "not both"),
     ],
 )
 def test_a_plan_with_a_mistake_is_refused_by_name(was: str, becomes: str, said: str, tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_only_runs_of_one_machine_are_paired(plan: AblationPlan) -> None:
     found = compare(plan, rows, accuracy)
     assert found[0] is not None and found[0].pairs == 2
     assert found[0].mean == pytest.approx(10.5) and found[0].half == pytest.approx(12.706 * 0.5, rel=1e-3)
-    assert found[1:] == [None] * 5
+    assert found[1:] == [None] * 7
 
 
 def test_a_joint_model_is_compared_with_a_single_one_in_its_task_alone(plan: AblationPlan) -> None:
@@ -121,15 +122,15 @@ def test_p_values_are_corrected_over_all_comparisons(plan: AblationPlan) -> None
         for seed in range(6)
     ]
     found = [some for some in compare(plan, rows, accuracy) if some]
-    assert len(found) == 6
+    assert len(found) == 8
     least = min(found, key=lambda some: some.p)
-    assert least.p_holm == pytest.approx(min(1.0, 6 * least.p)) and all(some.p_holm >= some.p for some in found)
+    assert least.p_holm == pytest.approx(min(1.0, 8 * least.p)) and all(some.p_holm >= some.p for some in found)
 
 
 def test_what_is_missing_goes_seed_by_seed_and_other_machines_do_not_count(plan: AblationPlan) -> None:
     rows = [row("equal", 0, 0.5), row("equal", 1, 0.5, "elsewhere")]
     todo = [(arm.name, seed) for arm, seed in missing(plan.arms, [0, 1], rows, "here")]
-    assert len(todo) == 11 and todo[0] == ("AFD today", 0) and todo[5] == ("equal", 1)
+    assert len(todo) == 15 and todo[0] == ("AFD today", 0) and todo[7] == ("equal", 1)
 
 
 def test_noise_changes_its_share_of_labels_to_other_classes_evenly() -> None:
@@ -148,13 +149,14 @@ def test_a_plan_runs_stops_goes_on_and_reports(
 ) -> None:
     text = (
         PLAN.read_text()
-        .replace("epochs = 12", "epochs = 1")
+        .replace("epochs = 8", "epochs = 1")
         .replace("batch = 32", "batch = 2")
         .replace("sparse = 1.0", "sparse = 0.0")
     )
-    for name, few in (("train = 640", "train = 2"), ("test = 400", "test = 1"), ("watch = 100", "watch = 1")):
+    for name, few in (("train = 1600", "train = 2"), ("test = 400", "test = 1"), ("watch = 100", "watch = 1")):
         text = text.replace(name, few)
-    text = text.replace("validate_every = 3", "validate_every = 1")
+    text = text.replace("validate_every = 2", "validate_every = 1")
+    text = text.replace("drawn = { clips = 3000, seed = 2 }", 'made_by = "synth"')
     path = tmp_path / "plan.toml"
     head, *arms = text.split("[[arms]]")
     pair = '[[comparisons]]\narm = "AFD today"\nagainst = "equal"\n'
@@ -170,6 +172,11 @@ def test_a_plan_runs_stops_goes_on_and_reports(
     assert "| equal | 1 |" in (tmp_path / TABLE).read_text() and "too few" in (tmp_path / TABLE).read_text()
     capsys.readouterr()
     assert main(common) == 0 and "0 runs to go" in capsys.readouterr().err
+    assert {r["settings"] for r in rows} == {read_plan(path).digests[name] for name in ("equal", "AFD today")}
+    path.write_text(path.read_text().replace("loss = {}", "loss = { beta = 0.1 }"))
+    assert main(common) == 2 and "otherwise now of AFD today" in capsys.readouterr().err
+    path.write_text(path.read_text().replace("loss = { beta = 0.1 }", "loss = {}"))
+    assert main(common[:1]) == 2 and "give --data" in capsys.readouterr().err
     other = [{**r, "clips": "others"} for r in rows]
     (tmp_path / RUNS).write_text("".join(json.dumps(r) + "\n" for r in other))
     assert main(common) == 2 and "other clips" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from codriver.tasks import AIDE, STREAMS, VIEWS
 from training.data.augment import (
     AugmentConfig,
     augment,
+    close_up,
     drawn_take,
     drop,
     halved,
@@ -118,6 +119,45 @@ def test_an_in_car_view_without_all_or_one_of_the_drivers_streams_is_a_lesson_in
     alone = 0.9 * 0.1 * 0.9**3
     assert lost["fbpg"] / 2000 == pytest.approx(0.1, abs=0.02)
     assert all(lost[part] / 2000 == pytest.approx(alone, abs=0.02) for part in "fbpg")
+
+
+@pytest.mark.parametrize(
+    ("kept", "runs", "placed"),
+    [
+        ([5, 6, 7], 1, [5, 6, 7]),
+        ([0, 1, 2, 9, 10, 11], 2, [0, 1, 2, -1, 9, 10, 11]),
+        ([3, 4, 5, 6], 2, [-1, -1, -1, 3, 4, 5, 6]),  # runs that overlap, or touch, are one
+        ([3, 4, 5, 6, 7, 8], 2, [-1, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+def test_kept_slots_move_together_and_runs_stay_apart(kept: list[int], runs: int, placed: list[int]) -> None:
+    numbers = np.arange(16, dtype=np.float32)[:, None] + 1
+    mask = np.zeros((len(STREAMS), 16), np.float32)
+    mask[1:, kept] = 1.0
+    frames, shorter = close_up({"front": numbers}, mask, kept, runs)
+    assert frames["front"][:, 0].tolist() == [slot + 1 for slot in placed]
+    assert not shorter[0].any() and shorter[1].tolist() == [float(slot >= 0) for slot in placed]
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_cheap_lesson_says_the_same_to_the_network_as_with_all_its_empty_slots(clip: Clip, runs: int) -> None:
+    import torch
+
+    from training.data.batches import collate
+    from training.model.uvm3tl import UVM3TL
+
+    torch.manual_seed(0)
+    model, config = UVM3TL(SIZES["tiny"]).eval(), replace(MIRROR_ONLY, mirror=0.0, found=0.0, disturbed=0.0, runs=runs)
+    for seed in range(4):
+        mask = clip.mask.copy()
+        kept = drop(mask, np.random.default_rng(seed), config)
+        whole = replace(clip, mask=mask)
+        shorter = replace(clip, **dict(zip(("frames", "mask"), close_up(clip.frames, mask, kept, runs), strict=True)))
+        assert shorter.mask.shape[1] == 4 * runs - 1
+        with torch.no_grad():
+            said = [model(*collate([some])[:2]).logits for some in (whole, shorter)]
+        for task in AIDE.names:
+            torch.testing.assert_close(said[0][task], said[1][task], rtol=1e-5, atol=1e-6)
 
 
 def test_a_lesson_is_seen_in_other_eyes_as_often_as_the_config_says(clip: Clip) -> None:

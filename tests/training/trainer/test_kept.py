@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,16 @@ torch = pytest.importorskip("torch")
 
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.tasks import AIDE  # noqa: E402
-from tests.training.trainer.test_trainer import trainer  # noqa: E402
+from tests.training.trainer.test_trainer import same, trainer  # noqa: E402
 from training.data.augment import AugmentConfig  # noqa: E402
 from training.data.batches import collate  # noqa: E402
 from training.data.clips import Clip, labels_of, load_clips  # noqa: E402
 from training.model.uvm3tl import SIZES, UVM3TL  # noqa: E402
+from training.train import main  # noqa: E402
+from training.trainer.checkpoint import load_run  # noqa: E402
 from training.trainer.config import TrainConfig  # noqa: E402
 from training.trainer.kept import KeptMotions  # noqa: E402
+from training.trainer.trainer import Trainer  # noqa: E402
 from workshop.aide_splits import read_split  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -72,3 +77,30 @@ def test_what_was_seen_before_an_interruption_is_not_seen_again(clips: list[Clip
 def test_a_rest_with_nowhere_to_keep_what_was_seen_is_refused(clips: list[Clip]) -> None:
     with pytest.raises(ConfigError, match="one alone can rest"):
         trainer(clips, TrainConfig(size="tiny", sparse=0.5, rest=0.5))
+
+
+def test_the_command_goes_on_from_within_half_sized_epochs_and_from_within_those_at_rest(
+    dataset: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Four epochs of two steps: half size and cheap, cheap, whole, at rest."""
+    command = ["--data", str(dataset), "--size", "tiny", "--epochs", "4", "--batch", "2", "--device", "cpu"]
+    command += ["--half", "0.25", "--sparse", "0.5", "--rest", "0.25", "--ema", "0"]
+    assert main([*command, "--out", str(tmp_path / "straight")]) == 0
+    step = Trainer._step
+    straight = load_run(tmp_path / "straight").model.state_dict()
+    for stop in (1, 7):
+        steps: list[int] = []
+
+        def interrupted(self: Trainer, lessons: Any, stop: int = stop, steps: list[int] = steps) -> Any:
+            steps.append(1)
+            if len(steps) == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(self, lessons)
+
+        out = tmp_path / f"stopped-{stop}"
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_step", interrupted)
+            assert main([*command, "--out", str(out)]) == 143
+        assert len(steps) == stop and not out.exists()
+        assert main([*command, "--out", str(out), "--resume"]) == 0
+        assert same(straight, load_run(out).model.state_dict())
