@@ -92,6 +92,25 @@ def test_what_cannot_be_meant_is_refused_with_its_file(bad: dict[str, Any], mess
         the_only(official(tmp_path, **bad))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ('{"pictures": []}', "got NoneType, expected Scalabel's list of frames"),
+        ('[{"labels": []}]', "frame 0 has no name"),
+        ('["a-1.jpg"]', "frame 0 has no name"),
+        ('[{"name": "a-1.jpg", "labels": {}}]', r"a-1\.jpg: labels are no list"),
+        ('[{"name": "a-1.jpg", "labels": [{"category": "car", "box2d": {"x1": 1}}]}]', "expected numbers x1, y1, x2"),
+        ('[{"name": "a-1.jpg", "labels": [{"category": "car", "box2d": 7}]}]', "box2d 7, expected numbers"),
+    ],
+)
+def test_a_list_of_boxes_of_another_form_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    """It ended in a KeyError, which a check of the whole folder could not go on after."""
+    (official(tmp_path) / "labels/det_20/det_val.json").write_text(content)
+    with pytest.raises(SourceError, match=message):
+        the_only(tmp_path)
+
+
 def test_a_missing_mask_is_named(tmp_path: Path) -> None:
     official(tmp_path)
     (tmp_path / "labels/lane/masks/val/a-1.png").unlink()
@@ -123,20 +142,44 @@ def test_a_damaged_mask_is_refused(tmp_path: Path) -> None:
         the_only(tmp_path)
 
 
-def test_yolops_layout_is_read_by_its_own_rules(tmp_path: Path) -> None:
+def yolop(root: Path, objects: Any, **bad: Any) -> Path:
+    """One test picture in the form that YOLOP reads."""
     for folder, pixels in (
         ("images", np.zeros((*SIZE, 3), np.uint8)),
         ("da_seg_annotations", np.tile(np.uint8([0, 1, 2, 127]), (18, 8))),
         ("ll_seg_annotations", np.tile(np.uint8([0, 255]), (18, 16))),
     ):
-        write(tmp_path / folder / "val" / ("n-1.jpg" if folder == "images" else "n-1.png"), pixels)
-    boxes = tmp_path / "det_annotations/val/n-1.json"
+        name = "n-1.jpg" if folder == "images" else "n-1.png"
+        write(root / folder / "val" / name, bad.get(folder, pixels))
+    boxes = root / "det_annotations/val/n-1.json"
     boxes.parent.mkdir(parents=True)
-    boxes.write_text(json.dumps({"frames": [{"objects": [CAR, CAR | {"category": "person"}]}]}))
-    scene = the_only(tmp_path)
+    boxes.write_text(json.dumps({"frames": [{"objects": objects}]}))
+    return root
+
+
+def test_yolops_layout_is_read_by_its_own_rules(tmp_path: Path) -> None:
+    scene = the_only(yolop(tmp_path, [CAR, CAR | {"category": "person"}]))
     assert scene.truth["drivable_area"][0, :4].tolist() == [2, 2, 0, 0]
     assert scene.truth["lane_lines"][0, :2].tolist() == [0, 1]
     assert scene.truth["vehicles"].boxes.tolist() == [[2, 3, 11, 8]]
+
+
+@pytest.mark.parametrize(
+    ("objects", "bad", "message"),
+    [
+        ([CAR | {"box2d": {"x1": 9, "y1": 1, "x2": 3, "y2": 4}}], {}, r"n-1\.json: box .*, expected x1 <= x2"),
+        ([CAR | {"box2d": {"x1": "a", "y1": 1, "x2": 3, "y2": 4}}], {}, "expected numbers x1, y1, x2 and y2"),
+        ([{"box2d": CAR["box2d"]}], {}, r"n-1\.json: no frames\[0\]\.objects"),
+        (None, {}, r"n-1\.json: no frames\[0\]\.objects"),
+        ([], {"ll_seg_annotations": np.zeros(SIZE, np.uint16)}, r"ll_seg_annotations.*got uint16"),
+        ([], {"da_seg_annotations": np.zeros((9, 32), np.uint8)}, r"da_seg_annotations.*expected the picture's"),
+    ],
+)
+def test_what_cannot_be_meant_in_yolops_layout_is_refused_too(
+    objects: Any, bad: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        the_only(yolop(tmp_path, objects, **bad))
 
 
 def test_pictures_of_one_drive_are_never_in_train_and_validation() -> None:

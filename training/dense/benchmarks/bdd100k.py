@@ -80,7 +80,14 @@ def _ref(root: Path, folder: Path, theirs: str, name: str, records: dict[str, An
 def _scalabel(path: Path) -> dict[str, Any]:
     """Picture's file name -> its labels. Scalabel writes a list of frames, or one under "frames"."""
     found = json_file(path)
-    frames = found["frames"] if isinstance(found, dict) else found
+    frames = found.get("frames") if isinstance(found, dict) else found
+    if not isinstance(frames, list):
+        raise SourceError(f"{path}: got {type(frames).__name__}, expected Scalabel's list of frames")
+    for number, frame in enumerate(frames):
+        if not (isinstance(frame, dict) and isinstance(frame.get("name"), str)):
+            raise SourceError(f"{path}: frame {number} has no name, expected a picture's file name")
+        if not isinstance(frame.get("labels"), list | None):
+            raise SourceError(f"{path}: {frame['name']}: labels are no list")
     return {frame["name"]: frame.get("labels") or [] for frame in frames}
 
 
@@ -125,9 +132,7 @@ def scalabel_vehicles(labels: Iterable[dict[str, Any]], name: str) -> Vehicles:
         category, box = label.get("category"), label.get("box2d")
         if category not in (*VEHICLES, *LOOKALIKES) or box is None:
             continue
-        corners = [float(box[key]) for key in ("x1", "y1", "x2", "y2")]
-        if not (np.isfinite(corners).all() and corners[2] >= corners[0] and corners[3] >= corners[1]):
-            raise SourceError(f"{name}: box {corners}, expected x1 <= x2 and y1 <= y2")
+        corners = corners_of(box, name)
         boxes.append([corners[0], corners[1], corners[2] + 1, corners[3] + 1])
         ignored.append(category in LOOKALIKES or bool((label.get("attributes") or {}).get("crowd")))
     return Vehicles(np.array(boxes, dtype=np.float32).reshape(-1, 4), np.array(ignored, dtype=bool))
@@ -137,7 +142,18 @@ def yolop_vehicles(record: dict[str, Any], path: Path) -> Vehicles:
     """Boxes of the form that YOLOP reads, whose width is x2 - x1."""
     try:
         objects = record["frames"][0]["objects"]
-        found = [[float(o["box2d"][k]) for k in ("x1", "y1", "x2", "y2")] for o in objects if o["category"] in VEHICLES]
+        found = [corners_of(o["box2d"], path) for o in objects if o["category"] in VEHICLES]
     except (KeyError, IndexError, TypeError) as error:
         raise SourceError(f"{path}: no frames[0].objects[] with category and box2d ({error!r})") from error
     return Vehicles(np.array(found, dtype=np.float32).reshape(-1, 4), np.zeros(len(found), dtype=bool))
+
+
+def corners_of(box: Any, where: object) -> list[float]:
+    """x1, y1, x2, y2 of a box2d. where: whose it is, for the message."""
+    try:
+        corners = [float(box[key]) for key in ("x1", "y1", "x2", "y2")]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{where}: box2d {box!r}, expected numbers x1, y1, x2 and y2") from error
+    if not (np.isfinite(corners).all() and corners[2] >= corners[0] and corners[3] >= corners[1]):
+        raise SourceError(f"{where}: box {corners}, expected x1 <= x2 and y1 <= y2")
+    return corners
