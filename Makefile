@@ -7,9 +7,12 @@ override OUT      := $(or $(OUT),out)
 override CLIPS    := $(or $(CLIPS),700)
 override EPOCHS   := $(or $(EPOCHS),18)
 override SEED     := $(or $(SEED),1)
+override ROAD_CLIPS  := $(or $(ROAD_CLIPS),250)
+override ROAD_EPOCHS := $(or $(ROAD_EPOCHS),15)
 override PORT     := $(or $(PORT),8765)
-override VEHICLE  := $(or $(VEHICLE),streams systemd cameras)
+override VEHICLE  := $(or $(VEHICLE),streams can systemd cameras)
 RUN      := $(VENV)/bin/python
+ROAD     := $(OUT)/road
 PIP      := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-compile  # compiling it all takes 40 s
 BINDINGS := $(VENV)/bindings/ready
 BASE     := $(VENV)/base
@@ -17,7 +20,7 @@ LIVE     := $(VENV)/live
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help try demo install data finder train quantize build validate show bindings check format test bench soak fuzz mutants vehicle emulate-arm clean
+.PHONY: help try demo demo-road install data finder train quantize build validate show bindings check format test bench soak fuzz mutants vehicle emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +53,23 @@ demo:                       ## the whole line, on this machine: footage, trainin
 	@echo "page     $(OUT)/evidence.html: may it ship?   $(OUT)/quantized/report.html: what INT8 is"
 	@echo "answers  $(OUT)/percepts.jsonl, a line per step"
 	@echo "bundle   $(OUT)/demo.bundle: copy it to a device, pip install codriver there, codriver verify demo.bundle"
+
+demo-road: $(READY)         ## the line of one camera: footage, training, INT8, bundle, and a drive with road, lanes and vehicles drawn over it
+	@echo "== 1/5 footage: $(ROAD_CLIPS) scenes in BDD100K's layout, and a drive that is none of them"
+	@test -f $(ROAD)/data/dataset.json || $(RUN) -m training.synth $(ROAD)/data --layout bdd100k --clips $(ROAD_CLIPS) --seed 3
+	@test -f $(ROAD)/drive/dataset.json || $(RUN) -m training.synth $(ROAD)/drive --clips 1 --seed 9 --videos all
+	@echo "== 2/5 train: size toy, full precision, $(ROAD_EPOCHS) epochs"
+	@test -f $(ROAD)/run/meta.json || $(RUN) -m training.train --task-set bdd100k --data $(ROAD)/data --out $(ROAD)/run \
+		--epochs $(ROAD_EPOCHS) --batch 8 --validate-every $(ROAD_EPOCHS) --resume
+	@echo "== 3/5 quantize: INT8 for ONNX Runtime on x86, each task against full precision"
+	@$(RUN) -m quantize.dense $(ROAD)/run --data $(ROAD)/data --out $(ROAD)/quantized --dialect fp32 --dialect ort-x86 --dialect ort-x86-7bit
+	@echo "== 4/5 build: the bundle for this processor, proven on its golden pictures"
+	@$(RUN) -m targets.build $(ROAD)/quantized --target x86-ort --out $(OUT)/road.bundle
+	@$(VENV)/bin/codriver verify $(OUT)/road.bundle
+	@echo "== 5/5 run: the drive's front camera, with the road drawn over it"
+	@$(VENV)/bin/codriver run $(OUT)/road.bundle --source front=$$(ls $(ROAD)/drive/AIDE_Dataset/*/front.mp4) \
+		--view $(OUT)/road.mp4 --sheet $(OUT)/road.png --out $(OUT)/road.jsonl
+	@echo "video $(OUT)/road.mp4   picture $(OUT)/road.png   answers $(OUT)/road.jsonl   bundle $(OUT)/road.bundle: docs/maps.md"
 
 install: $(READY)           ## virtual environment with all that the workshop needs
 
@@ -122,10 +142,10 @@ fuzz: $(READY)              ## 100,000 new examples of everything that comes in;
 mutants: $(READY)           ## small changes to what matters most: which does no test notice? hours; MUTANTS=dbscme for one module
 	@$(RUN) -m tests.mutate $(MUTANTS)
 
-vehicle: $(READY)           ## real cameras' driver in QEMU, systemd in User Mode Linux, RTSP and GStreamer; minutes, and Debian's packages: tests/vehicle
+vehicle: $(READY)           ## real cameras' driver in QEMU, systemd and CAN in User Mode Linux, RTSP and GStreamer; minutes, and Debian's packages: tests/vehicle
 	@for what in $(VEHICLE); do bash tests/vehicle/$$what.sh $(OUT)/vehicle $(RUN) 2>&1 \
 		| tests/vehicle/said.sh | tee tests/results/vehicle_$$what.txt; done
-	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 3 ]; then echo "make vehicle: all of it held"; \
+	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 4 ]; then echo "make vehicle: all of it held"; \
 		else echo "make vehicle: NOT all of it held, see FAILED above"; exit 1; fi
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
