@@ -15,19 +15,6 @@ from tests.tiny import make_tiny_bundle
 
 BUS = "udp_multicast 239.74.163.2"
 ALONE = "ip link set lo up; ip link set lo multicast on; ip route add 224.0.0.0/4 dev lo"
-CORRUPTED = """
-import random, time, can
-from codriver.buses.e2e import Protection
-chance, state = random.Random(11), Protection("P11C", b"\\x03\\xa0")
-corrupted = set(chance.sample(range(1000), 100))
-with can.Bus(interface="udp_multicast", channel="239.74.163.2") as bus:
-    for number in range(1000):
-        data = bytearray(state.protected(bytes(2) + bytes(chance.randrange(256) for _ in range(6)), number))
-        for bit in chance.sample(range(64), chance.randint(1, 2)) if number in corrupted else ():
-            data[bit // 8] ^= 1 << bit % 8
-        bus.send(can.Message(arbitration_id=0x3A0, data=data, is_extended_id=False))
-        time.sleep(0.006)  # a reader that waits for a processor must not lose what the kernel holds for it
-"""
 
 
 def received(sender, tmp_path):
@@ -39,7 +26,7 @@ def received(sender, tmp_path):
     script = f"{ALONE}; {receiver} > {heard} & until grep -q listening {heard}; do sleep 0.1; done; {sender}; wait"
     done = subprocess.run(
         ["unshare", "-rn", "bash", "-c", script],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "sdk")},
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'sdk'}:{ROOT}"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -62,8 +49,7 @@ def test_a_drive_arrives_whole_and_its_reader_needs_nothing_of_codriver(tmp_path
 
 @pytest.mark.slow
 def test_of_a_thousand_messages_the_hundred_that_were_corrupted_are_caught(tmp_path):
-    (tmp_path / "sender.py").write_text(CORRUPTED)
-    lines = received(f"{sys.executable} {tmp_path}/sender.py", tmp_path)
+    lines = received(f"{sys.executable} -m tests.corrupt_can {BUS}", tmp_path)
     counts = {what: int(count) for what, count in (line.rsplit(": ", 1) for line in lines if ": " in line)}
     assert counts["DMS_DriverState corrupted"] == 100 and sum(counts.values()) == 1000
     assert counts["DMS_DriverState ok"] + counts.get("DMS_DriverState some lost", 0) == 900

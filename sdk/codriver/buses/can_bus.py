@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,13 @@ from codriver.device.imports import load
 
 MISSING = "CAN needs the package python-can: pip install 'codriver[can]'"
 SEND_S = 0.2  # for the controller to take a frame
+QUIET = logging.NullHandler()  # python-can logs each attempt, for hours where no bus is; a Publisher tells once
 
 
 class CanBus:
     def __init__(self, config: CanConfig, *, fd: bool = False) -> None:
         self._can = load("can", MISSING, "Bus")
+        logging.getLogger("can").addHandler(QUIET)
         bitrate = {} if config.bitrate is None else {"bitrate": config.bitrate}
         self._bus = self._can.Bus(interface=config.interface, channel=config.channel, fd=fd, **bitrate)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +13,7 @@ import can
 from codriver.buses.buses import Buses
 from codriver.buses.config import BusesConfig, CanConfig
 from codriver.buses.publisher import Publisher
+from tests import ROOT
 from tests.clips import percept
 
 
@@ -122,3 +126,20 @@ def test_percepts_reach_a_bus_and_a_bus_that_is_not_there_is_told():
         buses.add(percept(0))
         until(lambda: told)
     assert told[0].startswith("socketcan nosuchcan is lost (")
+
+
+def test_a_bus_that_is_asked_for_again_and_again_is_one_line_in_the_journal():
+    program = """
+import time
+from codriver.buses.buses import Buses
+from codriver.buses.config import BusesConfig, CanConfig
+from tests import ROOT
+from tests.clips import percept
+with Buses(BusesConfig(can=CanConfig(channel="nosuchcan"))) as buses:
+    for number in range(8):
+        buses.add(percept(number))
+        time.sleep(0.1)
+"""
+    path = {"PYTHONPATH": f"{ROOT / 'sdk'}:{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", program], env=os.environ | path, capture_output=True, text=True)
+    assert done.stderr.count("\n") == 1 and "socketcan nosuchcan is lost" in done.stderr
