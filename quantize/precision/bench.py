@@ -57,7 +57,8 @@ class Bench:
         enabled = set(enabled)
         of_fuser = {name.removeprefix(FUSER) for name in enabled if name.startswith(FUSER)}
         with only(self.pair.encoder, enabled), only(self.pair.fuser, of_fuser):
-            return predict(self._model, self._clips, self._batch)
+            probabilities: Probabilities = predict(self._model, self._clips, self._batch)
+            return probabilities
 
 
 def validation_clips(

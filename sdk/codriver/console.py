@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +46,7 @@ def put_json(content: Mapping[str, Any]) -> None:
     put(json.dumps(content, indent=1, allow_nan=False))
 
 
-def put_result(content: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
+def put_result(content: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
     """A command's result, for a program or for people."""
     put_json(content) if as_json else put("\n".join(lines))
 

@@ -28,8 +28,3 @@ OUTPUTS = ("x", "y", "presence")  # logits (1, P, BINS_X), (1, P, BINS_Y), (1, 3
 def points_of(*, gesture: bool) -> int:
     """P, how many points a finder looks for: all, or posture and boxes alone."""
     return POINTS if gesture else len(POSTURE_POINTS) + len(CORNERS)
-
-
-def rows_of(points: int) -> list[int]:
-    """Of all points, those that a finder of so many looks for, in the order of its rows: corners always come last."""
-    return [*range(points - len(CORNERS)), *range(len(JOINT_POINTS), POINTS)]

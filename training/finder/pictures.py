@@ -16,7 +16,7 @@ from torch import Tensor
 
 from codriver.errors import SourceError
 from codriver.files.images import numbered
-from codriver.finder_graph import HEIGHT_PX, WIDTH_PX, rows_of
+from codriver.finder_graph import CORNERS, HEIGHT_PX, JOINT_POINTS, POINTS, WIDTH_PX
 from codriver.resize import resize_to
 from codriver.sources.aide import read_annotation
 from training.data.cache import run_all
@@ -30,6 +30,11 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # pixels (N, H, W, 3) uint8, poin
 
 
 GRAINS_PX = (1, 2, 4, 8)  # of noise alone
+
+
+def rows_of(points: int) -> list[int]:
+    """Of all points, those that a finder of so many looks for, in the order of its rows: corners always come last."""
+    return [*range(points - len(CORNERS)), *range(len(JOINT_POINTS), POINTS)]
 
 
 @dataclass(frozen=True, kw_only=True)
