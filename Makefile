@@ -65,7 +65,6 @@ demo-road: $(READY)         ## the line of one camera: footage, training, INT8, 
 	@$(RUN) -m quantize.dense $(ROAD)/run --data $(ROAD)/data --out $(ROAD)/quantized --dialect fp32 --dialect ort-x86 --dialect ort-x86-7bit
 	@echo "== 4/5 build: the bundle for this processor, proven on its golden pictures"
 	@$(RUN) -m targets.build $(ROAD)/quantized --target x86-ort --out $(OUT)/road.bundle
-	@$(VENV)/bin/codriver verify $(OUT)/road.bundle
 	@echo "== 5/5 run: the drive's front camera, with the road drawn over it"
 	@$(VENV)/bin/codriver run $(OUT)/road.bundle --source front=$$(ls $(ROAD)/drive/AIDE_Dataset/*/front.mp4) \
 		--view $(OUT)/road.mp4 --sheet $(OUT)/road.png --out $(OUT)/road.jsonl
