@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.dense.golden import FULL
 from codriver.dense.results import Boxes, DenseResult, Map
 from codriver.verify.golden import GOLDEN_NAME, SCHEMA
+from workshop.golden_vectors import write_png
 
 Expected = Mapping[str, Mapping[str, DenseResult]]  # by variant and task
 
@@ -28,7 +27,7 @@ def write_golden_picture(folder: Path, picture: NDArray[np.uint8], expected: Exp
         variant: {task: _recorded(folder, result) for task, result in results.items()}
         for variant, results in expected.items()
     }
-    content.setdefault("pictures", []).append({"picture": _write_png(folder, picture), "expected": answers})
+    content.setdefault("pictures", []).append({"picture": write_png(folder, picture), "expected": answers})
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
@@ -38,17 +37,8 @@ def _recorded(folder: Path, result: DenseResult) -> dict[str, Any]:
         return {"boxes": rows.round(5).tolist()}
     assert isinstance(result, Map)
     if result.values.dtype == np.uint8:
-        return {"map": _write_png(folder, result.values)}
+        return {"map": write_png(folder, result.values)}
     low, high = float(result.values.min()), float(result.values.max())
     high = max(high, low + 1e-6)
     codes = np.round((result.values - low) * (FULL / (high - low))).astype(np.uint16)
-    return {"map": _write_png(folder, codes), "low": low, "high": high}
-
-
-def _write_png(folder: Path, pixels: NDArray[Any]) -> str:
-    """Named after its pixels."""
-    done, data = cv2.imencode(".png", pixels)
-    assert done, pixels.shape
-    name = hashlib.sha256(data.tobytes()).hexdigest()[:16] + ".png"
-    (folder / name).write_bytes(data.tobytes())
-    return name
+    return {"map": write_png(folder, codes), "low": low, "high": high}

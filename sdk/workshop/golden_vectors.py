@@ -50,19 +50,19 @@ def _write_step(folder: Path, step: Step) -> dict[str, Any]:
     driver = driver or Driver()
     return {
         "t": float(t),
-        "frames": {view: _write_png(folder, frame) for view, frame in frames.items()},
+        "frames": {view: write_png(folder, frame) for view, frame in frames.items()},
         "face_px": None if driver.face_px is None else [float(x) for x in driver.face_px],
         "body_px": None if driver.body_px is None else [float(x) for x in driver.body_px],
         "keypoints": None if driver.keypoints is None else np.asarray(driver.keypoints, np.float64).tolist(),
     }
 
 
-def _write_png(folder: Path, frame: NDArray[np.uint8]) -> str:
-    """Named after its pixels, so that a frame shown twice is stored once."""
+def write_png(folder: Path, pixels: NDArray[Any]) -> str:
+    """Named after its pixels: what is shown twice is stored once. Packed as small as PNG goes, for it is shipped."""
     import cv2
 
-    done, data = cv2.imencode(".png", frame)
-    assert done, frame.shape
+    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert done, pixels.shape
     name = hashlib.sha256(data.tobytes()).hexdigest()[:16] + ".png"
     (folder / name).write_bytes(data.tobytes())
     return name
