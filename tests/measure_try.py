@@ -38,6 +38,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     pictures = parser.parse_args().pictures
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)  # OpenCV says nothing of a picture that it could not write
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), f"{folder}/clone"], check=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
