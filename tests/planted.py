@@ -2,12 +2,17 @@
 
     python -m tests.planted                      all of tests/planted.toml, on a copy of the checkout
     python -m tests.planted quantize/qat         those in files whose name holds this
+    python -m tests.planted --missing            those that were not tried yet: it goes on where it was stopped
 
-Writes tests/results/planted.md when all are tried. Exit: 0 a test fails for each that is not said to be equal.
+Each is written to tests/results/planted.json and planted.md as soon as it was tried, with the commit it was tried at.
+Exit: 0 a test fails for each that was tried and is not said to be equal.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
 import os
 import re
 import shlex
@@ -15,16 +20,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomllib
 
 from tests import ROOT
-from workshop.artifacts import git_commit
+from workshop.artifacts import git_commit, write_json, write_text
 
 TESTS_FAILED = 1  # pytest's exit code; 4 and 5 are wrong use and no test at all
+TRIED = ROOT / "tests/results/planted.json"
 COPIED = ("sdk", "training", "quantize", "targets", "samples", "tests", "docs", "pyproject.toml")
 
 
@@ -37,6 +43,12 @@ class Planted:
     became: str
     tests: str = ""
     why: str = ""
+
+    @property
+    def key(self) -> str:
+        """The same as long as file, was and became are."""
+        text = "\0".join((self.file, self.was, self.became))
+        return f"{self.file} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def planted() -> list[Planted]:
@@ -64,25 +76,49 @@ def killer(some: Planted, place: Path) -> str:
     return named.group(1) if named else ""
 
 
-def page(rows: Sequence[tuple[Planted, str]]) -> str:
+def read_tried() -> dict[str, dict[str, str]]:
+    """Key of a change -> the commit it was tried at, and the test that noticed it, empty if none did."""
+    return json.loads(TRIED.read_text(encoding="utf-8")) if TRIED.is_file() else {}
+
+
+def write_tried(tried: Mapping[str, Mapping[str, str]]) -> None:
+    write_json(TRIED, {some.key: tried[some.key] for some in planted() if some.key in tried})
+    write_text(TRIED.with_suffix(".md"), page(tried))
+
+
+def page(tried: Mapping[str, Mapping[str, str]]) -> str:
     cell = lambda text: "`" + " ".join(text.split()).replace("|", "\\|") + "`" if text.strip() else "nothing"  # noqa: E731
-    killed, equal = sum(bool(test) for _, test in rows), sum(bool(some.why) for some, _ in rows)
+    rows = planted()
+    killed = sum(bool(tried.get(some.key, {}).get("test")) for some in rows)
+    equal, left = sum(bool(some.why) for some in rows), sum(not some.why and some.key not in tried for some in rows)
     lines = [
         "# Changes that once passed every test",
         "",
-        f"`python -m tests.planted` at {git_commit()}: of {len(rows)}, a test notices {killed}, and {equal} are equal.",
+        f"`python -m tests.planted`: of {len(rows)}, a test notices {killed}, {equal} are equal, {left} not tried.",
         "",
-        "| file | was | became | noticed by |",
-        "|---|---|---|---|",
+        "| file | was | became | noticed by | at |",
+        "|---|---|---|---|---|",
     ]
-    for some, test in rows:
-        by = test.split("::")[-1] if test else (f"equal: {some.why}" if some.why else "**nobody**")
-        lines.append(f"| {some.file} | {cell(some.was)} | {cell(some.became)} | {by} |")
+    for some in rows:
+        told = tried.get(some.key, {"test": "", "git_commit": ""})
+        by = told["test"].split("::")[-1] or (f"equal: {some.why}" if some.why else "**nobody**")
+        if not some.why and some.key not in tried:
+            by = "not tried"
+        cells = (some.file, cell(some.was), cell(some.became), by, told["git_commit"])
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str]) -> int:
-    rows = []
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of a file's name; all if not given")
+    parser.add_argument("--missing", action="store_true", help="only those that were not tried yet")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args, tried, nobody, commit = parse(argv), read_tried(), 0, git_commit()
+    chosen = [some for some in planted() if not args.parts or any(part in some.file for part in args.parts)]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for name in COPIED:
@@ -90,13 +126,16 @@ def main(argv: Sequence[str]) -> int:
                 shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(ROOT / name, place)
-        for some in (some for some in planted() if any(part in some.file for part in argv or [""])):
-            rows.append((some, killer(some, place) if some.tests else ""))
-            sys.stderr.write(f"{some.file}: {rows[-1][1] or some.why or 'NOBODY NOTICES'}\n")
-    if not argv:
-        (ROOT / "tests/results/planted.md").write_text(page(rows), encoding="utf-8")
-    return int(any(not test and not some.why for some, test in rows))
+        for some in chosen:
+            if some.why or (args.missing and some.key in tried):
+                continue
+            test = killer(some, place)
+            nobody += not test
+            tried[some.key] = {"git_commit": commit, "test": test}
+            write_tried(tried)
+            sys.stderr.write(f"{some.file}: {test or 'NOBODY NOTICES'}\n")
+    return int(bool(nobody))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
