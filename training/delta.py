@@ -30,7 +30,7 @@ from training.ablate import difference, read_rows, verdict
 from training.dense.lessons import Lesson, VaryConfig, constants, start_of
 from training.dense.loss import DenseLoss
 from training.dense.model import DENSE_SIZES, KINDS, DenseUVM3TL, sized
-from training.dense.scores import answers_of, scored, written
+from training.dense.scores import answers_of, is_error, scored, written
 from training.dense.train import KNOWN, LOADERS, DenseData, DenseTrainer, lessons
 from training.losses.afd import LossConfig
 from training.trainer.config import TrainConfig
@@ -41,12 +41,6 @@ from workshop.command import command
 RUNS, TABLE = "runs.jsonl", "table.md"
 PLAIN = LossConfig(weighting="equal", beta=0.0)
 JOINT = {"equal weights": PLAIN, "AFD-Loss": LossConfig()}
-TOLD = {
-    "disparity": "rmse_px",
-    "depth": "rmse_m",
-    "inverse_depth": "abs_err",
-    "normals": "mean_deg",
-}  # what tables hold, where less is better
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,9 @@ def arms(task_set: TaskSet) -> list[Arm]:
 
 
 def told(task: Task) -> str:
-    """The score of a task that delta_m is made of."""
-    return TOLD.get(task.kind) or str(KINDS[task.kind].main_score(task))
+    """The score of a task that delta_m is made of: what tables hold, but IoU of lanes alone, as most is no lane."""
+    kind = KINDS[task.kind]
+    return str(kind.main_score(task) if task.thin else kind.judged_by(task))
 
 
 def run_arm(arm: Arm, seed: int, task_set: TaskSet, bench: DeltaData) -> dict[str, Any]:
@@ -123,7 +118,7 @@ def delta_m(joint: Mapping[str, float], single: Mapping[str, float], task_set: T
     """Mean relative gain over tasks; NaN if a single-task model scores 0."""
     gains = []
     for task in task_set.tasks:
-        sign = -1 if task.kind in TOLD else 1
+        sign = -1 if is_error(told(task)) else 1
         gains.append(sign * (joint[task.name] - single[task.name]) / single[task.name] if single[task.name] else np.nan)
     return float(np.mean(gains))
 

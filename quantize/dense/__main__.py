@@ -116,7 +116,7 @@ def _proven(
             not_run=own.closed,
             accuracy_of=own.nearest,
             accuracy={
-                task.name: change(task.kind, metrics[name][task.name], metrics[FP32][task.name]) for task in spec.asked
+                task.name: change(task, metrics[name][task.name], metrics[FP32][task.name]) for task in spec.asked
             }
             if proven
             else {},
@@ -138,14 +138,14 @@ def _origin(run: Path, known: Sequence[SceneRef]) -> DenseOrigin:
 
 def lines_of(report: DenseQuantizedReport, out: Path) -> list[str]:
     """For people: a line per dialect and task."""
-    rows = [["dialect", "task", "judged by", "FP32", "INT8", "mean over pictures, 95 %", "off fake-quant"]]
+    rows = [["dialect", "task", "judged by", "FP32", "INT8", "INT8 is worse by, 95 %", "off fake-quant"]]
     for name, some in report.dialects.items():
         share = "" if some.audit is None or some.audit.int8_share is None else f"{100 * some.audit.int8_share:.1f} %"
         findings = "" if some.lint is None else f", {some.lint.findings} lint findings"
         rows.append([name, f"{share} of MACs in INT8{findings}" if share else "full precision", *[""] * 5])
         for task, one in some.accuracy.items():
             before, after = (written(one.judged_by, scores[one.judged_by]) for scores in (one.fp32, one.scores))
-            between = f"{100 * one.difference:+.2f} ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
+            between = f"{100 * one.cost:+.2f}{one.unit} ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
             offs = ", ".join(f"{way} {by[task]:.4f}" for way, by in some.parity.items())
             rows.append(["", task, one.judged_by, before, after, between, offs])
     return [*table(rows), f"quantized: {out}"]

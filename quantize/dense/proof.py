@@ -6,25 +6,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codriver.dense.golden import off
 from codriver.dense.letterbox import Letterbox
 from codriver.dense.results import DenseResult, read_outputs
 from codriver.dense.spec import DenseSpec, outputs_of
+from codriver.tasks import Task
 from quantize.dense.ways import DenseWays, Way
 from quantize.parity.runners import FAKE_QUANT
 from training.dense.geometry import LabelLetterbox
 from training.dense.model import KINDS
 from training.dense.scene import Scene
-from training.dense.scores import interval_of
+from training.dense.scores import is_error
 from workshop.dense_report import DenseChange
-
-# What a table of each kind is judged by; training.dense.kinds has the definitions.
-JUDGED_BY = {
-    **{"segmentation": "miou", "detection": "ap50_coco", "depth": "rmse_m", "disparity": "rmse_px"},
-    "inverse_depth": "abs_err",
-}
-JUDGED_BY |= {"normals": "mean_deg", "edges": "ods_f", "saliency": "maxf"}
+from workshop.resampling import BootstrapConfig, interval, resample
 
 
 def results_of(way: Way, scene: Scene, spec: DenseSpec) -> dict[str, DenseResult]:
@@ -61,17 +57,26 @@ def metrics_of(ways: Mapping[str, Way], scenes: Iterable[Scene], spec: DenseSpec
     return metrics
 
 
-def change(task_kind: str, metric: Any, fp32: Any) -> DenseChange:
-    """One task's, paired by picture."""
-    apart = metric.examples() - fp32.examples()
-    known = apart[np.isfinite(apart)]
-    low, high = interval_of(apart)
+def change(task: Task, metric: Any, fp32: Any) -> DenseChange:
+    """What INT8 costs one task, paired: the same pictures, and the same draws of them for the interval."""
+    name = KINDS[task.kind].judged_by(task)
+    scores, full = metric.scores(), fp32.scores()
+    config, pictures = BootstrapConfig(), metric.examples()
+    weights = resample(len(pictures), config)
+    drawn = cost(name, metric.resampled(weights)[name], fp32.resampled(weights)[name])
+    low, high = interval(drawn, config) if np.isfinite(drawn).any() else (-1.0, 1.0)
     return DenseChange(
-        judged_by=JUDGED_BY[task_kind],
-        scores=metric.scores(),
-        fp32=fp32.scores(),
-        difference=float(known.mean()) if len(known) else 0.0,
+        judged_by=name,
+        scores=scores,
+        fp32=full,
+        is_error=is_error(name),
+        cost=float(np.nan_to_num(cost(name, np.array(scores[name]), np.array(full[name])))),
         low=low,
         high=high,
-        pictures=len(known),
+        pictures=int(np.isfinite(pictures).sum()),
     )
+
+
+def cost(name: str, int8: NDArray[np.float64], full: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much worse: of a share the difference, of an error the share by which it grew."""
+    return (int8 - full) / np.maximum(full, 1e-12) if is_error(name) else full - int8

@@ -17,7 +17,7 @@ from workshop.artifacts import write_json
 from workshop.emitted_dialect import AuditResult, EmittedGraph, LintResult
 
 REPORT = "report.json"
-SCHEMA, KIND = 1, "dense quantized"
+SCHEMA, KIND = 2, "dense quantized"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,18 +34,25 @@ class DenseOrigin:
 
 @dataclass(frozen=True, kw_only=True)
 class DenseChange:
-    """One task: a way to run the graph against full precision on the same pictures.
+    """One task: what a way to run the graph costs, beside full precision on the same pictures.
 
-    difference, low, high: of the mean over pictures of their own score, with its 95 % interval; higher is better.
+    cost, low, high: by how much the score that it is judged by is worse, with its 95 % interval over pictures; of an
+    error as a share of full precision's, of all else the difference of shares.
     """
 
     judged_by: str  # one of the scores
     scores: Mapping[str, float]  # by the name of each definition
     fp32: Mapping[str, float]
-    difference: float
+    is_error: bool  # of the score that it is judged by: less is better
+    cost: float
     low: float
     high: float
     pictures: int
+
+    @property
+    def unit(self) -> str:
+        """Of a hundred times the cost."""
+        return " %" if self.is_error else " points"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from codriver.tasks import Task, TaskSet
 from training.dense.geometry import LabelLetterbox
 from training.dense.model import KINDS, DenseUVM3TL
 from training.dense.scene import Scene
-from workshop.resampling import BootstrapConfig, Interval, interval, mean_interval, resample
+from workshop.resampling import BootstrapConfig, Interval, interval, resample
 
 SAMPLED_PX = 320
 CURVED = ("detection", "edges")  # kinds that are judged along a threshold
@@ -83,14 +83,14 @@ def scored(
 def _task_scores(task: Task, metric: Any) -> TaskScores:
     pictures = metric.examples()
     curve = metric.curve() if task.kind in CURVED else None
-    redrawn = metric.resampled(resample(len(pictures), BootstrapConfig()))
-    return TaskScores(metric.scores(), KINDS[task.kind].main_score(task), redrawn, pictures, curve)
+    chosen_by = KINDS[task.kind].main_score(task)
+    redrawn = metric.resampled(resample(len(pictures), BootstrapConfig()))[chosen_by]
+    return TaskScores(metric.scores(), chosen_by, redrawn, pictures, curve)
 
 
-def interval_of(pictures: NDArray[np.float64]) -> tuple[float, float]:
-    """Of the mean over pictures, 95 %; NaN are left out."""
-    known = pictures[np.isfinite(pictures)]
-    return mean_interval(known, BootstrapConfig()) if len(known) else (0.0, 1.0)
+def is_error(name: str) -> bool:
+    """Whether less is better, by the name of a definition."""
+    return name.endswith(("_px", "_m", "_deg")) or "abs_err" in name
 
 
 def constant_answer(task_set: TaskSet, scenes: Iterable[Scene]) -> Answer:

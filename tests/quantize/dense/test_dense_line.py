@@ -61,7 +61,7 @@ def test_each_task_is_compared_by_a_measure_of_its_kind_and_judged_against_full_
         assert all(set(by) == {"vehicles", "drivable_area", "lane_lines"} for by in found.parity.values())
         judged = {task: one.judged_by for task, one in found.accuracy.items()}
         assert judged == {"vehicles": "ap50_coco", "drivable_area": "miou", "lane_lines": "miou"}
-        assert all(one.low <= one.difference <= one.high for one in found.accuracy.values())
+        assert all(one.low <= one.cost <= one.high for one in found.accuracy.values())
     assert set(report.dialects["ort-x86-7bit"].parity) == {"integer", "onnxruntime"}
     assert set(report.dialects["tensorrt"].parity) == {"integer"} and report.dialects["tensorrt"].not_run
 

@@ -79,12 +79,14 @@ def judged(task: Task, pictures: list[tuple[Any, Any]]) -> Any:
 def test_drawn_pictures_score_as_if_they_were_all_there_is(task: Task) -> None:
     rng = np.random.default_rng(4)
     pictures = [MADE[task.kind](task, rng) for _ in range(DRAWS.shape[1])]
-    metric, name = judged(task, pictures), KINDS[task.kind].main_score(task)
+    metric, kind = judged(task, pictures), KINDS[task.kind]
     found = metric.resampled(DRAWS.astype(np.float64))
-    for draw, score in zip(DRAWS, found, strict=True):
-        drawn = [picture for picture, times in zip(pictures, draw, strict=True) for _ in range(times)]
-        assert score == pytest.approx(judged(task, drawn).scores()[name], abs=1e-12)
-    assert found[0] == pytest.approx(metric.scores()[name], abs=1e-12) and found[0] != pytest.approx(found[1])
+    assert set(found) == {kind.main_score(task), kind.judged_by(task)}
+    for name, scores in found.items():
+        for draw, score in zip(DRAWS, scores, strict=True):
+            drawn = [picture for picture, times in zip(pictures, draw, strict=True) for _ in range(times)]
+            assert score == pytest.approx(judged(task, drawn).scores()[name], abs=1e-12)
+        assert scores[0] == pytest.approx(metric.scores()[name], abs=1e-12) and scores[0] != pytest.approx(scores[1])
 
 
 @pytest.mark.parametrize("kind", ["segmentation", "depth", "normals", "disparity", "saliency"])
@@ -94,9 +96,11 @@ def test_a_picture_without_truth_moves_no_draw(kind: str) -> None:
     pictures = [MADE[kind](task, rng) for _ in range(2)]
     answered, truth = MADE[kind](task, rng)
     unknown = np.full_like(truth, IGNORE if truth.dtype == np.uint8 else 0)
-    found = judged(task, [*pictures, (answered, unknown)]).resampled(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 4.0]]))
-    assert found[0] == found[1] > 0
-    alone = TaskScores({}, "", judged(task, [(answered, unknown)]).resampled(np.ones((2, 1))), np.zeros(1))
+    draws = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 4.0]])
+    for found in judged(task, [*pictures, (answered, unknown)]).resampled(draws).values():
+        assert found[0] == found[1] > 0
+    main = KINDS[kind].main_score(task)
+    alone = TaskScores({}, "", judged(task, [(answered, unknown)]).resampled(np.ones((2, 1)))[main], np.zeros(1))
     assert kind == "saliency" or (alone.interval == (0.0, 1.0) and alone.ahead_of(alone) == (-1.0, 1.0))
 
 
@@ -105,7 +109,7 @@ def test_no_answered_box_and_no_box_to_find_score_0_on_every_draw() -> None:
     task = TASKS["bdd100k vehicles"]
     for ignored in (False, True):
         truth = Vehicles(np.array([[0, 0, 5, 5]], np.float32), np.array([ignored]))
-        assert judged(task, [(none, truth)]).resampled(np.ones((2, 1))).tolist() == [0.0, 0.0]
+        assert judged(task, [(none, truth)]).resampled(np.ones((2, 1)))["ap50_coco"].tolist() == [0.0, 0.0]
 
 
 def test_a_model_is_ahead_by_an_interval_of_the_same_draws() -> None:

@@ -22,7 +22,7 @@ from training.dense.kinds.measured import loss as loss
 from training.dense.kinds.measured import mirrored as mirrored
 from training.dense.kinds.measured import stacked as stacked
 from training.dense.kinds.measured import start as start
-from training.dense.kinds.segmentation import quotients
+from training.dense.kinds.segmentation import mean_of_known, quotients
 
 CLOSE = 1.25  # an answer is close if neither it nor the truth is so many times the other or more
 NEAREST_M = 1e-3  # answers below count as this
@@ -47,7 +47,7 @@ class Metric:
     shares: float = 0.0  # of the truth
     near: int = 0
     pixels: int = 0
-    rmse_m: list[float] = field(default_factory=list)  # of each picture that knows any depth
+    rmse_m: list[float] = field(default_factory=list)  # of each picture; NaN: nothing was known
     close: list[float] = field(default_factory=list)  # share of each picture; NaN: nothing was known
     known: list[int] = field(default_factory=list)  # pixels of each picture
 
@@ -62,7 +62,7 @@ class Metric:
         self.shares += float((np.abs(found - known) / known).sum())
         self.near += int(close.sum())
         self.pixels += len(known)
-        self.rmse_m += [float(np.sqrt(squares.mean()))] if len(known) else []
+        self.rmse_m.append(float(np.sqrt(squares.mean())) if len(known) else math.nan)
         self.known.append(len(known))
         self.close.append(float(close.mean()) if len(known) else math.nan)
         return self.close[-1]
@@ -72,15 +72,16 @@ class Metric:
         n = max(self.pixels, 1)
         return {
             "rmse_m": float(np.sqrt(self.squares / n)),
-            "rmse_mean_over_pictures_m": float(np.mean(self.rmse_m or [0.0])),
+            "rmse_mean_over_pictures_m": mean_of_known(np.array(self.rmse_m)),
             "abs_rel": self.shares / n,
             "close": self.near / n,
         }
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
-        near = np.nan_to_num(self.close) * self.known
-        return quotients(weights @ near, weights @ np.array(self.known))
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what chooses a run and what tables hold; NaN: unknown."""
+        known = weights @ np.array(self.known)
+        squares, near = (np.nan_to_num(some) * self.known for some in (np.square(self.rmse_m), self.close))
+        return {"rmse_m": np.sqrt(quotients(weights @ squares, known)), "close": quotients(weights @ near, known)}
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.close)
@@ -88,3 +89,7 @@ class Metric:
 
 def main_score(task: Task) -> str:
     return "close"
+
+
+def judged_by(task: Task) -> str:
+    return "rmse_m"

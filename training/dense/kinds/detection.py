@@ -172,10 +172,11 @@ class Metric:
         precision = np.zeros(101) if judge is None else np.maximum(judge.eval["precision"][0, :, 0, 0, 2], 0)
         return np.linspace(0, 1, 101), precision
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what a run is chosen by, which tables hold too."""
         judge = coco_judge(self.answers, self.truths)
-        return np.zeros(len(weights)) if judge is None else ap50_of_draws(judge, len(self.truths), weights)
+        drawn = np.zeros(len(weights)) if judge is None else ap50_of_draws(judge, len(self.truths), weights)
+        return {"ap50_coco": drawn}
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) F measure of boxes above one half, for worst pictures; 1 where nothing is there or found."""
@@ -183,6 +184,10 @@ class Metric:
 
 
 def main_score(task: Task) -> str:
+    return "ap50_coco"
+
+
+def judged_by(task: Task) -> str:
     return "ap50_coco"
 
 

@@ -47,6 +47,7 @@ class Metric:
     sums: float = 0.0
     pixels: int = 0
     close: list[float] = field(default_factory=list)  # share of each picture; NaN: nothing was known
+    each: list[tuple[float, int]] = field(default_factory=list)  # squares and pixels of each picture
 
     def add(self, answered: Map, truth: Map) -> float:
         """(h, w) each. Returns the picture's own share that is close."""
@@ -55,6 +56,7 @@ class Metric:
         self.squares += float((off**2).sum())
         self.sums += float(off.sum())
         self.pixels += len(off)
+        self.each.append((float((off**2).sum()), len(off)))
         self.close.append(
             float((off <= np.maximum(CLOSE_PX, CLOSE_SHARE * truth[judged])).mean()) if len(off) else math.nan
         )
@@ -69,10 +71,11 @@ class Metric:
             "close": mean_of_known(self.examples()),
         }
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
-        known = np.isfinite(self.close)
-        return quotients(weights @ np.nan_to_num(self.close), weights @ known)
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what chooses a run and what tables hold; NaN: unknown."""
+        squares, known = (weights @ np.array(some) for some in zip(*self.each, strict=True))
+        close, judged = np.nan_to_num(self.close), np.isfinite(self.close)
+        return {"rmse_px": np.sqrt(quotients(squares, known)), "close": quotients(weights @ close, weights @ judged)}
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.close)
@@ -80,3 +83,7 @@ class Metric:
 
 def main_score(task: Task) -> str:
     return "close"
+
+
+def judged_by(task: Task) -> str:
+    return "rmse_px"

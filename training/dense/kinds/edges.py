@@ -121,10 +121,10 @@ class Metric:
         some = np.flatnonzero(self.answered)[::-1]
         return self.paired[some] / max(self.real, 1), self.paired[some] / self.answered[some]
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what a run is chosen by, which tables hold too."""
         paired, answered, real = (weights @ np.array(some) for some in zip(*self.each, strict=True))  # (R, levels)
-        return np.asarray((2 * paired / np.maximum(answered + real, 1)).max(axis=1))
+        return {"ods_f": np.asarray((2 * paired / np.maximum(answered + real, 1)).max(axis=1))}
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.pictures)
@@ -143,4 +143,8 @@ def average_precision(paired: NDArray[np.int64], answered: NDArray[np.int64], re
 
 
 def main_score(task: Task) -> str:
+    return "ods_f"
+
+
+def judged_by(task: Task) -> str:
     return "ods_f"

@@ -72,9 +72,12 @@ class Metric:
             "close": sum(self.near) / n,
         }
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
-        return quotients(weights @ np.array(self.near), weights @ np.array(self.known))
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what chooses a run and what tables hold; NaN: unknown."""
+        known = weights @ np.array(self.known)
+        off = np.nan_to_num(self.means) * self.known
+        near = weights @ np.array(self.near)
+        return {"abs_err": quotients(weights @ off, known), "close": quotients(near, known)}
 
     def examples(self) -> NDArray[np.float64]:
         near, known = np.array(self.near, dtype=np.float64), np.array(self.known)
@@ -83,3 +86,7 @@ class Metric:
 
 def main_score(task: Task) -> str:
     return "close"
+
+
+def judged_by(task: Task) -> str:
+    return "abs_err"

@@ -113,6 +113,7 @@ class Metric:
     pixels: int = 0
     pictures: list[float] = field(default_factory=list)  # share under 22.5 degrees; NaN: nothing was known
     known: list[int] = field(default_factory=list)  # pixels of each picture
+    off: list[float] = field(default_factory=list)  # sum of degrees of each picture
 
     def add(self, answered: Normals, truth: Normals) -> float:
         """(h, w, 3) each. Returns the picture's own share under 22.5 degrees."""
@@ -124,6 +125,7 @@ class Metric:
             self.under[name] += int((off < limit).sum())
         self.pixels += len(off)
         self.known.append(len(off))
+        self.off.append(float(off.sum()))
         self.pictures.append(float((off < UNDER_DEG["under_22"]).mean()) if len(off) else math.nan)
         return self.pictures[-1]
 
@@ -133,10 +135,11 @@ class Metric:
         angles = {"mean_deg": self.degrees / n, "rmse_deg": float(np.sqrt(self.squares / n))}
         return angles | {name: count / n for name, count in self.under.items()}
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
-        near = np.nan_to_num(self.pictures) * self.known
-        return quotients(weights @ near, weights @ np.array(self.known))
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what chooses a run and what tables hold; NaN: unknown."""
+        known, off = weights @ np.array(self.known), weights @ np.array(self.off)
+        near = weights @ (np.nan_to_num(self.pictures) * self.known)
+        return {"mean_deg": quotients(off, known), "under_22": quotients(near, known)}
 
     def examples(self) -> NDArray[np.float64]:
         return np.array(self.pictures)
@@ -144,3 +147,7 @@ class Metric:
 
 def main_score(task: Task) -> str:
     return "under_22"
+
+
+def judged_by(task: Task) -> str:
+    return "mean_deg"

@@ -172,10 +172,10 @@ class Metric:
             "maxf_mean_over_pictures": float((2 * precision * recall / (precision + recall + 1e-12)).max()),
         }
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score."""
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what a run is chosen by, which tables hold too."""
         hits, found, real = (weights @ np.array(some) for some in zip(*self.each, strict=True))  # (R, thresholds)
-        return np.asarray(f_measure(hits, found, real).max(axis=1))
+        return {"maxf": np.asarray(f_measure(hits, found, real).max(axis=1))}
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) F of each at a threshold of one half; NaN where nothing was known."""
@@ -183,4 +183,8 @@ class Metric:
 
 
 def main_score(task: Task) -> str:
+    return "maxf"
+
+
+def judged_by(task: Task) -> str:
     return "maxf"

@@ -186,11 +186,12 @@ class Metric:
             found |= {f"f_{w}px": float(total / max(n, 1)) for w, total in zip(WIDTHS_PX, self.f_sums, strict=True)}
         return found
 
-    def resampled(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R, pictures), how often each is drawn -> (R,) the main score; NaN where nothing is known."""
+    def resampled(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """(R, pictures), how often each is drawn -> (R,) of what chooses a run and what tables hold; NaN: unknown."""
         both, either = (weights @ np.array(some) for some in zip(*self.each, strict=True))  # (R, K)
         ious = both / np.maximum(either, 1)
-        return np.asarray(ious[:, 1]) if self.task.thin else quotients(ious.sum(axis=1), (either > 0).sum(axis=1))
+        scores = {"miou": quotients(ious.sum(axis=1), (either > 0).sum(axis=1))}
+        return scores | ({"iou_lane": np.asarray(ious[:, 1])} if self.task.thin else {})
 
     def examples(self) -> NDArray[np.float64]:
         """(pictures,) mean IoU of each, for intervals and worst pictures; NaN where nothing was known."""
@@ -200,6 +201,11 @@ class Metric:
 def main_score(task: Task) -> str:
     """The score that a run is chosen by."""
     return "iou_lane" if task.thin else "miou"
+
+
+def judged_by(task: Task) -> str:
+    """The score that tables hold."""
+    return "miou"
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:
