@@ -81,11 +81,6 @@ def intervals(matrices: Floats, config: BootstrapConfig) -> Mapping[str, Interva
     }
 
 
-def mean_interval(values: Floats, config: BootstrapConfig) -> Interval:
-    """Of the mean of values, (n,): one of each clip or picture."""
-    return interval(resample(len(values), config) @ values / len(values), config)
-
-
 def mean_accuracy(right: NDArray[np.bool_]) -> float:
     """Plain mean of the tasks' accuracies (MMTL-UniAD equation 12). right: (n, tasks)."""
     return float(right.mean(axis=0).mean())

@@ -19,7 +19,6 @@ from workshop.resampling import (
     macro_f1_of,
     mean_accuracy,
     mean_accuracy_interval,
-    mean_interval,
     paired_difference,
     resample,
 )
@@ -87,10 +86,3 @@ def test_what_is_hard_for_both_models_cancels_in_their_difference() -> None:
     assert (found["accuracy_a"], found["accuracy_b"], found["difference"]) == pytest.approx((0.5, 0.49, -0.01))
     low, high = found["interval"]
     assert low < -0.01 < high <= 0 and high - low < 0.025
-
-
-def test_the_interval_of_a_mean_is_as_wide_as_the_central_limit_says() -> None:
-    values = np.random.default_rng(2).exponential(size=900)
-    low, high = mean_interval(values, BootstrapConfig())
-    assert low < values.mean() < high
-    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 30, rel=0.1)
