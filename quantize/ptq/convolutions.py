@@ -19,6 +19,7 @@ from quantize.graphs.dialects import OPENVINO, PAIRED, Dialect
 # What only looks at its input in another shape: a quantizer behind it would be one too many.
 VIEWS = ("flatten", "unflatten", "reshape", "__getitem__")
 ENLARGING = "interpolate"
+JOINING = ("__add__", "__iadd__", "add", "cat", "concat")
 LEAST = 1e-5  # of a range: a channel of zeros has one too
 
 
@@ -50,16 +51,34 @@ def quantized_convolutions(graph_of: nn.Module, seen: Sequence[tuple[Tensor, ...
 def points_of(graph: Any, *, closed: bool) -> Iterator[str]:
     """Operations whose output is quantized: what a convolution reads, and, if `closed`, what it gives, behind a ReLU.
 
-    ONNX Runtime runs a convolution in 8 bits only between two quantizers; to others the one in front is enough.
+    ONNX Runtime runs a convolution in 8 bits only between two quantizers; to others the one in front is enough. It adds
+    two quantized tensors in 8 bits only if their sum is quantized too.
     """
+    convolutions = dict.fromkeys(_around_convolutions(graph, closed=closed))
+    yield from convolutions
+    if closed:
+        for node in graph.get_all_nodes():
+            if node.node_type in JOINING and all(
+                some.node_name in convolutions for some in graph.get_previous_nodes(node)
+            ):
+                yield _with_relu(graph, node)
+
+
+def _around_convolutions(graph: Any, *, closed: bool) -> Iterator[str]:
     for node in _convolutions(graph):
         source = _source(graph, _read_by(graph, node))
         yield source.node_name
         if source.node_type == ENLARGING:  # codes go through it: it stands between two quantizers of one range
             yield _source(graph, _read_by(graph, source)).node_name
         if closed:
-            readers = graph.get_next_nodes(node)
-            yield (readers[0] if [reader.node_type for reader in readers] == ["relu"] else node).node_name
+            yield _with_relu(graph, node)
+
+
+def _with_relu(graph: Any, node: Any) -> str:
+    """Where the node's output is quantized: behind a ReLU if that alone reads it."""
+    readers = graph.get_next_nodes(node)
+    name: str = (readers[0] if [reader.node_type for reader in readers] == ["relu"] else node).node_name
+    return name
 
 
 def _convolutions(graph: Any) -> list[Any]:
