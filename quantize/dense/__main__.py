@@ -21,7 +21,7 @@ from codriver.files.atomic import sha256
 from codriver.files.decode import encode
 from quantize.checks import audit_of, lint_of
 from quantize.dense.graph import Calibrated, calibrated, emitted, pictures, spec_of, spread
-from quantize.dense.proof import change, metrics_of, parity, results_of
+from quantize.dense.proof import change, finite, metrics_of, parity, results_of
 from quantize.dense.ways import DenseWays, in_torch, ways_of
 from quantize.graphs.dialects import DIALECTS, dialect
 from quantize.parity.runners import FP32
@@ -131,7 +131,7 @@ def _origin(run: Path, known: Sequence[SceneRef]) -> DenseOrigin:
         created=meta["created"],
         git_commit=meta["git_commit"],
         pictures=meta["pictures"],
-        test={task: result["scores"] for task, result in meta["test"].items()},
+        test={task: finite(result["scores"]) for task, result in meta["test"].items()},
         calibration=tuple(ref.name for ref in known),
     )
 

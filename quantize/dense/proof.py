@@ -60,7 +60,7 @@ def metrics_of(ways: Mapping[str, Way], scenes: Iterable[Scene], spec: DenseSpec
 def change(task: Task, metric: Any, fp32: Any) -> DenseChange:
     """What INT8 costs one task, paired: the same pictures, and the same draws of them for the interval."""
     name = KINDS[task.kind].judged_by(task)
-    scores, full = metric.scores(), fp32.scores()
+    scores, full = finite(metric.scores()), finite(fp32.scores())
     config, pictures = BootstrapConfig(), metric.examples()
     weights = resample(len(pictures), config)
     drawn = cost(name, metric.resampled(weights)[name], fp32.resampled(weights)[name])
@@ -70,11 +70,16 @@ def change(task: Task, metric: Any, fp32: Any) -> DenseChange:
         scores=scores,
         fp32=full,
         is_error=is_error(name),
-        cost=float(np.nan_to_num(cost(name, np.array(scores[name]), np.array(full[name])))),
+        cost=float(cost(name, np.array(scores.get(name, 0.0)), np.array(full.get(name, 0.0)))),
         low=low,
         high=high,
         pictures=int(np.isfinite(pictures).sum()),
     )
+
+
+def finite(scores: Mapping[str, float]) -> dict[str, float]:
+    """Without what is NaN, as JSON has no number for it: the IoU of a class in neither truth nor answer."""
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
 
 
 def cost(name: str, int8: NDArray[np.float64], full: NDArray[np.float64]) -> NDArray[np.float64]:

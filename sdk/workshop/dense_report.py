@@ -50,6 +50,11 @@ class DenseChange:
     pictures: int
 
     @property
+    def allowed(self) -> float:
+        """The most that INT8 may cost."""
+        return 0.02 if self.is_error else 0.01
+
+    @property
     def unit(self) -> str:
         """Of a hundred times the cost."""
         return " %" if self.is_error else " points"

@@ -18,7 +18,6 @@ from targets.profiles.profile import Profile
 from workshop.dense_report import DenseDialect, DenseQuantizedReport
 
 INT8_SHARE = 0.95  # least share of multiply-accumulates in INT8
-COST, COST_OF_ERROR = 0.01, 0.02  # what INT8 may cost a task: of a share its difference, of an error its growth
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,11 @@ def judge_dense(report: DenseQuantizedReport, profile: Profile, verdict: Verdict
                 f"accuracy:{name}: INT8 of maps and boxes was not judged; quantize with fp32 among them"
             )
         for task, one in some.accuracy.items():
-            allowed = COST_OF_ERROR if one.is_error else COST
             text = f"{task} is worse by {100 * one.cost:.2f}{one.unit} of {one.judged_by}"
-            if one.low > allowed:
-                verdict.misses.append(Miss("accuracy", name, f"{text}, at most {100 * allowed:g} are allowed"))
-            elif one.high > allowed:
-                more = f"{one.pictures} pictures cannot show that it is within {100 * allowed:g}"
+            if one.low > one.allowed:
+                verdict.misses.append(Miss("accuracy", name, f"{text}, at most {100 * one.allowed:g} are allowed"))
+            elif one.high > one.allowed:
+                more = f"{one.pictures} pictures cannot show that it is within {100 * one.allowed:g}"
                 verdict.open.append(f"accuracy:{name}: {text}; {more}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +69,13 @@ def test_a_task_whose_truth_is_unknown_everywhere_costs_nothing_and_shows_nothin
     nothing = judged(DEPTH, [truth + 1], [truth])
     found = change(DEPTH, nothing, nothing)
     assert (found.cost, found.low, found.high, found.pictures) == (0.0, -1.0, 1.0, 0)
+
+
+def test_the_iou_of_a_class_that_is_nowhere_is_left_out_as_json_has_no_number_for_it() -> None:
+    empty = np.zeros(SIZE, np.uint8)
+    found = change(ROAD, judged(ROAD, [empty], [empty]), judged(ROAD, [empty], [empty]))
+    assert set(found.scores) < set(judged(ROAD, [empty], [empty]).scores())
+    json.dumps([found.scores, found.fp32], allow_nan=False)
 
 
 def test_a_cost_is_written_in_the_unit_of_its_score() -> None:

@@ -17,7 +17,9 @@ from codriver import Perceiver
 from codriver.bundle.manifest_json import read_manifest
 from codriver.verify.golden import check_golden
 from quantize.dense.__main__ import main as quantize
+from quantize.dense.validate import main as validate
 from targets.build import main as build
+from tests import ROOT
 from training.dense.model import DenseConfig, DenseUVM3TL
 from training.synth import main as synth
 from training.trainer.checkpoint import MARKER, WEIGHTS
@@ -77,6 +79,48 @@ def test_a_bundle_of_it_proves_itself_and_answers(quantized: Path, tmp_path: Pat
         image = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
         assert perceiver.step({"front": image}, 0.0).drivable_area.on(90, 160).shape == (90, 160)
     assert "drivable_area" in (out / "MODEL_CARD.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def bundles(quantized: Path) -> dict[str, Path]:
+    allow = ["--allow", "accuracy", "--allow", "audit"]
+    found = {name: quantized.parent / f"{name}.bundle" for name in ("x86-ort-fp32", "x86-no-vnni")}
+    for target, out in found.items():
+        assert build([str(quantized), "--target", target, "--out", str(out), *allow]) == 0
+    return found
+
+
+def test_the_evidence_scores_what_the_device_answers_and_says_what_int8_costs(
+    quantized: Path, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    data, out, page = quantized.parent / "data", tmp_path / "e.json", tmp_path / "e.html"
+    given = [str(path) for path in bundles.values()]
+    validate([*given, "--data", str(data), "--pictures", "2", "--out", str(out), "--html", str(page), "--threads", "1"])
+    found = json.loads(out.read_text())
+    full, int8 = found["subjects"]
+    assert (found["reference"], full["full_precision"], int8["full_precision"]) == (full["key"], True, False)
+    report = DenseQuantizedReport.read(quantized).dialects["ort-x86-7bit"]
+    # The same two pictures, by the model in torch, and by the graph alone. Boxes: a device leaves out the least sure.
+    for task, one in ((task, one) for task, one in report.accuracy.items() if task != "vehicles"):
+        assert full["tasks"][task]["scores"] == pytest.approx(dict(one.fp32), abs=1e-3)
+        assert int8["tasks"][task]["scores"] == pytest.approx(dict(one.scores), abs=1e-3)
+        assert int8["tasks"][task]["cost"]["cost"] == pytest.approx(one.cost, abs=1e-3)
+    assert "<script" not in page.read_text() and int8["key"] in page.read_text()
+    assert page.read_text().count("full precision</td>") == 2  # rows of two pictures
+
+
+def test_int8_with_nothing_in_full_precision_beside_it_is_not_passed(
+    quantized: Path, bundles: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(quantized.parent / "data")
+    assert validate([str(bundles["x86-no-vnni"]), "--data", data, "--pictures", "1", "--threads", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "MAY NOT SHIP" in said and "nothing in full precision was run beside it" in said
+
+
+def test_a_bundle_without_maps_is_refused_in_one_line(quantized: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate([str(ROOT / "samples/try/demo.bundle"), "--data", str(quantized.parent / "data")]) == 2
+    assert "has no maps and no boxes" in capsys.readouterr().err
 
 
 def test_a_map_that_is_to_be_left_out_is_refused_and_never_shipped_in_silence(
