@@ -55,20 +55,24 @@ demo:                       ## the whole line, on this machine: footage, trainin
 	@echo "bundle   $(OUT)/demo.bundle: copy it to a device, pip install codriver there, codriver verify demo.bundle"
 
 demo-road: $(READY)         ## the line of one camera: footage, training, INT8, bundle, and a drive with road, lanes and vehicles drawn over it
-	@echo "== 1/5 footage: $(ROAD_CLIPS) scenes in BDD100K's layout, and a drive that is none of them"
+	@echo "== 1/6 footage: $(ROAD_CLIPS) scenes in BDD100K's layout, and a drive that is none of them"
 	@test -f $(ROAD)/data/dataset.json || $(RUN) -m training.synth $(ROAD)/data --layout bdd100k --clips $(ROAD_CLIPS) --seed 3
 	@test -f $(ROAD)/drive/dataset.json || $(RUN) -m training.synth $(ROAD)/drive --clips 1 --seed 9 --videos all
-	@echo "== 2/5 train: size toy, full precision, $(ROAD_EPOCHS) epochs"
+	@echo "== 2/6 train: size toy, full precision, $(ROAD_EPOCHS) epochs"
 	@test -f $(ROAD)/run/meta.json || $(RUN) -m training.train --task-set bdd100k --data $(ROAD)/data --out $(ROAD)/run \
 		--epochs $(ROAD_EPOCHS) --batch 8 --validate-every $(ROAD_EPOCHS) --resume
-	@echo "== 3/5 quantize: INT8 for ONNX Runtime on x86, each task against full precision"
+	@echo "== 3/6 quantize: INT8 for ONNX Runtime on x86, each task against full precision"
 	@$(RUN) -m quantize.dense $(ROAD)/run --data $(ROAD)/data --out $(ROAD)/quantized --dialect fp32 --dialect ort-x86 --dialect ort-x86-7bit
-	@echo "== 4/5 build: the bundle for this processor, proven on its golden pictures"
+	@echo "== 4/6 build: the bundle for this processor, proven on its golden pictures"
 	@$(RUN) -m targets.build $(ROAD)/quantized --target x86-ort --out $(OUT)/road.bundle
-	@echo "== 5/5 run: the drive's front camera, with the road drawn over it"
+	@$(RUN) -m targets.build $(ROAD)/quantized --target x86-ort-fp32 --out $(OUT)/road-fp32.bundle
+	@echo "== 5/6 run: the drive's front camera, with the road drawn over it"
 	@$(VENV)/bin/codriver run $(OUT)/road.bundle --source front=$$(ls $(ROAD)/drive/AIDE_Dataset/*/front.mp4) \
 		--view $(OUT)/road.mp4 --sheet $(OUT)/road.png --out $(OUT)/road.jsonl
-	@echo "video $(OUT)/road.mp4   picture $(OUT)/road.png   answers $(OUT)/road.jsonl   bundle $(OUT)/road.bundle: docs/maps.md"
+	@echo "== 6/6 validate: every test picture through both bundles, as a device answers"
+	@$(RUN) -m quantize.dense.validate $(OUT)/road-fp32.bundle $(OUT)/road.bundle --data $(ROAD)/data \
+		--out $(OUT)/road-evidence.json --html $(OUT)/road-evidence.html
+	@echo "page  $(OUT)/road-evidence.html: what INT8 costs   video $(OUT)/road.mp4   picture $(OUT)/road.png   answers $(OUT)/road.jsonl   bundle $(OUT)/road.bundle: docs/maps.md"
 
 install: $(READY)           ## virtual environment with all that the workshop needs
 

@@ -57,7 +57,7 @@ def main() -> int:
     lines = (
         f"{cpu}, {options.threads} threads, four 1280x720 frames at {RATE_HZ:.0f} Hz",
         f"{options.steps} steps, the road looked at in {looked} of them (every_s {every_s})",
-        f"the four answers' own step, median: {medians['alone']:.2f} ms without the road, {medians['both']:.2f} with it",
+        f"the four answers' own step, median: {medians['alone']:.2f} ms alone, {medians['both']:.2f} beside the road",
         f"ratio {ratio:.3f}, ten blocks {ratios[0]:.3f} to {ratios[-1]:.3f}; at most {MOST} is allowed: {said}",
     )
     sys.stdout.write("\n".join(lines) + "\n")
