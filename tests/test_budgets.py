@@ -39,7 +39,10 @@ ROOMS = {  # that came later: lines of their own
     "capture": (("capture",), 915),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are, their news
     "live": (("live", "cli/live.py"), 505),  # was 500 without a bound for what the kernel queues
     "serve": (("serve", "cli/serve.py"), 510),  # was 400 without the ring of MCAP
-    "mapping and buses": (("mapping", "buses", "cli/map.py", "cli/export.py"), 1_520),  # was 1,300 without ROS 2
+    "mapping and buses": (
+        ("mapping", "buses", "cli/map.py", "cli/export.py"),
+        1_650,
+    ),  # was 1,300 without ROS 2, 1,520 without KUKSA's stream
 }
 TABLES: set[str] = set()  # functions that are tables, and may be long
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from codriver.arrays import Image
@@ -51,11 +52,10 @@ class Buses:
         return bus_map
 
     def _add_can(self, config: CanConfig) -> None:
-        encoder = CanEncoder(self._map("can", config.map))
-        name = f"{config.interface} {config.channel}"
-        publisher = Publisher(name, lambda: CanBus(config, fd=encoder.fd), self._tell)
+        bus = CanBus(config, CanEncoder(self._map("can", config.map)))
+        publisher = Publisher(f"{config.interface} {config.channel}", lambda: bus, self._tell)
         self._publishers.append(publisher)
-        self._sinks.append(lambda moment, _: publisher.put({frame.id: frame for frame in encoder.frames(moment)}))
+        self._sinks.append(lambda moment, _: publisher.add(moment))  # all of them: what is due follows from each
 
     def _add_vss(self, config: VssConfig) -> None:
         bus_map, refused = self._map("vss", config.map), set[str]()
@@ -93,7 +93,8 @@ class Buses:
     def add(self, percept: Percept, speed_kmh: float | None = None, frames: Frames | None = None) -> Alert:
         """speed_kmh None: nobody knows. frames: of this step, BGR, for buses that show them; not to be written to."""
         self._state = advance(self._policy, self._state, percept, speed_kmh)
-        moment = Moment(percept, self._state.alert)
+        told = replace(percept, dense={}) if percept.dense else percept  # no map names its arrays, which would wait too
+        moment = Moment(told, self._state.alert)
         for sink in self._sinks:
             sink(moment, frames or {})
         return moment.alert

@@ -1,4 +1,4 @@
-"""A CAN interface by python-can, as a connection of a Publisher."""
+"""A CAN interface by python-can, as a connection of a Publisher, which encodes in its thread."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from codriver.buses.config import CanConfig
-from codriver.buses.dbc import CanFrame
+from codriver.buses.dbc import CanEncoder, CanFrame
 from codriver.device.imports import load
+from codriver.mapping.fields import Moment
 
 MISSING = "CAN needs the package python-can: pip install 'codriver[can]'"
 SEND_S = 0.2  # for the controller to take a frame
@@ -16,15 +17,25 @@ QUIET = logging.NullHandler()  # python-can logs each attempt, for hours where n
 
 
 class CanBus:
-    def __init__(self, config: CanConfig, *, fd: bool = False) -> None:
+    """Opened by the first `send` and by the first one after `close`."""
+
+    def __init__(self, config: CanConfig, encoder: CanEncoder) -> None:
+        self._config, self._encoder = config, encoder
+        self._bus: Any = None
+
+    def send(self, values: Mapping[Any, Moment]) -> None:
+        """Every moment is encoded, whether there is a bus or not, so that counters go on; the newest frames go out."""
+        frames = {frame.id: frame for moment in values.values() for frame in self._encoder.frames(moment)}
+        self._bus = self._bus or self._opened()
+        for frame in frames.values():
+            self._bus.send(self._message(frame), timeout=SEND_S)
+
+    def _opened(self) -> Any:
         self._can = load("can", MISSING, "Bus")
         logging.getLogger("can").addHandler(QUIET)
-        bitrate = {} if config.bitrate is None else {"bitrate": config.bitrate}
-        self._bus = self._can.Bus(interface=config.interface, channel=config.channel, fd=fd, **bitrate)
-
-    def send(self, values: Mapping[int, CanFrame]) -> None:
-        for frame in values.values():
-            self._bus.send(self._message(frame), timeout=SEND_S)
+        of = self._config
+        bitrate = {} if of.bitrate is None else {"bitrate": of.bitrate}
+        return self._can.Bus(interface=of.interface, channel=of.channel, fd=self._encoder.fd, **bitrate)
 
     def _message(self, frame: CanFrame) -> Any:
         return self._can.Message(
@@ -36,4 +47,6 @@ class CanBus:
         )
 
     def close(self) -> None:
-        self._bus.shutdown()
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.shutdown()

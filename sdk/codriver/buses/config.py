@@ -22,6 +22,7 @@ class VssConfig:
     root_ca: str | None = rule(None, absent=True, filled=True)  # PEM file: TLS; left out: none, on this machine alone
     server_name: str | None = rule(None, absent=True, filled=True)  # in its certificate, if it is not the address
     token: str | None = rule(None, absent=True, filled=True)  # file with a JWT that may provide our signals
+    stream: bool = rule(False, absent=True)  # one message for all values: docs/buses.md says what that does to a broker
     stale_s: float = rule(0.3, absent=True, low=0.05, high=60, unit="seconds")  # without a step until all is invalid
 
 

@@ -32,7 +32,7 @@ class CanFrame:
 
 
 class CanEncoder:
-    """`frames` of each moment in turn. It belongs to the thread of the steps."""
+    """`frames` of each moment in turn, by one thread."""
 
     def __init__(self, bus_map: BusMap) -> None:
         self._messages = [_Message(*of) for of in _checked(bus_map)]

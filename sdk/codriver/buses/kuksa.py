@@ -1,7 +1,8 @@
 """A KUKSA databroker by kuksa.val.v2, as a connection of a Publisher.
 
-One call a signal, with the stubs that kuksa-client brings: 0.5.2 for Python 3.10 and 0.6.0 have them alike. The broker
-keeps the latest value and lets none expire, so what is not known any more is published as a datapoint without a value.
+One call a signal, with the stubs that kuksa-client brings: 0.5.2 for Python 3.10 and 0.6.0 have them alike. Or the
+stream of 0.6.0, if that is wanted. The broker keeps the latest value and lets none expire, so what is not known any
+more is published as a datapoint without a value.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codriver.buses.config import VssConfig
+from codriver.buses.kuksa_stream import ProviderStream, Wire, fault
 from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.mapping.fields import Moment
@@ -31,13 +33,17 @@ class VssBroker:
         self, config: VssConfig, bus_map: BusMap, near: Path | None, refused: set[str], tell: Callable[[str], object]
     ) -> None:
         self._config, self._map, self._refused, self._tell = config, bus_map, refused, tell
-        self._val = load("kuksa.val.v2.val_pb2", MISSING, "PublishValueRequest")
-        self._types = load("kuksa.val.v2.types_pb2", MISSING, "Datapoint")
         self._grpc = load("grpc", MISSING, "insecure_channel")
         token = None if config.token is None else _read(near, config.token).decode("utf-8").strip()
-        self._metadata = [] if token is None else [("authorization", f"Bearer {token}")]
+        metadata = [] if token is None else [("authorization", f"Bearer {token}")]
         self._channel = self._opened(near)
-        self._publish = load("kuksa.val.v2.val_pb2_grpc", MISSING, "VALStub").VALStub(self._channel).PublishValue
+        self._wire = Wire(
+            load("kuksa.val.v2.val_pb2", MISSING, "PublishValueRequest"),
+            load("kuksa.val.v2.types_pb2", MISSING, "Datapoint"),
+            load("kuksa.val.v2.val_pb2_grpc", MISSING, "VALStub").VALStub(self._channel),
+            {"metadata": metadata, "timeout": CALL_S},
+        )
+        self._stream: ProviderStream | None = None  # opened by the first `send`
         self._sent: dict[str, tuple[Any, float]] = {}  # by signal: what, and when
 
     def _opened(self, near: Path | None) -> Any:
@@ -51,30 +57,51 @@ class VssBroker:
 
     def send(self, values: Mapping[str, Moment | None]) -> None:
         """What changed since it was sent, or was not sent for a period. No moment: steps have stopped."""
-        moment = values["moment"]
+        moment, now_s, due = values["moment"], time.monotonic(), {}
         for path, value in (self._map.invalid if moment is None else self._map.values(moment)).items():
-            now_s, (before, at_s) = time.monotonic(), self._sent.get(path, (None, float("-inf")))
+            before, at_s = self._sent.get(path, (None, float("-inf")))
             if before != value or now_s - at_s >= self._map.config.period_s:
-                self._put(path, value)
-                self._sent[path] = value, now_s
+                due[path] = value
+        if self._config.stream:
+            self._stream = self._stream or ProviderStream(self._wire, self._ids(), self._refuse)
+            self._stream.publish({path: self._point(path, value) for path, value in due.items()})
+        else:
+            for path, value in due.items():
+                signal = self._wire.types.SignalID(path=path)
+                point = self._point(path, value)
+                self._answer(path, "PublishValue", signal_id=signal, data_point=point)
+        self._sent |= {path: (value, now_s) for path, value in due.items()}
 
-    def _put(self, path: str, value: Any) -> None:
-        kind = self._map.config.signals[path].type
-        known = {} if value is None else {"value": self._types.Value(**{FIELDS[str(kind)]: value})}
-        request = self._val.PublishValueRequest(
-            signal_id=self._types.SignalID(path=path), data_point=self._types.Datapoint(**known)
-        )
+    def _point(self, path: str, value: Any) -> Any:
+        field = FIELDS[str(self._map.config.signals[path].type)]
+        known = {} if value is None else {"value": self._wire.types.Value(**{field: value})}
+        return self._wire.types.Datapoint(**known)
+
+    def _ids(self) -> dict[str, int]:
+        """Of the signals that the broker has, by path."""
+        found = {path: self._answer(path, "ListMetadata", root=path) for path in self._map.config.signals}
+        return {path: answer.metadata[0].id for path, answer in found.items() if answer is not None}
+
+    def _answer(self, path: str, call: str, **request: Any) -> Any:
+        """None: the signal is refused, which is told."""
         try:
-            self._publish(request, timeout=CALL_S, metadata=self._metadata)
+            asked = getattr(self._wire.val, f"{call}Request")(**request)
+            return getattr(self._wire.stub, call)(asked, **self._wire.call)
         except self._grpc.RpcError as error:
-            code = error.code().name
-            if code not in REFUSALS:
-                raise ConnectionError(f"{code}: {error.details()}") from error
-            if path not in self._refused:
-                self._refused.add(path)
-                self._tell(f"vss {self._config.address} refuses {path} as {kind} ({code}: {error.details()})")
+            if error.code().name not in REFUSALS:
+                raise ConnectionError(fault(error)) from error
+            self._refuse(path, fault(error))
+            return None
+
+    def _refuse(self, path: str, why: str) -> None:
+        if path not in self._refused:
+            self._refused.add(path)
+            kind = self._map.config.signals[path].type
+            self._tell(f"vss {self._config.address} refuses {path} as {kind} ({why})")
 
     def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
         self._channel.close()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 5.0  # between two attempts to connect; each one waits twice as long as the last
 CLOSE_S = 0.5  # for what is being sent at the end
+MOST = 128  # values that wait; 8 s of steps at 15 a second, which is longer than the longest wait
 
 
 class Connection(Protocol):
@@ -18,8 +19,9 @@ class Connection(Protocol):
 
 
 class Publisher:
-    """`put` values by key; of those with one key the newest wins. `tell` hears of a peer that is lost, and back.
+    """`put` values by key; of those with one key the newest wins. `add` is for those that must all be seen, in order.
 
+    `tell` hears of a peer that is lost, and back. Of what waits beyond MOST the oldest is lost.
     A peer that is lost is asked for again and again at growing distances. Nothing is sent twice: what was lost is old.
     stale: what is sent once when nothing was put for `stale_s`.
     """
@@ -33,6 +35,7 @@ class Publisher:
         stale_s: float | None = None,
     ) -> None:
         self.lost = 0  # values
+        self._added = 0
         self._name, self._connect, self._tell = name, connect, tell
         self._stale, self._stale_s = stale or {}, stale_s
         self._silence_s: float | None = None  # until nothing new is told; None: it was, or nothing was ever put
@@ -45,7 +48,14 @@ class Publisher:
     def put(self, values: Mapping[Any, Any]) -> None:
         with self._changed:
             self._pending.update(values)
+            while len(self._pending) > MOST:
+                del self._pending[next(iter(self._pending))]
+                self.lost += 1
             self._changed.notify()
+
+    def add(self, value: Any) -> None:
+        self._added += 1
+        self.put({self._added: value})
 
     def close(self) -> None:
         """What was put is sent if the peer takes it at once; a peer that hangs is left behind."""

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from codriver.bundle.folder import Bundle
-from codriver.buses.buses import Buses
+from codriver.buses.buses import Buses, told
+from codriver.buses.publisher import Publisher
 from codriver.cli.shared import Commands, add_command
 from codriver.cli.steps import steps
 from codriver.console import put, say
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         sinks = list(_sinks(service, source, perceiver, stack))
         stack.callback(notify.tell, "STOPPING=1")  # before anything of it ends
         with args.stop.finishing(True):
-            told: set[str] = set()
+            problems: set[str] = set()
             for at, percept in steps(source, perceiver, deadline_ms=service.config.steps.deadline_ms):
                 if args.stop.asked:
                     break
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
                     for sink in sinks:
                         sink(at, percept)
                     notify.step(percept)
-                lines = {line for line in (reload.go_on(perceiver), *source.problems) if line} - told
-                told |= lines
+                lines = {line for line in (reload.go_on(perceiver), *source.problems) if line} - problems
+                problems |= lines
                 for line in sorted(lines):
                     say(f"codriver: {line}")
     return 0
@@ -76,8 +77,11 @@ def run(args: argparse.Namespace) -> int:
 def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
     config = service.config
     if config.percepts:
-        lines = stack.enter_context(PerceptLines(service.within(config.percepts.path), config.percepts.limit_mb))
-        yield lambda at, percept: _told(lines, lambda: lines.add(percept))
+        lines = PerceptLines(service.within(config.percepts.path), config.percepts.limit_mb)
+        stack.callback(lines.close)
+        publisher = Publisher("percepts", lambda: lines, told)
+        stack.callback(publisher.close)
+        yield lambda at, percept: publisher.add(percept)
     if config.recording:
         ring = Ring(service.within(config.recording.path), config.recording, perceiver)
         stack.callback(ring.close)
@@ -99,7 +103,7 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         yield lambda at, percept: metrics(percept)
 
 
-def _told(sink: PerceptLines | Ring, add: Callable[[], None]) -> None:
+def _told(sink: Ring, add: Callable[[], None]) -> None:
     """Say what is lost, when it begins."""
     before = sink.problem
     add()

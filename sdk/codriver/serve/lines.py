@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from codriver.console import say
 from codriver.errors import ConfigError
 from codriver.percept import Percept
 
@@ -21,6 +23,14 @@ class PerceptLines:
             self._file: BinaryIO = self._opened()
         except OSError as error:
             raise ConfigError(f"percepts.path {path}: cannot be written ({error.strerror}); give another") from error
+
+    def send(self, values: Mapping[int, Percept]) -> None:
+        """As a connection of a Publisher: a disk that hangs holds up no step."""
+        for percept in values.values():
+            before = self.problem
+            self.add(percept)
+            if self.problem and self.problem != before:
+                say(f"codriver: {self.problem}")
 
     def add(self, percept: Percept) -> None:
         line = json.dumps(percept.to_dict(), allow_nan=False, separators=(",", ":")).encode() + b"\n"
@@ -44,10 +54,7 @@ class PerceptLines:
             file.write(b"\n")
         return file
 
-    def __enter__(self) -> PerceptLines:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self._file.close()
 
 

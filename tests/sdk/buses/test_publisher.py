@@ -12,7 +12,7 @@ import can
 
 from codriver.buses.buses import Buses
 from codriver.buses.config import BusesConfig, CanConfig
-from codriver.buses.publisher import Publisher
+from codriver.buses.publisher import MOST, Publisher
 from tests import ROOT
 from tests.clips import percept
 
@@ -64,6 +64,20 @@ def test_a_peer_that_stops_reading_holds_up_nobody_and_then_gets_the_newest():
     assert peer.taken == [{"a": 0}, {"a": 999, "b": -999}]
     publisher.close()
     assert peer.closed == 1 and told == []
+
+
+def test_what_must_all_be_seen_waits_in_order_and_of_too_much_the_oldest_is_lost():
+    peer = Peer()
+    publisher = Publisher("peer", peer.connect, print)
+    peer.reading.clear()
+    publisher.add("first")
+    peer.asked.wait()
+    for number in range(MOST + 3):
+        publisher.add(number)
+    peer.reading.set()
+    until(lambda: len(peer.taken) == 2)
+    assert [*peer.taken[1].values()] == [*range(3, MOST + 3)] and publisher.lost == 3
+    publisher.close()
 
 
 def test_a_peer_that_never_reads_again_is_left_behind_at_the_end():

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -243,7 +244,7 @@ def test_the_watchdog_is_fed_by_steps_alone(systemd, monkeypatch):
 
 def test_lines_are_kept_in_two_files_of_half_the_limit(tmp_path):
     path = tmp_path / "percepts.jsonl"
-    with PerceptLines(path, limit_mb=0.02) as lines:
+    with closing(PerceptLines(path, limit_mb=0.02)) as lines:
         for number in range(40):
             lines.add(percept(number))
     files = [path, tmp_path / "percepts.jsonl.1"]
@@ -255,14 +256,14 @@ def test_lines_are_kept_in_two_files_of_half_the_limit(tmp_path):
 def test_after_a_line_that_was_cut_short_the_next_one_is_whole(tmp_path):
     path = tmp_path / "percepts.jsonl"
     path.write_bytes(b'{"sequ')
-    with PerceptLines(path, limit_mb=1) as lines:
+    with closing(PerceptLines(path, limit_mb=1)) as lines:
         lines.add(percept(1))
     assert json.loads(path.read_text().splitlines()[-1])["sequence"] == 1
 
 
 def test_a_full_disk_loses_lines_and_says_so_once_it_has_room_they_go_on(tmp_path, monkeypatch):
     path = tmp_path / "percepts.jsonl"
-    with PerceptLines(path, limit_mb=1) as lines:
+    with closing(PerceptLines(path, limit_mb=1)) as lines:
         lines._file.close()
         monkeypatch.setattr(lines, "_path", tmp_path / "nowhere" / "percepts.jsonl")
         lines.add(percept(1))
