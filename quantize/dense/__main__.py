@@ -1,4 +1,4 @@
-"""Quantize a run of one camera by calibration: a graph per dialect, linted, audited, proven task by task.
+"""Quantize a run of one camera, calibrated or fine-tuned: a graph per dialect, linted, audited, proven task by task.
 
 python -m quantize.dense RUN --data DATA --out Q
 """
@@ -20,20 +20,23 @@ from codriver.device.machine import describe_machine
 from codriver.files.atomic import sha256
 from codriver.files.decode import encode
 from quantize.checks import audit_of, lint_of
+from quantize.dense.finetune import DenseQATConfig, finetune
 from quantize.dense.graph import Calibrated, calibrated, emitted, pictures, spec_of, spread
 from quantize.dense.proof import change, finite, metrics_of, parity, results_of
 from quantize.dense.ways import DenseWays, in_torch, ways_of
 from quantize.graphs.dialects import DIALECTS, dialect
+from quantize.graphs.fold import folded
 from quantize.parity.runners import FP32
 from training.dense.evaluate import load_dense_run
 from training.dense.scene import SceneRef
 from training.dense.scores import written
 from training.dense.train import LOADERS
+from training.losses.shares import said
 from training.trainer.checkpoint import MARKER, WEIGHTS
 from workshop.artifacts import provenance, whole_folder
 from workshop.command import command
 from workshop.dense_golden import write_golden_picture
-from workshop.dense_report import REPORT, DenseDialect, DenseOrigin, DenseQuantizedReport
+from workshop.dense_report import REPORT, DenseDialect, DenseOrigin, DenseQuantizedReport, DenseTuning
 from workshop.emitted_dialect import EmittedGraph
 
 GOLDEN = "golden/golden.json"
@@ -46,6 +49,7 @@ class DenseOptions:
     golden: int = 2  # pictures recorded as golden vectors
     check: int = 8  # validation pictures on which every way is compared
     test: int = 100  # test pictures, at most, on which INT8 is judged against FP32
+    qat: int = 0  # epochs of fine-tuning with AFD-Loss at work; 0: calibration alone
     seed: int = 0
 
 
@@ -53,12 +57,14 @@ def quantize_dense(
     run: Path, data: Path, out: Path, dialects: Sequence[str], options: DenseOptions
 ) -> DenseQuantizedReport:
     """Leave graphs, golden pictures and the report in `out`; returns the report."""
-    model = load_dense_run(run)
+    model = folded(load_dense_run(run))
     spec, loader = spec_of(model), LOADERS[model.config.task_set]
     refs = {split: loader.index(data, split) for split in ("train", "val", "test")}
     known = spread(refs["train"], options.calibration)
     say(f"calibrating on {len(known)} training pictures")
-    made = calibrated(model, pictures(loader, known, spec), [dialect(name) for name in dialects])
+    tuning = DenseQATConfig(epochs=options.qat, seed=options.seed)
+    tune = (lambda module: finetune(module, model, run, refs, tuning)) if options.qat else None
+    made = calibrated(model, pictures(loader, known, spec), [dialect(name) for name in dialects], tune)
     with whole_folder(out, marker=REPORT) as folder:
         graphs = {one.dialect.name: emitted(folder, one, spec) for one in made}
         ways = {one.dialect.name: ways_of(folder, one, graphs[one.dialect.name], spec) for one in made}
@@ -115,6 +121,7 @@ def _proven(
             parity=parity(own, checked, spec),
             not_run=own.closed,
             accuracy_of=own.nearest,
+            qat=one.qat,
             accuracy={
                 task.name: change(task, metrics[name][task.name], metrics[FP32][task.name]) for task in spec.asked
             }
@@ -148,7 +155,16 @@ def lines_of(report: DenseQuantizedReport, out: Path) -> list[str]:
             between = f"{100 * one.cost:+.2f}{one.unit} ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
             offs = ", ".join(f"{way} {by[task]:.4f}" for way, by in some.parity.items())
             rows.append(["", task, one.judged_by, before, after, between, offs])
-    return [*table(rows), f"quantized: {out}"]
+    tuned = [f"{name}: {_tuned(some.qat)}" for name, some in report.dialects.items() if some.qat]
+    return [*table(rows), *tuned, f"quantized: {out}"]
+
+
+def _tuned(qat: DenseTuning) -> str:
+    """What fine-tuning did, and what moved what all tasks share."""
+    gained, before = (min(some.values()) for some in (qat.gained, qat.gained_by_calibration))
+    worst = f"the worst task's score {100 * gained:+.2f} points against FP32, after calibration {100 * before:+.2f}"
+    kept = f"QAT kept epoch {qat.kept_epoch} of {qat.epochs}; on {qat.val_pictures} validation pictures {worst}"
+    return f"{kept}; gradient: {said({'share': qat.gradients})}"
 
 
 @command("quantize.dense")
@@ -169,9 +185,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--golden", type=int, default=defaults.golden, help="pictures recorded as golden vectors")
     parser.add_argument("--check", type=int, default=defaults.check, help="validation pictures to compare every way on")
     parser.add_argument("--test", type=int, default=defaults.test, help="test pictures, at most, to judge INT8 on")
+    parser.add_argument(
+        "--qat",
+        type=int,
+        default=defaults.qat,
+        metavar="EPOCHS",
+        help="fine-tune each dialect so long on the training pictures, AFD-Loss at work (0)",
+    )
     parser.add_argument("--json", action="store_true", help="print the report")
     args = parser.parse_args(argv)
-    options = DenseOptions(calibration=args.pictures, golden=args.golden, check=args.check, test=args.test)
+    options = DenseOptions(
+        calibration=args.pictures, golden=args.golden, check=args.check, test=args.test, qat=args.qat
+    )
     report = quantize_dense(args.run, args.data, args.out, args.dialect or DEFAULT, options)
     text = json.dumps(encode(report)) if args.json else "\n".join(lines_of(report, args.out))
     sys.stdout.write(f"{text}\n")

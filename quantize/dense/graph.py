@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from quantize.export.dialect_folder import write_graph
 from quantize.export.onnx_export import onnx_bytes
 from quantize.export.openvino_export import ir_from_module
 from quantize.graphs.dialects import Dialect
-from quantize.graphs.fold import folded
 from quantize.ptq.convolutions import quantized_convolutions
 from training.dense.model import DenseUVM3TL
 from training.dense.scene import SceneRef
+from workshop.dense_report import DenseTuning
 from workshop.emitted_dialect import EmittedGraph
 
 
@@ -44,6 +44,7 @@ class Calibrated:
 
     dialect: Dialect
     module: nn.Module
+    qat: DenseTuning | None = None  # what fine-tuning did
 
 
 def spec_of(model: DenseUVM3TL) -> DenseSpec:
@@ -64,16 +65,22 @@ def spread(refs: Sequence[SceneRef], count: int) -> list[SceneRef]:
     return [refs[int(at)] for at in np.linspace(0, len(refs) - 1, min(count, len(refs)))]
 
 
-def calibrated(model: DenseUVM3TL, seen: Sequence[tuple[Tensor, ...]], chosen: Sequence[Dialect]) -> list[Calibrated]:
-    """Dialects that differ in emission alone share a module."""
-    whole = DenseGraph(folded(model)).eval()
-    made: dict[tuple[str, int], nn.Module] = {}
+Tune = Callable[[nn.Module], tuple[nn.Module, DenseTuning]]
+
+
+def calibrated(
+    model: DenseUVM3TL, seen: Sequence[tuple[Tensor, ...]], chosen: Sequence[Dialect], tune: Tune | None = None
+) -> list[Calibrated]:
+    """Dialects that differ in emission alone share a module. model: folded. tune: fine-tunes one."""
+    whole = DenseGraph(model).eval()
+    made: dict[tuple[str, int], tuple[nn.Module, DenseTuning | None]] = {}
     for some in chosen:
         key = (some.recipe, some.weight_bits)
         if key not in made:
             say(f"{some.name}: {some.why}")
-            made[key] = quantized_convolutions(whole, seen, some) if some.is_int8 else whole
-    return [Calibrated(some, made[some.recipe, some.weight_bits]) for some in chosen]
+            module = quantized_convolutions(whole, seen, some) if some.is_int8 else whole
+            made[key] = tune(module) if tune and some.is_int8 else (module, None)
+    return [Calibrated(some, *made[some.recipe, some.weight_bits]) for some in chosen]
 
 
 def emitted(folder: Path, one: Calibrated, spec: DenseSpec) -> EmittedGraph:

@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from codriver.errors import ConfigError, SourceError
 from quantize.qat.clip_model import Tunable
+from quantize.qat.ranges import MovingRanges
 from training.losses.afd import AFDLoss
 from training.losses.weighting import Equal
 from training.model.uvm3tl import UVM3TL, Fused
 from training.trainer.config import TrainConfig
 from training.trainer.learner import ModelWithLoss
-from training.trainer.optimizer import groups
 from training.trainer.record import RunRecord
 from training.trainer.trainer import Trainer
 
@@ -132,7 +132,7 @@ def distance(fused: Fused, wanted: Fused, temperature: float) -> Tensor:
     return temperature**2 * torch.stack(terms).sum()
 
 
-class QATTrainer(Trainer):
+class QATTrainer(MovingRanges, Trainer):
     """Training's trainer on a quantized model: exact resume, lessons, average and loss are the same."""
 
     def __init__(
@@ -149,25 +149,3 @@ class QATTrainer(Trainer):
 
     def make_learner(self) -> ModelWithLoss:
         return Taught(self.model, self.loss, self.teacher, self.qat)
-
-    def make_optimizer(
-        self, learner: ModelWithLoss
-    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """Weights as in training; ranges in a group of their own, slower and never shrunk. Cosine to zero."""
-        rate = self.config.learning_rate
-        self.ranges = self.model.ranges()
-        own = {id(parameter) for parameter in self.ranges}
-        parts = groups(learner, self.config.weight_decay)
-        for part in parts:
-            part["params"] = [p for p in part["params"] if p.is_floating_point() and id(p) not in own]
-        parts.append({"params": self.ranges, "weight_decay": 0.0, "lr": rate * self.qat.range_rate})
-        optimizer = torch.optim.AdamW(parts, lr=rate, fused=True)
-        return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.steps)
-
-    def _step(self, lessons: list[Any]) -> tuple[float, float]:
-        """Ranges move in the first part of the steps, and stay in the rest."""
-        done = self.progress.epoch * (self.steps // self.config.epochs) + self.progress.batch
-        moving = done < (1.0 - self.qat.hold_ranges) * self.steps
-        for parameter in self.ranges:
-            parameter.requires_grad_(moving)
-        return super()._step(lessons)

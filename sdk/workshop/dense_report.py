@@ -61,6 +61,18 @@ class DenseChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DenseTuning:
+    """What fine-tuning for INT8 did. Gains: of the score that chose the run, against full precision, on validation."""
+
+    epochs: int
+    kept_epoch: int  # 0: calibration's weights were no worse
+    val_pictures: int
+    gained: Mapping[str, float]  # by task, of what is kept
+    gained_by_calibration: Mapping[str, float]
+    gradients: Mapping[str, float]  # by term of the loss, its share of the gradient at what all tasks share
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenseDialect:
     """The graph of one dialect, and what was found out about it; None: nothing to check, or it does not run here."""
 
@@ -75,6 +87,7 @@ class DenseDialect:
     not_run: Mapping[str, str]  # way -> why
     accuracy_of: str  # the way that is nearest to the device
     accuracy: Mapping[str, DenseChange]
+    qat: DenseTuning | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
