@@ -86,6 +86,7 @@ $(LIVE): $(BASE)             # and the live page's socket
 	@touch $@
 
 $(READY): $(BASE)
+	@echo "install: what the workshop needs, in $(VENV), about a minute the first time"
 	@$(PIP) -e '.[dev]'
 	@touch $@
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from codriver.errors import SourceError
 from codriver.files.decode import Fault, decode
 from codriver.tasks import TaskSet
+from quantize.ptq.convolutions import hold_seven_bits
 from quantize.ptq.quantizers import quantizers
 from quantize.qat.ranges import MovingRanges
 from training.dense.lessons import VaryConfig, constants
@@ -206,6 +207,7 @@ class _Watch:
 
     def on_epoch(self, record: dict[str, Any]) -> None:
         kept: Any = self.trainer.kept
+        hold_seven_bits(kept.graph)
         self.gained.append(self._against_full(kept))
         shares = f"; gradient at the encoders: {said(record[KEY])}" if KEY in record else ""
         points = "  ".join(f"{task} {100 * value:+.2f}" for task, value in self.gained[-1].items())

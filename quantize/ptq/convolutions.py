@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from quantize.graphs.dialects import OPENVINO, PAIRED, Dialect
+from quantize.ptq.quantizers import quantizers
 
 # What only looks at its input in another shape: a quantizer behind it would be one too many.
 VIEWS = ("flatten", "unflatten", "reshape", "__getitem__")
@@ -44,7 +45,9 @@ def quantized_convolutions(graph_of: nn.Module, seen: Sequence[tuple[Tensor, ...
         name = next(
             node.node_name for node in graph.get_previous_nodes(convolution) if node.node_name.endswith("weight")
         )
-        storage.register_pre_function_hook(convolution.node_name, 1, _of_weights(weights[name], some))
+        quantizer = _of_weights(weights[name], some)
+        quantizer.weight_name, quantizer.reach = name, reach_of(some)
+        storage.register_pre_function_hook(convolution.node_name, 1, quantizer)
     return wrapped
 
 
@@ -138,12 +141,34 @@ def _of_activations(reach: tuple[float, float], some: Dialect) -> nn.Module:
     return quantizer
 
 
-def _of_weights(weight: Tensor, some: Dialect) -> nn.Module:
-    """Symmetric, per channel. 7 bits: the largest weight of a channel is code 63."""
+def reach_of(some: Dialect) -> float:
+    """Of a weight's quantizer, as a multiple of the largest weight. 7 bits: the largest weight is code 63 of 127."""
+    return 127 / 63 if some.weight_bits == 7 else 1.0
+
+
+def _of_weights(weight: Tensor, some: Dialect) -> Any:
+    """Symmetric, per channel."""
     quantizer = _quantizer("symmetric", True, (len(weight), *[1] * (weight.ndim - 1)), narrow=True)
-    largest = weight.detach().abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True).clamp(min=LEAST)
-    quantizer.scale.data.copy_(largest * (127 / 63 if some.weight_bits == 7 else 1.0))
+    quantizer.scale.data.copy_(_largest(weight) * reach_of(some))
     return quantizer
+
+
+def _largest(weight: Tensor) -> Tensor:
+    """Of each channel."""
+    return weight.detach().abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True).clamp(min=LEAST)
+
+
+@torch.no_grad()
+def hold_seven_bits(wrapped: nn.Module) -> None:
+    """Where weights of 7 bits have grown beyond code 63 in training, let their quantizer reach further, in place.
+
+    Nothing in training keeps them below, and beyond code 64 two products can saturate.
+    """
+    weights = dict(wrapped.named_parameters())
+    for quantizer in quantizers(wrapped).values():
+        if getattr(quantizer, "reach", 1.0) > 1.0:
+            least = _largest(weights[quantizer.weight_name]) * quantizer.reach
+            quantizer.scale.data.copy_(torch.maximum(quantizer.scale, least))
 
 
 def _quantizer(mode: str, signed: bool | None, shape: tuple[int, ...], narrow: bool = False) -> Any:

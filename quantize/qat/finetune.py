@@ -19,6 +19,7 @@ from tqdm import tqdm
 from quantize.graphs.fold import hold_vectors_in_half
 from quantize.graphs.graphs import ModulePair
 from quantize.ptq.calibration import choose
+from quantize.ptq.convolutions import hold_seven_bits
 from quantize.qat.clip_model import Tunable
 from quantize.qat.losses import QATConfig, QATTrainer, loss_of, train_config
 from training.data.batches import predict
@@ -159,6 +160,7 @@ class Watch(RunLog):
 
     def _validate(self, record: dict[str, Any]) -> None:
         progress, kept = self.trainer.progress, self.trainer.kept
+        hold_seven_bits(kept.pair.fuser)  # the encoder's are NNCF's own, which cuts them off
         standing = self._judge(record, score_of(kept, self.val, f"epoch {record['epoch']}"))
         if standing > progress.best:
             progress.best, progress.best_epoch = standing, record["epoch"]

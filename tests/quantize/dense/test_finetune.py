@@ -15,11 +15,14 @@ pytest.importorskip("nncf")
 
 import torch
 
+from codriver.dense.spec import PIXELS
+from quantize.checks import lint_of
 from quantize.dense.finetune import DenseQATConfig, Tunable, distance, finetune
 from quantize.dense.graph import DenseGraph, pictures, spec_of
+from quantize.export.onnx_export import onnx_bytes
 from quantize.graphs.dialects import dialect
 from quantize.graphs.fold import folded
-from quantize.ptq.convolutions import quantized_convolutions
+from quantize.ptq.convolutions import hold_seven_bits, quantized_convolutions
 from quantize.ptq.quantizers import quantizers
 from training.dense.lessons import batch_of, constants
 from training.dense.loss import DenseLoss
@@ -115,6 +118,26 @@ def test_where_learning_on_makes_validation_worse_the_calibrated_weights_are_kep
     tuned, told = finetune(learned, teacher, made_run(tmp_path / "b", teacher, taken), refs, wild)
     assert told.kept_epoch == 0 and told.gained == told.gained_by_calibration
     assert all(torch.equal(value, kept[name]) for name, value in tuned.state_dict().items())
+
+
+def test_weights_of_seven_bits_that_grew_in_training_stay_below_the_code_that_saturates(
+    refs: dict[str, Any], tmp_path: Path
+) -> None:
+    _, graph = calibrated_one(refs)
+    with torch.no_grad():
+        for parameter in graph.model.parameters():  # type: ignore[union-attr, operator]
+            parameter.mul_(1.1)
+    assert "weight reaches 69" in lint_first(graph, tmp_path)
+    hold_seven_bits(graph)
+    assert lint_first(graph, tmp_path) == ""
+
+
+def lint_first(graph: torch.nn.Module, folder: Path) -> str:
+    spec = spec_of(graph.model)  # type: ignore[arg-type]
+    example = (torch.zeros((1, spec.height_px, spec.width_px, 3), dtype=torch.uint8),)
+    path = folder / "dense.onnx"
+    path.write_bytes(onnx_bytes(graph, example, (PIXELS,), tuple(spec.outputs), dialect("ort-x86-7bit").signed_codes))
+    return lint_of([path], "ort-x86-7bit").first
 
 
 def test_the_distance_to_the_teacher_is_the_mean_over_maps_of_squares_by_variance() -> None:
