@@ -53,7 +53,7 @@ class DenseQATConfig:
     seed: int = 0
 
 
-class Tunable(nn.Module):
+class DenseTunable(nn.Module):
     """NNCF's wrap of a DenseGraph, called as DenseUVM3TL is, with gradients."""
 
     def __init__(self, graph: nn.Module) -> None:
@@ -104,7 +104,7 @@ class Tunable(nn.Module):
         return self.graph.eval()
 
 
-class Taught(DenseLearner):
+class DenseTaught(DenseLearner):
     """Quantized model, loss, and a teacher that is no part of it."""
 
     def __init__(self, model: Any, loss: DenseLoss, teacher: nn.Module, weight: float) -> None:
@@ -134,13 +134,13 @@ def _maps(answers: DenseAnswers) -> list[Tensor]:
 
 
 class DenseQATTrainer(MovingRanges, DenseTrainer):
-    def __init__(self, model: Tunable, teacher: DenseUVM3TL, loss: DenseLoss, taken: Any, configs: Any) -> None:
+    def __init__(self, model: DenseTunable, teacher: DenseUVM3TL, loss: DenseLoss, taken: Any, configs: Any) -> None:
         """configs: DenseQATConfig and TrainConfig."""
         self.qat, self.teacher = configs[0], teacher
         super().__init__(make_fabric(device="cpu"), model, loss, taken, configs[1])
 
     def make_learner(self) -> DenseLearner:
-        return Taught(self.model, self.loss, self.teacher, self.qat.teacher)
+        return DenseTaught(self.model, self.loss, self.teacher, self.qat.teacher)
 
 
 def train_config(meta: Mapping[str, Any], config: DenseQATConfig) -> TrainConfig:
@@ -173,7 +173,7 @@ def finetune(
     teacher: the folded model in full precision. run: its folder. refs: by split; the test's are not looked at.
     """
     meta = json.loads((run / MARKER).read_text(encoding="utf-8"))
-    model = Tunable(graph)
+    model = DenseTunable(graph)
     taken = lessons(list(refs["train"]), model.config, "train")
     try:
         configs, loss = (config, train_config(meta, config)), loss_of(meta, model.core, taken)

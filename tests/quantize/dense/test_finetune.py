@@ -17,7 +17,7 @@ import torch
 
 from codriver.dense.spec import PIXELS
 from quantize.checks import lint_of
-from quantize.dense.finetune import DenseQATConfig, Tunable, distance, finetune
+from quantize.dense.finetune import DenseQATConfig, DenseTunable, distance, finetune
 from quantize.dense.graph import DenseGraph, pictures, spec_of
 from quantize.export.onnx_export import onnx_bytes
 from quantize.graphs.dialects import dialect
@@ -70,8 +70,8 @@ def calibrated_one(refs: dict[str, Any]) -> tuple[DenseUVM3TL, torch.nn.Module]:
 
 
 def task_losses(model: torch.nn.Module, taken: Any) -> float:
-    core = model.model if not isinstance(model, Tunable) else model.core
-    answering = Tunable(model) if not isinstance(model, Tunable) else model
+    core = model.model if not isinstance(model, DenseTunable) else model.core
+    answering = DenseTunable(model) if not isinstance(model, DenseTunable) else model
     loss = DenseLoss(core.task_set, LossConfig(), constants(taken, core.task_set))
     images, truth = batch_of(taken, core.task_set)
     with torch.no_grad():
