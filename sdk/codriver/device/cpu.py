@@ -24,6 +24,11 @@ def cpu_features(cpuinfo: Path = CPUINFO, machine: str | None = None) -> frozens
     return frozenset()
 
 
+def int8_instructions(cpuinfo: Path = CPUINFO) -> tuple[str, ...]:
+    """Which of x86's instructions for INT8 there are, by the system's names: runtimes choose their kernels by them."""
+    return tuple(sorted(_flags(cpuinfo) & VNNI_FLAGS))
+
+
 def _flags(cpuinfo: Path) -> frozenset[str]:
     """Flags that every core has: on a part with two kinds of core, a thread may land on the lesser one."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codriver.device.cpu import cpu_features, default_threads
+from codriver.device.cpu import cpu_features, default_threads, int8_instructions
 
 
 def cpuinfo(tmp_path: Path, *cores: str) -> Path:
@@ -19,6 +19,12 @@ def cpuinfo(tmp_path: Path, *cores: str) -> Path:
 @pytest.mark.parametrize("flag", ["avx512_vnni", "avx_vnni", "amx_int8"])
 def test_each_flag_of_wide_int8_products_is_vnni(tmp_path: Path, flag: str) -> None:
     assert cpu_features(cpuinfo(tmp_path, f"fpu avx2 {flag} sse"), "x86_64") == {"x86", "vnni"}
+
+
+def test_instructions_for_int8_are_told_apart_as_runtimes_do(tmp_path: Path) -> None:
+    both = cpuinfo(tmp_path, "avx2 avx512_vnni amx_int8 amx_bf16")
+    assert int8_instructions(both) == ("amx_int8", "avx512_vnni")
+    assert int8_instructions(cpuinfo(tmp_path, "avx2 fma")) == int8_instructions(tmp_path / "missing") == ()
 
 
 def test_avx512_alone_is_not_vnni(tmp_path: Path) -> None:
