@@ -68,11 +68,11 @@ demo-road: $(READY)         ## the line of one camera: footage, training, INT8, 
 	@$(RUN) -m targets.build $(ROAD)/quantized --target x86-ort-fp32 --out $(OUT)/road-fp32.bundle
 	@echo "== 5/6 run: the drive's front camera, with the road drawn over it"
 	@$(VENV)/bin/codriver run $(OUT)/road.bundle --source front=$$(ls $(ROAD)/drive/AIDE_Dataset/*/front.mp4) \
-		--view $(OUT)/road.mp4 --out $(OUT)/road.jsonl
+		--view $(OUT)/road.mp4 --sheet $(OUT)/road.png --out $(OUT)/road.jsonl
 	@echo "== 6/6 validate: every test picture through both bundles, as a device answers"
 	@$(RUN) -m quantize.dense.validate $(OUT)/road-fp32.bundle $(OUT)/road.bundle --data $(ROAD)/data \
 		--out $(OUT)/road-evidence.json --html $(OUT)/road-evidence.html
-	@echo "page  $(OUT)/road-evidence.html: what INT8 costs   video $(OUT)/road.mp4   answers $(OUT)/road.jsonl   bundle $(OUT)/road.bundle: docs/maps.md"
+	@echo "page  $(OUT)/road-evidence.html: what INT8 costs   video $(OUT)/road.mp4   picture $(OUT)/road.png   answers $(OUT)/road.jsonl   bundle $(OUT)/road.bundle: docs/maps.md"
 
 install: $(READY)           ## virtual environment with all that the workshop needs
 

@@ -64,7 +64,9 @@ def run(args: argparse.Namespace) -> int:
     opened = open_source(args.source, strict=args.strict)
     # A live run is ended by a signal, with all its files complete. A recording that is stopped leaves none.
     with opened as source, open_perceiver(args, args.color) as perceiver, args.stop.finishing(source.live):
-        record = Record(tasks_of(perceiver.manifest), perceiver.manifest.views, args.color == "rgb")
+        manifest = perceiver.manifest
+        mapped = manifest.dense.view if manifest.dense else None
+        record = Record(tasks_of(manifest), manifest.views, args.color == "rgb", mapped)
         with ExitStack() as stack:
             sinks = [record.add, *_sinks(args, source, perceiver, stack)]
             skipped = _run(args, source, perceiver, sinks)

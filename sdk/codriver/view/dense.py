@@ -21,15 +21,11 @@ LANE, BOX = (60, 230, 255), (40, 200, 220)
 UNSEEN = ("background", "unknown")
 
 
-def laid_over(image: Image | None, results: Mapping[str, DenseResult]) -> Image | None:
-    """The picture as it is where there is nothing to lay over it."""
-    return image if image is None or not results else overlaid(image, results)
-
-
-def overlaid(image: Image, results: Mapping[str, DenseResult]) -> Image:
+def overlaid(image: Image, results: Mapping[str, DenseResult], scale: float = 1.0) -> Image:
     """A new picture: classes tinted, boxes outlined, distances as a bar of colour with its unit.
 
-    Of maps without classes the first one is laid over the upper right quarter, as it hides what is below.
+    scale: of the image, to the camera's picture, whose pixels boxes are in. Of maps without classes the first one is
+    laid over the upper right quarter, as it hides what is below.
     """
     out = image.copy()
     valid = [result for result in results.values() if result.valid]
@@ -39,7 +35,7 @@ def overlaid(image: Image, results: Mapping[str, DenseResult]) -> Image:
     insets = [r for r in valid if isinstance(r, Map) and not isinstance(r, Segmentation)]
     for result in valid:
         if isinstance(result, Boxes):
-            _outline(out, result)
+            _outline(out, result, scale)
     if insets:
         _inset(out, insets[0])
     return out
@@ -57,10 +53,10 @@ def _tint(out: Image, result: Segmentation) -> None:
     out[at] = (out[at] * (1 - share) + table[classes[at]] * share).astype(np.uint8)
 
 
-def _outline(out: Image, result: Boxes) -> None:
+def _outline(out: Image, result: Boxes, scale: float) -> None:
     import cv2
 
-    for x1, y1, x2, y2 in result.boxes_px[result.scores >= SHOWN].round().astype(int).tolist():
+    for x1, y1, x2, y2 in (scale * result.boxes_px[result.scores >= SHOWN]).round().astype(int).tolist():
         cv2.rectangle(out, (x1, y1), (x2, y2), BOX, max(1, out.shape[1] // 400))
 
 

@@ -15,7 +15,7 @@ from codriver.sources.base import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
 from codriver.view import draw, text
 from codriver.view.cameras import draw_camera, status_text
-from codriver.view.dense import draw_results, laid_over
+from codriver.view.dense import draw_results, overlaid
 from codriver.view.theme import (
     BACKGROUND,
     CARD,
@@ -103,7 +103,9 @@ class LiveView:
             if status.status != "ok" and view in at.absent:
                 status = ViewStatus(status=status.status, age_s=status.age_s, reason=at.absent[view])
             driver = percept.driver if view == "incar" and view in at.frames else None
-            frame = laid_over(self._newest.get(view), percept.dense if view == self.mapped else {})
+            frame = self._newest.get(view)
+            if frame is not None and view == self.mapped:
+                frame = overlaid(frame, percept.dense)
             draw_camera(image, rect, view, frame, status, driver=driver)
 
 

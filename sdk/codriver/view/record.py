@@ -13,6 +13,7 @@ from codriver.arrays import Image
 from codriver.percept import Percept, TaskResult, ViewStatus
 from codriver.sources.base import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
+from codriver.view.dense import overlaid
 
 KEPT = 24  # pictures kept at most: a run of hours must fit in memory
 THUMB = (236, 133)  # width, height
@@ -32,6 +33,7 @@ class Record:
     tasks: Sequence[Task] = AIDE.tasks
     views: Sequence[str] = VIEWS
     swap_colours: bool = False  # frames are RGB, and drawing is BGR
+    mapped: str | None = None  # the view that maps and boxes are of
     times_s: list[float] = field(default_factory=list)
     latency_ms: dict[str, list[float]] = field(default_factory=dict)  # stage -> one per step
     states: Counter[str] = field(default_factory=Counter)
@@ -88,7 +90,8 @@ class Record:
             scale = min(THUMB[0] / frame.shape[1], THUMB[1] / frame.shape[0])
             size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
             small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-            thumbs[view] = np.ascontiguousarray(small[..., ::-1]) if self.swap_colours else small
+            small = np.ascontiguousarray(small[..., ::-1]) if self.swap_colours else small
+            thumbs[view] = overlaid(small, percept.dense, scale) if view == self.mapped else small
         return Instant(percept.t, thumbs, percept.views)
 
 

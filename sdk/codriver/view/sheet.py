@@ -50,7 +50,7 @@ class About:
 
 
 def draw_sheet(record: Record, about: About) -> Image:
-    """Return the (1350, 1920, 3) uint8 BGR picture of a run with at least one step."""
+    """(1350, 1920, 3) uint8 BGR, of a run with at least one step; 732 rows without tasks."""
     assert record.last is not None
     image = draw.canvas(WIDTH, HEIGHT)
     _draw_header(image, record, about)
@@ -60,7 +60,7 @@ def draw_sheet(record: Record, about: About) -> Image:
     for index, (task, rect) in enumerate(zip(record.tasks, columns, strict=True)):
         draw.card(image, rect)
         _draw_task(image, rect.inset(20), task, record, about.truth.get(task.name), accent(index))
-    return image
+    return image if record.tasks else image[: SIDE.bottom + EDGE]
 
 
 def _draw_header(image: Image, record: Record, about: About) -> None:
@@ -91,7 +91,7 @@ def _draw_film(image: Image, record: Record) -> None:
 
 def _draw_side(image: Image, rect: Rect, record: Record, about: About) -> None:
     """Latency above; below it how the run went: states, and which camera was seen how much."""
-    latency = rect._replace(height=310)
+    latency = rect._replace(height=334)
     health = rect._replace(y=latency.bottom + GAP, height=rect.height - latency.height - GAP)
     draw.card(image, latency)
     _draw_latency(image, latency.inset(20), record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from codriver.cli.main import main
 from codriver.dense.letterbox import Letterbox
 from codriver.dense.results import Boxes, Map, Segmentation
+from codriver.sources.base import FrameSet
 from codriver.view.dense import overlaid
-from tests.clips import make_clip, make_video
+from codriver.view.record import Record
+from tests.clips import make_clip, make_video, percept
 from tests.tiny_road import CAMERA, combined_manifest, make_tiny_road
 
 
@@ -40,7 +43,7 @@ def test_a_run_writes_boxes_and_draws_the_road(road: Path, tmp_path: Path, capsy
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(lines) == 12 and lines[-1]["state"] == "ok"
     assert set(lines[-1]["dense"]["drivable_area"]["shares"]) == {"direct", "alternative", "background"}
-    assert lines[-1]["dense"]["vehicles"]["boxes"] and cv2.imread(str(sheet)) is not None
+    assert lines[-1]["dense"]["vehicles"]["boxes"] and cv2.imread(str(sheet)).shape == (732, 1920, 3)
     assert "drivable_area" in capsys.readouterr().err
 
 
@@ -53,6 +56,19 @@ def test_a_recording_of_both_replays_to_the_bit(tmp_path: Path, capsys: Any) -> 
     assert main(["replay", str(drive), "--bundle", str(bundle), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["different"] == 0 and found["compared"] == 20
+
+
+def test_small_pictures_of_a_sheet_have_the_road_and_boxes_at_their_size_and_other_views_are_as_they_were() -> None:
+    image = np.full((*CAMERA, 3), 100, np.uint8)
+    corners = np.array([[0, 0, CAMERA[1] - 1, CAMERA[0] - 1]], np.float32)
+    boxes = Boxes(kind="detection", boxes_px=corners, scores=np.array([0.9], np.float32), labels=("v",))
+    at = FrameSet({"front": image, "left": image}, 0.0)
+    record = Record((), ("front", "left"), mapped="front")
+    record.add(at, replace(percept(), dense={"vehicles": boxes}))
+    (instant,) = record.instants(1)
+    front, left = instant.thumbs["front"], instant.thumbs["left"]
+    assert (front[0] != 100).any(axis=1).all() and (front[:, -1] != 100).any(axis=1).mean() > 0.9  # the box's edges
+    assert (left == 100).all() and front.shape == left.shape
 
 
 def test_classes_tint_their_own_pixels_and_boxes_and_units_are_drawn() -> None:
