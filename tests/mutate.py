@@ -70,7 +70,7 @@ MODULES = {
     "finetune": module("quantize/qat/finetune.py", "tests/quantize/qat"),
     "lint rules": module(
         "quantize/rules/numbers.py quantize/rules/placement.py quantize/rules/qdq.py quantize/rules/fragile.py",
-        "tests/quantize/test_lint_rules.py tests/quantize/test_lint_fusion.py",
+        "tests/quantize/test_lint_rules.py tests/quantize/test_lint_fusion.py tests/quantize/test_lint_edges.py",
     ),
     "gate": module("targets/packing/gate.py", "tests/targets/packing/test_gate.py"),
     "verdict": module("targets/evidence/verdict.py", "tests/targets/evidence/test_verdict.py"),
