@@ -16,7 +16,7 @@ CPUINFO = Path("/proc/cpuinfo")
 def cpu_features(cpuinfo: Path = CPUINFO, machine: str | None = None) -> frozenset[str]:
     """What variants of a bundle may require: "x86" or "arm", "vnni", "dotprod". Unknown means absent."""
     machine = (machine or platform.machine()).lower()
-    flags = _flags(cpuinfo)
+    flags = cpu_flags(cpuinfo)
     if machine in ("x86_64", "amd64", "i686", "i386"):
         return frozenset({"x86", "vnni"} if flags & VNNI_FLAGS else {"x86"})
     if machine in ("aarch64", "arm64"):
@@ -24,12 +24,7 @@ def cpu_features(cpuinfo: Path = CPUINFO, machine: str | None = None) -> frozens
     return frozenset()
 
 
-def int8_instructions(cpuinfo: Path = CPUINFO) -> tuple[str, ...]:
-    """Which of x86's instructions for INT8 there are, by the system's names: runtimes choose their kernels by them."""
-    return tuple(sorted(_flags(cpuinfo) & VNNI_FLAGS))
-
-
-def _flags(cpuinfo: Path) -> frozenset[str]:
+def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
     """Flags that every core has: on a part with two kinds of core, a thread may land on the lesser one."""
     try:
         lines = cpuinfo.read_text(errors="replace").splitlines()

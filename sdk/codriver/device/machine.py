@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from codriver.device import jetson
-from codriver.device.cpu import CPUINFO, int8_instructions
+from codriver.device.cpu import CPUINFO, VNNI_FLAGS, cpu_flags
 
 ROOT = Path("/")
 # What brings a module, where that is not named alike or is not alone: two of them overwrite each other's files.
@@ -34,7 +34,7 @@ PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "worst": 100.0}
 def describe_machine() -> dict[str, str | int]:
     """Processor with its instructions for INT8, cores this process may use, operating system, Python."""
     return {
-        "cpu": ", ".join((_cpu_model(), *int8_instructions())),
+        "cpu": ", ".join((_cpu_model(), *sorted(cpu_flags() & VNNI_FLAGS))),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

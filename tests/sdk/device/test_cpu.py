@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codriver.device.cpu import cpu_features, default_threads, int8_instructions
+from codriver.device import machine
+from codriver.device.cpu import VNNI_FLAGS, cpu_features, cpu_flags, default_threads
 
 
 def cpuinfo(tmp_path: Path, *cores: str) -> Path:
@@ -21,10 +22,13 @@ def test_each_flag_of_wide_int8_products_is_vnni(tmp_path: Path, flag: str) -> N
     assert cpu_features(cpuinfo(tmp_path, f"fpu avx2 {flag} sse"), "x86_64") == {"x86", "vnni"}
 
 
-def test_instructions_for_int8_are_told_apart_as_runtimes_do(tmp_path: Path) -> None:
+def test_a_machine_is_told_with_its_instructions_for_int8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = cpuinfo(tmp_path, "avx2 avx512_vnni amx_int8 amx_bf16")
-    assert int8_instructions(both) == ("amx_int8", "avx512_vnni")
-    assert int8_instructions(cpuinfo(tmp_path, "avx2 fma")) == int8_instructions(tmp_path / "missing") == ()
+    assert cpu_flags(both) & VNNI_FLAGS == {"amx_int8", "avx512_vnni"}
+    monkeypatch.setattr(machine, "_cpu_model", lambda: "A processor")
+    for path, told in ((both, "A processor, amx_int8, avx512_vnni"), (tmp_path / "missing", "A processor")):
+        monkeypatch.setattr(machine, "cpu_flags", lambda path=path: cpu_flags(path))
+        assert machine.describe_machine()["cpu"] == told
 
 
 def test_avx512_alone_is_not_vnni(tmp_path: Path) -> None:
