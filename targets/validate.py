@@ -14,7 +14,8 @@ built for. It has to be a profile of this device: another one's latency is measu
 
 Of a bundle with a finder every clip runs twice: with annotations, which the budgets are about, and with frames alone,
 which is what a car has; the two are compared clip by clip. With --streams also without each of the driver's streams;
-with --every 3 a clip is stepped at 5 Hz, in a third of the time.
+with --every 3 a clip is stepped at 5 Hz, in a third of the time; with --dask the workers of a cluster share the clips,
+and every count is the same to the bit.
 
 Where several ran, their steps are also timed in turns, which a busy spell of the machine does not tilt: read which is
 faster from that, not from latencies taken one after the other.
@@ -47,6 +48,7 @@ from targets.evidence.text import summary
 from targets.evidence.verdict import against, ran, reference_of
 from targets.list import add_profiles_argument
 from targets.profiles.profile import load_profile
+from targets.trial.conditions import identity
 from targets.trial.interleaved import in_turns
 from targets.trial.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
 from workshop.aide_splits import ClipRef, read_split, split_digest
@@ -65,6 +67,8 @@ class ValidateOptions:
     threads: int | None = None
     streams: bool = False  # also without each of the driver's streams
     every: int = 1  # step the first frame set of a clip and each so manieth to its last alone
+    dask: str | None = None  # address of the scheduler whose workers run the clips; None: all here
+    board: str | None = None  # what this machine is called among others
     parts: Path | None = None  # where results are kept until all are there
 
 
@@ -85,7 +89,7 @@ def validate(bundles: Sequence[Path], data: Path, options: ValidateOptions) -> d
             if lacking:
                 subjects.append(head | {"status": "not run", "why": lacking})
                 continue
-            rest = (options.steps, options.threads, options.streams, options.every)
+            rest = (options.steps, options.threads, options.streams, options.every, options.dask)
             trial = Trial(bundle, variant.name, data, *rest)
             try:
                 found = resumed(trial, head | {"clips": clips}, options.parts)
@@ -134,7 +138,7 @@ def heading(manifest: Manifest, variant: VariantSpec, options: ValidateOptions) 
         "judged_by": options.target or manifest.target,
         "variant": variant.name,
         "engine": variant.engine,
-        "machine": describe_machine(),
+        "machine": describe_machine() | identity() | {"board": options.board},
         "budget": budgets(options.target or manifest.target, options.profiles),
     }
 
@@ -204,6 +208,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         threads=args.threads,
         streams=args.streams,
         every=args.every,
+        dask=args.dask,
+        board=args.board,
         parts=parts,
     )
     evidence = validate(args.bundle, args.data, options)
@@ -266,6 +272,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="step a clip's first frame set and each Nth to its last alone: 3 is 5 Hz, what slots of 0.2 s hold (1)",
     )
+    parser.add_argument(
+        "--dask", metavar="ADDRESS", help="share the clips among a Dask scheduler's workers: docs/farm.md"
+    )
+    parser.add_argument("--board", metavar="NAME", help="what the page calls this machine; default: its hostname")
     parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
     return parser.parse_args(argv)
 

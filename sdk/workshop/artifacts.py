@@ -19,6 +19,7 @@ from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import FULL, no_room, sync_folder, whole_file
 
 CHECKOUT = Path(__file__).parents[2]
+COPIED = Path(__file__).parents[1] / "COMMIT"
 
 
 def provenance(packages: Sequence[str], seed: int | None) -> dict[str, Any]:
@@ -39,7 +40,11 @@ def _version(package: str) -> str:
 
 
 def git_commit() -> str:
-    """Commit of the checkout we run from, with `+changes` if files differ from it; `unknown` outside a checkout."""
+    """Commit of the checkout we run from, with `+changes` if files differ from it; `unknown` outside a checkout.
+
+    A copy of the workshop on a board says it in a file COMMIT beside the package: samples/farm writes it."""
+    if COPIED.is_file():
+        return COPIED.read_text().strip()
     try:
         return _git("rev-parse", "--short=12", "HEAD") + ("+changes" if _git("status", "--porcelain") else "")
     except (OSError, subprocess.SubprocessError):

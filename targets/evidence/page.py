@@ -9,7 +9,7 @@ from typing import Any
 from codriver.percept import DRIVER_PARTS
 from targets.evidence import pictures
 from targets.evidence.drivers import by_certainty, changes
-from targets.evidence.facts import conditions_rows, labels, machine_line
+from targets.evidence.facts import board_of, conditions_rows, labels, machine_line
 from targets.evidence.schema import Evidence, subjects_of
 from targets.evidence.text import ends, full_precision, points, title, turns
 from targets.evidence.verdict import (
@@ -48,12 +48,17 @@ def evidence_page(evidence: Sequence[Evidence]) -> str:
         TEMPLATE,
         title="Evidence",
         clips=evidence[0]["clips"],
-        machines=dict.fromkeys(machine_line(subject) for subject in subjects),
+        machines=dict.fromkeys(_machine(subject) for subject in subjects),
         created=dict.fromkeys(some["created"] for some in evidence),
         reference=None if reference is None else names[id(reference)],
         verdicts=[_verdict(s, found.get(id(s), []), names[id(s)], s is reference) for s in subjects],
         measured=_measured([(names[id(s)], s) for s in there], found, reference) if there else None,
     )
+
+
+def _machine(subject: Subject) -> str:
+    board = board_of(subject)
+    return f"{board}: {machine_line(subject)}" if board else machine_line(subject)
 
 
 def _measured(

@@ -7,6 +7,7 @@ not tried on hardware yet.
 from __future__ import annotations
 
 import os
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +36,13 @@ def conditions(root: Path = ROOT) -> dict[str, Any]:
         "gpu_driver": jetson.driver_version(root) or None,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # processes that want to run
     }
+
+
+def identity(root: Path = ROOT) -> dict[str, str | None]:
+    """Which of several alike boards this is. A PC's serial number can be read by root alone."""
+    places = (root / "proc/device-tree/serial-number", root / "sys/class/dmi/id/product_serial")
+    told = ((read_text(path) or "").strip("\0\n ") for path in places)
+    return {"hostname": platform.node() or None, "serial": next(filter(None, told), None)}
 
 
 def _temperatures_c(root: Path) -> Iterator[float]:

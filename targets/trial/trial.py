@@ -10,8 +10,8 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,16 +21,16 @@ import numpy as np
 
 from codriver.console import Progress
 from codriver.device.cpu import default_threads
-from codriver.device.machine import runtime_version, summarise_ms
+from codriver.device.machine import runtime_version
 from codriver.engines.base import STAND_INS
 from codriver.errors import CodriverError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import ClipFolder
 from codriver.verify.golden import Step, check_golden
+from targets.trial.clips import joined, score_clips, told
 from targets.trial.conditions import EnergyMeter, conditions, peak_memory_mb
-from targets.trial.drivers import frames_alone
-from targets.trial.scoring import LabelledClip, TaskScore, evaluate
+from targets.trial.spread import spread
 from workshop.aide_splits import ClipRef, read_split
 
 RATE_HZ = 15.0  # of the stream's made-up clock; its steps follow one another without waiting
@@ -50,6 +50,7 @@ class Trial:
     threads: int | None = None  # None: the physical cores this process may use
     parts: bool = False  # also without each of the driver's streams
     every: int = 1  # step the first frame set of a clip and each so manieth to its last alone
+    dask: str | None = None  # address of the scheduler whose workers run the clips; None: all here
 
 
 class TrialError(CodriverError):
@@ -115,8 +116,7 @@ def run_here(trial: Trial) -> dict[str, Any]:
             "threads": trial.threads or default_threads(),
             "cold_start_ms": round(cold_start_ms, 1),
             "clips_hz": RATE_HZ / trial.every,
-            **_accuracy(perceiver, refs, trial),
-            **_frames_alone(perceiver, refs, trial),
+            **_clips(perceiver, refs, trial),
             "memory_mb": peak_memory_mb(),
             "golden": _golden(perceiver),
             "stream": _stream(perceiver, frame_sets(refs[0], DISTINCT), trial),
@@ -129,50 +129,17 @@ def frame_sets(ref: ClipRef, count: int) -> list[Step]:
         return [(at.images, at.t, at.driver) for at in islice(clip, count)]
 
 
-def _accuracy(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -> dict[str, Any]:
-    times_ms: dict[str, list[float]] = {}
-
-    def watch(percept: Percept) -> None:
-        for stage, value in percept.latency_ms.items():
-            times_ms.setdefault(stage, []).append(value)
-
-    tasks = {task.name for task in perceiver.manifest.tasks}
-    with Progress(f"{trial.variant}: clips", total=len(refs)) as progress:
-        scores = evaluate(perceiver, labelled(refs, tasks, progress, trial.every), watch)
-    return {
-        "tasks": {task: _answers(score) for task, score in scores.items() if score.n},
-        "clips_latency_ms": {stage: summarise_ms(values) | {"n": len(values)} for stage, values in times_ms.items()},
-    }
-
-
-def _frames_alone(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -> dict[str, Any]:
-    """Nothing of a bundle without a finder."""
-    if perceiver.manifest.finder is None:
-        return {}
-    ways, sure = frames_alone(perceiver, refs, trial.variant, parts=trial.parts, every=trial.every)
-    told = {way: {task: _answers(score) for task, score in tasks.items() if score.n} for way, tasks in ways.items()}
-    return {"driver": {"ways": told, "certainty": sure, "looks_for": list(perceiver.manifest.finder.parts)}}
-
-
-def labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress, every: int = 1) -> Iterator[LabelledClip]:
-    """Clips as `evaluate` takes them; a frame or a label that cannot be read is an error here, never a gap."""
-    for ref in refs:
-        with ClipFolder(ref.folder, strict=True, every=every) as clip:
-            labels = {task: label for task, label in clip.truth.items() if task in tasks}
-            yield ((at.images, at.t, at.driver) for at in clip), labels
-        progress.step()
-
-
-def _answers(score: TaskScore) -> dict[str, Any]:
-    """Every clip's label and answer, by index, -1 without a valid answer; probabilities in 1/10000."""
-    return {
-        "classes": list(score.classes),
-        "labels": score.labels.tolist(),
-        "predicted": score.predictions.tolist(),
-        "probabilities_e4": np.rint(score.probabilities * 1e4).astype(int).tolist(),
-        "accuracy": score.accuracy,
-        "macro_f1": score.macro_f1,
-    }
+def _clips(perceiver: Perceiver, refs: Sequence[ClipRef], trial: Trial) -> dict[str, Any]:
+    """With Dask the first clip is run here all the same, for the peak of memory."""
+    how: dict[str, Any] = {"parts": trial.parts, "every": trial.every}
+    found, by = [score_clips(perceiver, refs if trial.dask is None else refs[:1], **how)], {}
+    if trial.dask is not None and refs[1:]:
+        opening = (trial.bundle.resolve(), trial.variant, trial.threads or default_threads(), perceiver.manifest.id)
+        placed = [replace(ref, folder=ref.folder.resolve(), annotation=ref.annotation.resolve()) for ref in refs[1:]]
+        others, workers = spread(trial.dask, perceiver, opening, placed, **how)
+        found, by = found + others, {"clips_by": f"{workers} workers of Dask"}
+    finder = perceiver.manifest.finder
+    return told(joined(found), finder.parts if finder else None) | by
 
 
 def _golden(perceiver: Perceiver) -> list[dict[str, Any]] | None:

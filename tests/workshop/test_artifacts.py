@@ -190,6 +190,15 @@ def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path, monkeypatc
     assert git_commit() == f"{commit}+changes"
 
 
+def test_a_copy_on_a_board_names_the_commit_that_it_was_copied_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "COPIED", tmp_path / "COMMIT")
+    assert git_commit() != "0123456789ab+changes"
+    (tmp_path / "COMMIT").write_text("0123456789ab+changes\n")
+    assert git_commit() == "0123456789ab+changes"
+
+
 def test_the_commit_is_unknown_where_there_is_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert git_commit() == "unknown"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from pathlib import Path
 
 import pytest
 
-from targets.trial.conditions import NOT_OFFERED, EnergyMeter, conditions, peak_memory_mb
+from targets.trial.conditions import NOT_OFFERED, EnergyMeter, conditions, identity, peak_memory_mb
 
 
 def lay(root: Path, files: dict[str, object]) -> None:
@@ -42,6 +43,14 @@ def test_clocks_temperature_and_governor_are_read(tmp_path: Path) -> None:
 def test_what_a_machine_does_not_tell_is_none(tmp_path: Path) -> None:
     found = conditions(tmp_path)
     assert found["cpu_mhz"] is found["hottest_c"] is found["power_mode"] is found["gpu_driver"] is None
+
+
+def test_a_boards_serial_number_comes_from_the_device_tree_and_a_pcs_from_its_firmware(tmp_path: Path) -> None:
+    assert identity(tmp_path)["serial"] is None
+    lay(tmp_path, {"sys/class/dmi/id/product_serial": "PC7"})
+    assert identity(tmp_path) == {"hostname": platform.node(), "serial": "PC7"}
+    lay(tmp_path, {"proc/device-tree/serial-number": "1421234567890\0"})
+    assert identity(tmp_path)["serial"] == "1421234567890"
 
 
 def test_rapl_counts_packages_alone_and_outlives_the_counters_end(tmp_path: Path) -> None:
