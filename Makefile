@@ -20,7 +20,7 @@ LIVE     := $(VENV)/live
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help try demo demo-road install data finder train quantize build validate show bindings check format test bench soak fuzz mutants vehicle emulate-arm clean
+.PHONY: help try demo demo-road install data finder train quantize build validate show bindings check format test bench soak fuzz mutants vehicle farm emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -151,6 +151,11 @@ vehicle: $(READY)           ## real cameras' driver in QEMU, systemd and CAN in 
 		| tests/vehicle/said.sh | tee tests/results/vehicle_$$what.txt; done
 	@if [ $$(grep -lx '== all of it held' tests/results/vehicle_*.txt | wc -l) = 4 ]; then echo "make vehicle: all of it held"; \
 		else echo "make vehicle: NOT all of it held, see FAILED above"; exit 1; fi
+
+farm: $(READY)              ## make demo's bundles on two sshd "boards" behind labgrid, one page; then Dask, of which a worker is killed; about 5 min
+	@test -f $(OUT)/farm-data/dataset.json || $(RUN) -m training.synth $(OUT)/farm-data --clips 120 --seed 11 --videos none
+	@bash -o pipefail -c '$(RUN) -m tests.farm $(OUT)/farm --data $(OUT)/farm-data $(OUT)/fp32.bundle $(OUT)/demo.bundle \
+		2>&1 | sed "s#$(abspath $(OUT))#OUT#g; s#$(CURDIR)/##g" | tee tests/results/farm.txt'
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm
