@@ -18,6 +18,7 @@ from codriver.answers.answers import Answers
 from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
+from codriver.closing import Closing
 from codriver.config import Policy
 from codriver.counts import StageClock
 from codriver.dense.sight import DenseSight
@@ -32,7 +33,7 @@ from codriver.network.graphs import Graphs
 from codriver.percept import Driver, Event, Frame, Percept, Stats
 
 
-class Perceiver:
+class Perceiver(Closing):
     """A bundle at work. Make one with `Perceiver.open`; one thread at a time may use it.
 
     A step encodes only its own frames. It remembers their features for as long as the context reaches back.
@@ -205,16 +206,6 @@ class Perceiver:
             errors = self.bundle.close()
         if errors:
             raise errors[0]
-
-    def __enter__(self) -> Perceiver:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            self.close()
-        except CodriverError:
-            if error is None:  # else what went wrong first is what is told
-                raise
 
     # For PerceiverWorker and `codriver run`, which tell of frames never stepped. Any thread may call all but _go_on.
 

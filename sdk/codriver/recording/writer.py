@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.files.decode import encode
@@ -68,7 +69,7 @@ class RecorderConfig:
         return self.images == "png" and self.width_px is None
 
 
-class Recorder:
+class Recorder(Closing):
     """Hand it each step and its percept; close it, or use it in a `with`. It belongs to one thread at a time.
 
     folder: new or empty. A ConfigError says why not, or that the disk is full: recording ends, stepping need not.
@@ -115,16 +116,6 @@ class Recorder:
 
     def _fault(self, error: OSError) -> ConfigError:
         return ConfigError(f"{self.folder}: cannot be recorded to ({error.strerror}); make room there")
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            self.close()
-        except ConfigError:
-            if error is None:  # else what went wrong first is what is told
-                raise
 
     def _current(self, t: float) -> _File:
         if self._file is not None and not 0 <= t - self._file.since_s < self.config.file_s:

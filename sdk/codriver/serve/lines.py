@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from codriver.closing import Closing
 from codriver.errors import ConfigError
 from codriver.percept import Percept
 
 
-class PerceptLines:
+class PerceptLines(Closing):
     """Appends; each line is whole, or the next one begins after it. limit_mb: of the file and the one before it."""
 
     def __init__(self, path: Path, limit_mb: float) -> None:
@@ -44,10 +45,7 @@ class PerceptLines:
             file.write(b"\n")
         return file
 
-    def __enter__(self) -> PerceptLines:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self._file.close()
 
 
