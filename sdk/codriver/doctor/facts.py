@@ -31,10 +31,10 @@ from codriver.device.machine import (
     gpus,
     how_to_install,
     memory_mb,
-    read_text,
     rivals,
     runtime_version,
 )
+from codriver.device.system_files import read_text
 from codriver.doctor.probe import probe
 from codriver.engines.base import UNPROVEN
 from codriver.engines.trt.store import store_folder
@@ -58,7 +58,7 @@ def machine_facts(root: Path = ROOT) -> dict[str, Any]:
     cpu, memory, clocks = describe_machine(), memory_mb(root), clocks_mhz(root)
     packages = {module: runtime_version(module) for module in PACKAGES}
     tried = probe(module for module, version in packages.items() if version) if root == ROOT else {}
-    release = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text(root / "etc/os-release") or "", re.MULTILINE)
+    release = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text(root / "etc/os-release"), re.MULTILINE)
     return {
         "codriver": VERSION,
         "os": release[1] if release else platform.system(),
