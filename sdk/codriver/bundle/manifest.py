@@ -150,10 +150,8 @@ class Manifest:
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
     context: ContextConfig = field(default_factory=ContextConfig)
     policy: Policy = field(default_factory=Policy)
-    # None: somebody else must say where the driver is
-    finder: FinderSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
-    # None: no maps and no boxes
-    dense: DenseSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
+    finder: FinderSpec | None = rule(None, absent=True)  # None: somebody else must say where the driver is
+    dense: DenseSpec | None = rule(None, absent=True)  # None: no maps and no boxes
     variants: tuple[VariantSpec, ...] = rule(filled=True)  # best first
     golden: str | None = rule(None, path=True)  # golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
