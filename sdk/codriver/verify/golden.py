@@ -20,6 +20,7 @@ from codriver.bundle.folder import Bundle
 from codriver.dense.golden import GoldenAnswer, GoldenPicture, differences
 from codriver.errors import BundleError, EngineError
 from codriver.files.decode import Fault, FieldRule, decode, from_json, rule, take_schema
+from codriver.files.images import BadImage, decode_image
 from codriver.finder.peaks import Sight, read_sight
 from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
 from codriver.perceiver import Perceiver
@@ -225,15 +226,8 @@ def _read_step(bundle: Bundle, step: GoldenStep) -> Step:
 
 def _read_png(bundle: Bundle, name: str, *, as_it_is: bool = False) -> NDArray[Any]:
     """name: beside golden.json."""
-    import cv2
-
     name = "".join((bundle.manifest.golden or "").rpartition("/")[:2]) + name
-    how = cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR
-    data = bundle.read(name)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
-    except cv2.error:  # sizes that it does not believe
-        image = None
-    if image is None:
-        raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew")
-    return np.asarray(image)
+        return decode_image(bundle.read(name), as_it_is=as_it_is)
+    except BadImage as error:
+        raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew") from error
