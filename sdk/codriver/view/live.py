@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codriver.arrays import Image
 from codriver.percept import Percept, TaskResult, ViewStatus
@@ -191,24 +190,11 @@ def _draw_strip(image: Image, rect: Rect, task: Task, past: Past, colour: Colour
     image[rect.y, rect.x : rect.right] = mix(LINE, CARD, 0.5)
     text.put(image, f"-{past.span_s:.0f} s", (rect.x, rect.bottom + 11), 10, FAINT)
     text.put(image, "now", (rect.right, rect.bottom + 11), 10, FAINT, align="right")
-    now = past.results[-1][1]
+    now_s, now = past.results[-1]
+    shares = np.array([1.0 - (now_s - t) / past.span_s for t, _ in past.results])
     for label in sorted(task.labels, key=lambda name: name == now.label):
-        wins = now.valid and label == now.label
-        for points in _runs(rect, past, label):
-            if wins:
-                draw.area(image, points, rect.bottom - 1.0, colour, 0.18)
-            draw.line(image, points, colour if wins else mix(FAINT, CARD, 0.5), 2 if wins else 1)
-
-
-def _runs(rect: Rect, past: Past, label: str) -> list[NDArray[np.float64]]:
-    """The class's line (N, 2) in pixels, cut where there was no answer."""
-    runs: list[list[tuple[float, float]]] = [[]]
-    now_s = past.results[-1][0]
-    for t, result in past.results:
-        if not result.valid:
-            runs.append([])
-            continue
-        x = rect.right - 1 - (now_s - t) / past.span_s * (rect.width - 1)
-        y = rect.bottom - 1 - result.probabilities.get(label, 0.0) * (rect.height - 2)
-        runs[-1].append((x, y))
-    return [np.array(run, dtype=np.float64) for run in runs if len(run) > 1]
+        values = np.array([r.probabilities.get(label, 0.0) if r.valid else np.nan for _, r in past.results])
+        if now.valid and label == now.label:
+            draw.curve(image, rect, shares, values, colour, opacity=0.18)
+        else:
+            draw.curve(image, rect, shares, values, mix(FAINT, CARD, 0.5), thickness=1, opacity=0.0)

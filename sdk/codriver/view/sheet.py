@@ -207,19 +207,7 @@ def _draw_classes(
             draw.card(image, Rect(row.x - 10, row.y + row.height // 2 - 8, 3, 16), RIGHT, 1)
         box = Rect(row.x + 126, row.y, row.width - 126 - 52, row.height)
         draw.card(image, box, mix(RAISED, CARD, 0.5), 3)
-        _draw_curve(image, box, shares, values[:, number], colour if wins else SOFT)
+        draw.curve(image, box, shares, values[:, number], colour if wins else SOFT)
         share = now.probabilities.get(label)
         said = "–" if share is None else f"{share * 100:.0f} %"
         text.put(image, said, (row.right, middle), 13, ink, weight=weight, align="right")
-
-
-def _draw_curve(
-    image: Image, box: Rect, shares: NDArray[np.float64], values: NDArray[np.float64], colour: Colour
-) -> None:
-    """An area of height 0..1, with gaps where there was no answer."""
-    points = np.stack([box.x + shares * (box.width - 1), box.bottom - 1 - values * (box.height - 3)], axis=1)
-    edges = np.flatnonzero(np.diff(np.isnan(values)))
-    for run in np.split(points, edges + 1):
-        if len(run) > 1 and not np.isnan(run[0, 1]):
-            draw.area(image, run, box.bottom - 1.0, colour, 0.25)
-            draw.line(image, run, colour, 2)
