@@ -25,19 +25,7 @@ from codriver.errors import ConfigError
 from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
-from codriver.recording.schemas import (
-    HEALTH,
-    HEALTH_SCHEMA,
-    IMAGE_SCHEMA,
-    INPUT,
-    META,
-    PERCEPT,
-    PERCEPT_SCHEMA,
-    RECORDING_SCHEMA,
-    STEP,
-    STEP_SCHEMA,
-    RecordingMetadata,
-)
+from codriver.recording.schemas import HEALTH, INPUT, META, PERCEPT, STEP, RecordingMetadata, schema_of
 from codriver.version import VERSION
 
 CHUNK_BYTES = 1 << 14  # a percept has 2 to 4 kB: from five steps a second on, less than a second is in a chunk
@@ -214,7 +202,7 @@ class _File:
 
     def _channel(self, topic: str) -> int:
         if topic not in self._channels:
-            schema = {STEP: STEP_SCHEMA, PERCEPT: PERCEPT_SCHEMA, HEALTH: HEALTH_SCHEMA}.get(topic, IMAGE_SCHEMA)
+            schema = schema_of(topic)
             name = schema["title"]
             if name not in self._schemas:
                 text = json.dumps(schema).encode()
@@ -250,7 +238,6 @@ def _check_folder(folder: Path) -> None:
 
 def _about(perceiver: Perceiver, config: RecorderConfig) -> RecordingMetadata:
     return RecordingMetadata(
-        schema=str(RECORDING_SCHEMA),
         codriver=VERSION,
         bundle=perceiver.manifest.id,
         variant=perceiver.variant,
