@@ -60,7 +60,7 @@ def examine(bundle: Path | None, root: Path = Path("/")) -> dict[str, Any]:
         "ok": not needed,
         "machine": facts,
         "bundle": found,
-        "advice": [one.to_json() for one in [*needed, *(one for one in advice if not one.needed)]],
+        "advice": [asdict(one) for one in [*needed, *(one for one in advice if not one.needed)]],
         "next": needed[0].do if needed else _next(bundle, found),
     }
 
