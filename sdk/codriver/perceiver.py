@@ -153,7 +153,7 @@ class Perceiver(Closing):
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), deadline_missed=clock.over(deadline_ms))
-            self._intake.tally.step(missed=percept.deadline_missed)
+            self._intake.tally.add(steps=1, misses=int(percept.deadline_missed))
             return percept
 
     def stats(self) -> Stats:
@@ -239,7 +239,7 @@ class Perceiver(Closing):
         """Go on with the counts, numbers and news of a perceiver that this one replaces."""
         self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
         self._news = other._news
-        self._intake.tally.swap(same_context=same_context)
+        self._intake.tally.add(swaps=1, resets=int(not same_context))
 
     @contextmanager
     def _mine(self) -> Iterator[None]:
