@@ -49,7 +49,7 @@ def _cpu_model() -> str:
 
 def runtime_version(module: str) -> str | None:
     """Version of an installed runtime, None if it is not there. Nothing is imported."""
-    if not _is_there(module):
+    if not is_installed(module):
         return None
     return next(iter(distributions(module).values()), "of unknown version")
 
@@ -71,7 +71,8 @@ def rivals(module: str) -> dict[str, str]:
     return found if len(found) > 1 else {}
 
 
-def _is_there(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether it could be imported; nothing is."""
     try:
         return util.find_spec(module) is not None
     except (ImportError, ValueError):  # its parent is missing or broken; or somebody put a stand-in in its place

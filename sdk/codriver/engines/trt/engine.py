@@ -27,6 +27,7 @@ from codriver.errors import BackendMissing, EngineError
 from codriver.files.atomic import sha256
 
 Cuda = CudaBindings | PyCuda
+_users_store = cache(EngineStore)  # one for all engines
 WARM_UP_RUNS = 2  # kernels load at their first run, and loading is not allowed while a graph is recorded
 
 
@@ -182,11 +183,6 @@ class _Lane:
         if self._graph is not None:
             self._cuda.free_graph(self._graph)
         self._graph = None
-
-
-@cache
-def _users_store() -> EngineStore:
-    return EngineStore()
 
 
 def _plan(trt: Any, gpu: Gpu, model: bytes, signature: Signature, options: BuildOptions, store: EngineStore) -> bytes:
