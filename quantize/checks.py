@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 
 from codriver.device.cpu import cpu_features
-from codriver.engines.base import is_installed
+from codriver.device.machine import is_installed
 from quantize.audit import audit
 from quantize.executed.layers import together
 from quantize.graphs.dialects import Dialect

@@ -17,8 +17,9 @@ from torch import nn
 from codriver.bundle.manifest import finder_signature
 from codriver.console import say
 from codriver.device.cpu import cpu_features
+from codriver.device.machine import is_installed
 from codriver.engines import open_engine
-from codriver.engines.base import GraphFiles, is_installed
+from codriver.engines.base import GraphFiles
 from codriver.files.atomic import sha256
 from codriver.finder.peaks import Sight, read_sight
 from codriver.finder_graph import HEIGHT_PX, OUTPUTS, PIXELS, POINTS, WIDTH_PX

@@ -3,9 +3,9 @@
     python -m tests.farm OUT --data DATA FP32.bundle INT8.bundle
 
 Two boards behind labgrid, each an sshd with an environment of its own, into which pip installs the copied wheel and all
-that it needs; the second is judged by a product that allows 100 MB of memory (no budget of latency: two boards that share one
-processor are too busy to be judged by it). Then three workers of Dask, of which one
-is killed while the clips run, held against the same command on this machine alone. Exit code 1 if a claim failed.
+that it needs; the second is judged by a product that allows 100 MB of memory (no budget of latency: two boards that
+share one processor are too busy to be judged by it). Then three workers of Dask, of which one is killed while the clips
+run, held against the same command on this machine alone. Exit code 1 if a claim failed.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from tests import ROOT
 PACKAGE = ROOT / "sdk" / "codriver"
 GROUND = {
     "arrays",
+    "closing",
     "config",
     "console",
     "counts",

@@ -59,5 +59,5 @@ def spied(manifest: Manifest) -> tuple[Perceiver, Spy, Spy]:
         for graph, signature in graphs
     )
     graph = GraphFiles(tiny_finder(manifest).SerializeToString()) if manifest.finder else None
-    finder = open_engine("onnxruntime", graph, manifest.finder_signature, threads=1) if graph else None
+    finder = open_engine("onnxruntime", graph, manifest.signature_of("finder"), threads=1) if graph else None
     return Perceiver(loaded(manifest, encoder, fuser, finder=finder)), encoder, fuser

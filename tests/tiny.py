@@ -115,7 +115,7 @@ def tiny_fuser(manifest: Manifest, seed: int = 0) -> onnx.ModelProto:
 def tiny_finder(manifest: Manifest) -> onnx.ModelProto:
     """A driver in the middle of every frame, surely; how bright the frame is moves nothing by a visible amount."""
     graph = _Graph(0)
-    signature = manifest.finder_signature
+    signature = manifest.signature_of("finder")
     mean = graph.add("ReduceMean", [graph.add("Cast", [PIXELS], to=TensorProto.FLOAT)], axes=[0, 1, 2, 3], keepdims=0)
     nothing = graph.add("Mul", [mean, graph.constant(np.array(1e-9, np.float32))])
     assert manifest.finder is not None

@@ -37,9 +37,7 @@ class HealthConfig:
 
     late_s: float = limit(0.15)  # no frame for so long: late. Three periods of 20 Hz
     lost_s: float = limit(1.0)  # no frame for so long: lost (Autoware's time-out)
-    frozen_frames: int = limit(
-        5, low=2
-    )  # this many frames without a changed pixel: frozen. A stuck buffer repeats at any rate
+    frozen_frames: int = limit(5, low=2)  # so many without a changed pixel: frozen. A stuck buffer repeats at any rate
     black_below: float = limit(8.0, high=255)  # mean level
     saturated_above: float = limit(247.0, high=255)  # mean level
     flat_std: float = limit(4.0, high=255)  # black and saturated pictures spread less than this
@@ -47,9 +45,7 @@ class HealthConfig:
     covered_below: float = limit(1.0)  # variance of the Laplacian in one of 4 x 4 blocks, level²
     covered_share: float = limit(0.6, high=1)  # of the blocks
     covered_s: float = limit(1.0)  # for this long
-    recovery_frames: int = limit(
-        10, low=1
-    )  # good frames after a fault before the view is used again (openpilot's warm-up)
+    recovery_frames: int = limit(10, low=1)  # good ones after a fault before it is used again (openpilot's warm-up)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +64,7 @@ class SmoothingConfig:
 class Policy:
     timing: TimingConfig = field(default_factory=TimingConfig)
     health: Mapping[str, HealthConfig] = field(default_factory=dict)  # by view; others have the defaults
-    masked: tuple[str, ...] = rule(
-        FAULTS, choices=FAULTS
-    )  # a view with one of these counts as absent; others of FAULTS are only reported
+    masked: tuple[str, ...] = rule(FAULTS, choices=FAULTS)  # with one of these a view is absent; others are reported
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
 
     def health_of(self, view: str) -> HealthConfig:

@@ -46,19 +46,11 @@ class Tally:
             self.count("failed", views)
             raise
 
-    def step(self, *, missed: bool) -> None:
+    def add(self, **totals: int) -> None:
+        """totals: of TOTALS, how many more."""
         with self._lock:
-            self._totals["steps"] += 1
-            self._totals["misses"] += missed
-
-    def reset(self) -> None:
-        with self._lock:
-            self._totals["resets"] += 1
-
-    def swap(self, *, same_context: bool) -> None:
-        with self._lock:
-            self._totals["swaps"] += 1
-            self._totals["resets"] += not same_context
+            for total, more in totals.items():
+                self._totals[total] += more
 
     def snapshot(self, model: str, variant: str, engine: str) -> Stats:
         """The counts as they are now, under what answers now."""

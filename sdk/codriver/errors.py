@@ -1,14 +1,5 @@
 """Every error that codriver raises on purpose.
 
-    CodriverError
-    ├── FrameError        a frame, driver box or time that cannot be used; the perceiver's state is untouched
-    ├── SourceError       footage that cannot be read: a clip, a video file, a camera
-    ├── BundleError       a bundle that is missing, changed, or from another version
-    │   └── SignatureError    a bundle whose signature is missing or wrong
-    ├── EngineError       the runtime refused a graph or failed while running it
-    │   └── BackendMissing    the runtime is not installed
-    └── ConfigError       a setting that cannot be meant
-
 Each message says what came, what was expected and what to do. `code` says the same to programs: a short text that
 stays when a message is worded anew. docs/trust.md lists those of bundles and graphs.
 """
@@ -26,7 +17,7 @@ class CodriverError(Exception):
 
 
 class FrameError(CodriverError, ValueError):
-    """A frame, a driver's box or keypoints, or a time that cannot be used.
+    """A frame, a driver's box or keypoints, or a time that cannot be used; the perceiver's state is untouched.
 
     view: whose frame it is, None if it is none's: step again without that view, and the others are answered for.
     """
@@ -39,7 +30,7 @@ class FrameError(CodriverError, ValueError):
 
 
 class SourceError(CodriverError):
-    """Footage that cannot be read."""
+    """Footage that cannot be read: a clip, a video file, a camera."""
 
     code = "source"
 

@@ -18,6 +18,7 @@ from codriver.answers.answers import Answers
 from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
+from codriver.closing import Closing
 from codriver.config import Policy
 from codriver.counts import StageClock
 from codriver.dense.sight import DenseSight
@@ -32,7 +33,7 @@ from codriver.network.graphs import Graphs
 from codriver.percept import Driver, Event, Frame, Percept, Stats
 
 
-class Perceiver:
+class Perceiver(Closing):
     """A bundle at work. Make one with `Perceiver.open`; one thread at a time may use it.
 
     A step encodes only its own frames. It remembers their features for as long as the context reaches back.
@@ -152,7 +153,7 @@ class Perceiver:
             for _ in news:  # told now; what another thread added meanwhile is not
                 self._news.popleft()
             percept = replace(percept, latency_ms=clock.latency_ms(), deadline_missed=clock.over(deadline_ms))
-            self._intake.tally.step(missed=percept.deadline_missed)
+            self._intake.tally.add(steps=1, misses=int(percept.deadline_missed))
             return percept
 
     def stats(self) -> Stats:
@@ -206,16 +207,6 @@ class Perceiver:
         if errors:
             raise errors[0]
 
-    def __enter__(self) -> Perceiver:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            self.close()
-        except CodriverError:
-            if error is None:  # else what went wrong first is what is told
-                raise
-
     # For PerceiverWorker and `codriver run`, which tell of frames never stepped. Any thread may call all but _go_on.
 
     def _drop(self, frames: Mapping[str, object]) -> None:
@@ -248,7 +239,7 @@ class Perceiver:
         """Go on with the counts, numbers and news of a perceiver that this one replaces."""
         self._intake.tally, self._answers.sequence = other._intake.tally, other._answers.sequence
         self._news = other._news
-        self._intake.tally.swap(same_context=same_context)
+        self._intake.tally.add(swaps=1, resets=int(not same_context))
 
     @contextmanager
     def _mine(self) -> Iterator[None]:

@@ -61,9 +61,7 @@ class DriverSight:
 
     present: bool | None = None  # whether there is a driver; None: nobody can say
     reason: str = ""  # why there is no driver to answer about; "" while there is one
-    sources: Mapping[str, str] = field(
-        default_factory=lambda: dict.fromkeys(DRIVER_PARTS, "none")
-    )  # found, given, none
+    sources: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(DRIVER_PARTS, "none"))  # or found, given
     reasons: Mapping[str, str] = field(default_factory=dict)  # of parts that the finder left out
     certainty: Mapping[str, float] = field(default_factory=dict)  # 0..1, of parts that the finder looked for
     presence: Mapping[str, float] = field(default_factory=dict)  # probabilities: driver, face, usable camera
@@ -84,17 +82,14 @@ class DriverSight:
 
     def to_dict(self) -> dict[str, Any]:
         found = self.keypoints is not None and "found" in (self.sources["posture"], self.sources["gesture"])
-        return {
-            "present": self.present,
-            "reason": self.reason,
-            "sources": dict(self.sources),
-            "reasons": dict(self.reasons),
-            "certainty": dict(self.certainty),
-            "presence": dict(self.presence),
-            "face_px": _box_to_list(self.face_px),
-            "body_px": _box_to_list(self.body_px),
-            "keypoints": np.asarray(self.keypoints, float).tolist() if found else None,  # who gave them knows them
-        }
+        keypoints = np.asarray(self.keypoints, float).tolist() if found else None  # who gave them knows them
+        boxes = {"face_px": _box_to_list(self.face_px), "body_px": _box_to_list(self.body_px)}
+        return _by_name(self) | boxes | {"keypoints": keypoints}
+
+
+def _by_name(record: object) -> dict[str, Any]:
+    """The fields of a dataclass, its mappings as new dicts."""
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(record).items()}
 
 
 def _box_to_list(box: Sequence[float] | None) -> list[float] | None:
@@ -119,15 +114,7 @@ class TaskResult:
     steady: str | None = None  # the label that smoothing gives, which does not flicker; None while it is off
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "index": self.index,
-            "probability": self.probability,
-            "probabilities": dict(self.probabilities),
-            "valid": self.valid,
-            "reason": self.reason,
-            "steady": self.steady,
-        }
+        return _by_name(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +132,7 @@ class ViewStatus:
     clock: str = ""  # of CLOCKS: what kind of time its newest frame has
 
     def to_dict(self) -> dict[str, Any]:
-        return {"status": self.status, "age_s": self.age_s, "reason": self.reason, "clock": self.clock}
+        return _by_name(self)
 
 
 class Event(NamedTuple):

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from codriver.arrays import Image
+from codriver.closing import Closing
 from codriver.config import WorkerConfig
 from codriver.counts import Overload
 from codriver.device.process import OwnCondition
@@ -35,7 +35,7 @@ class PendingStep:
     flagged_s: float | None = None  # when the watchdog last told of it
 
 
-class PerceiverWorker:
+class PerceiverWorker(Closing):
     """Two threads: one steps, one watches it. Both end with close(); `with` does that.
 
     open_perceiver: opens the perceiver to work with, and another one when an engine failed or hung for too long.
@@ -187,12 +187,6 @@ class PerceiverWorker:
                 thread.join(timeout_s)
         if not self._threads[0].is_alive():
             self._perceiver.close()
-
-    def __enter__(self) -> PerceiverWorker:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
 
     def _run(self, loop: Callable[[], None]) -> None:
         try:

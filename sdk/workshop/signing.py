@@ -53,8 +53,14 @@ def sign_bundle(folder: Path, key_path: Path) -> str:
         raise BundleError(f"{folder}: changed while it was signed; sign it again", code="changed-since-check")
     raw = key.public_key().public_bytes_raw()
     with whole_file(folder / SIGNATURE_NAME) as temporary:
-        temporary.write_bytes(Signed(raw, key.sign(data)).to_bytes())
+        temporary.write_bytes(signature_json(Signed(raw, key.sign(data))))
     return fingerprint(raw)
+
+
+def signature_json(signed: Signed) -> bytes:
+    """signature.json in its one form, which the device matches as a whole."""
+    head = f'{{"schema": 1, "algorithm": "ed25519", "public_key": "{signed.public_key.hex()}", '
+    return f'{head}"signature": "{signed.signature.hex()}"}}\n'.encode()
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

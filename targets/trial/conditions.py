@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Any
 
 from codriver.device import jetson
-from codriver.device.machine import clocks_mhz, governor, read_number, read_text
+from codriver.device.machine import clocks_mhz, governor
+from codriver.device.system_files import as_number, read_text
 from targets.trial.nvml import GpuCounters
 
 ROOT = Path("/")
@@ -32,7 +33,7 @@ def conditions(root: Path = ROOT) -> dict[str, Any]:
         "cpu_mhz": list(clocks) if clocks else None,
         "governor": governor(root),
         "hottest_c": max((value for value in _temperatures_c(root)), default=None),
-        "power_mode": jetson.power_mode(root) or read_text(root / "sys/firmware/acpi/platform_profile"),
+        "power_mode": jetson.power_mode(root) or read_text(root / "sys/firmware/acpi/platform_profile") or None,
         "gpu_driver": jetson.driver_version(root) or None,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # processes that want to run
     }
@@ -43,6 +44,10 @@ def identity(root: Path = ROOT) -> dict[str, str | None]:
     places = (root / "proc/device-tree/serial-number", root / "sys/class/dmi/id/product_serial")
     told = ((read_text(path) or "").strip("\0\n ") for path in places)
     return {"hostname": platform.node() or None, "serial": next(filter(None, told), None)}
+
+
+def read_number(path: Path) -> float | None:
+    return as_number(read_text(path))
 
 
 def _temperatures_c(root: Path) -> Iterator[float]:
@@ -123,7 +128,7 @@ class EnergyMeter:
 
 def _is_package(path: Path) -> bool:
     """Domains within a package, intel-rapl:0:1, are counted in it; so is psys, which counts the packages."""
-    return path.name.count(":") == 1 and (read_text(path / "name") or "").startswith("package")
+    return path.name.count(":") == 1 and read_text(path / "name").startswith("package")
 
 
 def _rails(root: Path) -> list[tuple[str, Path, Path]]:
@@ -143,7 +148,7 @@ def _rails(root: Path) -> list[tuple[str, Path, Path]]:
 
 def peak_memory_mb() -> float:
     """Of this process since it began its program; getrusage would count what its parent held before."""
-    for line in (read_text(ROOT / "proc/self/status") or "").splitlines():
+    for line in read_text(ROOT / "proc/self/status").splitlines():
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024, 1)
     import resource  # not on Windows

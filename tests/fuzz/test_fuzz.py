@@ -30,6 +30,7 @@ from codriver.recording.writer import Recorder, RecorderConfig
 from codriver.tasks import VIEWS
 from tests.fuzzed import MAX_GROWTH, bounded, changed_json, mutations
 from tests.tiny import make_tiny_bundle, tiny_encoder, tiny_manifest, tiny_steps
+from workshop.signing import signature_json
 
 GRAPH = tiny_encoder(tiny_manifest(("incar", "posture"))).SerializeToString()
 
@@ -150,7 +151,7 @@ def test_graphs(graph: bytes) -> None:
         assert error.code.startswith("graph-")
 
 
-GOOD_SIGNATURE = Signed(bytes(range(32)), bytes(range(64))).to_bytes()
+GOOD_SIGNATURE = signature_json(Signed(bytes(range(32)), bytes(range(64))))
 
 
 @given(data=st.one_of(mutations(GOOD_SIGNATURE), st.binary(max_size=300)))
@@ -159,7 +160,7 @@ def test_signatures(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> No
     folder = tmp_path_factory.getbasetemp()
     (folder / SIGNATURE_NAME).write_bytes(data)
     try:
-        assert read_signature(folder).to_bytes() == data
+        assert signature_json(read_signature(folder)) == data
     except SignatureError as error:
         assert error.code == "signature-malformed"
 

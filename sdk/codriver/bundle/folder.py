@@ -13,7 +13,7 @@ from codriver.bundle.manifest_json import parse_manifest, read_manifest_bytes
 from codriver.bundle.signature import SIGNATURE_NAME, Trust, verify_manifest
 from codriver.engines.base import GraphFiles
 from codriver.errors import BundleError
-from codriver.files.safe_read import read_exactly
+from codriver.files.safe_read import fetch_anew, read_exactly
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class Bundle:
     def read(self, name: str) -> bytes:
         """The bytes of a listed file, if they are the ones that its manifest lists."""
         if name not in self.manifest.files:
-            what = f"{self.path / name}: not listed in {MANIFEST_NAME}; fetch the bundle anew"
-            raise BundleError(what, code="file-not-listed")
+            raise fetch_anew(self.path / name, f"not listed in {MANIFEST_NAME}", "file-not-listed")
         try:
             return self._read(name)
         except BundleError as error:
@@ -64,10 +63,8 @@ class Bundle:
         if sha256 != expected.sha256:
             others = [other for other, spec in self.manifest.files.items() if spec.sha256 == sha256]
             if others:
-                what = f"{self.path / name}: holds what belongs into {others[0]}; fetch the bundle anew"
-                raise BundleError(what, code="file-swapped")
-            what = f"{self.path / name}: changed, its sha256 is another; fetch the bundle anew"
-            raise BundleError(what, code="file-changed")
+                raise fetch_anew(self.path / name, f"holds what belongs into {others[0]}", "file-swapped")
+            raise fetch_anew(self.path / name, "changed, its sha256 is another", "file-changed")
         return data
 
     def _check_version(self) -> None:
@@ -91,8 +88,7 @@ def walk(folder: Path) -> Iterator[str]:
             elif entry.is_file(follow_symlinks=False):
                 yield Path(entry.path).relative_to(folder).as_posix()
             else:
-                what = f"{entry.path}: a link or a device, expected a file; fetch the bundle anew"
-                raise BundleError(what, code="file-is-link")
+                raise fetch_anew(entry.path, "a link or a device, expected a file", "file-is-link")
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

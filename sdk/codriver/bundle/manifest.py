@@ -150,10 +150,8 @@ class Manifest:
     streams: tuple[StreamSpec, ...]  # in the order of the fuser's mask
     context: ContextConfig = field(default_factory=ContextConfig)
     policy: Policy = field(default_factory=Policy)
-    # None: somebody else must say where the driver is
-    finder: FinderSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
-    # None: no maps and no boxes
-    dense: DenseSpec | None = field(default=None, metadata={"rule": FieldRule(absent=True)})
+    finder: FinderSpec | None = rule(None, absent=True)  # None: somebody else must say where the driver is
+    dense: DenseSpec | None = rule(None, absent=True)  # None: no maps and no boxes
     variants: tuple[VariantSpec, ...] = rule(filled=True)  # best first
     golden: str | None = rule(None, path=True)  # golden.json in the bundle
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -202,19 +200,14 @@ class Manifest:
         outputs = {task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
         return Signature(inputs=inputs, outputs=outputs)
 
-    @property
-    def finder_signature(self) -> Signature:
-        return finder_signature(gesture=self.finder is None or self.finder.gesture)
-
-    @property
-    def dense_signature(self) -> Signature:
-        assert self.dense is not None
-        return self.dense.signature
-
     def signature_of(self, role: str) -> Signature:
         """role: of ROLES, of a graph that is there."""
-        signature: Signature = getattr(self, f"{role}_signature")
-        return signature
+        if role == "finder":
+            return finder_signature(gesture=self.finder is None or self.finder.gesture)
+        if role == "dense":
+            assert self.dense is not None
+            return self.dense.signature
+        return self.encoder_signature if role == "encoder" else self.fuser_signature
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""

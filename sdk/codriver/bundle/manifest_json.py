@@ -9,7 +9,7 @@ from codriver.bundle.manifest import MANIFEST_NAME, SCHEMA, Manifest
 from codriver.bundle.rules import check_manifest
 from codriver.errors import BundleError
 from codriver.files.decode import Fault, decode, from_json, take_schema
-from codriver.files.safe_read import read_at_most
+from codriver.files.safe_read import fetch_anew, read_at_most
 
 MAX_MANIFEST_BYTES = 1 << 20
 
@@ -30,8 +30,7 @@ def read_manifest_bytes(folder: Path) -> bytes:
         raise BundleError(what, code="manifest-missing")
     data = read_at_most(path, MAX_MANIFEST_BYTES)
     if data is None:
-        what = f"{path}: over {MAX_MANIFEST_BYTES} bytes, too long by far; fetch the bundle anew"
-        raise BundleError(what, code="manifest-too-big")
+        raise fetch_anew(path, f"over {MAX_MANIFEST_BYTES} bytes, too long by far", "manifest-too-big")
     return data
 
 
@@ -50,8 +49,7 @@ def parse_manifest(data: bytes) -> Manifest:
         what = f"{MANIFEST_NAME}: {fault}; fetch or build the bundle anew"
         raise BundleError(what, code=fault.code or "manifest-invalid") from fault
     if not _untouched(manifest, data):
-        what = f"{MANIFEST_NAME}: changed since {manifest.id} was made; fetch the bundle anew"
-        raise BundleError(what, code="manifest-changed")
+        raise fetch_anew(MANIFEST_NAME, f"changed since {manifest.id} was made", "manifest-changed")
     return manifest
 
 

@@ -39,12 +39,6 @@ class Signed:
     public_key: bytes  # 32
     signature: bytes  # 64
 
-    def to_bytes(self) -> bytes:
-        return (
-            f'{{"schema": 1, "algorithm": "ed25519", "public_key": "{self.public_key.hex()}", '
-            f'"signature": "{self.signature.hex()}"}}\n'
-        ).encode()
-
 
 def fingerprint(public_key: bytes) -> str:
     """public_key: 32 raw bytes. Short enough to write into a device's configuration."""

@@ -10,8 +10,8 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import VariantSpec
 from codriver.device.cpu import cpu_features
 from codriver.device.jetson import is_jetson
-from codriver.device.machine import how_to_install, runtime_version
-from codriver.engines.base import STAND_INS, is_installed
+from codriver.device.machine import how_to_install, is_installed, runtime_version
+from codriver.engines.base import STAND_INS
 from codriver.errors import BackendMissing, BundleError, ConfigError
 
 
@@ -28,7 +28,7 @@ def why_not(variant: VariantSpec, features: Collection[str]) -> str:
     """What this machine lacks for a variant, to be put behind its name; empty if it runs here."""
     lacking = [feature for feature in variant.requires if feature not in features]
     parts = [f"requires {', '.join(lacking)}"] if lacking else []
-    if not is_installed(variant.engine):
+    if not is_installed(variant.engine.partition("-")[0]):
         parts.append(f"needs {variant.engine}, not installed here ({how_to_install(variant.engine, is_jetson())})")
     elif variant.versions and not _is_among(runtime_version(variant.engine), variant.versions):
         wanted, here = " or ".join(variant.versions), runtime_version(variant.engine)

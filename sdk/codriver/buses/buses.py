@@ -15,6 +15,7 @@ from codriver.buses.kuksa import VssBroker
 from codriver.buses.publisher import Publisher
 from codriver.buses.ros2 import Ros2Session
 from codriver.buses.ros2_messages import Ros2Messages
+from codriver.closing import Closing
 from codriver.console import say
 from codriver.errors import ConfigError
 from codriver.mapping.alerts import Alert, AlertState, advance, read_alerts
@@ -29,7 +30,7 @@ def told(line: str) -> None:
     say(f"codriver: {line}")
 
 
-class Buses:
+class Buses(Closing):
     """`add` each percept, from one thread. A map that is wrong is a ConfigError now; a bus that is lost is told."""
 
     def __init__(self, config: BusesConfig, near: Path | None = None, tell: Callable[[str], object] = told) -> None:
@@ -102,9 +103,3 @@ class Buses:
     def close(self) -> None:
         for publisher in self._publishers:
             publisher.close()
-
-    def __enter__(self) -> Buses:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

@@ -11,7 +11,7 @@ from typing import Any
 from codriver.bundle.manifest import MANIFEST_NAME
 from codriver.bundle.manifest_json import read_manifest
 from codriver.capture.v4l2 import camera_lines, cameras_here
-from codriver.cli.shared import Commands, add_command
+from codriver.cli.shared import Commands, add_command, variant_row
 from codriver.console import put_result, table
 from codriver.doctor.advice import Advice, bundle_advice, choice_advice, machine_advice
 from codriver.doctor.facts import PACKAGES, bundle_facts, machine_facts, way_to
@@ -60,7 +60,7 @@ def examine(bundle: Path | None, root: Path = Path("/")) -> dict[str, Any]:
         "ok": not needed,
         "machine": facts,
         "bundle": found,
-        "advice": [one.to_json() for one in [*needed, *(one for one in advice if not one.needed)]],
+        "advice": [asdict(one) for one in [*needed, *(one for one in advice if not one.needed)]],
         "next": needed[0].do if needed else _next(bundle, found),
     }
 
@@ -150,7 +150,7 @@ def _bundle_lines(found: Mapping[str, Any]) -> list[str]:
     ]
     parts = ["signed" if found["signed"] else "not signed"]
     parts.append("with golden vectors" if found["golden"] else "without golden vectors: it cannot prove itself")
-    rows = [[f"  {v['name']}", *_variant_cells(v, found["variant"])] for v in found["variants"]]
+    rows = [variant_row(v["name"], v["engine"], v["lacks"], found["variant"]) for v in found["variants"]]
     return [
         f"bundle {found['id']}, version {found['version']}, {', '.join(parts)}",
         f"  built for {found['target']}, {fit}{_budgets(found['profile'])}",
@@ -163,12 +163,6 @@ def _budgets(profile: Mapping[str, Any] | None) -> str:
         return ""
     mode = f" in power mode {profile['nvpmodel']}" if profile["nvpmodel"] else ""
     return f"; a step may take {profile['latency_budget_ms']:g} ms{mode}, all of it {profile['memory_budget_mb']:g} MB"
-
-
-def _variant_cells(variant: Mapping[str, Any], chosen: str | None) -> tuple[str, str]:
-    unproven = f", {variant['unproven']}" if variant["unproven"] else ""
-    says = "<- runs here" if variant["name"] == chosen else variant["lacks"] or "would run here too"
-    return variant["engine"] + unproven, says
 
 
 def _advice_lines(advice: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import FinderSpec, Manifest, tasks_of
 from codriver.bundle.manifest_json import read_manifest
 from codriver.bundle.variants import why_not
-from codriver.cli.shared import Commands, add_bundle, add_command
+from codriver.cli.shared import Commands, add_bundle, add_command, variant_row
 from codriver.console import put_result, table
 from codriver.device.cpu import cpu_features
 from codriver.device.machine import runtime_version
@@ -76,16 +76,7 @@ def _lines(manifest: Manifest, here: Mapping[str, Any]) -> list[str]:
     lines += ["", "policy", *table([[f"  {name}", said] for name, said in _policy(manifest)])]
     features = ", ".join(here["features"]) or "no known feature"
     lines += ["", f"variants, best first (this machine has {features})"]
-    lines += table(
-        [
-            [
-                f"  {v.name}",
-                f"{v.engine}, {UNPROVEN[v.engine]}" if v.engine in UNPROVEN else v.engine,
-                "<- runs here" if v.name == here["variant"] else here["lacks"][v.name] or "would run here too",
-            ]
-            for v in manifest.variants
-        ]
-    )
+    lines += table([variant_row(v.name, v.engine, here["lacks"][v.name], here["variant"]) for v in manifest.variants])
     if here["variant"] is None:
         lines.append("  none suits this machine")
     plain = {name: value for name, value in manifest.metrics.items() if name != "subsets"}

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from codriver.console import say
 from codriver.device.cpu import default_threads
+from codriver.engines.base import UNPROVEN
 from codriver.perceiver import Perceiver
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-else:
-    Commands = argparse._SubParsersAction
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_command(
@@ -61,6 +59,12 @@ def open_perceiver(args: argparse.Namespace, color: str = "bgr") -> Perceiver:
         times = ", ".join(f"{name} {ms:.2f} ms" for name, ms in perceiver.bundle.benchmark_ms.items())
         say(f"fastest: {perceiver.variant} (encoder, median: {times})")
     return perceiver
+
+
+def variant_row(name: str, engine: str, lacks: str, chosen: str | None) -> list[str]:
+    """One of a bundle's variants in a table. lacks: as `why_not` says. chosen: the one that runs here."""
+    says = "<- runs here" if name == chosen else lacks or "would run here too"
+    return [f"  {name}", f"{engine}, {UNPROVEN[engine]}" if engine in UNPROVEN else engine, says]
 
 
 def threads_of(args: argparse.Namespace) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection
 from pathlib import Path
+
+from codriver.device.system_files import read_text, values
 
 # Int8 dot products that add up in 32 bits. Without one of them x86 adds pairs in 16 bits, which full-range
 # weights overflow (reference/int8.md 3.3), so such a graph says that it requires "vnni".
@@ -26,12 +27,7 @@ def cpu_features(cpuinfo: Path = CPUINFO, machine: str | None = None) -> frozens
 
 def cpu_flags(cpuinfo: Path = CPUINFO) -> frozenset[str]:
     """Flags that every core has: on a part with two kinds of core, a thread may land on the lesser one."""
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    pairs = [line.partition(":") for line in lines]
-    per_core = [set(values.split()) for key, _, values in pairs if key.strip() in ("flags", "Features")]
+    per_core = [set(flags.split()) for flags in values(cpuinfo, "flags", "Features")]
     return frozenset(set.intersection(*per_core)) if per_core else frozenset()
 
 
@@ -39,15 +35,5 @@ def default_threads() -> int:
     """Physical cores that this process may run on: two threads that share a core hinder each other."""
     if not hasattr(os, "sched_getaffinity"):
         return max(1, os.cpu_count() or 1)
-    return max(1, len({_siblings(cpu) for cpu in _allowed()}))
-
-
-def _allowed() -> Collection[int]:
-    return os.sched_getaffinity(0)
-
-
-def _siblings(cpu: int) -> str:
-    try:
-        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
-    except OSError:
-        return str(cpu)
+    siblings = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+    return max(1, len({read_text(Path(siblings.format(cpu))) or cpu for cpu in os.sched_getaffinity(0)}))

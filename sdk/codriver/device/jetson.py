@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from codriver.device.system_files import read_text
+
 ROOT = Path("/")
 RELEASE = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 JETPACK = {"36": "6", "38": "7.0 or 7.1", "39": "7.2"}  # by the release's first number
@@ -24,7 +26,7 @@ MODULES = {
 
 def l4t_release(root: Path = ROOT) -> str | None:
     """ "36.4.3" from /etc/nv_tegra_release; None on what is no Jetson."""
-    found = RELEASE.search(_read(root / "etc/nv_tegra_release"))
+    found = RELEASE.search(read_text(root / "etc/nv_tegra_release"))
     return f"{found[1]}.{found[2]}" if found else None
 
 
@@ -40,7 +42,7 @@ def is_jetson(root: Path = ROOT) -> bool:
 
 def board(root: Path = ROOT) -> str | None:
     """The board's name for people: "NVIDIA Jetson Orin Nano Developer Kit"; None on what is no Jetson."""
-    return _read(root / "proc/device-tree/model").strip("\0\n ") or None if is_jetson(root) else None
+    return read_text(root / "proc/device-tree/model").strip("\0\n ") or None if is_jetson(root) else None
 
 
 def module(root: Path = ROOT) -> str | None:
@@ -56,30 +58,23 @@ def compute_capability(root: Path = ROOT) -> str | None:
 
 def power_modes(root: Path = ROOT) -> dict[int, str]:
     """Names by number; the numbers differ from module to module."""
-    found = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", _read(root / "etc/nvpmodel.conf"))
+    found = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", read_text(root / "etc/nvpmodel.conf"))
     return {int(number): name for number, name in found}
 
 
 def power_mode(root: Path = ROOT) -> str | None:
     """Name of the mode that nvpmodel set last, else of its default; None where there is no nvpmodel."""
     modes = power_modes(root)
-    set_last = re.search(r"pmode:(\d+)", _read(root / "var/lib/nvpmodel/status"))
-    default = re.search(r"<\s*PM_CONFIG\s+DEFAULT=(\d+)\s*>", _read(root / "etc/nvpmodel.conf"))
+    set_last = re.search(r"pmode:(\d+)", read_text(root / "var/lib/nvpmodel/status"))
+    default = re.search(r"<\s*PM_CONFIG\s+DEFAULT=(\d+)\s*>", read_text(root / "etc/nvpmodel.conf"))
     number = set_last or default
     return modes.get(int(number[1])) if number else None
 
 
 def driver_version(root: Path = ROOT) -> str | None:
     """Of the kernel driver; on a Jetson it comes with the release."""
-    return _read(root / "sys/module/nvidia/version").strip() or l4t_release(root)
+    return read_text(root / "sys/module/nvidia/version") or l4t_release(root)
 
 
 def _compatible(root: Path) -> str:
-    return _read(root / "proc/device-tree/compatible")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+    return read_text(root / "proc/device-tree/compatible")

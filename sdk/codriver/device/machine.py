@@ -16,6 +16,7 @@ import numpy as np
 
 from codriver.device import jetson
 from codriver.device.cpu import CPUINFO, VNNI_FLAGS, cpu_flags
+from codriver.device.system_files import as_number, read_text, values
 
 ROOT = Path("/")
 # What brings a module, where that is not named alike or is not alone: two of them overwrite each other's files.
@@ -42,20 +43,13 @@ def describe_machine() -> dict[str, str | int]:
 
 
 def _cpu_model() -> str:
-    try:
-        lines = CPUINFO.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model", "Hardware") and value.strip():
-            return value.strip()
-    return jetson.board() or platform.processor() or platform.machine()
+    told = [value for value in values(CPUINFO, "model name", "Model", "Hardware") if value]
+    return told[0] if told else jetson.board() or platform.processor() or platform.machine()
 
 
 def runtime_version(module: str) -> str | None:
     """Version of an installed runtime, None if it is not there. Nothing is imported."""
-    if not _is_there(module):
+    if not is_installed(module):
         return None
     return next(iter(distributions(module).values()), "of unknown version")
 
@@ -77,7 +71,8 @@ def rivals(module: str) -> dict[str, str]:
     return found if len(found) > 1 else {}
 
 
-def _is_there(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether it could be imported; nothing is."""
     try:
         return util.find_spec(module) is not None
     except (ImportError, ValueError):  # its parent is missing or broken; or somebody put a stand-in in its place
@@ -94,27 +89,26 @@ def how_to_install(runtime: str, on_jetson: bool) -> str:
 def clocks_mhz(root: Path = ROOT) -> tuple[int, int] | None:
     """Lowest and highest of the cores' clocks at this moment."""
     paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")
-    found = [number / 1e3 for number in map(read_number, paths) if number is not None]
+    found = [khz / 1e3 for path in paths if (khz := as_number(read_text(path))) is not None]
     if not found:
-        lines = (read_text(root / "proc/cpuinfo") or "").splitlines()
-        told = [_number(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
-        found = [number for number in told if number is not None]
+        told = map(as_number, values(root / "proc/cpuinfo", "cpu MHz"))
+        found = [mhz for mhz in told if mhz is not None]
     return (round(min(found)), round(max(found))) if found else None
 
 
 def governor(root: Path = ROOT) -> str | None:
     """What sets the first core's clock: performance, schedutil, powersave."""
-    return read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None
 
 
 def memory_mb(root: Path = ROOT) -> tuple[int, int] | None:
     """All of it, and what a new process could have. A Jetson's GPU shares it."""
-    pairs = [line.partition(":") for line in (read_text(root / "proc/meminfo") or "").splitlines()]
-    kilobytes = {key: value.split()[0] for key, _, value in pairs if value.split()}
+    told = [values(root / "proc/meminfo", key) for key in ("MemTotal", "MemAvailable")]
     try:
-        return int(kilobytes["MemTotal"]) // 1024, int(kilobytes["MemAvailable"]) // 1024
-    except (KeyError, ValueError):
+        total, available = (int(found[0].removesuffix(" kB")) // 1024 for found in told)
+    except (IndexError, ValueError):
         return None
+    return total, available
 
 
 def gpus(root: Path = ROOT) -> list[dict[str, str | None]]:
@@ -127,8 +121,7 @@ def gpus(root: Path = ROOT) -> list[dict[str, str | None]]:
     if found:
         return found
     files = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
-    texts = [read_text(path) or "" for path in files]
-    names = [line.partition(":")[2].strip() for text in texts for line in text.splitlines() if "Model:" in line]
+    names = [name for path in files for name in values(path, "Model")]
     return [{"name": name, "compute_capability": None, "driver": driver, "memory": None} for name in names]
 
 
@@ -147,25 +140,6 @@ def _nvidia_smi() -> list[dict[str, str | None]]:
         return []
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
     return [dict(zip(keys, row, strict=True)) for row in rows if len(row) == len(keys)]
-
-
-def read_number(path: Path) -> float | None:
-    return _number(read_text(path) or "")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def read_text(path: Path) -> str | None:
-    """None if it is not there, cannot be read, or is empty."""
-    try:
-        return path.read_text(errors="replace").strip() or None
-    except OSError:
-        return None
 
 
 def summarise_ms(values_ms: Sequence[float]) -> dict[str, float]:

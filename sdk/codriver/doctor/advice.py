@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,6 @@ class Advice:
     do: str
     needed: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def machine_advice(facts: Mapping[str, Any], root: Path = ROOT) -> list[Advice]:
     """What is wrong with the machine itself, whatever the bundle."""
@@ -47,38 +44,35 @@ def _of_python(facts: Mapping[str, Any]) -> list[Advice]:
     return [Advice(f"Python {facts['python']}: codriver is tested with {span}", "make a virtual environment with one")]
 
 
-def _of_packages(facts: Mapping[str, Any], root: Path) -> list[Advice]:
-    packages, found = facts["packages"], []
+def _of_packages(facts: Mapping[str, Any], root: Path) -> Iterator[Advice]:
+    packages = facts["packages"]
     if packages["cv2"] is None:
-        found.append(Advice("OpenCV is missing: frames cannot be resized", way_to("cv2", facts), needed=True))
+        yield Advice("OpenCV is missing: frames cannot be resized", way_to("cv2", facts), needed=True)
     for module, why in facts["broken"].items():
         what = f"{module} {packages[module]} is installed, and importing it fails: {why}"
-        found.append(Advice(what, way_out(module, why), needed=module == "cv2"))
+        yield Advice(what, way_out(module, why), needed=module == "cv2")
     for module, versions in facts["rivals"].items():
         names = " and ".join(f"{name} {version}" for name, version in versions.items())
         what = f"{names} bring the same module {module} and overwrite each other's files: which one runs is chance"
-        found.append(Advice(what, f"pip uninstall {' '.join(versions)}, then install the one that is wanted"))
+        yield Advice(what, f"pip uninstall {' '.join(versions)}, then install the one that is wanted")
     if facts["jetson"] and facts["opencv_opens"] and not facts["opencv_opens"]["GSTREAMER"]:
         what = "this OpenCV has no GStreamer, so it cannot open a Jetson's CSI cameras"
-        found.append(Advice(what, "docs/device.md, Cameras, says which one can"))
+        yield Advice(what, "docs/device.md, Cameras, says which one can")
     if not any(packages[runtime] and runtime not in facts["broken"] for runtime in RUNTIMES):
-        found.append(Advice("there is no runtime, so nothing can run", _install_ort(facts), needed=True))
+        yield Advice("there is no runtime, so nothing can run", _install_ort(facts), needed=True)
     ort, trt = packages["onnxruntime"], packages["tensorrt"]
     if ort and _release(ort) < OLDEST_ORT and _release(ort) != (0, 0):
-        found.append(Advice(f"ONNX Runtime {ort} is older than 1.20, the oldest that is tested", _install_ort(facts)))
+        yield Advice(f"ONNX Runtime {ort} is older than 1.20, the oldest that is tested", _install_ort(facts))
     if trt and not OLDEST <= _release(trt) < NEWEST and _release(trt) != (0, 0):
         do = "take the one of JetPack 6.1 or newer" if facts["jetson"] else "pip install 'tensorrt>=10.3,<12'"
-        found.append(Advice(f"TensorRT {trt}: codriver is written for 10.3 to 11", do))
+        yield Advice(f"TensorRT {trt}: codriver is written for 10.3 to 11", do)
     if trt and not any(packages[module] for module in CUDA):
-        found.append(
-            Advice("TensorRT is there, but no way to CUDA's memory and streams", way_to("cuda.bindings", facts))
-        )
+        yield Advice("TensorRT is there, but no way to CUDA's memory and streams", way_to("cuda.bindings", facts))
     if not trt and list((root / "usr/lib").glob("python3*/dist-packages/tensorrt")):
         what = "JetPack's TensorRT is on this machine, but this virtual environment does not see it"
-        found.append(Advice(what, "python3 -m venv --system-site-packages, and install codriver there"))
+        yield Advice(what, "python3 -m venv --system-site-packages, and install codriver there")
     elif not trt and facts["gpus"]:
-        found.append(Advice("there is an NVIDIA GPU, and no TensorRT to use it with", way_to("tensorrt", facts)))
-    return found
+        yield Advice("there is an NVIDIA GPU, and no TensorRT to use it with", way_to("tensorrt", facts))
 
 
 def _install_ort(facts: Mapping[str, Any]) -> str:
@@ -87,70 +81,63 @@ def _install_ort(facts: Mapping[str, Any]) -> str:
     return way_to("onnxruntime", facts)
 
 
-def _of_clocks(facts: Mapping[str, Any]) -> list[Advice]:
-    cpu, board, found = facts["cpu"], facts["jetson"], []
+def _of_clocks(facts: Mapping[str, Any]) -> Iterator[Advice]:
+    cpu, board = facts["cpu"], facts["jetson"]
     if cpu["governor"] == "powersave":
         do = "sudo jetson_clocks" if board else "sudo cpupower frequency-set -g performance"
-        found.append(Advice("the governor is powersave: clocks rise late, so the slowest steps get slower", do))
-    return found
+        yield Advice("the governor is powersave: clocks rise late, so the slowest steps get slower", do)
 
 
-def choice_advice(facts: Mapping[str, Any]) -> list[Advice]:
+def choice_advice(facts: Mapping[str, Any]) -> Iterator[Advice]:
     """What this machine is best at, for who has no bundle yet: a bundle says itself what it wants."""
-    board, features, advice = facts["jetson"], facts["cpu"]["features"], []
+    board, features = facts["jetson"], facts["cpu"]["features"]
     modes = board["power_modes"] if board else {}
     fastest = next((number for number, name in modes.items() if name.startswith("MAXN")), None)
     if fastest and not (board["power_mode"] or "").startswith("MAXN"):
         what = f"power mode {board['power_mode']}: this module is faster in {modes[fastest]}"
-        advice.append(Advice(what, f"sudo nvpmodel -m {fastest}, if supply and cooling allow it"))
+        yield Advice(what, f"sudo nvpmodel -m {fastest}, if supply and cooling allow it")
     if "x86" in features and "vnni" not in features:
         what = "this processor has no VNNI: full-range INT8 weights overflow in it, 7-bit ones do not"
-        advice.append(Advice(what, "build for target x86-no-vnni, or another that has the variant ort-x86-7bit"))
-    return advice
+        yield Advice(what, "build for target x86-no-vnni, or another that has the variant ort-x86-7bit")
 
 
-def _of_room(facts: Mapping[str, Any]) -> list[Advice]:
-    memory, store, found = facts["memory_mb"], facts["store"], []
+def _of_room(facts: Mapping[str, Any]) -> Iterator[Advice]:
+    memory, store = facts["memory_mb"], facts["store"]
     if memory and memory["available"] < LEAST_MEMORY_MB:
         what = f"{memory['available']} MB of memory are free; a runtime takes up to {LEAST_MEMORY_MB}"
-        found.append(Advice(what, "end what else runs; on a Jetson, the desktop: sudo systemctl isolate multi-user"))
+        yield Advice(what, "end what else runs; on a Jetson, the desktop: sudo systemctl isolate multi-user")
     if facts["packages"]["tensorrt"]:  # only TensorRT compiles
         if not store["writable"]:
             what = f"compiled engines cannot be kept ({store['why']}), so each start compiles for minutes"
-            found.append(Advice(what, f"name a folder of your own in {CACHE_VARIABLE}"))
+            yield Advice(what, f"name a folder of your own in {CACHE_VARIABLE}")
         elif store["free_mb"] < LEAST_DISK_MB:
             what = f"{store['free_mb']} MB are free where compiled engines are kept"
-            found.append(Advice(what, f"make room, or name another folder in {CACHE_VARIABLE}"))
-    return found
+            yield Advice(what, f"make room, or name another folder in {CACHE_VARIABLE}")
 
 
-def bundle_advice(found: Mapping[str, Any], facts: Mapping[str, Any]) -> list[Advice]:
+def bundle_advice(found: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Advice]:
     """What stands between a bundle and this machine."""
-    advice = []
     first, *_ = found["variants"]
     if found["variant"] is None:
-        advice.append(
-            Advice(
-                f"nothing of the bundle can run here: {first['name']} {first['lacks']}",
-                _way_out(found, facts),
-                needed=True,
-            )
+        yield Advice(
+            f"nothing of the bundle can run here: {first['name']} {first['lacks']}",
+            _way_out(found, facts),
+            needed=True,
         )
     elif "needs" in first["lacks"] and "requires" not in first["lacks"]:  # what can be installed, not bought
         what = f"{first['name']}, the bundle's best variant, {first['lacks']}"
-        advice.append(Advice(what, f"install that; until then {found['variant']} runs"))
+        yield Advice(what, f"install that; until then {found['variant']} runs")
     if found["fits"] is False and found["variant"]:
         what = f"the bundle was built for {found['target']}, and this is {_device(facts)}: its budgets are another's"
-        advice.append(Advice(what, OTHER_TARGET))
+        yield Advice(what, OTHER_TARGET)
     if found["fits"] and facts["jetson"]:
-        advice += _mode_advice(mode_of(found, facts["jetson"]["module"]), facts["jetson"])
+        yield from _mode_advice(mode_of(found, facts["jetson"]["module"]), facts["jetson"])
     budget_mb = (found["profile"] or {}).get("memory_budget_mb", 0)
     if facts["memory_mb"] and facts["memory_mb"]["available"] < budget_mb:
         what = f"{facts['memory_mb']['available']} MB of memory are free, the bundle may take {budget_mb:g}"
-        advice.append(Advice(what, "end what else runs here"))
+        yield Advice(what, "end what else runs here")
     if found["signed"] and facts["packages"]["cryptography"] is None:
-        advice.append(Advice("the bundle is signed, and nothing here can check it", way_to("cryptography", facts)))
-    return advice
+        yield Advice("the bundle is signed, and nothing here can check it", way_to("cryptography", facts))
 
 
 def _mode_advice(wanted: str, board: Mapping[str, Any]) -> list[Advice]:

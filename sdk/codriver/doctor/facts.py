@@ -21,20 +21,9 @@ from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.signature import SIGNATURE_NAME
 from codriver.bundle.variants import why_not
-from codriver.device import jetson
+from codriver.device import jetson, machine
 from codriver.device.cpu import cpu_features, default_threads
-from codriver.device.machine import (
-    ROOT,
-    clocks_mhz,
-    describe_machine,
-    governor,
-    gpus,
-    how_to_install,
-    memory_mb,
-    read_text,
-    rivals,
-    runtime_version,
-)
+from codriver.device.system_files import read_text
 from codriver.doctor.probe import probe
 from codriver.engines.base import UNPROVEN
 from codriver.engines.trt.store import store_folder
@@ -53,12 +42,12 @@ PACKAGES = {  # module -> how it is got, and what for
 }
 
 
-def machine_facts(root: Path = ROOT) -> dict[str, Any]:
+def machine_facts(root: Path = machine.ROOT) -> dict[str, Any]:
     """All that is known of this machine, JSON-ready."""
-    cpu, memory, clocks = describe_machine(), memory_mb(root), clocks_mhz(root)
-    packages = {module: runtime_version(module) for module in PACKAGES}
-    tried = probe(module for module, version in packages.items() if version) if root == ROOT else {}
-    release = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text(root / "etc/os-release") or "", re.MULTILINE)
+    cpu, memory, clocks = machine.describe_machine(), machine.memory_mb(root), machine.clocks_mhz(root)
+    packages = {module: machine.runtime_version(module) for module in PACKAGES}
+    tried = probe(module for module, version in packages.items() if version) if root == machine.ROOT else {}
+    release = re.search(r'^PRETTY_NAME="?([^"\n]+)', read_text(root / "etc/os-release"), re.MULTILINE)
     return {
         "codriver": VERSION,
         "os": release[1] if release else platform.system(),
@@ -71,15 +60,17 @@ def machine_facts(root: Path = ROOT) -> dict[str, Any]:
             "features": sorted(cpu_features(root / "proc/cpuinfo")),
             "cores": cpu["cores"],
             "threads": default_threads(),
-            "governor": governor(root),
+            "governor": machine.governor(root),
             "clocks_mhz": list(clocks) if clocks else None,
         },
         "memory_mb": {"total": memory[0], "available": memory[1]} if memory else None,
         "jetson": _jetson_facts(root) if jetson.is_jetson(root) else None,
-        "gpus": gpus(root),
+        "gpus": machine.gpus(root),
         "packages": packages,
         "broken": {module: answer["why"] for module, answer in tried.items() if answer["why"]},
-        "rivals": {module: found for module in PACKAGES if (found := rivals(module))} if root == ROOT else {},
+        "rivals": {module: found for module in PACKAGES if (found := machine.rivals(module))}
+        if root == machine.ROOT
+        else {},
         "opencv_opens": tried.get("cv2", {}).get("opens"),
         "store": _store_facts(),
     }
@@ -168,7 +159,7 @@ def way_to(module: str, facts: Mapping[str, Any]) -> str:
             if board and board["jetpack"] == "6"
             else "pip install cuda-bindings"
         )
-    return PACKAGES[module][0] or how_to_install(module, board is not None)
+    return PACKAGES[module][0] or machine.how_to_install(module, board is not None)
 
 
 def fits(target: str, facts: Mapping[str, Any]) -> bool | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import util
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,11 +57,6 @@ class Engine(Protocol):
     def infer(self, inputs: Arrays) -> Arrays: ...
 
     def close(self) -> None: ...
-
-
-def is_installed(runtime: str) -> bool:
-    """Whether the runtime could be imported; nothing is."""
-    return util.find_spec(runtime.partition("-")[0]) is not None
 
 
 def check_tensors(what: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -175,7 +175,7 @@ def _checked(kind: Any, value: Any, place: str, of: FieldRule) -> Any:
 
 
 def _check_text(text: str, place: str, of: FieldRule) -> None:
-    if of.path and not is_plain_path(text):
+    if of.path and not PATH.fullmatch(text):
         expected = "expected plain names of letters, digits, . _ - joined by /"
         raise Fault("", f"path {text[:80]!r}, {expected}", _path_code(text))
     if of.choices and text not in of.choices:
@@ -222,11 +222,6 @@ def encode(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: encode(item) for name, item in value.items()}
     return [encode(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def is_plain_path(path: str) -> bool:
-    """Whether a path stays in its folder, on every system."""
-    return PATH.fullmatch(path) is not None
 
 
 def _path_code(path: str) -> str:

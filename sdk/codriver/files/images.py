@@ -35,8 +35,8 @@ def read_image(path: Path) -> Image:
     return decode_image(path.read_bytes())
 
 
-def decode_image(content: bytes) -> Image:
-    """Decode from bytes: OpenCV's own imread prints warnings that nobody asked for."""
+def decode_image(content: bytes, *, as_it_is: bool = False) -> Image:
+    """Decode from bytes: OpenCV's own imread prints warnings that nobody asked for. as_it_is: not turned into BGR."""
     import cv2
 
     if not content:
@@ -44,12 +44,12 @@ def decode_image(content: bytes) -> Image:
     if _jpeg_cut_off(content) or _png_cut_off(content):
         raise BadImage(CUT_OFF)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
         raise BadImage("it is no picture that this OpenCV decodes")
-    return np.asarray(image, dtype=np.uint8)
+    return np.asarray(image) if as_it_is else np.asarray(image, dtype=np.uint8)
 
 
 def _jpeg_cut_off(content: bytes) -> bool:

@@ -12,6 +12,11 @@ from typing import BinaryIO
 from codriver.errors import BundleError
 
 
+def fetch_anew(path: object, what: str, code: str) -> BundleError:
+    """Why a bundle's file cannot be used, where only another copy helps."""
+    return BundleError(f"{path}: {what}; fetch the bundle anew", code=code)
+
+
 def read_exactly(path: Path, size: int, *, alone: bool = False) -> bytes:
     """Bytes of a plain file of this size. alone: refuse a file that has a second name elsewhere (a hard link)."""
     with _opened(path) as (file, status):
@@ -19,8 +24,7 @@ def read_exactly(path: Path, size: int, *, alone: bool = False) -> bytes:
             what = f"{path}: a hard link, so that it can be changed under another name; copy the bundle anew"
             raise BundleError(what, code="file-hard-linked")
         if status.st_size != size:
-            what = f"{path}: {status.st_size} bytes, expected {size}; fetch the bundle anew"
-            raise BundleError(what, code="file-size")
+            raise fetch_anew(path, f"{status.st_size} bytes, expected {size}", "file-size")
         return file.read(size)
 
 
@@ -40,14 +44,13 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"{path}: not a plain file; fetch the bundle anew", code="file-not-plain")
+                raise fetch_anew(path, "not a plain file", "file-not-plain")
             yield file, status
     except FileNotFoundError as error:
-        what = f"{path}: cannot be read, there is no such file; fetch the bundle anew"
-        raise BundleError(what, code="file-missing") from error
+        raise fetch_anew(path, "cannot be read, there is no such file", "file-missing") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         why = getattr(error, "strerror", None) or error
-        raise BundleError(f"{path}: cannot be read ({why}); fetch the bundle anew", code="file-unreadable") from error
+        raise fetch_anew(path, f"cannot be read ({why})", "file-unreadable") from error
 
 
 def read_own(path: Path, max_bytes: int) -> bytes:

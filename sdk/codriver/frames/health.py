@@ -106,15 +106,10 @@ class ViewHealth:
 
     def _faults(self, t: float) -> list[str]:
         """The conditions that have held for long enough, the most telling first."""
-        limits = self.config
-        lasting_s = {name: t - since_s + EPSILON_S for name, since_s in self._since_s.items()}
-        lasts = {
-            "black": lasting_s.get("black", -1.0) >= limits.flat_s,
-            "saturated": lasting_s.get("saturated", -1.0) >= limits.flat_s,
-            "frozen": "frozen" in lasting_s and self._repeats >= limits.frozen_frames - 1,
-            "covered": lasting_s.get("covered", -1.0) >= limits.covered_s,
-        }
-        return [name for name, holds in lasts.items() if holds]
+        limits, frozen = self.config, self._repeats >= self.config.frozen_frames - 1
+        needed_s = {"black": limits.flat_s, "saturated": limits.flat_s, "covered": limits.covered_s}
+        needed_s["frozen"] = 0.0 if frozen else math.inf
+        return [name for name, since_s in self._since_s.items() if t - since_s + EPSILON_S >= needed_s[name]]
 
     def status(self, now_s: float, refused: str = "") -> ViewStatus:
         """What to say of the view in a step of time `now_s`. refused: why its frame in this step was not taken."""

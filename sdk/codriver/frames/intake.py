@@ -62,7 +62,7 @@ class Intake:
         jumped_s = jump_s(self._last_t, request.t, self._timing)
         if jumped_s:
             self.clear()
-            self.tally.reset()
+            self.tally.add(resets=1)
         self._last_t = request.t
         refused = refusals(request.times_s, request.t, self._health.newest_s, self._timing)
         for view, refusal in refused.items():

@@ -33,12 +33,8 @@ def refusals(
     times_s: Mapping[str, float], t: float, newest_s: Callable[[str], float | None], timing: TimingConfig
 ) -> dict[str, Refusal]:
     """The frames of a set that cannot be used, by view. newest_s: a view's newest accepted time in this recording."""
-    found = {}
-    for view, own_s in times_s.items():
-        refusal = _refusal(own_s, t, newest_s(view), timing)
-        if refusal is not None:
-            found[view] = refusal
-    return found
+    found = {view: _refusal(own_s, t, newest_s(view), timing) for view, own_s in times_s.items()}
+    return {view: refusal for view, refusal in found.items() if refusal is not None}
 
 
 def _refusal(own_s: float, t: float, newest_s: float | None, timing: TimingConfig) -> Refusal | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from codriver.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.live.feed import Feed
@@ -28,7 +29,7 @@ NOTE = "Who has this address with its token sees what you see: it shows a person
 MISSING = "the live page needs the package websockets: pip install 'codriver[live]'"
 
 
-class LivePage:
+class LivePage(Closing):
     """Serves until it is closed, in threads of its own: two a viewer.
 
     A viewer gets the newest step each time that it has taken the one before: a slow one holds up nobody and keeps one
@@ -96,12 +97,6 @@ class LivePage:
         for viewer in viewers:
             with suppress(OSError):
                 viewer.socket.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> LivePage:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _answer(self, connection: Any, request: Any) -> Any:
         """Two paths and no files: the page for whoever asks, the socket for who may."""

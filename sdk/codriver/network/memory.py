@@ -103,13 +103,6 @@ class Memory:
         row = self._rows[index] if index >= 0 else NOTHING
         return None if row == NOTHING else self._store[row]
 
-    @property
-    def newest_s(self) -> float | None:
-        return self._times_s[-1] if self._times_s else None
-
-    def __len__(self) -> int:
-        return len(self._times_s)
-
     def clear(self) -> None:
         while self._times_s:
             self._forget_newest()

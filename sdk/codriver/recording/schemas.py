@@ -24,7 +24,7 @@ RECORDING_SCHEMA = 1
 class RecordingMetadata:
     """At the head of each file, by whom and how it was recorded. MCAP keeps texts alone."""
 
-    schema: str
+    schema: str = str(RECORDING_SCHEMA)
     codriver: str  # version
     bundle: str  # id
     variant: str
@@ -105,3 +105,8 @@ HEALTH_SCHEMA = _schema(
         "dropped_files": {"type": "integer", "description": "removed so far, because the folder is bounded"},
     },
 )
+
+
+def schema_of(topic: str) -> dict[str, Any]:
+    """Whatever is not one of ours is a picture's."""
+    return {STEP: STEP_SCHEMA, PERCEPT: PERCEPT_SCHEMA, HEALTH: HEALTH_SCHEMA}.get(topic, IMAGE_SCHEMA)

@@ -19,24 +19,13 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
-from codriver.recording.schemas import (
-    HEALTH,
-    HEALTH_SCHEMA,
-    IMAGE_SCHEMA,
-    INPUT,
-    META,
-    PERCEPT,
-    PERCEPT_SCHEMA,
-    RECORDING_SCHEMA,
-    STEP,
-    STEP_SCHEMA,
-    RecordingMetadata,
-)
+from codriver.recording.schemas import HEALTH, INPUT, META, PERCEPT, STEP, RecordingMetadata, schema_of
 from codriver.version import VERSION
 
 CHUNK_BYTES = 1 << 14  # a percept has 2 to 4 kB: from five steps a second on, less than a second is in a chunk
@@ -68,7 +57,7 @@ class RecorderConfig:
         return self.images == "png" and self.width_px is None
 
 
-class Recorder:
+class Recorder(Closing):
     """Hand it each step and its percept; close it, or use it in a `with`. It belongs to one thread at a time.
 
     folder: new or empty. A ConfigError says why not, or that the disk is full: recording ends, stepping need not.
@@ -115,16 +104,6 @@ class Recorder:
 
     def _fault(self, error: OSError) -> ConfigError:
         return ConfigError(f"{self.folder}: cannot be recorded to ({error.strerror}); make room there")
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            self.close()
-        except ConfigError:
-            if error is None:  # else what went wrong first is what is told
-                raise
 
     def _current(self, t: float) -> _File:
         if self._file is not None and not 0 <= t - self._file.since_s < self.config.file_s:
@@ -223,7 +202,7 @@ class _File:
 
     def _channel(self, topic: str) -> int:
         if topic not in self._channels:
-            schema = {STEP: STEP_SCHEMA, PERCEPT: PERCEPT_SCHEMA, HEALTH: HEALTH_SCHEMA}.get(topic, IMAGE_SCHEMA)
+            schema = schema_of(topic)
             name = schema["title"]
             if name not in self._schemas:
                 text = json.dumps(schema).encode()
@@ -259,7 +238,6 @@ def _check_folder(folder: Path) -> None:
 
 def _about(perceiver: Perceiver, config: RecorderConfig) -> RecordingMetadata:
     return RecordingMetadata(
-        schema=str(RECORDING_SCHEMA),
         codriver=VERSION,
         bundle=perceiver.manifest.id,
         variant=perceiver.variant,

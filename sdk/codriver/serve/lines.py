@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from codriver.closing import Closing
 from codriver.console import say
 from codriver.errors import ConfigError
 from codriver.percept import Percept
 
 
-class PerceptLines:
+class PerceptLines(Closing):
     """Appends; each line is whole, or the next one begins after it. limit_mb: of the file and the one before it."""
 
     def __init__(self, path: Path, limit_mb: float) -> None:

@@ -13,26 +13,13 @@ from pathlib import Path
 from codriver.capture.camera import Camera
 from codriver.device.imports import opencv
 from codriver.errors import ConfigError, SourceError
-from codriver.sources.aide import Annotation, read_annotation
-from codriver.sources.base import FrameSet, Source
-from codriver.sources.cameras import Cameras
-from codriver.sources.clip import ClipFolder
-from codriver.sources.spelling import FORMS, read_views, split_views
-from codriver.sources.videos import Videos
-
-__all__ = [
-    "FORMS",
-    "Annotation",
-    "Camera",
-    "Cameras",
-    "ClipFolder",
-    "FrameSet",
-    "Source",
-    "Videos",
-    "open_source",
-    "read_annotation",
-    "split_views",
-]
+from codriver.sources.base import FrameSet as FrameSet
+from codriver.sources.base import Source as Source
+from codriver.sources.cameras import Cameras as Cameras
+from codriver.sources.clip import ClipFolder as ClipFolder
+from codriver.sources.spelling import FORMS as FORMS
+from codriver.sources.spelling import read_views
+from codriver.sources.videos import Videos as Videos
 
 
 def open_source(text: str, *, strict: bool = False) -> Source:

@@ -12,6 +12,7 @@ from codriver.capture.news import CameraCounts
 from codriver.capture.opening import check_pipelines
 from codriver.capture.pairing import shared_time_s
 from codriver.capture.reader import START_S, Reader
+from codriver.closing import Closing
 from codriver.errors import SourceError
 from codriver.sources.base import FrameSet
 
@@ -19,7 +20,7 @@ RATE_HZ = 15.0  # what the model was trained with; cameras may run faster
 CLOSE_S = 0.5  # for all cameras together to end
 
 
-class Cameras:
+class Cameras(Closing):
     """One reader per camera, so that a stalled camera blocks nobody.
 
     A camera without a new frame is absent from the set, and `absent` says why. One that fails or is silent is opened
@@ -101,9 +102,3 @@ class Cameras:
         until_s = time.monotonic() + CLOSE_S
         for reader in self._readers.values():
             reader.join(until_s)
-
-    def __enter__(self) -> Cameras:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

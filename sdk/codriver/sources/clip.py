@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from codriver.closing import Closing
 from codriver.errors import SourceError
 from codriver.files.images import BadImage, numbered, read_image
 from codriver.percept import Driver, Frame
@@ -15,7 +16,7 @@ from codriver.tasks import VIEWS
 RATE_HZ = 15.0  # 45 frames in 3 s
 
 
-class ClipFolder:
+class ClipFolder(Closing):
     """Frames by number, t = number / 15 Hz. The driver is matched by image name, never by position.
 
     every: read each so manieth alone, counted from the last, and the first: 3 reads what slots of 0.2 s will hold.
@@ -87,12 +88,6 @@ class ClipFolder:
 
     def close(self) -> None:
         """Nothing stays open between frames."""
-
-    def __enter__(self) -> ClipFolder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _not_a_clip(folder: Path) -> str:

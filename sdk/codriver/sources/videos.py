@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.closing import Closing
 from codriver.errors import SourceError
 from codriver.percept import Frame
 from codriver.sources.base import FrameSet
@@ -25,7 +26,7 @@ HOLE = 300  # frames in a row that cannot be decoded, after which nothing more i
 CODECS = {"av01": "AV1", "hevc": "H.265", "hvc1": "H.265", "hev1": "H.265", "vp90": "VP9", "h264": "H.264"}
 
 
-class Videos:
+class Videos(Closing):
     """Frames of several files, whose containers' clocks are one. Each step holds the frames of one instant.
 
     Files may differ in rate, start and length: a slow view is in fewer steps, one that ended is absent from then on.
@@ -93,12 +94,6 @@ class Videos:
     def close(self) -> None:
         for file in self._files.values():
             file.close()
-
-    def __enter__(self) -> Videos:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class _File:

@@ -20,6 +20,7 @@ from codriver.bundle.folder import Bundle
 from codriver.dense.golden import GoldenAnswer, GoldenPicture, differences
 from codriver.errors import BundleError, EngineError
 from codriver.files.decode import Fault, FieldRule, decode, from_json, rule, take_schema
+from codriver.files.images import BadImage, decode_image
 from codriver.finder.peaks import Sight, read_sight
 from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
 from codriver.perceiver import Perceiver
@@ -45,7 +46,7 @@ class GoldenDifference:
     task: str
     max_abs: float  # largest difference of any class's probability
     tolerance: float
-    same_label: bool  # whether the likeliest class is always the expected one
+    same_label: bool = True  # whether the likeliest class is always the expected one
 
     @property
     def ok(self) -> bool:
@@ -58,14 +59,20 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
     The perceiver's state does not change. A BundleError says if there is no golden vector, or no answer to one.
     """
     worst: dict[str, GoldenDifference] = {}
+    for found in _found(perceiver):
+        worst[found.task] = _worse(worst.get(found.task, found), found)
+    return list(worst.values())
+
+
+def _found(perceiver: Perceiver) -> Iterator[GoldenDifference]:
+    """Of each picture and each clip by itself."""
     trial, bundle = on_trial(perceiver), perceiver.bundle.folder
     for step, by_variant in _pictures(bundle):
         dense, recorded = _last_step(trial, [step]).dense, _of_variant(by_variant, perceiver.variant, 0)
         (size,) = (frame.shape[:2] for frame in step[0].values())
         read = partial(_read_png, bundle, as_it_is=True)
         for task, apart, most in differences(bundle.manifest.dense, size, dense, recorded, read):
-            found = GoldenDifference(task=task, max_abs=apart, tolerance=most, same_label=True)
-            worst[task] = _worse(worst.get(task), found)
+            yield GoldenDifference(task=task, max_abs=apart, tolerance=most)
     for number, (steps, expected, tolerance, found_by) in enumerate(read_golden(bundle)):
         answers = _of_variant(expected, perceiver.variant, number)
         tasks = _last_step(trial, steps).tasks
@@ -74,15 +81,13 @@ def check_golden(perceiver: Perceiver) -> list[GoldenDifference]:
             if result is None or not result.valid:
                 reason = "the bundle has no such task" if result is None else result.reason
                 raise BundleError(f"golden clip {number}: no {task} ({reason}); build the bundle anew")
-            found = _difference(task, answer, result.probabilities, tolerance)
-            worst[task] = _worse(worst.get(task), found)
+            yield _difference(task, answer, result.probabilities, tolerance)
         if perceiver.bundle.finder is not None and "incar" in steps[-1][0]:
             told = _of_variant(found_by, perceiver.variant, number)
             name, most = (FINDER, FINDER_TOLERANCE) if answers else (NOBODY, tolerance)
-            off = _finder_off(perceiver, steps[-1][0]["incar"], told)
-            difference = GoldenDifference(task=name, max_abs=off, tolerance=most, same_label=True)
-            worst[name] = _worse(worst.get(name), difference)
-    return list(worst.values())
+            yield GoldenDifference(
+                task=name, max_abs=_finder_off(perceiver, steps[-1][0]["incar"], told), tolerance=most
+            )
 
 
 def told_of(sight: Sight) -> dict[str, float]:
@@ -147,9 +152,7 @@ def _difference(
     return GoldenDifference(task=task, max_abs=apart, tolerance=tolerance, same_label=alike)
 
 
-def _worse(a: GoldenDifference | None, b: GoldenDifference) -> GoldenDifference:
-    if a is None:
-        return b
+def _worse(a: GoldenDifference, b: GoldenDifference) -> GoldenDifference:
     alike, most = a.same_label and b.same_label, min(a.tolerance, b.tolerance)
     return replace(a, max_abs=max(a.max_abs, b.max_abs), tolerance=most, same_label=alike)
 
@@ -225,15 +228,8 @@ def _read_step(bundle: Bundle, step: GoldenStep) -> Step:
 
 def _read_png(bundle: Bundle, name: str, *, as_it_is: bool = False) -> NDArray[Any]:
     """name: beside golden.json."""
-    import cv2
-
     name = "".join((bundle.manifest.golden or "").rpartition("/")[:2]) + name
-    how = cv2.IMREAD_UNCHANGED if as_it_is else cv2.IMREAD_COLOR
-    data = bundle.read(name)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
-    except cv2.error:  # sizes that it does not believe
-        image = None
-    if image is None:
-        raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew")
-    return np.asarray(image)
+        return decode_image(bundle.read(name), as_it_is=as_it_is)
+    except BadImage as error:
+        raise BundleError(f"{bundle.path / name}: not a PNG; build the bundle anew") from error

@@ -41,23 +41,16 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int], *, found: bool =
 
 
 def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
-    """What a step on these frames cannot do without, by itself: "resize", "encoder", "fuser" and, if there is one,
-    "finder", these on zeros."""
+    """What a step on these frames cannot do without, by itself: "resize", and each of its graphs on zeros, by role."""
     manifest = bundle.manifest
-    encoder_inputs, fuser_inputs = manifest.encoder_signature.zeros(), manifest.fuser_signature.zeros()
+    there = [role for role in ("finder", "encoder", "fuser", "dense") if role in bundle.variant.graphs]
+    zeros = {role: manifest.signature_of(role).zeros() for role in there}
     clock = StageClock()
     bundle.cores.each(lambda view: stream_inputs({view: frames[view]}, driver, manifest.sizes_px), frames)
     clock.end("resize")
-    if bundle.finder is not None:
-        bundle.finder.infer(manifest.finder_signature.zeros())
-        clock.end("finder")
-    bundle.encoder.infer(encoder_inputs)
-    clock.end("encoder")
-    bundle.fuser.infer(fuser_inputs)
-    clock.end("fuser")
-    if bundle.dense is not None:
-        bundle.dense.infer(manifest.dense_signature.zeros())
-        clock.end("dense")
+    for role, inputs in zeros.items():
+        getattr(bundle, role).infer(inputs)
+        clock.end(role)
     parts = clock.latency_ms()
     del parts["total"]
     return parts

@@ -64,6 +64,26 @@ def area(image: Image, points: NDArray[np.float64], bottom: float, colour: Colou
     cv2.addWeighted(over, opacity, part, 1.0 - opacity, 0.0, dst=part)
 
 
+def curve(
+    image: Image,
+    box: Rect,
+    shares: NDArray[np.float64],
+    values: NDArray[np.float64],
+    colour: Colour,
+    *,
+    thickness: int = 2,
+    opacity: float = 0.25,
+) -> None:
+    """Values 0..1, (N,), at shares of the box's width, with gaps where they are NaN. opacity: of the area below."""
+    points = np.stack([box.x + shares * (box.width - 1), box.bottom - 1 - values * (box.height - 3)], axis=1)
+    edges = np.flatnonzero(np.diff(np.isnan(values)))
+    for run in np.split(points, edges + 1):
+        if len(run) > 1 and not np.isnan(run[0, 1]):
+            if opacity > 0:
+                area(image, run, box.bottom - 1.0, colour, opacity)
+            line(image, run, colour, thickness)
+
+
 def tick(image: Image, centre: tuple[int, int], size: int, colour: Colour) -> None:
     x, y = centre
     corners = [[x - size, y], [x - size * 0.25, y + size * 0.7], [x + size, y - size * 0.8]]

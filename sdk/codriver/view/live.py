@@ -7,37 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codriver.arrays import Image
 from codriver.percept import Percept, TaskResult, ViewStatus
 from codriver.sources.base import FrameSet
 from codriver.tasks import AIDE, VIEWS, Task
-from codriver.view import draw, text
+from codriver.view import draw, text, theme
 from codriver.view.cameras import draw_camera, status_text
 from codriver.view.dense import draw_results, overlaid
-from codriver.view.theme import (
-    BACKGROUND,
-    CARD,
-    FAINT,
-    GAP,
-    LINE,
-    MARGIN,
-    RAISED,
-    SOFT,
-    STATE_COLOURS,
-    TEXT,
-    Colour,
-    Rect,
-    accent,
-    mix,
-)
+from codriver.view.theme import Colour, Rect, accent, mix
 
 WIDTH, HEIGHT = 1280, 720
-HEADER = Rect(MARGIN, 0, WIDTH - 2 * MARGIN, 52)
-BIG = Rect(MARGIN, 52, 832, 468)  # 16:9, as AIDE's cameras are
-SMALL = Rect(MARGIN, 528, 832, 152)
-FOOTER = Rect(MARGIN, 680, 832, 40)
+HEADER = Rect(theme.MARGIN, 0, WIDTH - 2 * theme.MARGIN, 52)
+BIG = Rect(theme.MARGIN, 52, 832, 468)  # 16:9, as AIDE's cameras are
+SMALL = Rect(theme.MARGIN, 528, 832, 152)
+FOOTER = Rect(theme.MARGIN, 680, 832, 40)
 PANEL = Rect(864, 52, 400, 652)
 SLOTS = 16  # of the context, for its meter
 UNKNOWN = ViewStatus(status="never", age_s=None, reason="not in this bundle")
@@ -65,7 +49,7 @@ class LiveView:
         self._draw_header(image, percept)
         self._draw_cameras(image, at, percept)
         _draw_footer(image, percept)
-        rects = PANEL.rows(max(len(self.tasks) + bool(percept.dense), 1), GAP)
+        rects = PANEL.rows(max(len(self.tasks) + bool(percept.dense), 1), theme.GAP)
         if percept.dense:
             draw_results(image, rects[-1], percept.dense)
         for index, (task, rect) in enumerate(zip(self.tasks, rects, strict=False)):
@@ -84,20 +68,20 @@ class LiveView:
             self._history.popleft()
 
     def _draw_header(self, image: Image, percept: Percept) -> None:
-        wide = text.put(image, "codriver", (HEADER.x, 33), 20, TEXT, weight=text.BOLD)
-        text.put(image, text.fit(percept.model, 13, 300), (HEADER.x + wide + 14, 33), 13, FAINT)
-        colour = STATE_COLOURS.get(percept.state, SOFT)
+        wide = text.put(image, "codriver", (HEADER.x, 33), 20, theme.TEXT, weight=text.BOLD)
+        text.put(image, text.fit(percept.model, 13, 300), (HEADER.x + wide + 14, 33), 13, theme.FAINT)
+        colour = theme.STATE_COLOURS.get(percept.state, theme.SOFT)
         pill = text.width(percept.state, 13, text.MEDIUM) + 13
-        colours = mix(colour, BACKGROUND, 0.22), colour
+        colours = mix(colour, theme.BACKGROUND, 0.22), colour
         draw.chip(image, (HEADER.right - pill, 16), percept.state, 13, colours)
         clock = f"step {percept.sequence} · {percept.t - self._start_s:.2f} s"
-        text.put(image, clock, (BIG.right, 33), 13, SOFT, align="right")
+        text.put(image, clock, (BIG.right, 33), 13, theme.SOFT, align="right")
         room = HEADER.right - pill - 12 - PANEL.x
-        text.put(image, text.fit(_why(percept), 12, room), (PANEL.x, 33), 12, SOFT)
+        text.put(image, text.fit(_why(percept), 12, room), (PANEL.x, 33), 12, theme.SOFT)
 
     def _draw_cameras(self, image: Image, at: FrameSet, percept: Percept) -> None:
         first, *others = sorted(self.views, key=lambda view: view != self.mapped)
-        tiles = {first: BIG, **dict(zip(others, SMALL.columns(max(len(others), 1), GAP), strict=False))}
+        tiles = {first: BIG, **dict(zip(others, SMALL.columns(max(len(others), 1), theme.GAP), strict=False))}
         for view, rect in tiles.items():
             status = percept.views.get(view, UNKNOWN)
             if status.status != "ok" and view in at.absent:
@@ -133,17 +117,17 @@ def _draw_footer(image: Image, percept: Percept) -> None:
     baseline = FOOTER.y + 26
     x = FOOTER.x
     total = f"{percept.latency_ms.get('total', 0.0):.1f} ms"
-    x += text.put(image, total, (x, baseline), 15, TEXT, weight=text.MEDIUM)
+    x += text.put(image, total, (x, baseline), 15, theme.TEXT, weight=text.MEDIUM)
     for stage, value_ms in percept.latency_ms.items():
         if stage != "total":
             x += 16
-            x += text.put(image, stage, (x, baseline), 12, FAINT) + 6
-            x += text.put(image, f"{value_ms:.1f}", (x, baseline), 12, SOFT)
+            x += text.put(image, stage, (x, baseline), 12, theme.FAINT) + 6
+            x += text.put(image, f"{value_ms:.1f}", (x, baseline), 12, theme.SOFT)
     filled = round(percept.context * SLOTS)
     left = FOOTER.right - SLOTS * 9 + 3
-    text.put(image, "context", (left - 10, baseline), 12, FAINT, align="right")
+    text.put(image, "context", (left - 10, baseline), 12, theme.FAINT, align="right")
     for slot in range(SLOTS):
-        colour = SOFT if slot >= SLOTS - filled else RAISED
+        colour = theme.SOFT if slot >= SLOTS - filled else theme.RAISED
         draw.card(image, Rect(left + slot * 9, baseline - 11, 6, 13), colour, 2)
 
 
@@ -156,9 +140,9 @@ def _draw_task(image: Image, rect: Rect, task: Task, past: Past, colour: Colour)
     if now.valid and now.label is not None and now.probability is not None:
         _draw_answer(image, left, now.label, now.probability, colour)
     else:
-        text.put(image, "no answer", (left.x, left.y + 39), 22, FAINT, weight=text.MEDIUM)
+        text.put(image, "no answer", (left.x, left.y + 39), 22, theme.FAINT, weight=text.MEDIUM)
         for number, part in enumerate(text.wrap(now.reason, 11, left.width, 2)):
-            text.put(image, part, (left.x, left.y + 57 + 14 * number), 11, FAINT)
+            text.put(image, part, (left.x, left.y + 57 + 14 * number), 11, theme.FAINT)
     _draw_strip(image, Rect(left.x, left.y + 74, left.width, left.bottom - left.y - 85), task, past, colour)
     right = Rect(left.right + 22, inner.y, inner.right - left.right - 22, inner.height)
     _draw_classes(image, right, task, now, colour)
@@ -169,10 +153,10 @@ def _draw_answer(image: Image, left: Rect, label: str, probability: float, colou
     while text.width(label, size, text.BOLD) > left.width and size > 14:
         size -= 1
     label = text.fit(label, size, left.width, text.BOLD)
-    text.put(image, label, (left.x, left.y + 39), size, TEXT, weight=text.BOLD)
+    text.put(image, label, (left.x, left.y + 39), size, theme.TEXT, weight=text.BOLD)
     draw.bar(image, Rect(left.x, left.y + 54, left.width - 48, 6), probability, colour)
     percent = f"{probability * 100:.0f} %"
-    text.put(image, percent, (left.right, left.y + 62), 14, TEXT, weight=text.MEDIUM, align="right")
+    text.put(image, percent, (left.right, left.y + 62), 14, theme.TEXT, weight=text.MEDIUM, align="right")
 
 
 def _draw_classes(image: Image, rect: Rect, task: Task, now: TaskResult, colour: Colour) -> None:
@@ -181,36 +165,23 @@ def _draw_classes(image: Image, rect: Rect, task: Task, now: TaskResult, colour:
         middle = round(rect.y + 4 + number * high)
         wins = now.valid and label == now.label
         weight = text.MEDIUM if wins else text.REGULAR
-        ink = TEXT if wins else SOFT
+        ink = theme.TEXT if wins else theme.SOFT
         text.put(image, text.fit(label, 11, 98, weight), (rect.x, middle + 4), 11, ink, weight=weight)
         share = now.probabilities.get(label, 0.0)
-        draw.bar(image, Rect(rect.x + 102, middle - 2, rect.width - 102, 4), share, colour if wins else FAINT)
+        draw.bar(image, Rect(rect.x + 102, middle - 2, rect.width - 102, 4), share, colour if wins else theme.FAINT)
 
 
 def _draw_strip(image: Image, rect: Rect, task: Task, past: Past, colour: Colour) -> None:
     """Probabilities of the last seconds: the class that leads now in colour, the others grey, or gaps."""
-    image[rect.bottom - 1, rect.x : rect.right] = LINE
-    image[rect.y, rect.x : rect.right] = mix(LINE, CARD, 0.5)
-    text.put(image, f"-{past.span_s:.0f} s", (rect.x, rect.bottom + 11), 10, FAINT)
-    text.put(image, "now", (rect.right, rect.bottom + 11), 10, FAINT, align="right")
-    now = past.results[-1][1]
+    image[rect.bottom - 1, rect.x : rect.right] = theme.LINE
+    image[rect.y, rect.x : rect.right] = mix(theme.LINE, theme.CARD, 0.5)
+    text.put(image, f"-{past.span_s:.0f} s", (rect.x, rect.bottom + 11), 10, theme.FAINT)
+    text.put(image, "now", (rect.right, rect.bottom + 11), 10, theme.FAINT, align="right")
+    now_s, now = past.results[-1]
+    shares = np.array([1.0 - (now_s - t) / past.span_s for t, _ in past.results])
     for label in sorted(task.labels, key=lambda name: name == now.label):
-        wins = now.valid and label == now.label
-        for points in _runs(rect, past, label):
-            if wins:
-                draw.area(image, points, rect.bottom - 1.0, colour, 0.18)
-            draw.line(image, points, colour if wins else mix(FAINT, CARD, 0.5), 2 if wins else 1)
-
-
-def _runs(rect: Rect, past: Past, label: str) -> list[NDArray[np.float64]]:
-    """The class's line (N, 2) in pixels, cut where there was no answer."""
-    runs: list[list[tuple[float, float]]] = [[]]
-    now_s = past.results[-1][0]
-    for t, result in past.results:
-        if not result.valid:
-            runs.append([])
-            continue
-        x = rect.right - 1 - (now_s - t) / past.span_s * (rect.width - 1)
-        y = rect.bottom - 1 - result.probabilities.get(label, 0.0) * (rect.height - 2)
-        runs[-1].append((x, y))
-    return [np.array(run, dtype=np.float64) for run in runs if len(run) > 1]
+        values = np.array([r.probabilities.get(label, 0.0) if r.valid else np.nan for _, r in past.results])
+        if now.valid and label == now.label:
+            draw.curve(image, rect, shares, values, colour, opacity=0.18)
+        else:
+            draw.curve(image, rect, shares, values, mix(theme.FAINT, theme.CARD, 0.5), thickness=1, opacity=0.0)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from codriver.arrays import Image
 from codriver.errors import CodriverError, ConfigError
 from codriver.files.atomic import whole_file
-
-
-class Video(Protocol):
-    def add(self, image: Image) -> None: ...
 
 
 def write_image(path: Path, image: Image) -> None:
@@ -29,7 +25,7 @@ def write_image(path: Path, image: Image) -> None:
 def video_file(path: Path, rate_hz: float) -> Iterator[Video]:
     """An MP4 to add pictures of one size to. Its codec, MPEG-4 part 2, is in every OpenCV with FFmpeg."""
     with whole_file(path) as temporary:
-        video = _Mp4(temporary, rate_hz, path.name)
+        video = Video(temporary, rate_hz, path.name)
         try:
             yield video
         finally:
@@ -39,7 +35,7 @@ def video_file(path: Path, rate_hz: float) -> Iterator[Video]:
         video.check(path)
 
 
-class _Mp4:
+class Video:
     """path: that is written to. name: of the file in the end, for messages."""
 
     def __init__(self, path: Path, rate_hz: float, name: str) -> None:

@@ -11,30 +11,15 @@ from numpy.typing import NDArray
 from codriver.arrays import Image
 from codriver.percept import TaskResult, ViewStatus
 from codriver.tasks import Task
-from codriver.view import draw, text
+from codriver.view import draw, text, theme
 from codriver.view.cameras import TITLES, draw_camera
 from codriver.view.record import THUMB, Record
-from codriver.view.theme import (
-    CARD,
-    FAINT,
-    GAP,
-    LINE,
-    RAISED,
-    RIGHT,
-    SOFT,
-    STATE_COLOURS,
-    TEXT,
-    WRONG,
-    Colour,
-    Rect,
-    accent,
-    mix,
-)
+from codriver.view.theme import Colour, Rect, accent, mix
 
 WIDTH, HEIGHT = 1920, 1350
 EDGE = 40
 COLUMNS = 6
-FILM = Rect(EDGE, 136, COLUMNS * (THUMB[0] + GAP) - GAP, 4 * (THUMB[1] + GAP) - GAP)
+FILM = Rect(EDGE, 136, COLUMNS * (THUMB[0] + theme.GAP) - theme.GAP, 4 * (THUMB[1] + theme.GAP) - theme.GAP)
 SIDE = Rect(FILM.right + 24, FILM.y, WIDTH - EDGE - FILM.right - 24, FILM.height)
 TASKS = Rect(EDGE, FILM.bottom + 24, WIDTH - 2 * EDGE, HEIGHT - EDGE - FILM.bottom - 24)
 NEVER = ViewStatus(status="never", age_s=None, reason="")
@@ -65,26 +50,26 @@ def draw_sheet(record: Record, about: About) -> Image:
 
 def _draw_header(image: Image, record: Record, about: About) -> None:
     assert record.last is not None
-    wide = text.put(image, "codriver", (EDGE, 62), 30, TEXT, weight=text.BOLD)
-    text.put(image, text.fit(about.title, 30, 900), (EDGE + wide + 18, 62), 30, SOFT)
+    wide = text.put(image, "codriver", (EDGE, 62), 30, theme.TEXT, weight=text.BOLD)
+    text.put(image, text.fit(about.title, 30, 900), (EDGE + wide + 18, 62), 30, theme.SOFT)
     rate = f" · {(record.steps - 1) / record.span_s:.0f} Hz" if record.span_s > 0 else ""
     facts = f"{record.last.model} · {record.steps} steps · {record.span_s:.2f} s{rate}"
-    text.put(image, facts, (EDGE, 92), 15, FAINT)
+    text.put(image, facts, (EDGE, 92), 15, theme.FAINT)
     known = [task.name for task in record.tasks if task.name in about.truth]
     if known:
         right = sum(record.last.tasks[name].label == about.truth[name] for name in known)
         score = f"{right} of {len(known)} right"
-        text.put(image, score, (WIDTH - EDGE, 62), 30, TEXT, weight=text.BOLD, align="right")
-        text.put(image, "last answer against the label", (WIDTH - EDGE, 92), 15, FAINT, align="right")
+        text.put(image, score, (WIDTH - EDGE, 62), 30, theme.TEXT, weight=text.BOLD, align="right")
+        text.put(image, "last answer against the label", (WIDTH - EDGE, 92), 15, theme.FAINT, align="right")
 
 
 def _draw_film(image: Image, record: Record) -> None:
     instants = record.instants(COLUMNS)
     for column, instant in enumerate(instants):
-        x = FILM.x + column * (THUMB[0] + GAP)
-        text.put(image, f"{instant.t - record.times_s[0]:.2f} s", (x, FILM.y - 9), 13, SOFT)
+        x = FILM.x + column * (THUMB[0] + theme.GAP)
+        text.put(image, f"{instant.t - record.times_s[0]:.2f} s", (x, FILM.y - 9), 13, theme.SOFT)
         for row, view in enumerate(record.views):
-            tile = Rect(x, FILM.y + row * (THUMB[1] + GAP), *THUMB)
+            tile = Rect(x, FILM.y + row * (THUMB[1] + theme.GAP), *THUMB)
             status = instant.views.get(view, NEVER)
             draw_camera(image, tile, view, instant.thumbs.get(view), status, title=column == 0)
 
@@ -92,47 +77,47 @@ def _draw_film(image: Image, record: Record) -> None:
 def _draw_side(image: Image, rect: Rect, record: Record, about: About) -> None:
     """Latency above; below it how the run went: states, and which camera was seen how much."""
     latency = rect._replace(height=334)
-    health = rect._replace(y=latency.bottom + GAP, height=rect.height - latency.height - GAP)
+    health = rect._replace(y=latency.bottom + theme.GAP, height=rect.height - latency.height - theme.GAP)
     draw.card(image, latency)
     _draw_latency(image, latency.inset(20), record)
     draw.card(image, health)
     inner = health.inset(20)
-    text.put(image, "State", (inner.x, inner.y + 11), 14, SOFT, weight=text.MEDIUM)
+    text.put(image, "State", (inner.x, inner.y + 11), 14, theme.SOFT, weight=text.MEDIUM)
     _draw_states(image, inner, record)
     for number, view in enumerate(record.views):
         y = inner.y + 84 + number * 26
         share = record.seen[view] / record.steps
-        text.put(image, TITLES.get(view, view), (inner.x, y), 13, SOFT)
-        colour = SOFT if share > 0.99 else WRONG
+        text.put(image, TITLES.get(view, view), (inner.x, y), 13, theme.SOFT)
+        colour = theme.SOFT if share > 0.99 else theme.WRONG
         draw.bar(image, Rect(inner.x + 70, y - 7, inner.width - 124, 5), share, colour)
-        text.put(image, f"{share * 100:.0f} %", (inner.right, y), 13, TEXT, align="right")
+        text.put(image, f"{share * 100:.0f} %", (inner.right, y), 13, theme.TEXT, align="right")
     if about.problems:
         said = f"{about.problems} frame{'s' if about.problems > 1 else ''} or parts of the source left out"
-        text.put(image, said, (inner.x, inner.bottom), 12, STATE_COLOURS["degraded"])
+        text.put(image, said, (inner.x, inner.bottom), 12, theme.STATE_COLOURS["degraded"])
 
 
 def _draw_states(image: Image, inner: Rect, record: Record) -> None:
     x, legend = inner.x, inner.right
-    for state, colour in STATE_COLOURS.items():
+    for state, colour in theme.STATE_COLOURS.items():
         if record.states[state]:
             wide = round(inner.width * record.states[state] / record.steps)
             image[inner.y + 26 : inner.y + 34, x : min(x + max(wide - 2, 2), inner.right)] = colour
             x += wide
-    for state in reversed(STATE_COLOURS):
+    for state in reversed(theme.STATE_COLOURS):
         if record.states[state]:
             said = f"{state} {record.states[state]}"
-            wide = text.put(image, said, (legend, inner.y + 55), 12, STATE_COLOURS[state], align="right")
+            wide = text.put(image, said, (legend, inner.y + 55), 12, theme.STATE_COLOURS[state], align="right")
             legend -= wide + 14
 
 
 def _draw_latency(image: Image, rect: Rect, record: Record) -> None:
     total = np.array(record.latency_ms.get("total", [0.0]))
-    text.put(image, "Latency per step", (rect.x, rect.y + 11), 14, SOFT, weight=text.MEDIUM)
-    for share, column in zip((50, 95, 99), rect.columns(3, GAP), strict=True):
+    text.put(image, "Latency per step", (rect.x, rect.y + 11), 14, theme.SOFT, weight=text.MEDIUM)
+    for share, column in zip((50, 95, 99), rect.columns(3, theme.GAP), strict=True):
         value = f"{np.percentile(total, share):.1f}"
-        wide = text.put(image, value, (column.x, rect.y + 50), 26, TEXT, weight=text.BOLD)
-        text.put(image, "ms", (column.x + wide + 4, rect.y + 50), 13, FAINT)
-        text.put(image, f"p{share}", (column.x, rect.y + 68), 12, FAINT)
+        wide = text.put(image, value, (column.x, rect.y + 50), 26, theme.TEXT, weight=text.BOLD)
+        text.put(image, "ms", (column.x + wide + 4, rect.y + 50), 13, theme.FAINT)
+        text.put(image, f"p{share}", (column.x, rect.y + 68), 12, theme.FAINT)
     _draw_histogram(image, Rect(rect.x, rect.y + 86, rect.width, 74), total)
     _draw_stages(image, rect, record, float(total.mean()))
 
@@ -141,12 +126,12 @@ def _draw_stages(image: Image, rect: Rect, record: Record, total_ms: float) -> N
     """Means, because means add up to the mean of the whole and medians do not."""
     means = {stage: float(np.mean(ms)) for stage, ms in record.latency_ms.items() if stage != "total"}
     top = rect.bottom - 18 * len(means)
-    text.put(image, f"mean {total_ms:.1f} ms, of which", (rect.x, top), 12, FAINT)
+    text.put(image, f"mean {total_ms:.1f} ms, of which", (rect.x, top), 12, theme.FAINT)
     for number, (stage, mean_ms) in enumerate(means.items(), start=1):
         y = top + 18 * number
-        text.put(image, stage, (rect.x, y), 12, SOFT)
-        draw.bar(image, Rect(rect.x + 80, y - 6, rect.width - 144, 4), mean_ms / max(total_ms, 1e-9), SOFT)
-        text.put(image, f"{mean_ms:.1f} ms", (rect.right, y), 12, SOFT, align="right")
+        text.put(image, stage, (rect.x, y), 12, theme.SOFT)
+        draw.bar(image, Rect(rect.x + 80, y - 6, rect.width - 144, 4), mean_ms / max(total_ms, 1e-9), theme.SOFT)
+        text.put(image, f"{mean_ms:.1f} ms", (rect.right, y), 12, theme.SOFT, align="right")
 
 
 def _draw_histogram(image: Image, rect: Rect, values_ms: NDArray[np.float64]) -> None:
@@ -157,10 +142,10 @@ def _draw_histogram(image: Image, rect: Rect, values_ms: NDArray[np.float64]) ->
     for bin_rect, count in zip(rect._replace(height=rect.height - 20).columns(36, 2), counts, strict=True):
         tall = max(round((bin_rect.height - 4) * count / max(counts.max(), 1)), 2)
         if count:
-            draw.card(image, bin_rect._replace(y=bin_rect.bottom - tall, height=tall), SOFT, 2)
-    image[rect.bottom - 20, rect.x : rect.right] = LINE
-    text.put(image, f"{low:.1f} ms", (rect.x, rect.bottom - 4), 11, FAINT)
-    text.put(image, f"{high:.1f} ms", (rect.right, rect.bottom - 4), 11, FAINT, align="right")
+            draw.card(image, bin_rect._replace(y=bin_rect.bottom - tall, height=tall), theme.SOFT, 2)
+    image[rect.bottom - 20, rect.x : rect.right] = theme.LINE
+    text.put(image, f"{low:.1f} ms", (rect.x, rect.bottom - 4), 11, theme.FAINT)
+    text.put(image, f"{high:.1f} ms", (rect.right, rect.bottom - 4), 11, theme.FAINT, align="right")
 
 
 def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str | None, colour: Colour) -> None:
@@ -169,7 +154,7 @@ def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str 
     now = record.last.tasks[task.name]
     text.put(image, task.title, (rect.x, rect.y + 11), 15, colour, weight=text.MEDIUM)
     label = now.label if now.valid and now.label is not None else "no answer"
-    text.put(image, label, (rect.x, rect.y + 50), 30, TEXT if now.valid else FAINT, weight=text.BOLD)
+    text.put(image, label, (rect.x, rect.y + 50), 30, theme.TEXT if now.valid else theme.FAINT, weight=text.BOLD)
     if now.probability is not None:
         percent = f"{now.probability * 100:.0f} %"
         text.put(image, percent, (rect.right, rect.y + 50), 30, colour, align="right")
@@ -177,16 +162,16 @@ def _draw_task(image: Image, rect: Rect, task: Task, record: Record, truth: str 
     plot = Rect(rect.x, rect.y + 104, rect.width, rect.height - 104 - 22)
     _draw_classes(image, plot, task, record, now, truth, colour)
     axis = Rect(rect.x + 126, rect.bottom, rect.width - 126 - 52, 0)
-    text.put(image, "0 s", (axis.x, axis.y), 12, FAINT)
-    text.put(image, f"{record.span_s:.1f} s", (axis.right, axis.y), 12, FAINT, align="right")
+    text.put(image, "0 s", (axis.x, axis.y), 12, theme.FAINT)
+    text.put(image, f"{record.span_s:.1f} s", (axis.right, axis.y), 12, theme.FAINT, align="right")
 
 
 def _draw_verdict(image: Image, at: tuple[int, int], now: TaskResult, truth: str | None, room_px: int) -> None:
     if truth is None:
-        text.put(image, text.fit(now.reason, 14, room_px), at, 14, FAINT)
+        text.put(image, text.fit(now.reason, 14, room_px), at, 14, theme.FAINT)
         return
     right = now.label == truth
-    mark, colour = (draw.tick, RIGHT) if right else (draw.cross, WRONG)
+    mark, colour = (draw.tick, theme.RIGHT) if right else (draw.cross, theme.WRONG)
     mark(image, (at[0] + 7, at[1] - 5), 7, colour)
     text.put(image, "as labelled" if right else f"labelled {truth}", (at[0] + 24, at[1]), 14, colour)
 
@@ -201,25 +186,13 @@ def _draw_classes(
     for number, (label, row) in enumerate(zip(task.labels, rect.rows(task.classes, 10), strict=True)):
         wins = now.valid and label == now.label
         middle = row.y + row.height // 2 + 5
-        weight, ink = (text.MEDIUM, TEXT) if wins else (text.REGULAR, SOFT)
+        weight, ink = (text.MEDIUM, theme.TEXT) if wins else (text.REGULAR, theme.SOFT)
         text.put(image, text.fit(label, 13, 118, weight), (row.x, middle), 13, ink, weight=weight)
         if label == truth:
-            draw.card(image, Rect(row.x - 10, row.y + row.height // 2 - 8, 3, 16), RIGHT, 1)
+            draw.card(image, Rect(row.x - 10, row.y + row.height // 2 - 8, 3, 16), theme.RIGHT, 1)
         box = Rect(row.x + 126, row.y, row.width - 126 - 52, row.height)
-        draw.card(image, box, mix(RAISED, CARD, 0.5), 3)
-        _draw_curve(image, box, shares, values[:, number], colour if wins else SOFT)
+        draw.card(image, box, mix(theme.RAISED, theme.CARD, 0.5), 3)
+        draw.curve(image, box, shares, values[:, number], colour if wins else theme.SOFT)
         share = now.probabilities.get(label)
         said = "–" if share is None else f"{share * 100:.0f} %"
         text.put(image, said, (row.right, middle), 13, ink, weight=weight, align="right")
-
-
-def _draw_curve(
-    image: Image, box: Rect, shares: NDArray[np.float64], values: NDArray[np.float64], colour: Colour
-) -> None:
-    """An area of height 0..1, with gaps where there was no answer."""
-    points = np.stack([box.x + shares * (box.width - 1), box.bottom - 1 - values * (box.height - 3)], axis=1)
-    edges = np.flatnonzero(np.diff(np.isnan(values)))
-    for run in np.split(points, edges + 1):
-        if len(run) > 1 and not np.isnan(run[0, 1]):
-            draw.area(image, run, box.bottom - 1.0, colour, 0.25)
-            draw.line(image, run, colour, 2)

@@ -289,16 +289,16 @@ def test_a_number_of_a_million_digits_is_refused_quickly() -> None:
 def test_a_finder_is_read_with_its_graphs(data: bytes) -> None:
     found = parse_manifest(data)
     assert found.finder == tiny_manifest().finder and found.variants[0].paths[2] == "ort-x86/finder.onnx"
-    assert list(found.finder_signature.outputs) == ["x", "y", "presence"]
+    assert list(found.signature_of("finder").outputs) == ["x", "y", "presence"]
 
 
 def test_a_finder_that_says_nothing_of_hands_looks_for_them_as_those_of_before_did(data: bytes) -> None:
     assert b"gesture" not in json.dumps(json.loads(data)["finder"]).encode()
     before = parse_manifest(data)
-    assert before.finder.parts == DRIVER_PARTS and before.finder_signature.outputs["x"].shape == (1, 72, 192)
+    assert before.finder.parts == DRIVER_PARTS and before.signature_of("finder").outputs["x"].shape == (1, 72, 192)
     without = parse_manifest(replace(before, finder=FinderSpec(gesture=False)).with_id().to_json().encode())
     assert without.finder.parts == ("face", "body", "posture")
-    assert without.finder_signature.outputs["y"].shape == (1, 30, 108)
+    assert without.signature_of("finder").outputs["y"].shape == (1, 30, 108)
     assert json.loads(without.to_json())["finder"]["gesture"] is False
 
 

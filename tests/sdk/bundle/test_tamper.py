@@ -32,7 +32,7 @@ from codriver.perceiver import Perceiver
 from tests import ROOT
 from tests.tiny import make_tiny_bundle, tiny_encoder
 from workshop.bundle_writer import seal
-from workshop.signing import new_key, sign_bundle
+from workshop.signing import new_key, sign_bundle, signature_json
 
 pytest.importorskip("cryptography")
 GRAPH = "ort-x86-7bit/encoder.onnx"
@@ -152,7 +152,7 @@ def claim_our_key(bundle: Path, keys: Path) -> None:
     """Their signature under our name."""
     ours = read_signature(bundle).public_key
     sign_bundle(bundle, keys / "theirs")
-    (bundle / "signature.json").write_bytes(Signed(ours, read_signature(bundle).signature).to_bytes())
+    (bundle / "signature.json").write_bytes(signature_json(Signed(ours, read_signature(bundle).signature)))
 
 
 FROM_OUTSIDE: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
@@ -233,7 +233,7 @@ def resign(bundle: Path, keys: Path, data: bytes) -> None:
     key: Any = load_pem_private_key((keys / "ours").read_bytes(), None)
     (bundle / "manifest.json").write_bytes(data)
     signed = Signed(key.public_key().public_bytes_raw(), key.sign(data))
-    (bundle / "signature.json").write_bytes(signed.to_bytes())
+    (bundle / "signature.json").write_bytes(signature_json(signed))
 
 
 def rename(path: str) -> Callable[[dict[str, Any]], object]:

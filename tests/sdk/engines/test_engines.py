@@ -16,6 +16,7 @@ import pytest
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
 from codriver.bundle.variants import choose_variant
+from codriver.device.machine import is_installed
 from codriver.engines import open_engine, ort
 from codriver.engines.base import (
     STAND_INS,
@@ -25,7 +26,6 @@ from codriver.engines.base import (
     Tensor,
     check_tensors,
     describe,
-    is_installed,
 )
 from codriver.errors import BackendMissing, ConfigError, EngineError
 from codriver.perceiver import Perceiver

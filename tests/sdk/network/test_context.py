@@ -187,7 +187,7 @@ def test_a_member_sees_the_same_with_and_without_its_neighbours(spies: Spies) ->
 def remembered(perceiver: Perceiver, stream: str) -> tuple[int, int]:
     """How many features and how many slots of a stream."""
     context = perceiver._context
-    return len(context._features[stream]), len(context._slots[stream])
+    return len(context._features[stream]._times_s), len(context._slots[stream]._times_s)
 
 
 def test_features_are_kept_for_one_slot_and_slots_for_the_whole_context(spies: Spies) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from codriver.capture import reader
+from codriver.capture.camera import Camera
 from codriver.errors import CodriverError, ConfigError, SourceError
-from codriver.sources import Camera, Cameras, ClipFolder, Videos, open_source, split_views
-from codriver.sources.spelling import read_views
+from codriver.sources import Cameras, ClipFolder, Videos, open_source
+from codriver.sources.spelling import read_views, split_views
 from tests.clips import TRUTH, FakeCamera, make_clip, make_video, pose, write_annotation
 
 

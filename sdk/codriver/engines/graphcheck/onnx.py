@@ -14,23 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.engines.graphcheck.onnx_fields import (
-    ATTRIBUTE,
-    BFLOAT16,
-    DIM,
-    FLOATS,
-    GRAPH,
-    HOMES,
-    MODEL,
-    NODE,
-    OPSET,
-    SHAPE,
-    TENSOR,
-    TENSOR_TYPE,
-    TYPE,
-    VALUE,
-    WIDTHS,
-)
+from codriver.engines.graphcheck import onnx_fields as known
 from codriver.engines.graphcheck.protobuf import FieldReader
 
 MAX_FIELDS = 200_000  # of all messages together: bounds the time to less than a second
@@ -72,7 +56,7 @@ class _Check:
 
     def model(self, data: memoryview) -> None:
         graph, opsets, ir_version = None, 0, -1
-        for name, number, part in self._reader.fields(data, MODEL, "the model"):
+        for name, number, part in self._reader.fields(data, known.MODEL, "the model"):
             if name == "ir_version":
                 ir_version = number
             elif name == "graph":
@@ -91,7 +75,7 @@ class _Check:
 
     def _opset(self, data: memoryview) -> None:
         domain, version = "", -1
-        for name, number, part in self._reader.fields(data, OPSET, "opset_import"):
+        for name, number, part in self._reader.fields(data, known.OPSET, "opset_import"):
             if name == "version":
                 version = number
             else:
@@ -105,7 +89,7 @@ class _Check:
             raise self._fault(f"{where} wants operators of {domain!r}, expected ONNX's own", "graph-foreign-domain")
 
     def _graph(self, data: memoryview) -> None:
-        for name, _, part in self._reader.fields(data, GRAPH, "the graph"):
+        for name, _, part in self._reader.fields(data, known.GRAPH, "the graph"):
             if name == "node":
                 self._node(part)
             elif name == "initializer":
@@ -124,7 +108,7 @@ class _Check:
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._fault(f"more than {MAX_NODES} nodes", "graph-too-big")
-        for name, _, part in self._reader.fields(data, NODE, "a node"):
+        for name, _, part in self._reader.fields(data, known.NODE, "a node"):
             if name == "op_type":
                 operator = self._reader.text(part, "a node")
             elif name == "domain":
@@ -145,7 +129,7 @@ class _Check:
 
     def _attribute(self, data: memoryview) -> Iterator[Floats]:
         """The floating-point tensors in it."""
-        for name, _, part in self._reader.fields(data, ATTRIBUTE, "an attribute"):
+        for name, _, part in self._reader.fields(data, known.ATTRIBUTE, "an attribute"):
             if name == "graph":
                 raise self._fault("a graph within the graph", "graph-nested")
             if name == "tensor":
@@ -158,21 +142,21 @@ class _Check:
                 self._no_nan(np.frombuffer(part, "<f4"), "an attribute")
 
     def _value(self, data: memoryview) -> None:
-        for name, _, part in self._reader.fields(data, VALUE, "a value"):
+        for name, _, part in self._reader.fields(data, known.VALUE, "a value"):
             if name == "type":
                 self._type(part)
 
     def _type(self, data: memoryview) -> None:
-        for name, _, part in self._reader.fields(data, TYPE, "a type"):
+        for name, _, part in self._reader.fields(data, known.TYPE, "a type"):
             if name == "tensor":
-                for key, _, shape in self._reader.fields(part, TENSOR_TYPE, "a type"):
+                for key, _, shape in self._reader.fields(part, known.TENSOR_TYPE, "a type"):
                     if key == "shape":
                         self._sizes(self._dims(shape), "a value")
 
     def _dims(self, shape: memoryview) -> list[int]:
         dims = []
-        for _, _, dim in self._reader.fields(shape, SHAPE, "a shape"):
-            sizes = [number for key, number, _ in self._reader.fields(dim, DIM, "a dimension") if key == "size"]
+        for _, _, dim in self._reader.fields(shape, known.SHAPE, "a shape"):
+            sizes = [number for key, number, _ in self._reader.fields(dim, known.DIM, "a dimension") if key == "size"]
             dims += sizes or [0]
         return dims
 
@@ -185,8 +169,9 @@ class _Check:
     def _tensor(self, data: memoryview, where: str) -> Floats | None:
         """Check a tensor; return its numbers if they are floating-point ones."""
         dims: list[int] = []
-        kind, name, held = 0, "", _Held()
-        for key, number, part in self._reader.fields(data, TENSOR, where):
+        kind, name = 0, ""
+        held: dict[str, list[tuple[int, memoryview]]] = {}  # its numbers, by the field that holds them
+        for key, number, part in self._reader.fields(data, known.TENSOR, where):
             if key == "external_data" or (key == "data_location" and number):
                 raise self._fault(f"{where} has its data in another file", "graph-external-data")
             if key == "dims":
@@ -196,7 +181,7 @@ class _Check:
             elif key == "name":
                 name = self._reader.text(part, where)
             elif key.endswith("_data"):
-                held.add(key, number, part)
+                held.setdefault(key, []).append((number, part))
         where = f"{where} {name!r}"
         values = self._numbers(kind, self._sizes(dims, where), held, where)
         if values is not None:
@@ -204,46 +189,27 @@ class _Check:
             self._floats[name] = values
         return values
 
-    def _numbers(self, kind: int, count: int, held: _Held, where: str) -> Floats | None:
+    def _numbers(
+        self, kind: int, count: int, held: dict[str, list[tuple[int, memoryview]]], where: str
+    ) -> Floats | None:
         """Refuse a tensor that does not hold just as many numbers as its shape says."""
-        if kind not in WIDTHS:
+        if kind not in known.WIDTHS:
             raise self._fault(f"{where} is of data type {kind}, expected numbers", "graph-unknown-part")
-        homes = {"raw_data", HOMES.get(kind, "")}
-        if not set(held.counts) <= homes or len(held.counts) > 1:
-            raise self._fault(f"{where} keeps its numbers in {', '.join(held.counts)}")
-        found = held.counts.get("raw_data", 0) / WIDTHS[kind] if "raw_data" in held.counts else held.total
-        data = b"".join(held.parts)
-        whole = kind not in FLOATS or len(data) == count * WIDTHS[kind]
-        if found != count or not whole:
+        if not set(held) <= {"raw_data", known.HOMES.get(kind, "")} or len(held) > 1:
+            raise self._fault(f"{where} keeps its numbers in {', '.join(held)}")
+        given = [one for some in held.values() for one in some]
+        data = b"".join(part for _, part in given)
+        if held.keys() & {"raw_data", "float_data", "double_data"}:
+            found = len(data) / known.WIDTHS[kind]
+        else:  # varints: one by one, or packed, where each ends with a byte below 0x80
+            packed = np.frombuffer(data, np.uint8)
+            found = sum(number >= 0 for number, _ in given) + int(np.count_nonzero(packed < 0x80))
+        if found != count:
             raise self._fault(f"{where} holds {found:g} numbers, its shape says {count}")
-        if kind == BFLOAT16:
+        if kind == known.BFLOAT16:
             return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-        return np.frombuffer(data, FLOATS[kind]) if kind in FLOATS else None
+        return np.frombuffer(data, known.FLOATS[kind]) if kind in known.FLOATS else None
 
     def _no_nan(self, values: Floats, where: str) -> None:
         if np.isnan(values).any():
             raise self._fault(f"{where} holds a number that is none (NaN)", "graph-not-a-number")
-
-
-class _Held:
-    """What one tensor holds, by the field that holds it: bytes of raw data, else numbers."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.parts: list[memoryview] = []
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-    def add(self, key: str, number: int, part: memoryview) -> None:
-        if key == "raw_data":
-            count = len(part)
-        elif key in ("float_data", "double_data"):
-            count = len(part) // (4 if key == "float_data" else 8)
-        elif number >= 0:
-            count = 1
-        else:
-            count = int(np.count_nonzero(np.frombuffer(part, np.uint8) < 0x80))
-        self.counts[key] = self.counts.get(key, 0) + count
-        self.parts.append(part)

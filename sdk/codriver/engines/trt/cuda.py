@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,46 +41,10 @@ class Buffer:
     owner: Any  # what has to live as long as the buffer
 
 
-class Cuda(Protocol):
-    """Every method raises an EngineError if CUDA refuses."""
-
-    records: bool  # whether begin_recording and what follows from it are there
-
-    def attach(self) -> None:
-        """Make the device current in this thread. Once per thread, before anything else."""
-
-    def gpu(self) -> Gpu: ...
-
-    def new_stream(self) -> Any: ...
-
-    def handle(self, stream: Any) -> int: ...
-
-    def new_buffer(self, size: int) -> Buffer: ...
-
-    def copy_in(self, buffer: Buffer, stream: Any) -> None: ...
-
-    def copy_out(self, buffer: Buffer, stream: Any) -> None: ...
-
-    def wait(self, stream: Any) -> None: ...
-
-    def begin_recording(self, stream: Any) -> None: ...
-
-    def end_recording(self, stream: Any) -> Any:
-        """What was asked of the stream since, as a graph that can be replayed."""
-
-    def replay(self, graph: Any, stream: Any) -> None: ...
-
-    def free_graph(self, graph: Any) -> None: ...
-
-    def free_buffer(self, buffer: Buffer) -> None: ...
-
-    def free_stream(self, stream: Any) -> None: ...
-
-
 class CudaBindings:
-    """Through `cuda.bindings.runtime`."""
+    """Through `cuda.bindings.runtime`. Every method raises an EngineError if CUDA refuses."""
 
-    records = True
+    records = True  # whether begin_recording and what follows from it are there
 
     def __init__(self) -> None:
         from cuda.bindings import runtime as cudart
@@ -92,6 +56,7 @@ class CudaBindings:
         (self._device,) = self._check(cudart.cudaGetDevice())
 
     def attach(self) -> None:
+        """Make the device current in this thread. Once per thread, before anything else."""
         self._check(self._cudart.cudaSetDevice(self._device))
 
     def gpu(self) -> Gpu:
@@ -144,6 +109,7 @@ class CudaBindings:
         self._check(cudart.cudaStreamBeginCapture(stream, mode))
 
     def end_recording(self, stream: Any) -> Any:
+        """What was asked of the stream since, as a graph that can be replayed."""
         cudart = self._cudart
         (graph,) = self._check(cudart.cudaStreamEndCapture(stream))
         try:

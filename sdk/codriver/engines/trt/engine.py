@@ -20,12 +20,14 @@ from codriver.arrays import Arrays
 from codriver.device.jetson import driver_version, power_mode
 from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.engines.trt.build import BuildOptions, build_plan, import_tensorrt, make_log, numpy_name
-from codriver.engines.trt.cuda import Buffer, Cuda, CudaBindings, Gpu
+from codriver.engines.trt.cuda import Buffer, CudaBindings, Gpu
 from codriver.engines.trt.pycuda import PyCuda
 from codriver.engines.trt.store import EngineStore
 from codriver.errors import BackendMissing, EngineError
 from codriver.files.atomic import sha256
 
+Cuda = CudaBindings | PyCuda
+_users_store = cache(EngineStore)  # one for all engines
 WARM_UP_RUNS = 2  # kernels load at their first run, and loading is not allowed while a graph is recorded
 
 
@@ -181,11 +183,6 @@ class _Lane:
         if self._graph is not None:
             self._cuda.free_graph(self._graph)
         self._graph = None
-
-
-@cache
-def _users_store() -> EngineStore:
-    return EngineStore()
 
 
 def _plan(trt: Any, gpu: Gpu, model: bytes, signature: Signature, options: BuildOptions, store: EngineStore) -> bytes:

@@ -13,7 +13,7 @@ from codriver.engines.trt.cuda import Buffer, Gpu, _failed, _no_gpu
 
 
 class PyCuda:
-    """Through pycuda, on the primary context: `pycuda.autoinit` would make one of its own, apart from TensorRT's."""
+    """As CudaBindings, on the primary context: `pycuda.autoinit` would make one of its own, apart from TensorRT's."""
 
     records = False
 
@@ -63,7 +63,7 @@ class PyCuda:
     def wait(self, stream: Any) -> None:
         self._check(stream.synchronize)
 
-    def begin_recording(self, *_: Any) -> None:
+    def begin_recording(self, *_: Any) -> Any:
         raise NotImplementedError("pycuda has no stream capture: records is False")
 
     end_recording = replay = free_graph = begin_recording

@@ -98,7 +98,7 @@ class EngineStore:
         _own_folder(key_file.parent)
         with _flock(key_file.with_suffix(".lock"), exclusive=True):
             _remove_temporaries(key_file.parent)
-            self._key = _read_key(key_file) or _new_key(key_file)
+            self._key = _own_key(key_file)
         self._remove_orphans()
 
     def _remove_orphans(self) -> None:
@@ -194,15 +194,12 @@ def _own_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _read_key(path: Path) -> bytes:
-    """b"" if there is none, or if others could have read it: what was kept under such a key proves nothing."""
+def _own_key(path: Path) -> bytes:
+    """A new one if there is none, or if others could have read it: what was kept under such a key proves nothing."""
     with suppress(FileNotFoundError):
         key = read_own(path, KEY_BYTES)
-        return key if len(key) == KEY_BYTES else b""
-    return b""
-
-
-def _new_key(path: Path) -> bytes:
+        if len(key) == KEY_BYTES:
+            return key
     key = secrets.token_bytes(KEY_BYTES)
     write_private(path, key)
     return key
