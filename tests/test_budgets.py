@@ -31,7 +31,7 @@ STEP = (
     "engines/ort.py",
 )
 STEP_LINES = 2_500
-SDK_LINES = 11_430  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
+SDK_LINES = 11_150  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
 ROOMS = {  # that came later: lines of their own
     "cores": (("device/cores.py",), 100),
     "finder": (("finder", "finder_graph.py"), 400),

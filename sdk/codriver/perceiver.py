@@ -18,12 +18,12 @@ from codriver.answers.answers import Answers
 from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
-from codriver.closing import Closing
 from codriver.config import Policy
 from codriver.counts import StageClock
 from codriver.dense.sight import DenseSight
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
+from codriver.files.closing import Closing
 from codriver.finder.finder import DriverFinder
 from codriver.frames.check import sort_out
 from codriver.frames.intake import Intake

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from codriver.closing import Closing
 from codriver.console import say
 from codriver.errors import ConfigError
+from codriver.files.closing import Closing
 from codriver.percept import Percept
 
 
