@@ -4,8 +4,8 @@
 
 Two boards behind labgrid, each an sshd with an environment of its own, into which pip installs the copied wheel and all
 that it needs. The second is judged by a product that allows 64 MB of memory: two boards on one processor keep each
-other too busy for a budget of latency. Then three workers of Dask, of which one is killed while the clips run, held against
-the same command on this machine alone. Exit code 1 if a claim failed.
+other too busy for a budget of latency. Then three workers of Dask, of which one is killed while the clips run, held
+against the same command on this machine alone. Exit code 1 if a claim failed.
 """
 
 from __future__ import annotations
