@@ -155,7 +155,8 @@ vehicle: $(READY)           ## real cameras' driver in QEMU, systemd and CAN in 
 farm: $(READY)              ## make demo's bundles on two sshd "boards" behind labgrid, one page; then Dask, of which a worker is killed; about 5 min
 	@test -f $(OUT)/farm-data/dataset.json || $(RUN) -m training.synth $(OUT)/farm-data --clips 120 --seed 11 --videos none
 	@bash -o pipefail -c '$(RUN) -m tests.farm $(OUT)/farm --data $(OUT)/farm-data $(OUT)/fp32.bundle $(OUT)/demo.bundle \
-		2>&1 | sed "s#$(abspath $(OUT))#OUT#g; s#$(CURDIR)/##g" | tee tests/results/farm.txt'
+		2>&1 | sed -u "s#$(abspath $(OUT))#OUT#g; s#$(CURDIR)/##g" | tee $(OUT)/farm.txt'
+	@cp $(OUT)/farm.txt tests/results/farm.txt
 
 emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch64, half an hour; needs qemu-user-static: docs/arm.md
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm

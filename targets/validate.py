@@ -273,7 +273,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="step a clip's first frame set and each Nth to its last alone: 3 is 5 Hz, what slots of 0.2 s hold (1)",
     )
     parser.add_argument(
-        "--dask", metavar="ADDRESS", help="share the clips among a Dask scheduler's workers: docs/farm.md"
+        "--dask", metavar="ADDRESS", help="share the clips among a Dask scheduler's workers: samples/farm"
     )
     parser.add_argument("--board", metavar="NAME", help="what the page calls this machine; default: its hostname")
     parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
