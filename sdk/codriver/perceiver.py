@@ -209,23 +209,18 @@ class Perceiver(Closing):
 
     # For PerceiverWorker and `codriver run`, which tell of frames never stepped. Any thread may call all but _go_on.
 
-    def _drop(self, frames: Mapping[str, object]) -> None:
-        """Count a set that is not going to be stepped, because a newer one is there."""
-        for result in ("input", "overrun"):
-            self._intake.tally.count(result, frames)
+    def _lost(self, views: Collection[str], why: str) -> None:
+        """Count frames that no step takes. why: overrun, by a newer set; rejected, so that the others are stepped."""
+        for result in ("input", why):
+            self._intake.tally.count(result, views)
 
     def _usable(self, frames: Mapping[str, Any], tell: Callable[[FrameError], object]) -> dict[str, Any]:
         """The frames of a form that `step` takes. Of each other one it tells, and counts it as rejected."""
         fit, errors = sort_out(frames)
         for error in errors:
             tell(error)
-        self._reject([error.view for error in errors if error.view is not None])
+        self._lost([error.view for error in errors if error.view is not None], "rejected")
         return fit
-
-    def _reject(self, views: Collection[str]) -> None:
-        """Count frames that came and are of no use, so that the others can be stepped without them."""
-        for result in ("input", "rejected"):
-            self._intake.tally.count(result, views)
 
     def _tell(self, kind: str, text: str) -> None:
         """Have the next percept say this among its events and reasons. kind: of EVENTS."""

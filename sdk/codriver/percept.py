@@ -232,5 +232,4 @@ class Stats:
             view: {**asdict(some), "dropped": some.dropped, "refused": some.refused}
             for view, some in self.views.items()
         }
-        about = {"model": self.model, "variant": self.variant, "engine": self.engine}
-        return about | {total: getattr(self, total) for total in TOTALS} | {"views": counts}
+        return _by_name(self) | {"views": counts}

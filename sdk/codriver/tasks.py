@@ -53,43 +53,27 @@ class TaskSet:
         raise ConfigError(f"task set {self.name} has no task {name!r}; it has {', '.join(self.names)}")
 
 
+def _aide(name: str, title: str, annotation_key: str, needs_any: tuple[str, ...], labels: tuple[str, ...]) -> Task:
+    return Task(name=name, title=title, annotation_key=annotation_key, needs_any=needs_any, labels=labels)
+
+
+VIEWS = ("incar", "front", "left", "right")
+OUTSIDE = VIEWS[1:]
+EMOTIONS = ("Anxiety", "Peace", "Weariness", "Happiness", "Anger")
 BEHAVIORS = ("Smoking", "Making Phone", "Looking Around", "Dozing Off", "Normal Driving", "Talking", "Body Movement")
+TRAFFIC = ("Traffic Jam", "Waiting", "Smooth Traffic")
+MANEUVERS = ("Parking", "Turning", "Backward Moving", "Changing Lane", "Forward Moving")
 AIDE = TaskSet(
     "aide",
     (
-        Task(
-            name="driver_emotion",
-            title="Driver emotion",
-            labels=("Anxiety", "Peace", "Weariness", "Happiness", "Anger"),
-            annotation_key="emotion_label",
-            needs_any=("incar",),
-        ),
-        Task(
-            name="driver_behavior",
-            title="Driver behaviour",
-            labels=BEHAVIORS,
-            annotation_key="driver_behavior_label",
-            needs_any=("incar",),
-        ),
-        Task(
-            name="traffic_context",
-            title="Traffic context",
-            labels=("Traffic Jam", "Waiting", "Smooth Traffic"),
-            annotation_key="scene_centric_context_label",
-            needs_any=("front", "left", "right"),
-        ),
-        Task(
-            name="vehicle_behavior",
-            title="Vehicle behaviour",
-            labels=("Parking", "Turning", "Backward Moving", "Changing Lane", "Forward Moving"),
-            annotation_key="vehicle_based_context_label",
-            needs_any=("front", "left", "right"),
-        ),
+        _aide("driver_emotion", "Driver emotion", "emotion_label", ("incar",), EMOTIONS),
+        _aide("driver_behavior", "Driver behaviour", "driver_behavior_label", ("incar",), BEHAVIORS),
+        _aide("traffic_context", "Traffic context", "scene_centric_context_label", OUTSIDE, TRAFFIC),
+        _aide("vehicle_behavior", "Vehicle behaviour", "vehicle_based_context_label", OUTSIDE, MANEUVERS),
     ),
 )
 TASK_SETS = {AIDE.name: AIDE}  # of the four-camera model
 
-VIEWS = ("incar", "front", "left", "right")
 CROPS = ("face", "body")  # cut out of the in-car view
 JOINTS = ("posture", "gesture")  # 26 body points and 42 hand points of Halpe-136
 STREAMS = (*VIEWS, *CROPS, *JOINTS)  # F_1..F_8
@@ -97,7 +81,7 @@ STREAMS = (*VIEWS, *CROPS, *JOINTS)  # F_1..F_8
 # Streams that share an encoder run as one batch, in this order. The outside views look at the same world.
 GROUPS = {
     "incar": ("incar",),
-    "outside": ("front", "left", "right"),
+    "outside": OUTSIDE,
     "face": ("face",),
     "body": ("body",),
     "posture": ("posture",),

@@ -96,7 +96,7 @@ class PerceiverWorker(Closing):
                 raise CodriverError("this worker is closed; make another one")
             waiting, self._inbox = self._inbox, PendingStep(frames, t, driver)
             if waiting is not None:
-                self._perceiver._drop(waiting.frames)
+                self._perceiver._lost(waiting.frames, "overrun")
             self._overload.note(dropped=waiting is not None)
             self._changed.notify_all()
 
@@ -180,7 +180,7 @@ class PerceiverWorker(Closing):
             self._closed = True
             waiting, self._inbox = self._inbox, None
             if waiting is not None:
-                self._perceiver._drop(waiting.frames)
+                self._perceiver._lost(waiting.frames, "overrun")
             self._changed.notify_all()
         for thread in self._threads:
             if thread is not threading.current_thread():

@@ -16,6 +16,7 @@ from codriver.tasks import VIEWS
 from tests import ROOT
 from tests.clips import make_clip, make_video
 from tests.real_cameras import NetworkCamera, needs_bindings, needs_gstreamer, with_bindings
+from tests.samples.own_process import sample
 from tests.tiny import make_tiny_bundle
 from tests.tiny_road import make_tiny_road
 
@@ -23,18 +24,6 @@ from tests.tiny_road import make_tiny_road
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return make_tiny_bundle(tmp_path_factory.mktemp("samples") / "tiny.bundle", golden=False)
-
-
-def sample(name, *arguments, folder):
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "sdk")}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "samples" / name), *map(str, arguments)],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def test_minimal_prints_a_line_per_step(bundle, tmp_path):

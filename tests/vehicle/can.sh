@@ -4,11 +4,10 @@
 # The guest's root is this machine's, read only, with all that it writes in memory. Runs as a normal user.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$here/tests/vehicle/uml.sh"
 mkdir -p "$1"; kept=$(cd "$1" && pwd); python=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 
-if [ ! -d "$kept/uml" ]; then
-    (cd "$kept" && apt-get download -q user-mode-linux && dpkg -x user-mode-linux_*.deb uml && rm user-mode-linux_*.deb)
-fi
+fetch_uml
 cat > "$kept/init_can" << END
 #!/bin/sh
 export PATH=$(dirname "$python"):/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
@@ -19,12 +18,4 @@ for module in net/can/can net/can/can-raw drivers/net/can/dev/can-dev drivers/ne
 cd $here && bash tests/vehicle/can_guest.sh $python samples/try/demo.bundle samples/try/clips/0006.json
 sync; echo o > /proc/sysrq-trigger; sleep 60
 END
-chmod +x "$kept/init_can"
-TMPDIR="$kept" timeout 900 "$kept/uml/usr/bin/linux.uml" mem=1500M rootfstype=hostfs rootflags=/ ro init="$kept/init_can" \
-    con=null con0=fd:0,fd:1 quiet < /dev/null &
-# First to the scheduler, where that is allowed: systemd.sh says why.
-for _ in 1 2 3; do
-    sleep 1
-    for process in $(pgrep -f "init=$kept/init_can"); do echo -19 2> /dev/null > "/proc/$process/autogroup" || true; done
-done 2> /dev/null
-wait $!
+boot_uml "$kept/init_can"

@@ -4,12 +4,11 @@
 # The guest's root is this machine's, read only, with all that it writes in memory. Runs as a normal user.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$here/tests/vehicle/uml.sh"
 mkdir -p "$1"; kept=$(cd "$1" && pwd)
 packages=$("$2" -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-if [ ! -d "$kept/uml" ]; then
-    (cd "$kept" && apt-get download -q user-mode-linux && dpkg -x user-mode-linux_*.deb uml && rm user-mode-linux_*.deb)
-fi
+fetch_uml
 mkdir -p "$kept/memory" "$kept/service"
 cp "$here"/tests/vehicle/systemd_*.sh "$kept/service/"
 # The unit as the page has it, but for where codriver lies: Debian's Python, and the packages of PYTHON.
@@ -43,13 +42,4 @@ printf '[Unit]\nDefaultDependencies=no\nRequires=systemd-journald.service drive.
 printf '[Unit]\nDefaultDependencies=no\nAfter=systemd-journald.service\n[Service]\nType=oneshot\nTimeoutStartSec=infinity\nStandardOutput=tty\nStandardError=tty\nTTYPath=/dev/console\nExecStart=/bin/bash $kept/service/systemd_guest.sh $here $packages\n' > \$root/etc/systemd/system/drive.service
 cd \$root; exec chroot . /lib/systemd/systemd --unit=vehicle.target --show-status=0 --log-level=warning --log-target=console
 END
-chmod +x "$kept/init"
-TMPDIR="$kept" timeout 900 "$kept/uml/usr/bin/linux.uml" mem=1500M rootfstype=hostfs rootflags=/ ro init="$kept/init" \
-    con=null con0=fd:0,fd:1 quiet < /dev/null &
-# A vehicle's computer has its processor to itself. What this machine does besides would be a gap of the guest's, so it
-# comes first here, where that is allowed: each of its sessions is a group of its own to the scheduler.
-for _ in 1 2 3; do
-    sleep 1
-    for process in $(pgrep -f "init=$kept/init"); do echo -19 2> /dev/null > "/proc/$process/autogroup" || true; done
-done 2> /dev/null
-wait $!
+boot_uml "$kept/init"

@@ -230,7 +230,6 @@ def tasks_of(manifest: Manifest) -> tuple[Task, ...]:
             labels=spec.labels,
             needs_any=spec.needs_any,
             kind=spec.kind,
-            annotation_key="",
             title=titles.get(spec.name, spec.name.replace("_", " ").capitalize()),
         )
         for spec in manifest.tasks

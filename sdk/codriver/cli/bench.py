@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from codriver.bundle.manifest import Manifest
-from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive, threads_of
+from codriver.cli.shared import Commands, add_bundle, add_command, open_perceiver, positive
 from codriver.console import Progress, put_result, table
+from codriver.device.cpu import default_threads
 from codriver.device.machine import PERCENTILES, describe_machine, runtime_version, summarise_ms
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
@@ -89,7 +90,7 @@ def _setting(args: argparse.Namespace, perceiver: Perceiver, views: tuple[str, .
         "variant": perceiver.variant,
         "engine": engine,
         "engine_version": runtime_version(engine),
-        "threads": threads_of(args),
+        "threads": args.threads or default_threads(),
         "machine": describe_machine(),
         "frame_px": list(args.size),
         "views": list(views),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from codriver.console import say
-from codriver.device.cpu import default_threads
 from codriver.engines.base import UNPROVEN
 from codriver.perceiver import Perceiver
 
@@ -65,10 +64,6 @@ def variant_row(name: str, engine: str, lacks: str, chosen: str | None) -> list[
     """One of a bundle's variants in a table. lacks: as `why_not` says. chosen: the one that runs here."""
     says = "<- runs here" if name == chosen else lacks or "would run here too"
     return [f"  {name}", f"{engine}, {UNPROVEN[engine]}" if engine in UNPROVEN else engine, says]
-
-
-def threads_of(args: argparse.Namespace) -> int:
-    return args.threads or default_threads()
 
 
 def positive(text: str) -> int:

@@ -30,7 +30,7 @@ def steps(
 
 
 def _usable(at: FrameSet, source: Source, perceiver: Perceiver) -> FrameSet:
-    perceiver._reject(at.unusable)
+    perceiver._lost(at.unusable, "rejected")
     unfit: dict[str, str] = {}
     frames = perceiver._usable(at.frames, lambda error: unfit.update({str(error.view): str(error)}))
     if not unfit:

@@ -8,7 +8,7 @@ from pathlib import Path
 from codriver.errors import SourceError
 from codriver.files.closing import Closing
 from codriver.files.images import BadImage, numbered, read_image
-from codriver.percept import Driver, Frame
+from codriver.percept import Frame
 from codriver.sources.aide import Annotation, read_annotation
 from codriver.sources.base import FrameSet
 from codriver.tasks import VIEWS
@@ -60,11 +60,9 @@ class ClipFolder(Closing):
                     unusable[view] = f"{path} is not a readable image: {why}"
             absent = missing | unusable
             self._report(absent)
-            driver = self._driver(number) if "incar" in frames else None
+            incar = self._paths["incar"][number].name if "incar" in frames else ""
+            driver = self._annotation.drivers.get(incar)
             yield FrameSet(frames, t, driver, absent, unusable)
-
-    def _driver(self, number: int) -> Driver | None:
-        return self._annotation.drivers.get(self._paths["incar"][number].name)
 
     def _report(self, absent: Mapping[str, str]) -> None:
         said = [f"{view}: {why}" for view, why in absent.items()]

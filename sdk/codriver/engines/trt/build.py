@@ -83,8 +83,8 @@ def build_plan(
     log = make_log(trt)
     builder = trt.Builder(log)
     network = _parse(trt, builder, log, model)
-    check_tensors("the graph's inputs", _inputs(network), signature.inputs)
-    check_tensors("the graph's outputs", _outputs(network), signature.outputs)
+    check_tensors("the graph's inputs", _tensors(network.get_input, network.num_inputs), signature.inputs)
+    check_tensors("the graph's outputs", _tensors(network.get_output, network.num_outputs), signature.outputs)
     config = _config(trt, builder, options)
     _reuse_timings(config, timing_cache)
     with _watched(trt, config) as cancelled:
@@ -165,16 +165,8 @@ def _make_monitor(trt: Any, progress: Progress, stop: threading.Event) -> Any:
     return Monitor()
 
 
-def _inputs(network: Any) -> dict[str, Tensor]:
-    return dict(_tensor(network.get_input(place)) for place in range(network.num_inputs))
-
-
-def _outputs(network: Any) -> dict[str, Tensor]:
-    return dict(_tensor(network.get_output(place)) for place in range(network.num_outputs))
-
-
-def _tensor(tensor: Any) -> tuple[str, Tensor]:
-    return tensor.name, Tensor(numpy_name(tensor.dtype), tuple(tensor.shape))
+def _tensors(at: Callable[[int], Any], count: int) -> dict[str, Tensor]:
+    return {tensor.name: Tensor(numpy_name(tensor.dtype), tuple(tensor.shape)) for tensor in map(at, range(count))}
 
 
 def numpy_name(dtype: Any) -> str:

@@ -40,12 +40,11 @@ class EngineStore:
     """
 
     def __init__(self, folder: Path | None = None, *, key_file: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
-        self._given = folder, key_file
         self._max_bytes = max_bytes
         self._folder, self._key = Path(), b""
         self._warned = False
         with self._survives("read"):
-            self._prepare()
+            self._prepare(folder, key_file)
 
     def get(self, facts: Facts) -> bytes | None:
         """What was put under these facts; None if there is nothing, or if it is not what was put there."""
@@ -88,8 +87,7 @@ class EngineStore:
                 self.put(facts, found)
             return found
 
-    def _prepare(self) -> None:
-        folder, key_file = self._given
+    def _prepare(self, folder: Path | None, key_file: Path | None) -> None:
         self._folder = folder or store_folder()
         key_file = key_file or _default(STATE_VARIABLE, "XDG_STATE_HOME", ".local/state", "engines.key")
         if os.name != "posix":
