@@ -14,7 +14,6 @@ from tests import ROOT
 PACKAGE = ROOT / "sdk" / "codriver"
 GROUND = {
     "arrays",
-    "closing",
     "config",
     "console",
     "counts",

@@ -18,10 +18,10 @@ from codriver.answers.answers import Answers
 from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.signature import Trust
-from codriver.closing import Closing
 from codriver.config import Policy
 from codriver.counts import StageClock
 from codriver.dense.sight import DenseSight
+from codriver.device.closing import Closing
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
 from codriver.finder.finder import DriverFinder

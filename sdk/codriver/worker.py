@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from codriver.arrays import Image
-from codriver.closing import Closing
 from codriver.config import WorkerConfig
 from codriver.counts import Overload
+from codriver.device.closing import Closing
 from codriver.device.process import OwnCondition
 from codriver.errors import CodriverError, EngineError, FrameError
 from codriver.perceiver import Perceiver

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from codriver.closing import Closing
+from codriver.device.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.live.feed import Feed

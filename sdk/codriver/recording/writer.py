@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
-from codriver.closing import Closing
+from codriver.device.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.files.decode import encode

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from codriver.closing import Closing
+from codriver.device.closing import Closing
 from codriver.errors import ConfigError
 from codriver.percept import Percept
 

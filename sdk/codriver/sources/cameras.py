@@ -12,7 +12,7 @@ from codriver.capture.news import CameraCounts
 from codriver.capture.opening import check_pipelines
 from codriver.capture.pairing import shared_time_s
 from codriver.capture.reader import START_S, Reader
-from codriver.closing import Closing
+from codriver.device.closing import Closing
 from codriver.errors import SourceError
 from codriver.sources.base import FrameSet
 

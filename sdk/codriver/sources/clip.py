@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from codriver.closing import Closing
+from codriver.device.closing import Closing
 from codriver.errors import SourceError
 from codriver.files.images import BadImage, numbered, read_image
 from codriver.percept import Frame

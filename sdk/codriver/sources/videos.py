@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
-from codriver.closing import Closing
+from codriver.device.closing import Closing
 from codriver.errors import SourceError
 from codriver.percept import Frame
 from codriver.sources.base import FrameSet
