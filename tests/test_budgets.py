@@ -1,7 +1,8 @@
 """How large what may become: `pytest -s tests/test_budgets.py` prints the table. Every line counts, empty ones too.
 
 Over it, a concept is missing, or something has no reader: name the one, delete the other. A limit is raised only with
-its reason in DECISIONS.md. A room that is new states its own budget in ROOMS.
+its reason in DECISIONS.md. A room that is new states its own budget in ROOMS, an issue that writes into old files its
+lines in ADDED.
 """
 
 from __future__ import annotations
@@ -31,18 +32,34 @@ STEP = (
     "engines/ort.py",
 )
 STEP_LINES = 2_500
-SDK_LINES = 11_150  # without ROOMS. The plan was 9,500: DECISIONS.md, 2026-11-28, says what there is instead of it
-ROOMS = {  # that came later: lines of their own
+AS_IT_STANDS = 9_440  # of sdk/codriver without all that is named below; the plan was 9,500
+ROOMS = {  # that later issues added: files of their own
     "cores": (("device/cores.py",), 100),
-    "finder": (("finder", "finder_graph.py"), 400),
-    "dense answers": (("dense", "dense_tasks.py", "view/dense.py"), 800),
+    "finder": (("finder", "finder_graph.py"), 395),  # was 350 without presence over time and the mirror
+    "dense answers": (("dense", "dense_tasks.py", "view/dense.py"), 755),  # was 600 without five benchmarks' tasks
     "capture": (("capture",), 915),  # was 450 with V4L2 alone: RTSP, GStreamer, what cameras there are, their news
-    "live": (("live", "cli/live.py"), 505),  # was 500 without a bound for what the kernel queues
-    "serve": (("serve", "cli/serve.py"), 510),  # was 400 without the ring of MCAP
-    "mapping and buses": (
-        ("mapping", "buses", "cli/map.py", "cli/export.py"),
-        1_650,
-    ),  # was 1,300 without ROS 2, 1,520 without KUKSA's stream
+    "live": (("live", "cli/live.py"), 500),
+    "serve": (("serve", "cli/serve.py"), 500),  # was 400 without the ring of MCAP
+    "mapping and buses": (("mapping", "buses", "cli/map.py", "cli/export.py"), 1_650),  # was 1,200 without ROS 2
+    "reports of the field": (
+        (
+            *("cli/stopping.py", "cli/steps.py", "device/imports.py", "device/process.py", "doctor/probe.py"),
+            *("files/images.py", "sources/spelling.py", "sources/stamps.py"),
+        ),
+        525,
+    ),
+}
+# Lines that later issues wrote into files that were there, counted by `git blame` on 2026-11-29 (DECISIONS.md has the
+# command). Nothing here counts them again: what is written into them from now on is weighed with the files.
+ADDED = {
+    "reports of the field": 457,
+    "where the driver is": 199,
+    "capture times": 166,
+    "maps and boxes": 157,
+    "a fuser in INT8": 65,
+    "cores": 64,
+    "live, serve, buses": 20,
+    "clips at the rate of slots, mutants": 13,
 }
 TABLES: set[str] = set()  # functions that are tables, and may be long
 
@@ -65,14 +82,14 @@ def named(path: Path) -> str:
 
 def budgets() -> list[tuple[str, int, int]]:
     """What, its lines, and how many it may have."""
-    later = sum(lines(*names) for names, _ in ROOMS.values())
-    rows = [("a step", lines(*STEP), STEP_LINES), ("sdk/codriver", lines(".") - later, SDK_LINES)]
-    return rows + [(room, lines(*names), most) for room, (names, most) in ROOMS.items()]
+    rooms = [(room, lines(*names), most) for room, (names, most) in ROOMS.items()]
+    stands = lines(".") - sum(found for _, found, _ in rooms) - sum(ADDED.values())
+    return [("a step", lines(*STEP), STEP_LINES), ("sdk/codriver as it stands", stands, AS_IT_STANDS), *rooms]
 
 
 @pytest.mark.parametrize(("what", "found", "most"), budgets(), ids=[row[0] for row in budgets()])
 def test_it_keeps_within_its_lines(what: str, found: int, most: int) -> None:
-    sys.stdout.write(f"\n{what:20} {found:6} of {most:6} lines")
+    sys.stdout.write(f"\n{what:26} {found:6} of {most:6} lines")
     assert found <= most, f"{what} has {found} lines, {found - most} too many: delete what nobody reads"
 
 

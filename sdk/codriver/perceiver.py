@@ -21,9 +21,9 @@ from codriver.bundle.signature import Trust
 from codriver.config import Policy
 from codriver.counts import StageClock
 from codriver.dense.sight import DenseSight
+from codriver.device.closing import Closing
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
-from codriver.files.closing import Closing
 from codriver.finder.finder import DriverFinder
 from codriver.frames.check import sort_out
 from codriver.frames.intake import Intake

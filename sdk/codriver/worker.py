@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from codriver.arrays import Image
 from codriver.config import WorkerConfig
 from codriver.counts import Overload
+from codriver.device.closing import Closing
 from codriver.device.process import OwnCondition
 from codriver.errors import CodriverError, EngineError, FrameError
-from codriver.files.closing import Closing
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Event, Frame, Percept, Stats
 

@@ -16,8 +16,8 @@ from codriver.buses.publisher import Publisher
 from codriver.buses.ros2 import Ros2Session
 from codriver.buses.ros2_messages import Ros2Messages
 from codriver.console import say
+from codriver.device.closing import Closing
 from codriver.errors import ConfigError
-from codriver.files.closing import Closing
 from codriver.mapping.alerts import Alert, AlertState, advance, read_alerts
 from codriver.mapping.fields import Moment
 from codriver.mapping.signals import BusMap, read_map

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from codriver.device.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
-from codriver.files.closing import Closing
 from codriver.live.feed import Feed
 
 MAX_VIEWERS = 32

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.device.closing import Closing
 from codriver.device.imports import load
 from codriver.errors import ConfigError
-from codriver.files.closing import Closing
 from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from codriver.console import say
+from codriver.device.closing import Closing
 from codriver.errors import ConfigError
-from codriver.files.closing import Closing
 from codriver.percept import Percept
 
 

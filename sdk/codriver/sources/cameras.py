@@ -12,8 +12,8 @@ from codriver.capture.news import CameraCounts
 from codriver.capture.opening import check_pipelines
 from codriver.capture.pairing import shared_time_s
 from codriver.capture.reader import START_S, Reader
+from codriver.device.closing import Closing
 from codriver.errors import SourceError
-from codriver.files.closing import Closing
 from codriver.sources.base import FrameSet
 
 RATE_HZ = 15.0  # what the model was trained with; cameras may run faster

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from codriver.device.closing import Closing
 from codriver.errors import SourceError
-from codriver.files.closing import Closing
 from codriver.files.images import BadImage, numbered, read_image
 from codriver.percept import Frame
 from codriver.sources.aide import Annotation, read_annotation

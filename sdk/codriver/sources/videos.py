@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from codriver.arrays import Image
+from codriver.device.closing import Closing
 from codriver.errors import SourceError
-from codriver.files.closing import Closing
 from codriver.percept import Frame
 from codriver.sources.base import FrameSet
 from codriver.sources.stamps import Stamps
