@@ -16,7 +16,7 @@ fail() {
 }
 
 problem() {
-    echo "$1 ended with $?" >&3
+    echo "$1 ended with $?: $(tail -n 2 "$2" | tr -s ' \n' ' ')" >&3
     failed=1
 }
 
@@ -34,8 +34,8 @@ done
 failed=0
 for bundle in bundles/*; do
     name=$(basename "$bundle")
-    env/bin/codriver doctor "$bundle" --json > "found/doctor-$name.json" || problem "doctor $bundle"
-    env/bin/codriver verify "$bundle" > "found/verify-$name.txt" || problem "verify $bundle"
+    env/bin/codriver doctor "$bundle" > "found/doctor-$name.txt" || problem "doctor $bundle" "found/doctor-$name.txt"
+    env/bin/codriver verify "$bundle" > "found/verify-$name.txt" || problem "verify $bundle" "found/verify-$name.txt"
 done
 env/bin/python -m targets.validate bundles/* --data data --board "$board" --out found/evidence.json "$@"
 code=$?

@@ -2,10 +2,10 @@
 
     python -m tests.farm OUT --data DATA FP32.bundle INT8.bundle
 
-Two boards behind labgrid, each an sshd with an environment of its own, into which pip installs the copied wheel and all
-that it needs. The second is judged by a product that allows 64 MB of memory: two boards on one processor keep each
-other too busy for a budget of latency. Then samples/try's bundle on three workers of Dask, of which one is killed while
-the clips run, held against the same command on this machine alone. Exit code 1 if a claim failed.
+Two boards behind labgrid, each an sshd with an environment of its own, into which pip installs the copied wheel and
+what the system's Python lacks. The second is judged by a product that allows 64 MB of memory: two boards on one
+processor keep each other too busy for a budget of latency. Then samples/try's bundle on three workers of Dask, of which
+one is killed while the clips run, held against the same command on this machine alone. Exit code 1 if a claim failed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def boards(bundles: list[Path], data: Path, out: Path) -> bool:
             claim("each board ran the wheel that was copied to it, in its own environment", own),
             claim("the page has both boards by name", named),
             claim("board-2 misses its budget and is on the page", missed),
-            claim("nothing speaks against board-1", "board-1: exit code 0" in done.stdout),
+            claim("board-1 misses none", "board-1: may not ship" not in done.stdout),
             claim("both boards give the same answers", answers[0] == answers[1]),
         ]
     )

@@ -89,7 +89,7 @@ def test_a_board_that_missed_a_budget_is_fetched_too_and_one_without_evidence_ke
     assert "board-1: exit code 0" in done.stdout and "board-2: exit code 1" in done.stdout
     assert "board-3: no evidence: exit code 1 of labgrid-client -p board-3 acquire" in done.stdout
     logs = {path.name for path in (folder / "out" / "board-2" / "found").iterdir()}
-    assert logs >= {"doctor-tiny.bundle.json", "verify-tiny.bundle.txt", "evidence.json", "evidence.html", "said.txt"}
+    assert logs >= {"doctor-tiny.bundle.txt", "verify-tiny.bundle.txt", "evidence.json", "evidence.html", "said.txt"}
 
 
 @needs_sshd
