@@ -38,6 +38,10 @@ class Answer:
     about: Mapping[str, Any]  # what it is
 
 
+class UnlikeWorker(ConfigError):
+    """A worker is not this machine over again."""
+
+
 def spread(
     address: str, perceiver: Perceiver, opening: Opening, refs: Sequence[ClipRef], *, parts: bool, every: int
 ) -> tuple[list[ClipScores], int]:
@@ -46,6 +50,7 @@ def spread(
     address: of the scheduler, "tcp://HOST:PORT". perceiver: this machine's, of the same opening. Paths are absolute.
     """
     found: dict[int, Answer] = {}
+    here = [_about(perceiver, ref) for ref in refs]  # before hours of work, in which this checkout may change
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError as error:
@@ -58,7 +63,9 @@ def spread(
             places = {task.key: at for at, task in enumerate(tasks)}
             with Progress(f"{opening[1]}: clips on {address}", total=len(refs)) as progress:
                 for task, answer in as_completed(tasks, loop=client.loop, with_results=True):
-                    found[places[task.key]] = answer
+                    at = places[task.key]
+                    _check_same(answer, here[at])
+                    found[at] = answer
                     progress.step()
     except ImportError as error:
         raise ConfigError(
@@ -66,14 +73,14 @@ def spread(
         ) from error
     except KilledWorker as error:
         raise ConfigError(f"{address}: the same clip took several workers down, so it was given up: {error}") from error
+    except UnlikeWorker:
+        raise
     except CodriverError as error:
         raise ConfigError(f"a worker of {address}: {error}; bundle and clips have to lie there as here") from error
     except (OSError, TimeoutError, CancelledError) as error:
         raise ConfigError(
             f"no Dask cluster at {address} ({error}); start `dask scheduler` and `dask worker`"
         ) from error
-    for at, ref in enumerate(refs):
-        _check_same(found[at], _about(perceiver, ref))
     return [found[at].scores for at in range(len(refs))], len({answer.worker for answer in found.values()})
 
 
@@ -108,7 +115,7 @@ def _machine(engine: str) -> dict[str, Any]:
 def _check_same(answer: Answer, here: Mapping[str, Any]) -> None:
     for what, value in here.items():
         if answer.about[what] != value:
-            raise ConfigError(
+            raise UnlikeWorker(
                 f"worker {answer.worker} has another {what}, {answer.about[what]}, and this machine {value}: numbers "
                 "could differ in their last bits; take workers like this machine, and start them anew after a change"
             )
