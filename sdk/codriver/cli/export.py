@@ -72,7 +72,7 @@ def _foxglove(args: argparse.Namespace, recording: Recording) -> int:
 
             steps, placed = to_foxglove(recording, args.out, maps_of)
     if not placed:
-        say("codriver: recorded smaller and before codriver told by how much: nothing is drawn over the pictures")
+        say("codriver: recorded with loss before codriver told how large its pictures were: nothing is drawn over them")
     return steps
 
 

@@ -80,6 +80,8 @@ def drawn_driver(drawing: Drawing, step: RecordedStep) -> None:
         if sight[f"{part}_px"] is not None:
             x, y, width, height = sight[f"{part}_px"]
             drawing.box((x, y, x + width, y + height), _told(part, sight, sure), colour)
+    if "posture" in sure:
+        drawing.label((0.0, drawing.height_px), sure["posture"], LIMB)
     keypoints, scale = sight["keypoints"], drawing.scale
     if keypoints is None and step.driver is not None:  # who gave them: they were recorded in the picture's pixels
         keypoints, scale = step.driver.keypoints, (1.0, 1.0)

@@ -20,13 +20,14 @@ from codriver.errors import CodriverError, SourceError
 from codriver.files.atomic import whole_file
 from codriver.files.images import PNG
 from codriver.recording.drawing import LOG_SCHEMA, OVER_SCHEMA, RAW_SCHEMA, Drawing, drawn_boxes, drawn_driver
+from codriver.recording.mcap_file import McapFile
 from codriver.recording.reader import RecordedStep, Recording
 from codriver.recording.schemas import HEALTH, INPUT, PERCEPT, picture, stamp
-from codriver.recording.writer import McapFile
 from codriver.version import VERSION
 from codriver.view.dense import colored, overlaid
 
 OVER, OVERLAY, MAP, LOG = "/codriver/over/", "/codriver/overlay/", "/codriver/map/", "/codriver/log"
+CHUNK_BYTES = 1 << 20
 INFO, WARNING, ERROR = 2, 3, 4  # of foxglove.Log
 LEVELS = {"swapped": INFO, "failed": ERROR, "hangs": ERROR}  # of events; the others warn
 STATE_LEVELS = {"ok": INFO, "init": INFO, "degraded": WARNING, "invalid": ERROR}
@@ -48,7 +49,7 @@ def to_foxglove(recording: Recording, out: Path, maps_of: MapsOf | None = None) 
     about = {"codriver": VERSION, "recording": recording.path.name}
     with (
         whole_file(out) as part,
-        McapFile(part, "codriver.export", about) as file,
+        McapFile(part, "codriver.export", about, chunk_bytes=CHUNK_BYTES) as file,
         Progress(str(recording.path), None) as progress,
     ):
         for step in recording.steps():

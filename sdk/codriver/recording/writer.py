@@ -11,7 +11,6 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.device.closing import Closing
-from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
-from codriver.recording.schemas import HEALTH, INPUT, META, PERCEPT, STEP, RecordingMetadata, picture, schema_of
+from codriver.recording.mcap_file import McapFile, mcap_writer
+from codriver.recording.schemas import HEALTH, INPUT, META, PERCEPT, STEP, RecordingMetadata, picture
 from codriver.version import VERSION
 
-CHUNK_BYTES = 1 << 14  # a percept has 2 to 4 kB: from five steps a second on, less than a second is in a chunk
 HEALTH_S = 1.0
 IMAGES = ("png", "jpeg", "none")
 
@@ -71,7 +69,7 @@ class Recorder(Closing):
         self.config = config or RecorderConfig()
         self._about = _about(perceiver, self.config)
         self._stats = perceiver.stats
-        _mcap_writer()
+        mcap_writer()
         _check_folder(self.folder)
         self._file: McapFile | None = None
         self._number = self._steps = self._dropped = 0
@@ -183,72 +181,6 @@ def _ns(t: float) -> int:
 def wall_offset_ns() -> int:
     """The wall clock less the monotonic one. The largest: what passes between the two readings makes it smaller."""
     return max(time.time_ns() - time.monotonic_ns() for _ in range(3))
-
-
-class McapFile:
-    """One MCAP file, with its channels. In a `with` it is ended, or let go of where something broke off.
-
-    name: of its metadata record.
-    """
-
-    def __init__(self, path: Path, name: str, about: Mapping[str, str], since_s: float = 0.0) -> None:
-        from mcap.writer import CompressionType, IndexType
-
-        self.since_s = since_s
-        self._stream = path.open("xb")
-        # Pictures are packed already, and no reader need fear what unpacks to gigabytes; attachments there are none.
-        self._writer = _mcap_writer()(
-            self._stream, CHUNK_BYTES, CompressionType.NONE, IndexType.ALL & ~IndexType.ATTACHMENT
-        )
-        self._writer.start(profile="", library="codriver")
-        self._writer.add_metadata(name, dict(about))
-        self._channels: dict[str, int] = {}
-        self._schemas: dict[str, int] = {}
-        self._sequence = 0
-
-    @property
-    def size_mb(self) -> float:
-        return float(self._stream.tell() / 1e6)
-
-    def write(self, topic: str, content: Any, at_ns: int, schema: Mapping[str, Any] | None = None) -> None:
-        """schema: of a topic that recordings do not have."""
-        data = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
-        channel = self._channel(topic, schema or schema_of(topic))
-        self._sequence += 1
-        self._writer.add_message(channel, at_ns, data, at_ns, self._sequence & 0xFFFFFFFF)
-
-    def _channel(self, topic: str, schema: Mapping[str, Any]) -> int:
-        if topic not in self._channels:
-            name = schema["title"]
-            if name not in self._schemas:
-                text = json.dumps(schema).encode()
-                self._schemas[name] = self._writer.register_schema(name, "jsonschema", text)
-            self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[name])
-        return self._channels[topic]
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def close(self) -> None:
-        try:
-            self._writer.finish()
-        except OSError:
-            with suppress(OSError):
-                self._stream.close()
-            raise
-        self._stream.close()
-
-    def __enter__(self) -> McapFile:
-        return self
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        with self._stream:
-            if kind is None:
-                self.close()
-
-
-def _mcap_writer() -> Any:
-    return load("mcap.writer", "recording needs the package mcap: pip install 'codriver[record]'", "Writer").Writer
 
 
 def _check_folder(folder: Path) -> None:
