@@ -91,8 +91,9 @@ def _messages(step: RecordedStep, before: str, maps_of: MapsOf | None) -> Iterat
     view = step.about.dense_view
     if view in step.frames and step.percept.get("dense"):
         yield _over(step, view, drawn_boxes)
-    if maps_of is not None and view in step.frames:
-        yield from _maps(step, view, maps_of(step))
+    results = {} if maps_of is None else maps_of(step)
+    if view in step.frames:
+        yield from _maps(step, view, results)
 
 
 def _picture(step: RecordedStep, view: str) -> tuple[str, bytes]:

@@ -75,7 +75,7 @@ def test_a_disk_that_is_full_loses_steps_and_says_so_and_later_they_go_on(percei
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("codriver.recording.writer._File.write", full)
+        broken.setattr("codriver.recording.writer.McapFile.write", full)
         ring.add(*step(perceiver, 1))
         assert "No space left on device" in ring.problem
         ring.add(*step(perceiver, 2))
