@@ -7,6 +7,7 @@ import re
 import time
 from base64 import b64decode
 from collections import defaultdict
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -196,6 +197,7 @@ def test_a_driver_that_was_given_is_drawn_where_it_was_given_and_a_point_that_no
     limbs, points = (shape for shape in over["points"] if shape["type"] in (4, 1))
     expected = driver.keypoints[:18, :2] / 2
     assert [[p["x"], p["y"]] for p in points["points"]] == pytest.approx(expected, abs=1e-4)
+    assert limbs["outline_colors"][0]["a"] == 0.25 and limbs["outline_colors"][2]["a"] == 1  # of 5, and of 6
     assert points["outline_colors"][5]["a"] == 0.25 and points["outline_colors"][6]["a"] == 1
     assert [[p["x"], p["y"]] for p in limbs["points"][:2]] == pytest.approx(expected[[5, 7]], abs=1e-4)
 
@@ -290,7 +292,7 @@ def test_events_and_changes_of_the_state_are_a_log(bundle_path, tmp_path):
 
 
 def test_health_is_as_it_was_recorded_the_last_one_too(bundle_path, tmp_path):
-    drive(tmp_path / "drive", bundle_path, list(steps_of(7)))
+    drive(tmp_path / "drive", bundle_path, list(steps_of(6)))  # health is told at the first step, and after a second
     (path,) = (tmp_path / "drive").iterdir()
     found = exported(tmp_path / "drive", tmp_path / "drive.mcap")
     assert len(found["/codriver/health"]) > 1
@@ -331,6 +333,39 @@ def test_each_file_has_the_offset_of_its_own_time_and_a_camera_s_own_time_is_the
     assert [at_ns for at_ns, _ in found] == [5_000_000_000, WALL_NS + 1_000_000_000]
     stamps = [content["timestamp"]["sec"] * 10**9 + content["timestamp"]["nsec"] for _, content in found]
     assert stamps == [4_990_000_000, WALL_NS + 990_000_000]
+
+
+def test_a_picture_that_was_made_narrower_and_not_lower_has_a_scale_for_each_direction(bundle_path, tmp_path):
+    drive(tmp_path / "drive", bundle_path)
+    wide = {"sizes_px": {"incar": [320, 90]}}
+    path = reworked(
+        tmp_path / "drive", tmp_path / "a.mcap", change=lambda topic, of: of | (wide if "step" in topic else {})
+    )
+    face = shapes(exported(path, tmp_path / "out.mcap")[INCAR][0][1])[0][1]
+    assert face == pytest.approx((24, 27, 56, 63), abs=2)
+
+
+def test_a_file_without_a_head_is_refused_whatever_the_one_before_it_says(bundle_path, tmp_path):
+    drive(tmp_path / "drive", bundle_path)
+    reworked(tmp_path / "drive", tmp_path / "drive" / "codriver-000001.mcap", lambda about: about)
+    assert len(list(Recording(tmp_path / "drive").steps())) == 8
+    data = (tmp_path / "drive" / "codriver-000001.mcap").read_bytes()
+    (tmp_path / "drive" / "codriver-000001.mcap").write_bytes(
+        data.replace(b"\x08\0\0\0codriver", b"\x08\0\0\0somebody", 1)
+    )
+    with pytest.raises(SourceError, match=r"000001.mcap: .*its file has no head"):
+        list(Recording(tmp_path / "drive").steps())
+
+
+def test_boxes_and_maps_go_with_the_camera_that_they_are_of_and_maps_with_the_pictures_that_were_looked_at(tmp_path):
+    """An answer is held over the pictures between: its boxes are the step's answer, its map is of another picture."""
+    spec = replace(SPEC, view="left", every_s=0.3)
+    bundle = make_tiny_road(tmp_path / "left.bundle", road_manifest(spec))
+    drive(tmp_path / "drive", bundle)
+    found = exported(tmp_path / "drive", tmp_path / "drive.mcap", "--bundle", bundle)
+    assert [at_ns for at_ns, _ in found["/codriver/map/lane_lines"]] == [0, 400_000_000]
+    assert len(found["/codriver/overlay/left"]) == 2 and FRONT not in found
+    assert [len(of["points"]) > 0 for _, of in found["/codriver/over/left"]] == [True] * 4
 
 
 def test_footage_has_times_of_its_own(bundle_path, tmp_path, capsys):

@@ -50,6 +50,8 @@ def test_over_many_starts_the_folder_keeps_within_its_limit_and_each_drive_is_wh
     sequences = [found.percept["sequence"] for drive in drives for found in Recording(drive).steps()]
     assert sequences[-1] == 339 and sequences == sorted(sequences) and sequences[0] > 100
     assert all(Recording(drive).cut == [] for drive in drives)
+    (found, *_) = Recording(drives[-1]).steps()
+    assert found.about.wall_offset_ns  # cameras' times can be the wall clock's
 
 
 def test_unless_it_is_asked_for_no_picture_is_recorded(perceiver, tmp_path):
