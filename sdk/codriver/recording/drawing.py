@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,24 +72,22 @@ class Drawing:
 def drawn_driver(drawing: Drawing, step: RecordedStep) -> None:
     """Body, face and skeleton, found or given, and how sure the finder is of each; or why nobody is there."""
     sight = step.percept["driver"]
-    sure = {part: f"{part} {100 * share:.0f} %" for part, share in sight["certainty"].items()}
+    told = {part: f"{part} {source}" for part, source in sight["sources"].items()}
+    for part, share in sight["certainty"].items():
+        if sight["sources"][part] == "found":
+            told[part] = f"{part} {100 * share:.0f} %"
     if sight["present"] is False:
         drawing.label((0.0, 0.0), sight["reason"], WHITE)
     for part, colour in (("body", BODY), ("face", WHITE)):
         if sight[f"{part}_px"] is not None:
             x, y, width, height = sight[f"{part}_px"]
-            drawing.box((x, y, x + width, y + height), _told(part, sight, sure), colour)
-    if "posture" in sure:
-        drawing.label((0.0, drawing.height_px), sure["posture"], LIMB)
+            drawing.box((x, y, x + width, y + height), told[part], colour)
     keypoints, scale = sight["keypoints"], drawing.scale
     if keypoints is None and step.driver is not None:  # who gave them: they were recorded in the picture's pixels
         keypoints, scale = step.driver.keypoints, (1.0, 1.0)
     if keypoints is not None:
+        drawing.label((0.0, float(drawing.height_px)), told["posture"], LIMB)
         _skeleton(drawing, np.asarray(keypoints, np.float64).reshape(KEYPOINTS, 3) * (*scale, 1.0))
-
-
-def _told(part: str, sight: Any, sure: dict[str, str]) -> str:
-    return sure[part] if sight["sources"][part] == "found" and part in sure else f"{part} {sight['sources'][part]}"
 
 
 def _skeleton(drawing: Drawing, keypoints: Any) -> None:
@@ -117,7 +114,4 @@ def drawn_boxes(drawing: Drawing, step: RecordedStep) -> None:
 
 
 def _rgba(colour: Rgb, opacity: float = 1.0) -> dict[str, float]:
-    red, green, blue = colour
-    if not math.isfinite(opacity):
-        raise ValueError(f"certainty {opacity}")
-    return {"r": red, "g": green, "b": blue, "a": opacity}
+    return dict(zip("rgba", (*colour, opacity), strict=True))

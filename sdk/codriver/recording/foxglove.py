@@ -41,7 +41,7 @@ class Message(NamedTuple):
 
 
 def to_foxglove(recording: Recording, out: Path, maps_of: MapsOf | None = None) -> tuple[int, bool]:
-    """Write the file, whole or not at all. Returns how many steps, and whether something could not be placed.
+    """Write the file, whole or not at all. Returns how many steps, and whether all boxes could be placed.
 
     maps_of: what a bundle answers on a step's pictures; a recording keeps of maps a few numbers alone.
     """

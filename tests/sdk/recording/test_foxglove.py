@@ -193,7 +193,7 @@ def test_a_driver_that_was_given_is_drawn_where_it_was_given_and_a_point_that_no
     drive(tmp_path / "drive", bundle_path, [frames], driver=driver, width_px=30)
     ((_, over),) = exported(tmp_path / "drive", tmp_path / "drive.mcap")[INCAR]
     boxes, labels = shapes(over)
-    assert boxes == [(2.5, 1, 22.5, 19), (5, 2.5, 15, 12.5)] and labels == ["body given", "face given"]
+    assert boxes == [(2.5, 1, 22.5, 19), (5, 2.5, 15, 12.5)] and labels == ["body given", "face given", "posture given"]
     limbs, points = (shape for shape in over["points"] if shape["type"] in (4, 1))
     expected = driver.keypoints[:18, :2] / 2
     assert [[p["x"], p["y"]] for p in points["points"]] == pytest.approx(expected, abs=1e-4)
