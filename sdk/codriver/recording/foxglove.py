@@ -34,7 +34,7 @@ STATE_LEVELS = {"ok": INFO, "init": INFO, "degraded": WARNING, "invalid": ERROR}
 MapsOf = Callable[[RecordedStep], Mapping[str, DenseResult]]
 
 
-class Message(NamedTuple):
+class FoxgloveMessage(NamedTuple):
     topic: str
     content: Mapping[str, Any]
     schema: Mapping[str, Any] | None = None  # of a topic that recordings do not have
@@ -79,12 +79,12 @@ def _write_health(file: McapFile, step: RecordedStep, health: Any) -> None:
     file.write(HEALTH, health, step.stamp_ns(health["t"]))
 
 
-def _messages(step: RecordedStep, before: str, maps_of: MapsOf | None) -> Iterator[Message]:
+def _messages(step: RecordedStep, before: str, maps_of: MapsOf | None) -> Iterator[FoxgloveMessage]:
     """before: the state of the step before."""
     for view in step.frames:
         ending, data = _picture(step, view)
-        yield Message(INPUT + view, picture(step.taken_ns(view), view, data, ending))
-    yield Message(PERCEPT, step.percept)
+        yield FoxgloveMessage(INPUT + view, picture(step.taken_ns(view), view, data, ending))
+    yield FoxgloveMessage(PERCEPT, step.percept)
     yield from _log(step, before)
     if "incar" in step.frames:
         yield _over(step, "incar", drawn_driver)
@@ -104,15 +104,15 @@ def _picture(step: RecordedStep, view: str) -> tuple[str, bytes]:
     return ending, data
 
 
-def _over(step: RecordedStep, view: str, draw: Callable[[Drawing, RecordedStep], None]) -> Message:
+def _over(step: RecordedStep, view: str, draw: Callable[[Drawing, RecordedStep], None]) -> FoxgloveMessage:
     """What lies over a picture; nothing where nobody knows how large the picture was that the boxes are of."""
     drawing = Drawing(stamp(step.taken_ns(view)), step.frames[view].image.shape[0], step.scale(view) or (0.0, 0.0))
     if all(drawing.scale):
         draw(drawing, step)
-    return Message(OVER + view, drawing.content(), OVER_SCHEMA)
+    return FoxgloveMessage(OVER + view, drawing.content(), OVER_SCHEMA)
 
 
-def _log(step: RecordedStep, before: str) -> Iterator[Message]:
+def _log(step: RecordedStep, before: str) -> Iterator[FoxgloveMessage]:
     """Events, and each change of the state with its reasons."""
     percept = step.percept
     lines = [(LEVELS.get(of["kind"], WARNING), of["kind"], of["text"]) for of in percept.get("events", ())]
@@ -122,22 +122,24 @@ def _log(step: RecordedStep, before: str) -> Iterator[Message]:
     at = stamp(step.stamp_ns(step.t))
     for level, name, text in lines:
         content = {"timestamp": at, "level": level, "message": text, "name": f"codriver.{name}", "file": "", "line": 0}
-        yield Message(LOG, content, LOG_SCHEMA)
+        yield FoxgloveMessage(LOG, content, LOG_SCHEMA)
 
 
-def _maps(step: RecordedStep, view: str, results: Mapping[str, DenseResult]) -> Iterator[Message]:
+def _maps(step: RecordedStep, view: str, results: Mapping[str, DenseResult]) -> Iterator[FoxgloveMessage]:
     """Those about this picture: their values, and the picture with them over it."""
     own = step.frames[view].t
     t, at_ns = step.t if own is None else own, step.taken_ns(view)
     maps = {name: of for name, of in results.items() if isinstance(of, Map) and of.valid and of.t == t}
     if maps:
         data = opencv().imencode(".jpg", overlaid(step.bgr(view), maps))[1].tobytes()
-        yield Message(OVERLAY + view, picture(at_ns, view, data, "jpeg"))
+        yield FoxgloveMessage(OVERLAY + view, picture(at_ns, view, data, "jpeg"))
     for name, result in maps.items():
         encoding, values = _values(result)
         about = {"width": values.shape[1], "height": values.shape[0], "step": values.strides[0], "encoding": encoding}
         data = b64encode(values.tobytes()).decode()
-        yield Message(MAP + name, {"timestamp": stamp(at_ns), "frame_id": view, **about, "data": data}, RAW_SCHEMA)
+        yield FoxgloveMessage(
+            MAP + name, {"timestamp": stamp(at_ns), "frame_id": view, **about, "data": data}, RAW_SCHEMA
+        )
 
 
 def _values(result: Map) -> tuple[str, Any]:
