@@ -15,12 +15,13 @@ RUN      := $(VENV)/bin/python
 ROAD     := $(OUT)/road
 PIP      := $(VENV)/bin/pip install -qq --disable-pip-version-check --no-compile  # compiling it all takes 40 s
 BINDINGS := $(VENV)/bindings/ready
+READERS  := $(VENV)/readers/ready
 BASE     := $(VENV)/base
 LIVE     := $(VENV)/live
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help try demo demo-road install data finder train quantize build validate show bindings check format test bench soak fuzz mutants vehicle farm emulate-arm clean
+.PHONY: help try demo demo-road install data finder train quantize build validate show bindings readers check format test bench soak fuzz mutants vehicle farm emulate-arm clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -129,6 +130,14 @@ bindings: $(BINDINGS)       ## NVIDIA's Python bindings (20 MB), against which o
 
 $(BINDINGS): $(READY) tests/fetch_bindings.py
 	@$(RUN) -m tests.fetch_bindings
+	@touch $@
+
+readers: $(READERS)         ## what others read our recordings with (Node.js, 13 MB), for tests that skip without
+
+$(READERS): tests/readers/package-lock.json | $(BASE)
+	@mkdir -p $(VENV)/readers
+	@cp tests/readers/package.json tests/readers/package-lock.json $(VENV)/readers
+	@npm ci --prefix $(VENV)/readers --silent --no-audit --no-fund
 	@touch $@
 
 test: $(READY)              ## all tests; PYTEST=--random-order shuffles them, as CI does

@@ -27,9 +27,9 @@ class Rosbag2:
         self._bag = bags.Writer(folder, version=9, storage_plugin=bags.StoragePlugin.MCAP)
         self._topics: dict[str, Any] = {}
 
-    def add(self, moment: Moment, images: Mapping[str, Image]) -> None:
-        """images: (H, W, 3) uint8 BGR by view."""
-        stamp_ns, quick = max(round(moment.percept.t * 1e9), 0), opencv().IMWRITE_PNG_COMPRESSION
+    def add(self, moment: Moment, images: Mapping[str, Image], stamp_ns: int) -> None:
+        """images: (H, W, 3) uint8 BGR by view. stamp_ns: of all messages."""
+        quick = opencv().IMWRITE_PNG_COMPRESSION
         for message in self._messages.of(moment, stamp_ns):
             self._write(stamp_ns, message)
         for view, image in images.items():

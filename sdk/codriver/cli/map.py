@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.copy:
         _copy(bus_map, args.copy)
     elif args.drive:
-        for _, moment in moments(bus_map, args.drive, args.speed_kmh):
-            for line in _lines(bus_map, encoder, moment):
+        for step, moment in moments(bus_map, Recording(args.drive), args.speed_kmh):
+            for line in _lines(bus_map, encoder, moment, step.stamp_ns(step.t) / 1e9):
                 put(line)
     elif args.check:
         put(f"{bus_map.path}: right; {len(bus_map.signals)} signals of bus {bus_map.config.bus}")
@@ -74,20 +74,20 @@ def _row(name: str, bus_map: BusMap) -> list[str]:
     return [name, " + ".join(spec.source), spec.type or "", f"invalid: {invalid}", spec.doc]
 
 
-def moments(bus_map: BusMap, drive: Path, speed_kmh: float | None) -> Iterator[tuple[RecordedStep, Moment]]:
+def moments(bus_map: BusMap, drive: Recording, speed_kmh: float | None) -> Iterator[tuple[RecordedStep, Moment]]:
     """Each step of a recording, and what it means now."""
     state = AlertState()
-    for step in Recording(drive).steps():
+    for step in drive.steps():
         percept = percept_of(step.percept)
         state = advance(bus_map.policy, state, percept, speed_kmh)
         yield step, Moment(percept, state.alert)
 
 
-def _lines(bus_map: BusMap, encoder: CanEncoder | None, moment: Moment) -> Iterator[str]:
+def _lines(bus_map: BusMap, encoder: CanEncoder | None, moment: Moment, t: float) -> Iterator[str]:
     if encoder is None:
-        yield json.dumps({"t": moment.percept.t, **bus_map.values(moment)}, allow_nan=False)
+        yield json.dumps({"t": t, **bus_map.values(moment)}, allow_nan=False)
     else:
-        yield from (candump_line(moment.percept.t, frame) for frame in encoder.frames(moment))
+        yield from (candump_line(t, frame) for frame in encoder.frames(moment))
 
 
 def candump_line(t: float, frame: CanFrame) -> str:

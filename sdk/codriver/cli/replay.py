@@ -31,9 +31,7 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     recording = Recording(args.recording)
-    color = next((recording.about.color for _ in recording.steps() if recording.about), "bgr")
-    recording.cut.clear()
-    with open_perceiver(args, color) as perceiver:
+    with open_perceiver(args, recording.color) as perceiver:
         result = asdict(replay(recording, perceiver))
         result |= {"bundle": perceiver.manifest.id, "variant": perceiver.variant}
         policy = json.dumps(encode(perceiver.bundle.policy))

@@ -109,7 +109,8 @@ def _sinks(args: argparse.Namespace, source: Source, perceiver: Perceiver, stack
         write = stack.enter_context(whole_text(Path(args.out)))
         yield lambda at, percept: write(json.dumps(percept.to_dict(), allow_nan=False) + "\n")
     if args.record:
-        config = RecorderConfig(images=args.record_images, width_px=args.record_width, limit_mb=args.record_mb)
+        kept: dict[str, Any] = {"images": args.record_images, "width_px": args.record_width, "limit_mb": args.record_mb}
+        config = RecorderConfig(**kept, live=source.live)
         recorder = stack.enter_context(Recorder(args.record, perceiver, config))
         views = perceiver.manifest.views
         yield lambda at, percept: recorder.add({v: f for v, f in at.frames.items() if v in views}, at.driver, percept)

@@ -36,6 +36,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Likewise a folder that is not there yet, of the same name elsewhere; the block makes it."""
+    elsewhere = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield elsewhere / path.name
+        os.replace(elsewhere / path.name, path)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    finally:
+        shutil.rmtree(elsewhere, ignore_errors=True)
+
+
+@contextmanager
 def whole_text(path: Path) -> Iterator[Callable[[str], None]]:
     """Give a function that writes text; the file is there, whole, if the block ends well."""
     with whole_file(path) as temporary:

@@ -23,8 +23,18 @@ from codriver.errors import SourceError
 from codriver.files.decode import Fault, decode
 from codriver.files.images import PNG, decode_image
 from codriver.percept import Driver, Frame
-from codriver.recording.schemas import INPUT, META, PERCEPT, RECORDING_SCHEMA, STEP, RecordingMetadata, StepInput
+from codriver.recording.schemas import (
+    HEALTH,
+    INPUT,
+    META,
+    PERCEPT,
+    RECORDING_SCHEMA,
+    STEP,
+    RecordingMetadata,
+    StepInput,
+)
 
+LAST_S = 1 << 31  # ROS 2 knows no later time
 MAX_RECORD_BYTES = 1 << 28  # a picture of 4096 x 4096 as PNG in base64 has less
 MAX_PIXELS = 1 << 25
 NOT_COMPARED = ("latency_ms", "deadline_missed", "model", "sequence")  # of machine and session, not of the answer
@@ -39,22 +49,58 @@ class RecordedStep:
     driver: Driver | None
     percept: Mapping[str, Any]  # Percept.to_dict()
     complete: bool  # whether all of its pictures are there
+    pictures: Mapping[str, bytes]  # view -> PNG or JPEG, as it lies in the file
+    sizes_px: Mapping[str, tuple[int, ...]]  # view -> width, height of its picture before it was recorded, where known
+    about: RecordingMetadata  # of the step's file
+
+    def stamp_ns(self, t: float) -> int:
+        """A time of the drive by the wall clock, if that was recorded, else as it is; from 0."""
+        at_ns = round(t * 1e9) + int(self.about.wall_offset_ns or 0)
+        if at_ns >= LAST_S * 10**9:
+            raise SourceError(f"time {at_ns / 1e9:.6g} s is after 2038, expected an earlier one; record the drive anew")
+        return max(at_ns, 0)
+
+    def taken_ns(self, view: str) -> int:
+        """When its picture was taken, likewise."""
+        own = self.frames[view].t
+        return self.stamp_ns(self.t if own is None else own)
+
+    def scale(self, view: str) -> tuple[float, float] | None:
+        """Across and down, from pixels of the picture as it was given to those of the recorded one; None if unknown."""
+        height, width = self.frames[view].image.shape[:2]
+        if view in self.sizes_px:
+            given_width, given_height = self.sizes_px[view]
+            return width / given_width, height / given_height
+        return (1.0, 1.0) if self.about.lossless == "true" else None
+
+    def bgr(self, view: str) -> Image:
+        """Its picture as others expect it."""
+        image = self.frames[view].image
+        return np.ascontiguousarray(image[..., ::-1]) if self.about.color == "rgb" else image
 
 
 @dataclass
 class Recording:
-    """A file or a folder of files. `about` and `cut` are known when `steps` has been read."""
+    """A file or a folder of files. What is in its fields is known when `steps` has been read."""
 
     path: Path
     about: RecordingMetadata | None = None
     cut: list[str] = field(default_factory=list)  # what is missing, a sentence for each file that ends early
+    health: Mapping[str, Any] | None = None  # the newest
+    _head: RecordingMetadata | None = None  # of the file that is being read
 
     def steps(self) -> Iterator[RecordedStep]:
         """In order. A file that was cut short ends where it was cut; a broken one is a SourceError."""
         for path in self._files():
+            self._head = None
             yield from self._steps_of(path)
         if self.about is None:
             raise SourceError(f"{self.path}: no recording of codriver's; {'; '.join(self.cut) or 'nothing is in it'}")
+
+    @property
+    def color(self) -> str:
+        """Of its pictures, by its first file."""
+        return next((step.about.color for step in Recording(self.path).steps()), "bgr")
 
     def _files(self) -> list[Path]:
         if self.path.is_file():
@@ -74,8 +120,10 @@ class Recording:
                 elif topic == STEP:
                     step = decode(StepInput, content)
                 elif topic == PERCEPT and step is not None:
-                    yield _step(pictures, step, content)
+                    yield _step(pictures, step, content, self._head)
                     pictures, step = {}, None
+                elif topic == HEALTH:
+                    self.health = content
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 what = f"{path}: a message on {topic} is not what codriver records ({type(error).__name__}: {error})"
                 raise SourceError(what) from error
@@ -99,7 +147,8 @@ class Recording:
         if about.get("schema") != str(RECORDING_SCHEMA):
             raise SourceError(f"{path}: recorded in schema {about.get('schema')!r}, expected {RECORDING_SCHEMA}")
         try:
-            self.about = self.about or decode(RecordingMetadata, dict(about))
+            self._head = decode(RecordingMetadata, dict(about))
+            self.about = self.about or self._head
         except Fault as fault:
             raise SourceError(f"{path}: its head {fault}; record it anew") from fault
 
@@ -139,14 +188,27 @@ def _content(path: Path, data: bytes) -> dict[str, Any]:
     return content
 
 
-def _step(pictures: Mapping[str, bytes], step: StepInput, percept: Mapping[str, Any]) -> RecordedStep:
+def _step(
+    pictures: Mapping[str, bytes], step: StepInput, percept: Mapping[str, Any], about: RecordingMetadata | None
+) -> RecordedStep:
     clocks = step.clocks or {}
     frames = {
         view: Frame(_image(pictures[view]), step.times.get(view), clocks.get(view, ""))
         for view in step.views
         if view in pictures
     }
-    return RecordedStep(frames, step.t, _driver(step), percept, complete=len(frames) == len(step.views))
+    if about is None:
+        raise ValueError("its file has no head")
+    return RecordedStep(
+        frames=frames,
+        t=step.t,
+        driver=_driver(step),
+        percept=percept,
+        complete=len(frames) == len(step.views),
+        pictures={view: pictures[view] for view in frames},
+        sizes_px=step.sizes_px or {},
+        about=about,
+    )
 
 
 def _driver(step: StepInput) -> Driver | None:

@@ -1,16 +1,20 @@
 """What a recording holds: topics and their JSON schemas, as docs/recording.md shows them.
 
-Pictures are in Foxglove's form, so that its viewer shows them; all else is ours.
+Pictures are in Foxglove's form, so that its viewer shows them; all else is ours. Its reader of schemas wants one type
+for each property, items for each list and properties for each object, or it shows nothing of a channel: what may be
+null, and lists of lists, are required without being a property.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from codriver.files.decode import rule
 from codriver.percept import CLOCKS
+from codriver.tasks import AIDE, VIEWS
 
 INPUT = "/codriver/input/"  # and the name of the view
 STEP = "/codriver/step"
@@ -34,6 +38,12 @@ class RecordingMetadata:
     images: str  # of IMAGES
     lossless: str  # "true" or "false"
     file: str  # its number, from 0
+    dense_view: str = rule("front", absent=True, choices=VIEWS)  # that maps and boxes are of
+    # The wall clock's time (CLOCK_REALTIME) less the steps', as the file was begun. Footage, whose times are its own,
+    # has none, nor have recordings of before.
+    wall_offset_ns: str | None = rule(
+        None, absent=True, pattern=r"-?[0-9]{1,19}", expected="nanoseconds, a whole number"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,64 +57,87 @@ class StepInput:
     body_px: tuple[float, ...] | None
     keypoints: tuple[tuple[float | None, ...], ...] | None
     clocks: Mapping[str, str] | None = rule(None, absent=True, choices=CLOCKS)  # recordings of before have none
+    # view -> width, height of the picture as it was given; so percepts' boxes can be placed in a smaller one
+    sizes_px: Mapping[str, tuple[int, ...]] | None = rule(None, absent=True, low=1, high=1 << 16)
 
 
-_TIME = {"type": "object", "properties": {"sec": {"type": "integer"}, "nsec": {"type": "integer"}}}
-_NUMBERS = {"type": ["array", "null"], "items": {"type": "number"}}
+NUMBER, WHOLE, TEXT = {"type": "number"}, {"type": "integer"}, {"type": "string"}
 
 
-def _schema(title: str, required: dict[str, Any]) -> dict[str, Any]:
-    return {"title": title, "type": "object", "properties": required, "required": list(required)}
+def listed(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
 
 
-IMAGE_SCHEMA = _schema(
+def having(**properties: dict[str, Any]) -> dict[str, Any]:
+    """An object with these, and perhaps others."""
+    return {"type": "object", "properties": properties}
+
+
+def schema(title: str, properties: dict[str, Any], *untyped: str) -> dict[str, Any]:
+    """All of it is required. untyped: names of what may be null."""
+    return {"title": title, **having(**properties), "required": [*properties, *untyped]}
+
+
+TIME = having(sec=WHOLE, nsec=WHOLE)
+BYTES = {"type": "string", "contentEncoding": "base64"}
+_TASKS = {
+    task.name: having(
+        valid={"type": "boolean"}, reason=TEXT, probabilities=having(**dict.fromkeys(task.labels, NUMBER))
+    )
+    for task in AIDE.tasks
+}
+IMAGE_SCHEMA = schema(
     "foxglove.CompressedImage",
-    {
-        "timestamp": _TIME,  # capture time of the step
-        "frame_id": {"type": "string"},  # the view
-        "data": {"type": "string", "contentEncoding": "base64"},
-        "format": {"enum": ["png", "jpeg"]},
-    },
+    {"timestamp": TIME, "frame_id": TEXT, "data": BYTES, "format": TEXT},  # capture time; the view; png or jpeg
 )
-STEP_SCHEMA = _schema(
+STEP_SCHEMA = schema(
     "codriver.Step",
     {
-        "t": {"type": "number", "description": "capture time, seconds, as the step was given it"},
-        "views": {"type": "array", "items": {"type": "string"}, "description": "whose pictures belong to the step"},
-        "times": {"type": "object", "description": "view -> capture time of its own, where it has one"},
-        "clocks": {"type": "object", "description": "view -> what kind of time that is: capture, container, arrival"},
-        "face_px": _NUMBERS,  # x, y, width, height in the in-car picture as it is recorded
-        "body_px": _NUMBERS,
-        "keypoints": {"type": ["array", "null"], "items": {"type": "array", "items": {"type": ["number", "null"]}}},
+        "t": NUMBER | {"description": "capture time, seconds, as the step was given it"},
+        "views": listed(TEXT) | {"description": "whose pictures belong to the step"},
+        "times": having(**dict.fromkeys(VIEWS, NUMBER)) | {"description": "capture times of their own, where known"},
+        "clocks": having(**dict.fromkeys(VIEWS, TEXT)) | {"description": "what kind: capture, container, arrival"},
+        "sizes_px": having(**dict.fromkeys(VIEWS, listed(WHOLE))) | {"description": "width, height as they were given"},
     },
+    *("face_px", "body_px", "keypoints"),  # x, y, width, height in the in-car picture as it is recorded
 )
-PERCEPT_SCHEMA = _schema(
+PERCEPT_SCHEMA = schema(
     "codriver.Percept",
     {
-        "schema": {"type": "integer", "description": "of Percept.to_dict()"},
-        "t": {"type": "number"},
-        "sequence": {"type": "integer"},
-        "state": {"type": "string"},
-        "events": {"type": "array", "description": "kind, text: what happened to the engine or a camera"},
-        "tasks": {"type": "object", "description": "name -> label, index, probability, probabilities, valid, reason"},
-        "dense": {"type": "object", "description": "name -> kind, valid, reason, t; boxes, and maps in a few numbers"},
-        "views": {"type": "object", "description": "name -> status, age_s, reason, clock"},
-        "context": {"type": "number"},
-        "latency_ms": {"type": "object"},
-        "model": {"type": "string"},
+        "schema": WHOLE | {"description": "of Percept.to_dict()"},
+        "t": NUMBER,
+        "sequence": WHOLE,
+        "state": TEXT,
+        "events": listed(having(kind=TEXT, text=TEXT)) | {"description": "what happened to the engine or a camera"},
+        "tasks": having(**_TASKS) | {"description": "name -> label, index, probability, probabilities, valid, reason"},
+        "dense": having() | {"description": "name -> kind, valid, reason, t; boxes, and maps in a few numbers"},
+        "views": having(**dict.fromkeys(VIEWS, having(status=TEXT, reason=TEXT, clock=TEXT))),
+        "context": NUMBER,
+        "latency_ms": having(total=NUMBER),
+        "model": TEXT,
     },
 )
-HEALTH_SCHEMA = _schema(
+HEALTH_SCHEMA = schema(
     "codriver.Health",
     {
-        "t": {"type": "number"},
-        "state": {"type": "string"},
-        "views": {"type": "object", "description": "name -> status"},
-        "stats": {"type": "object", "description": "of Stats.to_dict(): what became of every frame"},
-        "recorded": {"type": "integer", "description": "steps so far"},
-        "dropped_files": {"type": "integer", "description": "removed so far, because the folder is bounded"},
+        "t": NUMBER,
+        "state": TEXT,
+        "views": having(**dict.fromkeys(VIEWS, TEXT)) | {"description": "name -> status"},
+        "stats": having(steps=WHOLE, misses=WHOLE) | {"description": "of Stats.to_dict(): what became of every frame"},
+        "recorded": WHOLE | {"description": "steps so far"},
+        "dropped_files": WHOLE | {"description": "removed so far, because the folder is bounded"},
     },
 )
+
+
+def stamp(at_ns: int) -> dict[str, int]:
+    """As Foxglove's schemas have it."""
+    return {"sec": at_ns // 10**9, "nsec": at_ns % 10**9}
+
+
+def picture(at_ns: int, view: str, data: bytes, kind: str) -> dict[str, Any]:
+    """A foxglove.CompressedImage. kind: png or jpeg."""
+    return {"timestamp": stamp(at_ns), "frame_id": view, "data": b64encode(data).decode(), "format": kind}
 
 
 def schema_of(topic: str) -> dict[str, Any]:

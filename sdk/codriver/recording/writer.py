@@ -6,12 +6,11 @@ the power was: chunks are small, and what is complete on the disk can be read.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,14 @@ import numpy as np
 
 from codriver.arrays import Image
 from codriver.device.closing import Closing
-from codriver.device.imports import load
 from codriver.errors import ConfigError
 from codriver.files.decode import encode
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Frame, Percept
-from codriver.recording.schemas import HEALTH, INPUT, META, PERCEPT, STEP, RecordingMetadata, schema_of
+from codriver.recording.mcap_file import McapFile, mcap_writer
+from codriver.recording.schemas import HEALTH, INPUT, META, PERCEPT, STEP, RecordingMetadata, picture
 from codriver.version import VERSION
 
-CHUNK_BYTES = 1 << 14  # a percept has 2 to 4 kB: from five steps a second on, less than a second is in a chunk
 HEALTH_S = 1.0
 IMAGES = ("png", "jpeg", "none")
 
@@ -42,6 +40,7 @@ class RecorderConfig:
     jpeg_quality: int = 90
     limit_mb: float = 1000.0  # of the whole folder
     file_s: float = 60.0  # a new file after this much recorded time; the bound is kept by whole files
+    live: bool = False  # the steps' times are time.monotonic()'s, as cameras': each file tells the wall clock's offset
 
     def __post_init__(self) -> None:
         if self.images not in IMAGES:
@@ -70,9 +69,9 @@ class Recorder(Closing):
         self.config = config or RecorderConfig()
         self._about = _about(perceiver, self.config)
         self._stats = perceiver.stats
-        self._writer_class = _mcap_writer()
+        mcap_writer()
         _check_folder(self.folder)
-        self._file: _File | None = None
+        self._file: McapFile | None = None
         self._number = self._steps = self._dropped = 0
         self._health: tuple[float, Any] = (-math.inf, None)  # when it was last written, and what
 
@@ -84,9 +83,10 @@ class Recorder(Closing):
         try:
             file = self._current(percept.t)
             driver = self._add_images(file, images, driver, percept.t)
-            step = {"t": percept.t, "views": list(frames), "times": times, "clocks": clocks, **_plain(driver)}
-            file.write(STEP, step, percept.t)
-            file.write(PERCEPT, percept.to_dict(), percept.t)
+            sizes = {view: [image.shape[1], image.shape[0]] for view, image in images.items()}
+            step = {"t": percept.t, "views": list(frames), "times": times, "clocks": clocks, "sizes_px": sizes}
+            file.write(STEP, step | _plain(driver), _ns(percept.t))
+            file.write(PERCEPT, percept.to_dict(), _ns(percept.t))
             self._steps += 1
             self._add_health(file, percept)
             file.flush()
@@ -105,13 +105,15 @@ class Recorder(Closing):
     def _fault(self, error: OSError) -> ConfigError:
         return ConfigError(f"{self.folder}: cannot be recorded to ({error.strerror}); make room there")
 
-    def _current(self, t: float) -> _File:
+    def _current(self, t: float) -> McapFile:
         if self._file is not None and not 0 <= t - self._file.since_s < self.config.file_s:
             self.close()
         if self._file is None:
             self._make_room()
             path = self.folder / f"codriver-{self._number:06d}.mcap"
-            self._file = _File(path, self._writer_class, encode(replace(self._about, file=str(self._number))), t)
+            offset = str(wall_offset_ns()) if self.config.live else None
+            about = replace(self._about, file=str(self._number), wall_offset_ns=offset)
+            self._file = McapFile(path, META, encode(about), t)
             self._number += 1
         elif self._file.size_mb > self._file_limit_mb:
             self.close()
@@ -131,7 +133,9 @@ class Recorder(Closing):
             sizes.pop(0)
             self._dropped += 1
 
-    def _add_images(self, file: _File, frames: Mapping[str, Image], driver: Driver | None, t: float) -> Driver | None:
+    def _add_images(
+        self, file: McapFile, frames: Mapping[str, Image], driver: Driver | None, t: float
+    ) -> Driver | None:
         """Write the pictures; return the driver in pixels of the recorded in-car picture."""
         if self.config.images == "none":
             return driver
@@ -139,13 +143,8 @@ class Recorder(Closing):
             scale = self._scale(frame)
             if view == "incar" and scale < 1 and driver is not None:
                 driver = _scaled_driver(driver, scale)
-            content = {
-                "timestamp": {"sec": math.floor(t), "nsec": int((t - math.floor(t)) * 1e9)},
-                "frame_id": view,
-                "data": base64.b64encode(self._encoded(frame, scale)).decode(),
-                "format": self.config.images,
-            }
-            file.write(INPUT + view, content, t)
+            content = picture(_ns(t), view, self._encoded(frame, scale), self.config.images)
+            file.write(INPUT + view, content, _ns(t))
         return driver
 
     def _scale(self, frame: Image) -> float:
@@ -164,67 +163,24 @@ class Recorder(Closing):
         assert done, frame.shape
         return bytes(data.tobytes())
 
-    def _add_health(self, file: _File, percept: Percept) -> None:
+    def _add_health(self, file: McapFile, percept: Percept) -> None:
         """Once a second, and whenever something changes."""
         views = {name: view.status for name, view in percept.views.items()}
         now = (percept.state, views)
         if now != self._health[1] or abs(percept.t - self._health[0]) >= HEALTH_S:
             self._health = (percept.t, now)
             content = {"t": percept.t, "state": percept.state, "views": views, "stats": self._stats().to_dict()}
-            file.write(HEALTH, content | {"recorded": self._steps, "dropped_files": self._dropped}, percept.t)
+            content |= {"recorded": self._steps, "dropped_files": self._dropped}
+            file.write(HEALTH, content, _ns(percept.t))
 
 
-class _File:
-    """One MCAP file, with its channels."""
-
-    def __init__(self, path: Path, writer: Any, about: Mapping[str, str], since_s: float) -> None:
-        from mcap.writer import CompressionType, IndexType
-
-        self.since_s = since_s
-        self._stream = path.open("xb")
-        # Pictures are packed already, and no reader need fear what unpacks to gigabytes; attachments there are none.
-        self._writer = writer(self._stream, CHUNK_BYTES, CompressionType.NONE, IndexType.ALL & ~IndexType.ATTACHMENT)
-        self._writer.start(profile="", library="codriver")
-        self._writer.add_metadata(META, dict(about))
-        self._channels: dict[str, int] = {}
-        self._schemas: dict[str, int] = {}
-        self._sequence = 0
-
-    @property
-    def size_mb(self) -> float:
-        return float(self._stream.tell() / 1e6)
-
-    def write(self, topic: str, content: Any, t: float) -> None:
-        data = json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
-        at_ns = max(int(t * 1e9), 0)
-        self._sequence += 1
-        self._writer.add_message(self._channel(topic), at_ns, data, at_ns, self._sequence & 0xFFFFFFFF)
-
-    def _channel(self, topic: str) -> int:
-        if topic not in self._channels:
-            schema = schema_of(topic)
-            name = schema["title"]
-            if name not in self._schemas:
-                text = json.dumps(schema).encode()
-                self._schemas[name] = self._writer.register_schema(name, "jsonschema", text)
-            self._channels[topic] = self._writer.register_channel(topic, "json", self._schemas[name])
-        return self._channels[topic]
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def close(self) -> None:
-        try:
-            self._writer.finish()
-        except OSError:
-            with suppress(OSError):
-                self._stream.close()
-            raise
-        self._stream.close()
+def _ns(t: float) -> int:
+    return max(int(t * 1e9), 0)
 
 
-def _mcap_writer() -> Any:
-    return load("mcap.writer", "recording needs the package mcap: pip install 'codriver[record]'", "Writer").Writer
+def wall_offset_ns() -> int:
+    """The wall clock less the monotonic one. The largest: what passes between the two readings makes it smaller."""
+    return max(time.time_ns() - time.monotonic_ns() for _ in range(3))
 
 
 def _check_folder(folder: Path) -> None:
@@ -247,6 +203,7 @@ def _about(perceiver: Perceiver, config: RecorderConfig) -> RecordingMetadata:
         images=config.images,
         lossless=str(config.lossless).lower(),
         file="0",
+        dense_view=perceiver.manifest.dense.view if perceiver.manifest.dense else "front",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
@@ -25,9 +26,8 @@ class Ring:
     def __init__(self, folder: Path, config: RecordingConfig, perceiver: Perceiver) -> None:
         self.problem = ""  # why steps are lost now
         self._folder, self._perceiver, self._half_mb = folder, perceiver, config.limit_mb / 2
-        self._config = RecorderConfig(
-            images=config.images, width_px=config.width_px, file_s=config.file_s, limit_mb=self._half_mb
-        )
+        kept: dict[str, Any] = {"images": config.images, "width_px": config.width_px, "file_s": config.file_s}
+        self._config = RecorderConfig(**kept, limit_mb=self._half_mb, live=True)
         self._model, self._retry_s = "", 0.0
         self._recorder: Recorder | None = self._begun()
 

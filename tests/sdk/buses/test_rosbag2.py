@@ -48,7 +48,8 @@ def test_diagnostics_come_once_a_second_and_at_once_when_a_camera_is_lost(tmp_pa
     with Rosbag2(tmp_path / "bag", read_map("ros2", read_alerts())) as bag:
         for number in range(45):
             lost = ("left",) if number >= 20 else ()
-            bag.add(Moment(percept(number, lost=lost, state="degraded" if lost else "ok"), Alert(available=True)), {})
+            at = percept(number, lost=lost, state="degraded" if lost else "ok")
+            bag.add(Moment(at, Alert(available=True)), {}, round(at.t * 1e9))
     told = [(t, m.status) for topic, t, m in messages(tmp_path / "bag") if topic == "/diagnostics"]
     assert [t for t, _ in told] == pytest.approx([0.0, 1.0, 20 / 15, 35 / 15])
     levels = [{status.name: status.level for status in statuses} for _, statuses in told]

@@ -92,6 +92,7 @@ def test_every_stop_signal_ends_a_live_run_with_all_its_files_whole(
     assert cv2.VideoCapture(str(tmp_path / "v.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == len(lines) > 0
     recording = Recording(tmp_path / "rec")
     assert len(list(recording.steps())) == len(lines) and not recording.cut
+    assert recording.about is not None and recording.about.wall_offset_ns  # times of cameras can be the wall clock's
     assert cv2.imread(str(tmp_path / "s.png")) is not None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl", "rec", "s.png", "v.mp4"]
 
