@@ -32,14 +32,14 @@ try:                        ## a trained bundle on drawn clips, as a page in the
 	@echo "== 2/2 page: a released bundle on three drawn clips; open the address, Ctrl-C ends it"
 	@$(VENV)/bin/codriver live samples/try/demo.bundle --source samples/try/clips/*.json --port $(PORT) --open
 
-demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 22 min)
+demo:                       ## the whole line, on this machine: footage, training, INT8, bundle, answers (about 40 min)
 	@echo "== 1/7 install: a virtual environment in $(VENV), about a minute the first time"
 	@$(MAKE) $(BASE)
 	@echo "== 2/7 footage: $(CLIPS) synthetic clips of four cameras, in AIDE's layout; the install goes on meanwhile; about 3 min"
 	@$(MAKE) --jobs 2 install data
-	@echo "== 3/7 train: the finder, which sees where the driver is; about 6 min"
+	@echo "== 3/7 train: the finder, which sees where the driver is; about 11 min"
 	@$(MAKE) finder
-	@echo "         and UV-M3TL on what the finder sees, size demo, full precision, $(EPOCHS) epochs; about 6 min"
+	@echo "         and UV-M3TL on what the finder sees, size demo, full precision, $(EPOCHS) epochs; about 13 min"
 	@$(MAKE) train
 	@echo "== 4/7 quantize: INT8 with NNCF, calibrated on training clips; about 2 min"
 	@$(MAKE) quantize
@@ -47,7 +47,7 @@ demo:                       ## the whole line, on this machine: footage, trainin
 	@$(MAKE) build
 	@echo "== 6/7 run: one test clip through Perceiver.step, as a video and a picture"
 	@$(MAKE) show
-	@echo "== 7/7 validate: every test clip through both bundles, frame by frame, with annotations and with frames alone; about 4 min"
+	@echo "== 7/7 validate: every test clip through both bundles, frame by frame, with annotations and with frames alone; about 6 min"
 	@$(MAKE) validate
 	@echo "video    $(OUT)/demo.mp4"
 	@echo "picture  $(OUT)/demo.png"

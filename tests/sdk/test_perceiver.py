@@ -449,7 +449,8 @@ def test_a_closed_perceiver_says_so_and_may_be_closed_again(bundle_path: Path) -
     ("options", "message"),
     [
         ({"engine": "tpu"}, "engine 'tpu': expected auto, fastest or one of"),
-        ({"threads": 0}, "threads 0: expected a whole number from 1"),
+        ({"threads": 0}, "threads 0: expected a whole number from 1 to 256"),
+        ({"threads": 257}, "threads 257: expected a whole number from 1 to 256"),
         ({"threads": 1.5}, "threads 1.5"),
         ({"threads": True}, "threads True"),
         ({"color": "yuv"}, "color 'yuv': expected one of bgr, rgb"),

@@ -22,6 +22,7 @@ from codriver.errors import ConfigError, EngineError
 COLORS = ("bgr", "rgb")
 FASTEST = "fastest"
 Engines = dict[str, Engine]  # by role
+MAX_THREADS = 256  # runtimes start as many as they are told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +105,8 @@ def _check_options(engine: str, threads: int | None, color: str, min_version: in
         raise ConfigError(f"min_version {min_version!r}: expected a whole number, or None")
     if color not in COLORS:
         raise ConfigError(f"color {color!r}: expected one of {', '.join(COLORS)}")
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads {threads!r}: expected a whole number from 1, or None")
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= MAX_THREADS):
+        raise ConfigError(f"threads {threads!r}: expected a whole number from 1 to {MAX_THREADS}, or None")
     if engine not in ("auto", FASTEST, *ENGINES):
         raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
 

@@ -9,6 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 
@@ -17,10 +18,16 @@ class Cores:
 
     def __init__(self, count: int = 1) -> None:
         self._count = count
-        self._start()
+        self._pid, self._helpers = os.getpid(), list[_Helper]()
 
-    def _start(self) -> None:
-        self._pid, self._helpers = os.getpid(), [_Helper() for _ in range(self._count - 1)]
+    def _helpers_for(self, items: int) -> list[_Helper]:
+        """As many as are of use; one is started when it is first needed."""
+        if self._pid != os.getpid():  # a forked child has none of its parent's threads
+            self._pid, self._helpers = os.getpid(), []
+        with suppress(RuntimeError):  # the system gives no more threads: those that there are do it all
+            while len(self._helpers) < min(items, self._count - 1):
+                self._helpers.append(_Helper())
+        return self._helpers[:items]
 
     def each(self, work: Callable[[Any], object], items: Iterable[Any]) -> None:
         """Call `work` for every item, the first one in this thread, and return when all is done.
@@ -37,10 +44,8 @@ class Cores:
                     return
                 work(item)
 
-        if self._pid != os.getpid():  # a forked child has none of its parent's threads
-            self._start()
         first = [left.popleft()] if left else []
-        helpers = self._helpers[: len(left)]
+        helpers = self._helpers_for(len(left))
         for helper in helpers:
             helper.start(go_on)
         try:
@@ -49,10 +54,7 @@ class Cores:
             go_on()
         finally:
             left.clear()  # after an error nobody begins anything new
-            pid, self._pid = (
-                self._pid,
-                0,
-            )  # an interrupt while waiting: helpers of whom nobody knows are not asked again
+            pid, self._pid = self._pid, 0  # after an interrupt while waiting, helpers at work are not asked again
             errors = [helper.wait() for helper in helpers]
             self._pid = pid
         for error in filter(None, errors):

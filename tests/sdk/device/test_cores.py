@@ -62,6 +62,8 @@ def test_an_error_is_raised_when_nobody_is_at_work_any_more(two: Cores, bad: int
 def test_helpers_end_with_close_and_with_whoever_forgot_it() -> None:
     before = helpers()
     closed, forgotten = Cores(3), Cores(2)
+    closed.each(int, range(3))
+    forgotten.each(int, range(3))
     started = helpers() - before
     assert len(started) == 3
     closed.close()
@@ -69,6 +71,26 @@ def test_helpers_end_with_close_and_with_whoever_forgot_it() -> None:
     for thread in started:
         thread.join(10)
     assert not helpers() & started
+
+
+def test_no_more_helpers_are_started_than_there_is_work_for() -> None:
+    before, cores = helpers(), Cores(200)
+    assert helpers() == before
+    for items in (3, 5, 2):
+        cores.each(int, range(items))
+    assert len(helpers() - before) == 4
+    cores.close()
+
+
+def test_where_the_system_gives_no_more_threads_those_there_are_do_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    cores, done = Cores(4), list[int]()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    cores.each(done.append, range(5))
+    assert done == list(range(5))
+    cores.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

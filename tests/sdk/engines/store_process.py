@@ -29,8 +29,9 @@ def version(number: int) -> bytes:
     return bytes([number % 256]) * SIZE
 
 
-def write_for_ever(folder: Path, number: int) -> None:
+def write_for_ever(folder: Path, number: int, begun: int) -> None:
     store = store_in(folder)
+    os.write(begun, b".")
     while True:
         store.put(FACTS, version(number))
 
@@ -38,10 +39,12 @@ def write_for_ever(folder: Path, number: int) -> None:
 def kill(folder: Path, count: int, seed: int) -> None:
     """Prints how many writers had made a file, how many files there were before a start and after it, what was read."""
     dice, found, orphans, left, torn = random.Random(seed), 0, 0, 0, 0
+    here, there = os.pipe()
     for number in range(count):
         writer = os.fork()
         if writer == 0:
-            write_for_ever(folder, number)
+            write_for_ever(folder, number, there)
+        os.read(here, 1)  # on a busy machine it would be killed before it wrote
         time.sleep(dice.uniform(0, 0.012))
         os.kill(writer, signal.SIGKILL)
         os.waitpid(writer, 0)

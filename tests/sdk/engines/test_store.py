@@ -230,6 +230,72 @@ def test_an_entry_larger_than_the_bound_is_not_kept_and_pushes_nothing_out(tmp_p
     assert store.get(FACTS) == PLAN
 
 
+def test_entries_that_fill_the_bound_to_the_byte_are_kept(tmp_path: Path) -> None:
+    store_in(tmp_path).put({"number": "0"}, PLAN)
+    size = entry(tmp_path).stat().st_size
+    for count in (1, 2):
+        store = EngineStore(tmp_path / "cache", key_file=tmp_path / "state" / "engines.key", max_bytes=count * size)
+        for number in range(count):
+            store.put({"number": str(number)}, PLAN)
+        assert [store.get({"number": str(number)}) for number in range(count)] == [PLAN] * count
+
+
+def test_an_entry_that_another_process_removes_meanwhile_is_room_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    store = EngineStore(tmp_path / "cache", key_file=tmp_path / "state" / "k", max_bytes=len(PLAN) + 200)
+    store.put(FACTS, PLAN)
+    look = Path.lstat
+
+    def look_and_lose(path: Path) -> os.stat_result:
+        status = look(path)
+        os.unlink(path)
+        return status
+
+    monkeypatch.setattr(Path, "lstat", look_and_lose)
+    store.put({"graph": "newer"}, PLAN)
+    assert store.get({"graph": "newer"}) == PLAN and not recwarn.list
+
+
+def test_what_is_built_while_another_waits_for_it_is_not_built_again(store: EngineStore, tmp_path: Path) -> None:
+    got: list[bytes] = []
+    waiting = Thread(target=lambda: got.append(store_in(tmp_path).get_or_build(FACTS, lambda: b"built again")))
+
+    def build() -> bytes:
+        waiting.start()
+        waiting.join(timeout=0.2)  # by then it waits for the lock; if it does not yet, it finds the entry
+        return PLAN
+
+    assert store.get_or_build(FACTS, build) == PLAN
+    waiting.join(timeout=20)
+    assert got == [PLAN]
+
+
+def test_a_start_leaves_alone_what_a_living_writer_writes(
+    store: EngineStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, *parts: bytes) -> None:
+        half = path.with_name(".half.tmp")
+        half.write_bytes(parts[0])
+        store_in(tmp_path)
+        assert half.exists()
+        half.unlink()
+
+    monkeypatch.setattr("codriver.engines.trt.store.write_private", write)
+    store.put(FACTS, PLAN)
+    (tmp_path / "cache" / ".left.tmp").touch()
+    store_in(tmp_path)
+    assert not list((tmp_path / "cache").glob("*.tmp"))  # of a writer that is dead
+
+
+def test_a_folder_that_others_could_enter_becomes_ours_alone(tmp_path: Path) -> None:
+    for name in ("cache", "state"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)  # whatever the umask is
+    store_in(tmp_path)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("cache", "state")] == [0o700, 0o700]
+
+
 def test_200_writers_killed_leave_no_torn_file_and_no_orphan_after_the_next_start(tmp_path: Path) -> None:
     with process("kill", tmp_path, 200, 1) as killer:
         output, _ = killer.communicate(timeout=120)
