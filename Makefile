@@ -9,6 +9,7 @@ override EPOCHS   := $(or $(EPOCHS),18)
 override SEED     := $(or $(SEED),1)
 override ROAD_CLIPS  := $(or $(ROAD_CLIPS),250)
 override ROAD_EPOCHS := $(or $(ROAD_EPOCHS),15)
+override PYTHON310 := $(or $(PYTHON310),python3.10)
 override PORT     := $(or $(PORT),8765)
 override VEHICLE  := $(or $(VEHICLE),streams can systemd cameras)
 RUN      := $(VENV)/bin/python
@@ -21,7 +22,7 @@ LIVE     := $(VENV)/live
 READY    := $(VENV)/ready
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help try demo demo-road install data finder train quantize build validate show bindings readers check format test bench soak fuzz mutants vehicle farm emulate-arm clean
+.PHONY: help try demo demo-road install data finder train quantize build validate show bindings readers check format test bench soak fuzz mutants vehicle farm emulate-arm python310 clean
 
 help:                       ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -171,6 +172,14 @@ emulate-arm: $(READY)       ## our tests and an ARM bundle on an emulated aarch6
 	@$(RUN) -m quantize.run $(OUT)/run --data $(OUT)/data --out $(OUT)/quantized-arm --dialect fp32 --dialect ort-arm
 	@$(RUN) -m targets.build $(OUT)/quantized-arm --target arm-ort --out $(OUT)/arm.bundle
 	@$(RUN) -m tests.emulate_arm $(OUT)/arm.bundle --out $(OUT)/arm.json
+
+python310:                  ## tests of the buses on Python 3.10, JetPack 6's, whose last kuksa-client is 0.5.2; minutes; PYTHON310=its path
+	@test -x $(OUT)/python310/bin/python || $(PYTHON310) -m venv $(OUT)/python310
+	@$(OUT)/python310/bin/pip install -qq --disable-pip-version-check --no-compile -e '.[can,vss,ros]' \
+		autosar-e2e cryptography hypothesis 'onnx>=1.18,<1.20' pytest pyyaml zenoh-ros2-sdk
+	@$(OUT)/python310/bin/python -c 'import sys; from importlib.metadata import version as of; \
+		print("python", *sys.version_info[:3], "kuksa-client", of("kuksa-client"), "protobuf", of("protobuf"))'
+	@$(OUT)/python310/bin/python -m pytest -p no:cacheprovider tests/sdk/buses tests/sdk/mapping
 
 clean:                      ## remove what the steps made; the virtual environment stays
 	rm -rf $(OUT) build dist

@@ -1,7 +1,12 @@
-"""All the buses of a service: the alert is decided once, then each bus has what is due."""
+"""All the buses of a service: the alert is decided once, then each bus has what is due.
+
+A step's thread decides and wakes one thread, which wakes those of the buses: waking costs more than what is handed.
+"""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +29,7 @@ from codriver.mapping.signals import BusMap, read_map
 from codriver.percept import Frame, Percept
 
 Frames = Mapping[str, Image | Frame]
+Step = tuple[Moment, Frames, int]  # and when it was handed over, ns by the wall clock
 
 
 def told(line: str) -> None:
@@ -33,18 +39,28 @@ def told(line: str) -> None:
 class Buses(Closing):
     """`add` each percept, from one thread. A map that is wrong is a ConfigError now; a bus that is lost is told."""
 
-    def __init__(self, config: BusesConfig, near: Path | None = None, tell: Callable[[str], object] = told) -> None:
-        """near: where relative paths begin."""
+    def __init__(
+        self,
+        config: BusesConfig,
+        near: Path | None = None,
+        tell: Callable[[str], object] = told,
+        also: Callable[[Percept], object] | None = None,
+    ) -> None:
+        """near: where relative paths begin. also: takes each percept at once, in the thread that hands them on."""
         self._policy, self._state = read_alerts(config.alerts, near), AlertState()
-        self._near, self._tell = near, tell
+        self._near, self._tell, self._also = near, tell, also
         self._publishers: list[Publisher] = []
-        self._sinks: list[Callable[[Moment, Frames], None]] = []
+        self._sinks: list[Callable[[Moment, Frames, int], None]] = []
+        self._steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
         if config.can:
             self._add_can(config.can)
         if config.vss:
             self._add_vss(config.vss)
+        self._shows = config.ros2 is not None and config.ros2.images
         if config.ros2:
             self._add_ros2(config.ros2)
+        self._thread = threading.Thread(target=self._hand_on, name="codriver buses", daemon=True)
+        self._thread.start()
 
     def _map(self, bus: str, name: str) -> BusMap:
         bus_map = read_map(name, self._policy, self._near)
@@ -56,7 +72,7 @@ class Buses(Closing):
         bus = CanBus(config, CanEncoder(self._map("can", config.map)))
         publisher = Publisher(f"{config.interface} {config.channel}", lambda: bus, self._tell)
         self._publishers.append(publisher)
-        self._sinks.append(lambda moment, _: publisher.add(moment))  # all of them: what is due follows from each
+        self._sinks.append(lambda moment, *_: publisher.add(moment))  # all of them: what is due follows from each
 
     def _add_vss(self, config: VssConfig) -> None:
         bus_map, refused = self._map("vss", config.map), set[str]()
@@ -68,9 +84,7 @@ class Buses(Closing):
             stale_s=config.stale_s,
         )
         self._publishers.append(publisher)
-        self._sinks.append(
-            lambda moment, _: publisher.put({"moment": moment})
-        )  # what it means is the thread's to find out
+        self._sinks.append(lambda moment, *_: publisher.put({"moment": moment}))  # the newest: all of it is a state
 
     def _add_ros2(self, config: Ros2Config) -> None:
         messages = Ros2Messages(self._map("ros2", config.map))
@@ -83,10 +97,8 @@ class Buses(Closing):
         )
         self._publishers.append(publisher)
 
-        def sink(moment: Moment, frames: Frames) -> None:
-            now_ns = time.time_ns()  # ROS's time is the wall clock
-            shown = frames.items() if config.images else ()
-            pictures = {v: (f.image if isinstance(f, Frame) else f, now_ns) for v, f in shown}
+        def sink(moment: Moment, frames: Frames, now_ns: int) -> None:
+            pictures = {v: (f.image if isinstance(f, Frame) else f, now_ns) for v, f in frames.items()}
             publisher.put({"step": (moment, now_ns), **pictures})
 
         self._sinks.append(sink)
@@ -94,12 +106,24 @@ class Buses(Closing):
     def add(self, percept: Percept, speed_kmh: float | None = None, frames: Frames | None = None) -> Alert:
         """speed_kmh None: nobody knows. frames: of this step, BGR, for buses that show them; not to be written to."""
         self._state = advance(self._policy, self._state, percept, speed_kmh)
-        told = replace(percept, dense={}) if percept.dense else percept  # no map names its arrays, which would wait too
-        moment = Moment(told, self._state.alert)
-        for sink in self._sinks:
-            sink(moment, frames or {})
-        return moment.alert
+        shown = dict(frames) if frames and self._shows else {}  # whose dict that is may fill it anew
+        self._steps.put((Moment(percept, self._state.alert), shown, time.time_ns()))  # ROS's time is the wall clock
+        return self._state.alert
+
+    def _hand_on(self) -> None:
+        """Every step in order, to mailboxes that take it at once: nothing piles up here."""
+        while (step := self._steps.get()) is not None:
+            moment, frames, now_ns = step
+            if self._also:
+                self._also(moment.percept)
+            if moment.percept.dense:  # no map names its arrays, which would wait too
+                moment = moment._replace(percept=replace(moment.percept, dense={}))
+            for sink in self._sinks:
+                sink(moment, frames, now_ns)
 
     def close(self) -> None:
+        """What was added is handed on first."""
+        self._steps.put(None)
+        self._thread.join()
         for publisher in self._publishers:
             publisher.close()

@@ -75,13 +75,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitStack) -> Iterator[Sink]:
-    config = service.config
+    config, also = service.config, None
     if config.percepts:
         lines = PerceptLines(service.within(config.percepts.path), config.percepts.limit_mb)
         stack.callback(lines.close)
         publisher = Publisher("percepts", lambda: lines, told)
         stack.callback(publisher.close)
-        yield lambda at, percept: publisher.add(percept)
+        also = publisher.add
     if config.recording:
         ring = Ring(service.within(config.recording.path), config.recording, perceiver)
         stack.callback(ring.close)
@@ -93,8 +93,10 @@ def _sinks(service: Service, source: Cameras, perceiver: Perceiver, stack: ExitS
         views = perceiver.manifest.views
         yield lambda at, percept: feed.publish({v: f for v, f in at.frames.items() if v in views}, percept, live=True)
     if config.buses:
-        buses = stack.enter_context(Buses(config.buses, service.path.parent))
+        buses = stack.enter_context(Buses(config.buses, service.path.parent, also=also))  # one thread woken for both
         yield lambda at, percept: buses.add(percept, frames=at.frames)
+    elif also:
+        yield lambda at, percept: publisher.add(percept)
     if config.metrics:
         from codriver.monitoring.prometheus import PrometheusMetrics
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from codriver.errors import ConfigError
 from codriver.files.decode import rule
@@ -48,7 +50,11 @@ class AlertRule:
 
     def after_s(self, speed_kmh: float) -> float | None:
         """Seconds of evidence until the first level; None: nothing is alerted at this speed."""
-        return next((gate.after_s for gate in reversed(self.gates) if speed_kmh >= gate.from_kmh), None)
+        after_s = None
+        for gate in self.gates:
+            if speed_kmh >= gate.from_kmh:
+                after_s = gate.after_s
+        return after_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +77,7 @@ class Alert:
     available: bool = False  # no alert while not available says nothing about the driver
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What is remembered of one rule."""
 
     on: bool = False
@@ -81,33 +86,39 @@ class Evidence:
     level: int = 0
 
 
-@dataclass(frozen=True)
-class AlertState:
+class AlertState(NamedTuple):
     t: float | None = None  # of the last percept
     unknown_s: float = math.inf  # since an answer was last known
-    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by cause
+    evidence: Mapping[str, Evidence] = MappingProxyType({})  # by cause
     alert: Alert = Alert()
 
 
+BEGINNING, NO_EVIDENCE = AlertState(), Evidence()
+
+
 def advance(policy: AlertPolicy, state: AlertState, percept: Percept, speed_kmh: float | None = None) -> AlertState:
-    """The state after one more percept. speed_kmh None: nobody knows."""
-    if state.t is None or not 0 <= percept.t - state.t <= policy.jump_s:
-        state, step_s = AlertState(), 0.0
-    else:
-        step_s = percept.t - state.t
+    """The state after one more percept. speed_kmh None: nobody knows.
+
+    It runs in the thread of the steps, with cold caches, where a generator or a dataclass takes 10 us: hence loops.
+    """
+    t, step_s = percept.t, 0.0 if state.t is None else percept.t - state.t
+    if state.t is None or not 0 <= step_s <= policy.jump_s:
+        state, step_s = BEGINNING, 0.0
     speed = policy.unknown_speed_kmh if speed_kmh is None or not math.isfinite(speed_kmh) else speed_kmh
-    shares = {cause: _share(of, percept) for cause, of in policy.rules.items()}
-    unknown_s = 0.0 if None not in shares.values() else state.unknown_s + step_s
+    evidence: dict[str, Evidence] = {}
+    unknown, cause, level = False, NO_CAUSE, 0
+    for name, of in policy.rules.items():
+        share = _share(of, percept)
+        unknown = unknown or share is None
+        now = evidence[name] = _went_on(of, state.evidence.get(name, NO_EVIDENCE), share, step_s, speed)
+        if now.level > level:
+            cause, level = name, now.level
+    unknown_s = state.unknown_s + step_s if unknown else 0.0
     if unknown_s > policy.unknown_s:  # what was seen so long ago is no evidence any more
-        return AlertState(percept.t, unknown_s)
-    evidence = {
-        cause: _went_on(of, state.evidence.get(cause, Evidence()), shares[cause], step_s, of.after_s(speed))
-        for cause, of in policy.rules.items()
-    }
-    worst = max(evidence, key=lambda cause: evidence[cause].level)
-    level = evidence[worst].level
-    alert = Alert(LEVELS[level], worst if level else NO_CAUSE, available=True)
-    return AlertState(percept.t, unknown_s, evidence, alert)
+        return AlertState(t, unknown_s)
+    was = state.alert
+    same = was.available and was.cause == cause and was.level == LEVELS[level]
+    return AlertState(t, unknown_s, evidence, was if same else Alert(LEVELS[level], cause, available=True))
 
 
 def _share(of: AlertRule, percept: Percept) -> float | None:
@@ -115,20 +126,27 @@ def _share(of: AlertRule, percept: Percept) -> float | None:
     result = percept.tasks.get(of.task)
     if result is None or not result.valid or result.label == UNKNOWN:
         return None
-    return sum(result.probabilities.get(label, 0.0) for label in of.labels)
+    share = 0.0
+    for label in of.labels:
+        share += result.probabilities.get(label, 0.0)
+    return share
 
 
-def _went_on(of: AlertRule, was: Evidence, share: float | None, step_s: float, after_s: float | None) -> Evidence:
+def _went_on(of: AlertRule, was: Evidence, share: float | None, step_s: float, speed_kmh: float) -> Evidence:
     if share is None:  # not known for a moment: neither evidence nor its end
         return was
-    if after_s is None or share < (of.off if was.on else of.on):
-        lasted_s, absent_s = max(was.lasted_s - of.fade * step_s, 0.0), was.absent_s + step_s
-        over = absent_s >= of.hold_s
-        return Evidence(False, 0.0 if over else lasted_s, absent_s, 0 if over else was.level)
+    after_s = None if share < (of.off if was.on else of.on) else of.after_s(speed_kmh)
+    if after_s is None:
+        absent_s = was.absent_s + step_s
+        if absent_s >= of.hold_s:
+            return Evidence(False, 0.0, absent_s, 0)
+        return Evidence(False, max(was.lasted_s - of.fade * step_s, 0.0), absent_s, was.level)
     lasted_s = was.lasted_s + step_s if was.on else was.lasted_s  # a step is evidence from its own time on
-    reached = [after_s, *(after_s + more_s for more_s in of.escalate_s)]
-    level = sum(lasted_s >= at_s - 1e-9 for at_s in reached)
-    return replace(was, on=True, lasted_s=lasted_s, absent_s=0.0, level=max(was.level, level))
+    level = was.level
+    for number, more_s in enumerate((0.0, *of.escalate_s), 1):
+        if number > level and lasted_s >= after_s + more_s - 1e-9:
+            level = number
+    return Evidence(True, lasted_s, 0.0, level)
 
 
 def read_alerts(name: str = "alerts", near: Path | None = None) -> AlertPolicy:

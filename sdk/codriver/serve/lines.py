@@ -1,4 +1,4 @@
-"""Percepts as JSON lines in a file that does not grow for ever. A disk that is full loses lines, not the service."""
+"""Percepts as JSON lines in a file that does not grow for ever, or in a named pipe. A full disk loses lines alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class PerceptLines(Closing):
     def add(self, percept: Percept) -> None:
         line = json.dumps(percept.to_dict(), allow_nan=False, separators=(",", ":")).encode() + b"\n"
         try:
-            if not self._file.closed and 0 < self._file.tell() > self._limit_bytes - len(line):
+            size = 0 if self._file.closed or not self._file.seekable() else self._file.tell()
+            if 0 < size > self._limit_bytes - len(line):
                 self._file.close()
                 self._path.replace(self._path.with_name(self._path.name + ".1"))
             if self._file.closed:
@@ -50,16 +51,12 @@ class PerceptLines(Closing):
                 self._file.close()
 
     def _opened(self) -> BinaryIO:
-        file = self._path.open("ab", buffering=0)
-        if file.tell() > 0 and _last_byte(self._path) != b"\n":  # the power went
-            file.write(b"\n")
+        file = self._path.open("a+b", buffering=0)  # of a pipe that nobody reads yet, "ab" would wait for a reader
+        if file.seekable() and file.tell() > 0:
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":  # the power went
+                file.write(b"\n")
         return file
 
     def close(self) -> None:
         self._file.close()
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1)
