@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codriver.answers.results import _invalid, filled_slots, is_gathering, task_results, with_steady
+from codriver.answers.results import _invalid, filled_slots, is_gathering, over_a_slot, task_results, with_steady
+from codriver.answers.slot_mean import SlotMean
 from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest
@@ -44,6 +45,7 @@ class Answers:
     def __init__(self, manifest: Manifest, smoothing: SmoothingConfig) -> None:
         self.sequence = 0  # of the next percept; clear() lets it go on
         self._manifest = manifest
+        self._means = {task.name: SlotMean(manifest.context.slot_s) for task in manifest.tasks}
         smoothed = manifest.tasks if smoothing.on else ()
         self._smoothers = {task.name: LabelSmoother(smoothing) for task in smoothed}
         self.clear()
@@ -51,11 +53,13 @@ class Answers:
     def clear(self) -> None:
         self._was_full = False  # there was context enough for an answer
         self._views = {v: ViewStatus(status="never", age_s=None, reason="no frame yet") for v in self._manifest.views}
+        for mean in self._means.values():
+            mean.clear()
         for smoother in self._smoothers.values():
             smoother.clear()
 
     def go_on(self, other: Answers) -> None:
-        """Go on where another one stopped, on the same context; smoothing begins anew."""
+        """Go on where another one stopped, on the same context; means and smoothing begin anew."""
         self._was_full, self._views = other._was_full, other._views
 
     def percept(
@@ -75,7 +79,8 @@ class Answers:
         filled = filled_slots(rows.values())
         self._was_full |= not manifest.tasks or not is_gathering(manifest.context, filled)
         starting = not self._was_full and is_starting(views)
-        tasks = with_steady(task_results(manifest, logits, rows, starting, driver.reason), self._smoothers, t)
+        tasks = task_results(manifest, logits, rows, starting, driver.reason)
+        tasks = with_steady(over_a_slot(manifest.tasks, tasks, self._means, t), self._smoothers, t)
         self._views = dict(views)
         self.sequence += 1
         return Percept(

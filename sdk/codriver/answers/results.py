@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from codriver.answers.slot_mean import SlotMean
 from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest, TaskSpec
@@ -42,7 +42,7 @@ def task_results(
         views = task.needs_any
         lacking = no_driver if is_of_driver(task) else ""
         reason = early or _missing_view(context, task, seen[views]) or lacking or gathering[views]
-        results[task.name] = _invalid(reason) if reason else _valid(task, logits[task.name][0])
+        results[task.name] = _invalid(reason) if reason else _answer(task, _calibrated(task, logits))
     return results
 
 
@@ -80,8 +80,11 @@ def _invalid(reason: str) -> TaskResult:
     return TaskResult(label=None, index=None, probability=None, probabilities={}, valid=False, reason=reason)
 
 
-def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
-    probabilities = softmax([logit / task.temperature for logit in logits.tolist()])
+def _calibrated(task: TaskSpec, logits: Arrays) -> list[float]:
+    return softmax([logit / task.temperature for logit in logits[task.name][0].tolist()])
+
+
+def _answer(task: TaskSpec, probabilities: Sequence[float]) -> TaskResult:
     probability = max(probabilities)
     index = probabilities.index(probability)
     likeliest = task.labels[index]
@@ -94,6 +97,20 @@ def _valid(task: TaskSpec, logits: NDArray[np.float32]) -> TaskResult:
         valid=True,
         reason="" if known else f"{likeliest} is likeliest at {probability:.2f}, below {task.unknown_below:g}",
     )
+
+
+def over_a_slot(
+    tasks: Iterable[TaskSpec], results: Mapping[str, TaskResult], means: Mapping[str, SlotMean], t: float
+) -> dict[str, TaskResult]:
+    """The same answers by the mean of their probabilities over a slot. Where there is no answer it starts anew."""
+    found = dict(results)
+    for task in tasks:
+        result, mean = results[task.name], means[task.name]
+        if result.valid:
+            found[task.name] = _answer(task, mean.of(tuple(result.probabilities.values()), t))
+        else:
+            mean.clear()
+    return found
 
 
 def with_steady(
