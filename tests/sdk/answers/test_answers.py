@@ -88,18 +88,30 @@ def test_an_answer_needs_half_a_context_of_its_own_views() -> None:
 SEEN = ViewStatus(status="ok", age_s=0.0, reason="")
 
 
-def step(answers: Answers, filled: int, views: dict[str, ViewStatus]) -> Percept:
-    """A step whose context holds the newest `filled` slots of every view, and whose logits prefer each first class."""
+def step(answers: Answers, filled: int, views: dict[str, ViewStatus], t: float = 0.0, winner: int = 0) -> Percept:
+    """A step whose context holds the newest `filled` slots of every view, and whose logits prefer one class of each."""
     manifest = tiny_manifest()
     row = np.arange(16) >= 16 - filled
-    logits = {task.name: np.eye(1, len(task.labels), dtype=np.float32) for task in manifest.tasks}
-    return answers.percept(0.0, ({view: row for view in manifest.views}, logits), views, ())
+    logits = {task.name: np.eye(1, len(task.labels), winner, np.float32) for task in manifest.tasks}
+    return answers.percept(t, ({view: row for view in manifest.views}, logits), views, ())
 
 
 def test_a_percept_says_which_share_of_the_context_is_filled() -> None:
     answers = Answers(tiny_manifest(), SmoothingConfig())
     views = dict.fromkeys(tiny_manifest().views, SEEN)
     assert [step(answers, filled, views).context for filled in (0, 4, 16)] == [0.0, 0.25, 1.0]
+
+
+def test_a_percepts_probabilities_are_the_mean_over_a_slot_and_begin_anew_with_the_answers() -> None:
+    answers, views = Answers(tiny_manifest(), SmoothingConfig()), dict.fromkeys(tiny_manifest().views, SEEN)
+    task = tiny_manifest().tasks[0]
+    first, second = (softmax(np.eye(1, len(task.labels), winner)[0].tolist()) for winner in (0, 1))
+    for t, winner, expected in ((0.0, 0, first), (0.1, 1, np.mean([first, second], axis=0)), (0.2, 1, second)):
+        result = step(answers, 16, views, t, winner).tasks[task.name]
+        assert list(result.probabilities.values()) == pytest.approx(list(expected))
+    answers.clear()
+    result = step(answers, 16, views, 0.21, 0).tasks[task.name]
+    assert list(result.probabilities.values()) == pytest.approx(first)
 
 
 def test_a_step_that_does_not_end_has_no_answer_no_number_of_its_own_and_the_cameras_as_they_were() -> None:

@@ -108,14 +108,18 @@ def test_clips_stepped_at_a_third_of_the_rate_answer_by_the_first_and_each_third
     np.testing.assert_array_equal(found, [list(some.probabilities.values()) for some in alone])
 
 
-def test_what_is_given_is_answered_alike_at_the_rate_of_the_slots_and_at_all_frames(
+def test_all_frames_answer_as_the_mean_of_the_three_that_end_a_slot_apart(
     perceiver: Perceiver, refs: list[ClipRef]
 ) -> None:
     """Slots of 0.2 s hold each third frame, counted from the last, and the first: no other is asked for an answer."""
+    with ClipFolder(refs[0].folder, strict=True) as clip:
+        frames = [(at.frames, at.t, WHOLE) for at in clip]
 
-    def steps(every: int):  # type: ignore[no-untyped-def]
-        with ClipFolder(refs[0].folder, strict=True, every=every) as clip:
-            yield from ((at.frames, at.t, WHOLE) for at in clip)
+    def answer(some):  # type: ignore[no-untyped-def]
+        return evaluate(perceiver, [(iter(some), {"driver_emotion": 0})])["driver_emotion"].probabilities
 
-    of_all, of_few = (evaluate(perceiver, [(steps(every), {"driver_emotion": 0})]) for every in (1, 3))
-    np.testing.assert_array_equal(of_all["driver_emotion"].probabilities, of_few["driver_emotion"].probabilities)
+    ends = range(len(frames) - 3, len(frames))
+    slots = [[at for i, at in enumerate(frames[: end + 1]) if i == 0 or (end - i) % 3 == 0] for end in ends]
+    np.testing.assert_allclose(answer(frames), np.mean([answer(some) for some in slots], axis=0), rtol=1e-12)
+    with ClipFolder(refs[0].folder, strict=True, every=3) as clip:
+        np.testing.assert_array_equal(answer([(at.frames, at.t, WHOLE) for at in clip]), answer(slots[-1]))
