@@ -22,7 +22,7 @@ from codriver.recording.reader import RecordedStep, Recording
 EXAMPLE = """examples:
   codriver export drive --to foxglove --out drive.mcap     pictures, what was found drawn over them: docs/recording.md
   codriver export drive --to foxglove --out drive.mcap --bundle road.bundle     and with its maps
-  codriver export drive --to rosbag2 --out drive-ros2       rosbags, Foxglove and Rerun open it: docs/buses.md
+  codriver export drive --to rosbag2 --out drive-ros2      rosbags, Foxglove and Rerun open it: docs/buses.md
 times are the wall clock's if the drive was recorded live, else its own. What is there is never written over"""
 
 
