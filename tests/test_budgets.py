@@ -32,7 +32,7 @@ STEP = (
     "engines/ort.py",
 )
 STEP_LINES = 2_500
-AS_IT_STANDS = 9_440  # of sdk/codriver without all that is named below; the plan was 9,500
+AS_IT_STANDS = 9_450  # of sdk/codriver without all that is named below; the plan was 9,500
 ROOMS = {  # that later issues added: files of their own
     "cores": (("device/cores.py",), 100),
     "answers over a slot": (("answers/slot_mean.py",), 40),

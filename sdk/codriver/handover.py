@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from codriver.bundle.loader import LoadedBundle
 from codriver.bundle.manifest import weights_of
 from codriver.errors import BundleError, ConfigError, SignatureError
+
+if TYPE_CHECKING:
+    from codriver.bundle.loader import LoadedBundle
 
 
 def check_fits(now: LoadedBundle, fresh: LoadedBundle) -> None:

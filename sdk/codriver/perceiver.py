@@ -9,18 +9,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codriver.answers.answers import Answers
-from codriver.bundle.loader import LoadedBundle, load_bundle
 from codriver.bundle.manifest import Manifest
-from codriver.bundle.signature import Trust
 from codriver.config import Policy
 from codriver.counts import StageClock
-from codriver.dense.sight import DenseSight
 from codriver.device.closing import Closing
 from codriver.device.imports import opencv
 from codriver.errors import CodriverError, FrameError
@@ -31,6 +28,11 @@ from codriver.handover import check_fits, heir, same_encoder
 from codriver.network.context import Context
 from codriver.network.graphs import Graphs
 from codriver.percept import Driver, Event, Frame, Percept, Stats
+
+if TYPE_CHECKING:
+    from codriver.bundle.loader import LoadedBundle
+    from codriver.bundle.signature import Trust
+    from codriver.dense.sight import DenseSight
 
 
 class Perceiver(Closing):
@@ -44,7 +46,11 @@ class Perceiver(Closing):
         self._graphs = Graphs(bundle)
         self._context = Context(manifest)
         self._finder = DriverFinder(manifest.finder, bundle.finder, swap=bundle.color != manifest.color)
-        self._dense = DenseSight(manifest.dense, bundle.dense, swap=bundle.color != manifest.color)
+        self._dense: DenseSight | None = None
+        if manifest.dense and bundle.dense:
+            from codriver.dense.sight import DenseSight  # here: bundles without maps are spared its time
+
+            self._dense = DenseSight(manifest.dense, bundle.dense, swap=bundle.color != manifest.color)
         self._intake = Intake(bundle.policy, manifest.views, self._graphs.pictures, bundle.cores)
         self._answers = Answers(manifest, bundle.policy.smoothing)
         self._news: deque[Event] = deque()  # that the next percept tells
@@ -67,18 +73,18 @@ class Perceiver(Closing):
         """Check a bundle, load its graphs and warm them up.
 
         engine: "auto" takes that of the first variant, in the bundle's order, whose runtime is installed and whose
-        requirements this processor meets; a runtime's name, among its variants alone. Never another one instead.
-        "fastest" loads every variant that runs here, lets their encoders take turns on zeros, and keeps the one with
-        the lowest median; `bundle.benchmark_ms` holds all of them. "fake" answers without any runtime, for tests.
+        requirements this processor meets; a runtime's name, among its variants alone. "fastest" loads all that run
+        here and keeps that of the lowest median on zeros, see `bundle.benchmark_ms`. "fake", for tests, has no runtime.
         threads: of a whole step; None: the physical cores this process may use. OpenCV keeps to one of its own.
         color: order of the channels in the frames that `step` will be given, "bgr" or "rgb".
         variant: by name, whatever it requires; None: the first that this machine can run right.
-        trusted_key: the public key that must have signed the bundle: its fingerprint, the path of its PEM file, or its
-            bytes. A bundle that is not signed, signed by another key or changed since is a SignatureError or a
-            BundleError, before anything in it is parsed. None: whoever could write the folder is believed.
+        trusted_key: the public key that must have signed the bundle: its fingerprint, its bytes, or the path of its PEM
+            file. A SignatureError or a BundleError comes before anything is parsed. None: whoever wrote it is believed.
         min_version: refuse a bundle whose `version` is lower, so that nobody can bring an old fault back.
         policy: what to trust and how long, in place of the manifest's; `read_manifest(path).policy` to start from.
         """
+        from codriver.bundle.loader import load_bundle  # here: who only imports codriver reads no bundle
+
         opencv().setNumThreads(1)
         bundle = load_bundle(
             path,
@@ -145,7 +151,7 @@ class Perceiver(Closing):
             outputs = self._graphs.fuse(self._context, t)
             clock.end("fuse")
             shown = taken.request.frames, seen.times_s, seen.views, seen.masked
-            dense = self._dense.step(*shown, t, late=clock.over(deadline_ms))
+            dense = self._dense.step(*shown, t, late=clock.over(deadline_ms)) if self._dense else {}
             if dense:
                 clock.end("dense")
             news = tuple(self._news)
@@ -251,6 +257,7 @@ class Perceiver(Closing):
 
     def _forget(self) -> None:
         self._finder.clear()
-        self._dense.clear()
+        if self._dense:
+            self._dense.clear()
         self._context.clear()
         self._answers.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from codriver.answers.results import _invalid, filled_slots, is_gathering, over_a_slot, task_results, with_steady
 from codriver.answers.slot_mean import SlotMean
@@ -10,8 +11,10 @@ from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
 from codriver.bundle.manifest import Manifest
 from codriver.config import SmoothingConfig
-from codriver.dense.results import DenseResult, no_answers
 from codriver.percept import DriverSight, Event, Percept, TaskResult, ViewStatus
+
+if TYPE_CHECKING:
+    from codriver.dense.results import DenseResult
 
 
 def reasons_of(
@@ -106,9 +109,16 @@ class Answers:
             reasons=(event.text,),
             events=(event,),
             tasks={task.name: _invalid(event.text) for task in self._manifest.tasks},
-            dense=no_answers(self._manifest.dense, event.text),
+            dense=self._no_maps(event.text),
             views=dict(self._views),
             context=0.0,
             deadline_missed=True,
             model=self._manifest.id,
         )
+
+    def _no_maps(self, reason: str) -> dict[str, DenseResult]:
+        if self._manifest.dense is None:
+            return {}
+        from codriver.dense.results import no_answers
+
+        return no_answers(self._manifest.dense, reason)

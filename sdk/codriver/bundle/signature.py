@@ -13,9 +13,8 @@ import hashlib
 import hmac
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from codriver.device.imports import load
 from codriver.errors import ConfigError, SignatureError
@@ -32,8 +31,7 @@ FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 Trust = str | bytes | os.PathLike[str]  # fingerprint or path of a PEM file; PEM or raw bytes of a key; path
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(NamedTuple):
     """What signature.json says, not believed yet."""
 
     public_key: bytes  # 32

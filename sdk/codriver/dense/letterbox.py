@@ -7,8 +7,7 @@ continuous coordinates, in which the first pixel reaches from 0 to 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ Size = tuple[int, int]  # height, width
 Boxes = NDArray[np.float32]  # (n, 4)
 
 
-@dataclass(frozen=True)
-class Letterbox:
+class Letterbox(NamedTuple):
     """How pictures of one size become the network's."""
 
     camera: Size

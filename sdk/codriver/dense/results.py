@@ -113,10 +113,9 @@ CELLS: Mapping[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {  # (chann
 }
 
 
-def no_answers(spec: DenseSpec | None, reason: str) -> dict[str, DenseResult]:
-    """Every task without an answer; none of a bundle without a dense graph."""
-    tasks = spec.asked if spec else ()
-    return {task.name: DenseResult(kind=task.kind, valid=False, reason=reason) for task in tasks}
+def no_answers(spec: DenseSpec, reason: str) -> dict[str, DenseResult]:
+    """Every task without an answer."""
+    return {task.name: DenseResult(kind=task.kind, valid=False, reason=reason) for task in spec.asked}
 
 
 def read_outputs(spec: DenseSpec, outputs: Arrays, box: Letterbox, t: float) -> dict[str, DenseResult]:

@@ -21,13 +21,12 @@ POSTPONED = "the step's deadline was over before it"
 class DenseSight:
     """Answers about the newest picture looked at, until it is too old or the camera is not to be trusted.
 
-    engine: None: the bundle has no dense graph, and there is never an answer. swap: red and blue change places.
+    swap: red and blue change places.
     """
 
-    def __init__(self, spec: DenseSpec | None, engine: Engine | None, *, swap: bool) -> None:
+    def __init__(self, spec: DenseSpec, engine: Engine, *, swap: bool) -> None:
         self._spec, self._engine, self._swap = spec, engine, swap
-        if spec is not None:
-            self._pixels: Arrays = {PIXELS: np.zeros((1, spec.height_px, spec.width_px, 3), np.uint8)}
+        self._pixels: Arrays = {PIXELS: np.zeros((1, spec.height_px, spec.width_px, 3), np.uint8)}
         self.clear()
 
     def clear(self) -> None:
@@ -49,8 +48,6 @@ class DenseSight:
         frames: (H, W, 3) uint8 by view. times_s: when those were taken that are to be trusted. masked: the other ones.
         late: there is no time left in this step.
         """
-        if self._spec is None or self._engine is None:
-            return {}
         view = self._spec.view
         if view in masked:  # what it showed before may not have been the world either
             self.clear()
@@ -64,11 +61,9 @@ class DenseSight:
         return no_answers(self._spec, f"{view}: {reason}")
 
     def _is_due(self, t: float) -> bool:
-        assert self._spec is not None
         return self._looked_s is None or t - self._looked_s >= self._spec.every_s - EPSILON_S
 
     def _look(self, frame: Image, t: float) -> None:
-        assert self._spec is not None and self._engine is not None
         box = Letterbox(frame.shape[:2], (self._spec.height_px, self._spec.width_px))
         pixels = box.image(frame, self._pixels[PIXELS][0])
         if self._swap:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ ENGINES = (*RUNTIMES, *STAND_INS, "fake")
 UNPROVEN = dict.fromkeys(("tensorrt", *STAND_INS), "not run on hardware yet")  # told to users, until somebody has
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """What one input or output looks like. Shapes are fixed: no unknown dimension."""
 
     dtype: str  # numpy's name: uint8, float32
@@ -31,8 +29,7 @@ class Tensor:
         return f"{self.dtype} {self.shape}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signature:
+class Signature(NamedTuple):
     """What a graph takes and gives, by name."""
 
     inputs: Mapping[str, Tensor]
@@ -43,8 +40,7 @@ class Signature:
         return {name: np.zeros(tensor.shape, tensor.dtype) for name, tensor in self.inputs.items()}
 
 
-@dataclass(frozen=True)
-class GraphFiles:
+class GraphFiles(NamedTuple):
     """A graph as bytes: what was hashed is what is loaded."""
 
     model: bytes  # ONNX, or the XML of OpenVINO's IR

@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass
 from functools import lru_cache
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 MAX_NUMBER = 1e30  # fits a float32; nothing that is measured here comes near
@@ -36,8 +36,7 @@ class Fault(ValueError):
         self.place, self.message, self.code = place, message, code
 
 
-@dataclass(frozen=True, kw_only=True)
-class FieldRule:
+class FieldRule(NamedTuple):
     """What a field holds beside what its type says: each element of a tuple, each value of a mapping."""
 
     low: float = -MAX_NUMBER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ REACH_BINS = 4  # to each side of a peak; training spreads a point over a Gaussi
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Sight:
+class Sight(NamedTuple):
     """What one frame shows."""
 
     points: Floats  # (P, 2) x, y as shares of the frame: joints, then the boxes' corners

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ NO_DRIVER = "no driver to be seen"
 UNUSABLE = "the in-car camera shows too little to find a driver in"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """The finder's last word, and what is believed to be there."""
 
     sight: Sight

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +18,20 @@ from codriver.percept import CLOCKS, Driver, Frame
 from codriver.tasks import KEYPOINTS
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """One step's input, checked."""
 
     frames: Mapping[str, Image]  # view -> (H, W, 3) uint8
     times_s: Mapping[str, float]  # view -> capture time
     t: float  # of the set, seconds
     driver: Driver | None  # boxes of four numbers, keypoints (136, 3) float32
-    clocks: Mapping[str, str] = field(default_factory=dict)  # view -> what kind of time its frame has, where told
+    clocks: Mapping[str, str] = {}  # view -> what kind of time its frame has, where told
 
     def without(self, views: Collection[str]) -> Request:
         if not views:
             return self
         kept = {view: frame for view, frame in self.frames.items() if view not in views}
-        return replace(self, frames=kept, times_s={view: self.times_s[view] for view in kept})
+        return self._replace(frames=kept, times_s={view: self.times_s[view] for view in kept})
 
 
 def check_step(

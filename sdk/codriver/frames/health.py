@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +20,7 @@ BLOCKS = 4  # per side, for the Laplacian
 EPSILON_S = 1e-6
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What one frame looks like."""
 
     pixels: bytes  # those that were read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from codriver.arrays import Arrays, Image
 from codriver.config import Policy
@@ -20,8 +20,7 @@ from codriver.tasks import JOINTS
 Find = Callable[[Image | None, float, Driver | None], DriverSight]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """One step's frames, sorted out."""
 
     request: Request  # what fits in time
@@ -30,8 +29,7 @@ class Taken:
     jumped: bool  # time jumped: all that is remembered belongs to another recording
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
+class Seen(NamedTuple):
     """What the frames of one step show."""
 
     inputs: Arrays  # stream -> what the encoder takes, of every stream that can be had from these frames

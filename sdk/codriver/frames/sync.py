@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from codriver.config import TimingConfig
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a frame is not taken. kind: late, early, duplicate or out_of_order, as ViewCounts has it."""
 
     kind: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from codriver.arrays import Arrays, Feature, Rows
 from codriver.bundle.manifest import Manifest
@@ -11,8 +12,7 @@ from codriver.network.memory import Memory
 from codriver.tasks import VIEW_OF
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """What the encoder made of the newest frames, by stream and without batch.
 
     A motion and a slot tell what changed: only streams that had a feature one slot before have them.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codriver.arrays import Arrays, Rows
-from codriver.bundle.loader import LoadedBundle
 from codriver.counts import StageClock
 from codriver.errors import EngineError
 from codriver.network.context import Context
 from codriver.network.inputs import EncoderInputs
+
+if TYPE_CHECKING:
+    from codriver.bundle.loader import LoadedBundle
 
 
 class Graphs:
