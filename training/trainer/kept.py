@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from training.data.clips import Clip, labels_of
 from training.model.uvm3tl import UVM3TL
 
 MOTIONS = "motions-*"  # folders, one for each state of the encoders
+NO_CAST: AbstractContextManager[Any] = nullcontext()
 LOSSES = ("drop_view", "drop_driver", "drop_part", "drop_crops", "drop_joints", "drop_slot", "short_context")
 
 
@@ -38,12 +40,13 @@ class KeptMotions:
         self._model, self._clips, self._seed = model, clips, seed
         self._folder = folder / MOTIONS.replace("*", _state_digest(model))
 
-    def make(self, config: AugmentConfig) -> None:
-        """See each clip that was not seen yet, and write it down. The model must be at rest."""
+    def make(self, config: AugmentConfig, precision: AbstractContextManager[Any] = NO_CAST) -> None:
+        """See each clip that was not seen yet, and write it down. The model must be at rest. precision: of lessons."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        for index in tqdm(range(len(self._clips)), desc="see", unit="clip", leave=False, disable=None):
-            if cache.read(self._file(index)) is None:
-                cache.write(self._file(index), self._seen(index, config))
+        with precision:
+            for index in tqdm(range(len(self._clips)), desc="see", unit="clip", leave=False, disable=None):
+                if cache.read(self._file(index)) is None:
+                    cache.write(self._file(index), self._seen(index, config))
 
     @torch.no_grad()
     def _seen(self, index: int, config: AugmentConfig) -> dict[str, NDArray[Any]]:

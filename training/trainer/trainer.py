@@ -206,7 +206,7 @@ class Trainer:
         self.raw_learner.recalls = True
         if not self.motions:
             self.motions = KeptMotions(self.model, self.clips, self.keep_in or Path(), self.config.seed)
-            self.motions.make(augment)
+            self.motions.make(augment, self.fabric.autocast())
 
     def encoders(self) -> nn.Module:
         """What all tasks share; the loss's gradients are measured there."""

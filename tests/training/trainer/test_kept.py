@@ -104,3 +104,13 @@ def test_the_command_goes_on_from_within_half_sized_epochs_and_from_within_those
         assert len(steps) == stop and not out.exists()
         assert main([*command, "--out", str(out), "--resume"]) == 0
         assert same(straight, load_run(out).model.state_dict())
+
+
+def test_clips_are_seen_once_at_the_precision_of_lessons(clips: list[Clip], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = TrainConfig(size="tiny", epochs=2, batch=4, sparse=0.5, rest=0.5, precision="bf16-mixed")
+    asked = trainer(clips, config, tmp_path / "asked")
+    asked.run(AugmentConfig(), lambda *_: None, lambda record: None)
+    assert asked.motions is not None
+    kept, _, _ = asked.motions.batch([0, 1], 1, AugmentConfig())
+    assert all(torch.equal(values, values.bfloat16().float()) for values in kept.values())
