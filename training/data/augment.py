@@ -53,7 +53,9 @@ def augment(clip: Clip, rng: np.random.Generator, config: AugmentConfig) -> Clip
         frames, mask = close_up(frames, mask, kept_slots, config.runs)
     for stream in (*VIEWS, *CROPS):
         kept = mask[STREAMS.index(stream)] > 0
-        varied = np.zeros_like(halved(frames[stream]) if config.half else frames[stream])
+        slots, height, width, channels = frames[stream].shape
+        smaller = 2 if config.half else 1
+        varied = np.zeros((slots, height // smaller, width // smaller, channels), np.uint8)
         if kept.any():  # lessons on a few slots need no pixels in the others
             images = vary_pixels(frames[stream][kept], rng, config)
             varied[kept] = halved(images) if config.half else images

@@ -66,11 +66,11 @@ class KeptMotions:
             kept = cache.read(self._file(row))
             if kept is None:
                 raise FileNotFoundError(f"{self._file(row)} is gone; start again with --resume, and it is made anew")
-            mask = kept.pop("mask")
+            mask = kept.pop("mask").copy()
             drop(mask, np.random.default_rng([self._seed, epoch, 3, row]), config)
             masks.append(torch.from_numpy(mask))
             for stream, values in kept.items():
-                motions[stream].append(torch.from_numpy(values).float())
+                motions[stream].append(torch.from_numpy(values.astype(np.float32)))
         labels = torch.from_numpy(labels_of(self._clips)[[int(row) for row in rows]])
         return {stream: torch.stack(some) for stream, some in motions.items()}, torch.stack(masks), labels
 

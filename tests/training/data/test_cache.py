@@ -125,7 +125,7 @@ def test_a_cache_that_is_a_file_is_refused(dataset: Path, tmp_path: Path) -> Non
 
 def test_a_damaged_file_is_decoded_again_instead(dataset: Path, tmp_path: Path) -> None:
     clips = train(dataset, tmp_path)
-    expected = clips[0].frames["front"]
+    expected = clips[0].frames["front"].copy()  # what is mapped would be cut short with its file
     clips.files[0].write_bytes(clips.files[0].read_bytes()[:100])
     np.testing.assert_array_equal(clips[0].frames["front"], expected)
 
