@@ -25,11 +25,11 @@ from codriver.files.decode import decode, encode
 from codriver.tasks import TASK_SETS
 from training.data.augment import AugmentConfig
 from training.data.batches import predict
-from training.data.clips import Clip, class_counts, footage_kind, found
+from training.data.clips import Clip, class_counts, found
 from training.dense import train as dense
 from training.dense.lessons import VaryConfig
 from training.dense.model import DENSE_SIZES, sized
-from training.finder.lookout import make_lookout
+from training.finder.lookout import FinderLookout, make_lookout
 from training.losses.afd import DECOUPLINGS, WEIGHTINGS, AFDLoss, LossConfig
 from training.losses.shares import KEY, of_records
 from training.model.uvm3tl import SIZES, UVM3TL
@@ -39,7 +39,7 @@ from training.trainer.checkpoint import BEST, LAST, MARKER, Run, save_run
 from training.trainer.config import KEPT, MOMENTS, PRECISIONS, SAMPLINGS, TrainConfig
 from training.trainer.kept import MOTIONS
 from training.trainer.processes import leave, make_fabric
-from training.trainer.record import RunRecord
+from training.trainer.record import LearnedFrom, RunRecord
 from training.trainer.run_log import RunLog, RunOptions
 from training.trainer.split_clips import clips_by_split
 from training.trainer.trainer import Trainer
@@ -69,27 +69,27 @@ def train(
     config: TrainConfig,
     loss_config: LossConfig,
     augment: AugmentConfig,
-    run_options: RunOptions | None = None,
+    run_options: RunOptions,
     finder: Path | None = None,
+    start: Path | None = None,
 ) -> dict[str, Scores]:
     """Train, evaluate on the validation split now and then, and leave a run folder. Returns the test scores.
 
-    finder: of training.finder, in whose eyes lessons are seen too. Raises Stopped after a signal, with a checkpoint
-    written. Processes but the first return no scores.
+    finder: of training.finder, in whose eyes lessons are seen too. start: weights to begin with, as safetensors.
+    Raises Stopped after a signal, with a checkpoint written. Processes but the first return no scores.
     """
-    run_options = run_options or RunOptions()
     partial = checkpoint.partial_folder(out)
     checkpoint.check_start(partial, run_options.resume, run_options.overwrite)
     fabric = make_fabric(config.precision, run_options.device)
     refs = {split: read_split(data, split) for split in ("train", "val", "test")}
     eyes = make_lookout(finder, refs["val"], TASK_SETS["aide"], progress=_bar("look")) if finder else None
-    began = _identity(config, loss_config, augment, refs) | {"finder": eyes.describe() if eyes else {"id": None}}
+    began = _identity(config, loss_config, augment, refs) | _describe_helpers(eyes, start)
     if run_options.resume and (out / MARKER).is_file() and not (partial / LAST).is_file():
         return _finished(out, began)
     began |= {"processes": {"count": fabric.world_size}}
     saved = _saved(partial, began) if run_options.resume else None
     torch.manual_seed(config.seed)
-    model = UVM3TL(SIZES[config.size])
+    model = checkpoint.begun_with(UVM3TL(SIZES[config.size]), start)
     with ExitStack() as stack:
         folder = stack.enter_context(whole_folder(out, marker=MARKER)) if fabric.is_global_zero else None
         clips = clips_by_split(refs, model, fabric, eyes, run_options.cache)
@@ -104,8 +104,8 @@ def train(
         if folder is None:
             return {}
         shutil.copytree(partial, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MOTIONS))
-        about = _describe_training(trainer, began) | {"data": _describe(data, refs), "class_counts": counts}
-        scores = _tested(folder, trainer, clips["test"], about)
+        learned = {"data": encode(LearnedFrom.of(data, refs)), "class_counts": counts}
+        scores = _tested(folder, trainer, clips["test"], _describe_training(trainer, began) | learned)
     checkpoint.clear(partial)
     return scores
 
@@ -143,6 +143,11 @@ def _identity(
     return dict(json.loads(json.dumps(groups)))
 
 
+def _describe_helpers(eyes: FinderLookout | None, start: Path | None) -> dict[str, Any]:
+    """What else shapes the weights: in whose eyes lessons are seen too, and what they begin with."""
+    return {"finder": eyes.describe() if eyes else {"id": None}, "start": checkpoint.describe_weights(start)}
+
+
 def _finished(out: Path, began: dict[str, Any]) -> dict[str, Scores]:
     """The scores of a run that has nothing left to resume, so that a queue may start the same command again."""
     record = checkpoint.load_run(out).record
@@ -161,20 +166,11 @@ def _describe_training(trainer: Trainer, began: dict[str, Any]) -> dict[str, Any
     return {
         **provenance(("torch", "lightning-fabric", "opencv-python-headless", "safetensors"), config.seed),
         "size": config.size,
-        **{group: began[group] for group in ("train", "loss", "augment", "processes", "finder")},
+        **{group: began[group] for group in ("train", "loss", "augment", "processes", "finder", "start")},
         "kept_epoch": best_epoch if config.keep == "best" else config.epochs,
         "best_epoch": best_epoch,
         "loss_state": trainer.loss.state_for_meta(),
         KEY: of_records(trainer.progress.records),
-    }
-
-
-def _describe(data: Path, refs: dict[str, list[ClipRef]]) -> dict[str, object]:
-    """What the model learned from: kind of footage, clips and a digest of each split."""
-    return {
-        "kind": footage_kind(data),
-        "clips": {split: len(some) for split, some in refs.items()},
-        "clips_sha256": {split: split_digest(some) for split, some in refs.items()},
     }
 
 
@@ -194,6 +190,7 @@ def make_parser() -> argparse.ArgumentParser:
     shape.add_argument("--size", help=sizes)
     shape.add_argument("--tasks", nargs="+", default=(), metavar="TASK", help="of a benchmark, these alone")
     shape.add_argument("--finder", type=Path, metavar="RUN", help="of training.finder: lessons as a device sees them")
+    shape.add_argument("--start", type=Path, metavar="FILE", help="a run's model.safetensors: weights to begin with")
     shape.add_argument("--zoom", type=float, default=1.0, help="of a benchmark: most that a part is enlarged")
     _add_lessons(shape, defaults)
     shape.add_argument("--learning-rate", type=float, default=defaults.learning_rate, help="at its peak")
@@ -252,6 +249,8 @@ def _configs(args: argparse.Namespace) -> tuple[TrainConfig, LossConfig, RunOpti
         raise ConfigError(f"--zoom {args.zoom}: expected 1 or more, and a benchmark's --task-set")
     if args.half and of_maps:
         raise ConfigError(f"--half {args.half}: expected 0 for {args.task_set}; maps are learnt at their own size")
+    if args.start and of_maps:
+        raise ConfigError(f"--start {args.start}: expected none for {args.task_set}")
     if args.tasks and not of_maps:
         raise ConfigError("--tasks picks among a benchmark's tasks; the four answers are trained together")
     shaped = {name: getattr(args, name) for name in shared}
@@ -287,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config, loss, run_options = _configs(args)
         if args.task_set in DENSE_TASK_SETS:
             return _dense(args, config, loss, run_options)
-        scores = train(args.data, args.out, config, loss, AugmentConfig(), run_options, args.finder)
+        scores = train(args.data, args.out, config, loss, AugmentConfig(), run_options, args.finder, args.start)
     finally:
         leave()
     if scores:  # the first process alone has them

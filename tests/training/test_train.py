@@ -118,3 +118,27 @@ def test_a_run_that_was_given_a_finder_is_scored_with_frames_alone_too_and_goes_
     assert "frames alone" in capsys.readouterr().out
     assert main([*short, "--finder", str(tmp_path / "b"), "--resume"]) == 2
     assert "finder id was" in capsys.readouterr().err
+
+
+def test_a_run_begins_with_the_weights_of_another_whatever_their_precision_and_records_which(
+    run: Path, dataset: Path, tmp_path: Path, capsys: Any
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    halves = {name: value.half() for name, value in load_file(run / "model.safetensors").items()}
+    save_file(halves, tmp_path / "half.safetensors")
+    still = ["--epochs", "1", "--batch", "2", "--learning-rate", "1e-12"]
+    short = ["--data", str(dataset), "--out", str(tmp_path / "out"), "--size", "tiny", *still]
+    assert main([*short, "--start", str(tmp_path / "half.safetensors")]) == 0
+    now = load_run(tmp_path / "out")
+    weights = {name: value for name, value in now.model.named_parameters()}
+    assert all(torch.allclose(value, halves[name].float(), atol=1e-9) for name, value in weights.items())
+    assert now.record.start and now.record.start["weights_sha256"]
+    assert main([*short, "--resume"]) == 2
+    assert "start weights_sha256 was" in capsys.readouterr().err
+
+
+def test_weights_of_another_size_are_no_start(run: Path, dataset: Path, tmp_path: Path, capsys: Any) -> None:
+    short = ["--data", str(dataset), "--out", str(tmp_path / "out"), "--size", "small", "--epochs", "1"]
+    assert main([*short, "--start", str(run / "model.safetensors")]) == 2
+    assert "does not hold weights of this size" in capsys.readouterr().err

@@ -9,6 +9,7 @@ RUN appears whole, when training has ended well; an older one stays until then.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -82,6 +83,27 @@ def load_run(folder: Path) -> Run:
             f"{folder} does not hold a whole run: {one_line(error)[:300]}; train the model again"
         ) from error
     return Run(model.eval(), record)
+
+
+def describe_weights(path: Path | None) -> dict[str, Any]:
+    """What a run records of the weights that it began with."""
+    if path is None:
+        return {"weights_sha256": None}
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; expected the model.safetensors of a run")
+    return {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def begun_with(model: UVM3TL, path: Path | None) -> UVM3TL:
+    """The model with the weights of a file, of whatever precision; as it is without one."""
+    if path is not None:
+        try:
+            model.load_state_dict(load_file(str(path)))
+        except (SafetensorError, RuntimeError) as error:
+            raise ConfigError(
+                f"{path} does not hold weights of this size: {one_line(error)[:200]}; give --size of its run"
+            ) from error
+    return model
 
 
 def partial_folder(out: Path) -> Path:

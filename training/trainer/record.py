@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from codriver.files.decode import encode, rule
 from training.data.augment import AugmentConfig
+from training.data.clips import footage_kind
 from training.losses.afd import LossConfig
 from training.report.metrics import Scores
 from training.trainer.config import TrainConfig
+from workshop.aide_splits import ClipRef, split_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,15 @@ class LearnedFrom:
     kind: str
     clips: Mapping[str, int]
     clips_sha256: Mapping[str, str]
+
+    @classmethod
+    def of(cls, data: Path, refs: Mapping[str, Sequence[ClipRef]]) -> LearnedFrom:
+        """Kind of footage, clips and a digest of each split."""
+        return cls(
+            kind=footage_kind(data),
+            clips={split: len(some) for split, some in refs.items()},
+            clips_sha256={split: split_digest(some) for split, some in refs.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +48,7 @@ class RunRecord:
     augment: AugmentConfig
     processes: Mapping[str, int]
     finder: Mapping[str, Any]  # whose eyes its lessons were seen with; id is None without
+    start: Mapping[str, Any] | None = rule(None, absent=True)  # digest of the weights that it began with
     kept_epoch: int
     best_epoch: int
     loss_state: Mapping[str, Any] | None = rule(None, absent=True)  # AFDLoss.state_for_meta; QAT goes on from it
