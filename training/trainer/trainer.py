@@ -30,7 +30,7 @@ from training.model.uvm3tl import UVM3TL
 from training.trainer.adatask import make_moments
 from training.trainer.config import TrainConfig
 from training.trainer.kept import KeptMotions
-from training.trainer.learner import ModelWithLoss
+from training.trainer.learner import ModelWithLoss, laid_out
 from training.trainer.optimizer import one_cycle, warming_average
 from training.trainer.processes import average, of_all
 
@@ -83,7 +83,7 @@ class Trainer:
         self.steps = steps * config.epochs
         if config.sync_norm and fabric.world_size > 1 and fabric.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self.model = fabric.to_device(model)
+        self.model = fabric.to_device(laid_out(model, config.precision))
         moving = warming_average(config.ema)
         self.ema = AveragedModel(self.model, multi_avg_fn=moving, use_buffers=True) if config.ema else None
         self.raw_learner = self.make_learner()
