@@ -29,7 +29,7 @@ class Tolerance:
 
 
 # The same codes node by node; a value on the edge between two may fall on either side.
-SAME_CODES = Tolerance(agreement=0.99, mean_abs=0.003, max_abs=0.05, features=0.01, slots=0.03)
+SAME_CODES = Tolerance(agreement=0.99, mean_abs=0.003, max_abs=0.05, features=0.01, slots=0.05)
 # A runtime adds in integers and rounds at other places. A slot rests on the small difference of two features.
 RUNTIME = Tolerance(agreement=0.99, mean_abs=0.005, max_abs=0.1, features=0.02, slots=0.1)
 # The same floating-point numbers, in another order.
