@@ -94,12 +94,13 @@ def read(file: Path) -> Arrays | None:
     length = int.from_bytes(mapped[:8], "little")
     found = json.loads(mapped[8 : 8 + length])
     found.pop("__metadata__", None)
-    return {name: _values(mapped, 8 + length + at["data_offsets"][0], **at) for name, at in found.items()}
+    return {name: _values(mapped, 8 + length, at) for name, at in found.items()}
 
 
-def _values(mapped: mmap.mmap, start: int, *, dtype: str, shape: Sequence[int], data_offsets: Any) -> NDArray[Any]:
-    kind = np.dtype(DTYPES[dtype])
-    return np.frombuffer(mapped, kind, count=math.prod(shape), offset=start).reshape(shape)
+def _values(mapped: mmap.mmap, start: int, at: Mapping[str, Any]) -> NDArray[Any]:
+    """One array. start: of all arrays' bytes. at: what a safetensors header says of it."""
+    count, offset = math.prod(at["shape"]), start + at["data_offsets"][0]
+    return np.frombuffer(mapped, DTYPES[at["dtype"]], count, offset).reshape(at["shape"])
 
 
 def check_room(folder: Path, clips: int, bytes_each: int) -> None:
