@@ -90,7 +90,8 @@ def test_a_steps_thread_decides_the_alert_and_hands_over_and_calls_nothing_of_an
                 buses.add(at, frames={"front": NOISE})
             sys.setprofile(None)
             gc.enable()
-            until(lambda: min(them.counts()) > 0 and waiting(pipe[1]))  # it was handed to them nevertheless
+            # It is handed to them nevertheless: to who was slow to come, what follows.
+            until(lambda: buses.add(drive[-1], frames={"front": NOISE}) and min(them.counts()) > 0 and waiting(pipe[1]))
     values = ("dict.", "mappingproxy.", "tuple.")
     assert {file for file in files if file.endswith(".py")} == {"buses.py", "alerts.py"}
     assert {of for of in functions if "." in of and not of.startswith(values)} == {"SimpleQueue.put"}
