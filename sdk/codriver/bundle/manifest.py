@@ -90,6 +90,7 @@ class FinderSpec:
     every_s: float = rule(0.2, low=0, high=10)  # between two looks; meanwhile the driver is where the last one said
     present_s: float = rule(0.4, low=0, high=10)  # a driver must be seen for so long before there is one
     absent_s: float = rule(0.4, low=0, high=10)  # and be missed for so long before there is none
+    present_from: float = rule(0.95, low=0.5, high=1, absent=True)  # probability that makes a driver; below .5 none is
     mirrored: bool = False  # the driver sits on the other side than in the footage: frames are mirrored for the finder
     sure: float = rule(0.3, low=0, high=1)  # a part that the finder is less certain of is left out
     gesture: bool = rule(True, absent=True)  # whether it looks for the hands' points; manifests of before do not say

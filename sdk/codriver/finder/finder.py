@@ -28,7 +28,9 @@ class DriverFinder:
         self._pixels: Arrays = {PIXELS: np.zeros((1, HEIGHT_PX, WIDTH_PX, 3), np.uint8)}
         self._swap = swap
         self._smoother = Smoother()
-        self._present = {name: Presence(self._spec.present_s, self._spec.absent_s) for name in PRESENCE}
+        delays_s = self._spec.present_s, self._spec.absent_s
+        self._present = {name: Presence(*delays_s) for name in PRESENCE}
+        self._present["driver"] = Presence(*delays_s, self._spec.present_from)
         self.clear()
 
     def clear(self) -> None:

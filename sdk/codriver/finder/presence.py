@@ -4,8 +4,9 @@ from __future__ import annotations
 
 
 class Presence:
-    def __init__(self, present_s: float, absent_s: float) -> None:
-        self._delay_s = {True: present_s, False: absent_s}
+    def __init__(self, present_s: float, absent_s: float, present_from: float = 0.5) -> None:
+        """present_from: probability from which on it is seen while it is not believed in; while it is, 0.5 will do."""
+        self._delay_s, self._present_from = {True: present_s, False: absent_s}, present_from
         self.clear()
 
     def clear(self) -> None:
@@ -14,7 +15,7 @@ class Presence:
 
     def update(self, probability: float, t: float) -> bool:
         """What is believed at `t`; the first look decides at once."""
-        seen = probability >= 0.5
+        seen = probability >= (0.5 if self._state else self._present_from)
         if self._state is None or seen == self._state:
             self._state, self._since_s = seen, None
             return seen

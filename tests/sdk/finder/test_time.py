@@ -69,3 +69,11 @@ def test_presence_changes_after_it_was_seen_otherwise_for_long_enough() -> None:
     presence = Presence(present_s=0.4, absent_s=0.2)
     told = [presence.update(p, 0.1 * n) for n, p in enumerate([0.9, 0.1, 0.9, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9])]
     assert told == [True, True, True, True, True, False, False, False, False, False, True]
+
+
+def test_somebody_half_sure_to_be_the_driver_is_none_and_a_driver_half_sure_stays_one() -> None:
+    presence = Presence(present_s=0.4, absent_s=0.2, present_from=0.95)
+    doubtful = [presence.update(probability, 0.2 * k) for k, probability in enumerate([0.9, 0.6, 0.94, 0.9, 0.94])]
+    sure = [presence.update(0.95, 1.0 + 0.2 * k) for k in range(3)]
+    after = [presence.update(0.6, 1.6 + 0.2 * k) for k in range(3)]
+    assert doubtful == [False] * 5 and sure == [False, False, True] and after == [True] * 3
