@@ -114,7 +114,7 @@ for engine in ("auto", "fake"):
         for number in range(9):
             frame = random.integers(0, 256, (48, 64, 3), np.uint8)
             percept = perceiver.step(dict.fromkeys(codriver.tasks.VIEWS, frame), number / 5)
-        assert percept.state == "ok", percept
+        assert percept.traffic_context.valid, percept  # an untrained finder sees no driver in noise
 print("stepped")
 """
     assert run_python(code, str(bundle_path)) == "stepped\n"
