@@ -87,7 +87,7 @@ def quantize(
     run = load_run(run_folder)
     if run.model.config.dbscme.tokens:
         raise ConfigError(f"{run_folder}: its model reads by task tokens, expected none; train one without to quantize")
-    model, origin = folded(run.model), _origin(run_folder, run)
+    model, origin = folded(run.model), _origin(run_folder, run, options.finder)
     with whole_folder(out, marker=REPORT) as folder:
         held_out, lookout = read_split(data, "val"), None
         if options.finder:
@@ -196,13 +196,20 @@ def _tuned(
     return {name: made[id(pair)] for name, pair in calibrated.items() if id(pair) in made}
 
 
-def _origin(folder: Path, run: Run) -> RunOrigin:
+def _scores_alone(run: Run, finder: Path | None) -> Mapping[str, object]:
+    """The run's scores with frames alone; none if another finder than the bundle's saw for them."""
+    if finder and sha256((finder / "model.safetensors").read_bytes())[:16] not in str(run.record.finder["id"]):
+        return {}
+    return run.record.test_frames_alone or {}
+
+
+def _origin(folder: Path, run: Run, finder: Path | None) -> RunOrigin:
     weights = sha256((folder / "model.safetensors").read_bytes())
     kept = ("size", "data", "class_counts", "train", "test", "test_clips", "git_commit", "created")
     facts = {
         "weights_sha256": weights,
         "subsets": [],
-        "frames_alone": {"test": encode(run.record.test_frames_alone or {}), "without": {}},
+        "frames_alone": {"test": encode(_scores_alone(run, finder)), "without": {}},
         **{key: encode(getattr(run.record, key)) for key in kept},
     }
     try:

@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from codriver.bundle.manifest import Manifest
 from codriver.errors import ConfigError
@@ -105,16 +106,21 @@ def card(manifest: Manifest, data: Path, refs: Sequence[ClipRef], commands: Sequ
         seed=made["seed"],
         generator=made["generator"],
         test_clips=manifest.metrics["clips"],
-        how="from frames alone" if "frames_alone" in manifest.metrics else "with the data set's boxes and keypoints",
+        how="from frames alone" if _alone(manifest) else "with the data set's boxes and keypoints",
         scores="\n".join(score_rows(manifest)),
         labels="\n".join(label_rows(refs)),
         commands="\n".join([*commands[:-1], synth, commands[-1]]),
     )
 
 
+def _alone(manifest: Manifest) -> Any:
+    """Scores with frames alone, by task; nothing where the run was not scored by this finder's eyes."""
+    return manifest.metrics.get("frames_alone", {}).get("test")
+
+
 def score_rows(manifest: Manifest) -> list[str]:
     """As the page answers: what is asked about the driver rests on what the finder sees, if there is one."""
-    by_task = manifest.metrics.get("frames_alone", {}).get("test") or manifest.metrics["fp32"]
+    by_task = _alone(manifest) or manifest.metrics["fp32"]
     rows = []
     for task in manifest.tasks:
         scores = by_task[task.name]

@@ -29,7 +29,11 @@ from quantize.graphs.fold import folded  # noqa: E402
 from quantize.parity.runners import FP32  # noqa: E402
 from quantize.precision.bench import validation_clips  # noqa: E402
 from quantize.prove import ProofConfig, prove  # noqa: E402
-from quantize.run import QuantizeOptions, quantize  # noqa: E402
+from quantize.run import (  # noqa: E402
+    QuantizeOptions,
+    _scores_alone,
+    quantize,
+)
 from targets.build import build  # noqa: E402
 from targets.packing.gate import PRESENCE_OFF, GateError  # noqa: E402
 from targets.packing.pack import golden_files  # noqa: E402
@@ -249,3 +253,15 @@ def test_scores_by_clip_are_those_of_its_frames_alone(dataset: Path) -> None:
 def test_a_folder_without_a_finder_says_what_to_do(quantized: Path, dataset: Path) -> None:
     with pytest.raises(ConfigError, match=r"give quantize\.run a --finder"):
         measure(quantized, dataset, "test", BootstrapConfig(resamples=10))
+
+
+def test_scores_that_another_finder_saw_for_are_not_this_bundles(
+    untrained_run: Path, finder_run: Path, tmp_path: Path
+) -> None:
+    run, other = load_run(untrained_run), tmp_path / "other"
+    other.mkdir()
+    save_finder(other, Finder(SIZES["tiny"]), untrained_finder_record())
+    record = replace(run.record, finder=make_lookout(finder_run).describe(), test_frames_alone=run.record.test)
+    seen = replace(run, record=record)
+    assert _scores_alone(seen, finder_run) == run.record.test
+    assert _scores_alone(seen, other) == {}

@@ -9,7 +9,6 @@ RUN appears whole, when training has ended well; an older one stays until then.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from codriver.errors import ConfigError, SourceError
-from codriver.files.atomic import whole_file
+from codriver.files.atomic import sha256, whole_file
 from codriver.files.decode import Fault, decode, encode
 from training.model.uvm3tl import UVM3TL, ModelConfig
 from training.trainer.record import RunRecord
@@ -91,7 +90,7 @@ def describe_weights(path: Path | None) -> dict[str, Any]:
         return {"weights_sha256": None}
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; expected the model.safetensors of a run")
-    return {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"weights_sha256": sha256(path.read_bytes())}
 
 
 def begun_with(model: UVM3TL, path: Path | None) -> UVM3TL:
