@@ -56,7 +56,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     cache = commands.add_parser(
         "cache",
         help="decode a data set once",
-        description="Write every clip as the network takes it; run it again to go on after an interruption.",
+        description="Write every clip as the network takes it; run it again to go on after an interruption. Not for "
+        "training.train --finder, whose lessons are other ones: it fills its --cache by itself, in other folders.",
         epilog="example: python -m training.data cache out/data --size demo --out out/cache",
     )
     cache.add_argument("data", type=Path, metavar="DIR", help="data set in AIDE's layout")

@@ -53,7 +53,7 @@ class KeptMotions:
         rng = np.random.default_rng([self._seed, 2, index])
         nothing_lost: dict[str, Any] = dict.fromkeys(LOSSES, 0.0)
         clip = augment(self._clips[index], rng, replace(config, runs=0, half=False, **nothing_lost))
-        frames = {stream: torch.from_numpy(clip.frames[stream])[None] for stream in STREAMS}
+        frames = {stream: torch.tensor(clip.frames[stream])[None] for stream in STREAMS}
         mask = torch.from_numpy(clip.mask)[None]
         motions, _ = self._model.slots_of(frames, mask, self._model.moved)
         return {stream: some[0].half().numpy() for stream, some in motions.items()} | {"mask": clip.mask}
