@@ -67,11 +67,12 @@ def subjects_of(folder: Path, report: QuantizedReport, name: str) -> list[Subjec
     fake = TorchGraphs(pair.encoder, pair.fuser, pair.model.task_set.names)
     ways = ways_of(folder, report, entry, entry, fake)
     tolerances = {way: SAME_CODES if way == INTEGER else RUNTIME for way in list(ways.open)[1:]}
+    rounding = ParityCheck(name, FAKE_QUANT, FP32, STEPPED, ROUNDING)
     checks = [
-        ParityCheck(name, FAKE_QUANT, FP32, STEPPED, ROUNDING),
-        *(ParityCheck(name, way, FAKE_QUANT, STEPPED, tolerance) for way, tolerance in tolerances.items()),
+        rounding,
+        *(ParityCheck(name, way, FAKE_QUANT, STEPPED, tolerance, rounding) for way, tolerance in tolerances.items()),
         ParityCheck(name, FAKE_QUANT, FAKE_QUANT, BOTH, SAME_CODES),
-        *(ParityCheck(name, way, FAKE_QUANT, WHOLE, tolerance) for way, tolerance in tolerances.items()),
+        *(ParityCheck(name, way, FAKE_QUANT, WHOLE, tolerance, rounding) for way, tolerance in tolerances.items()),
     ]
     if entry.ptq is None:
         return [Subject(name, "PTQ", ways, checks)]

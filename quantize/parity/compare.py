@@ -5,6 +5,7 @@ A check has a tolerance for each number, and says what was expected where one is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ class Tolerance:
     agreement: float  # share of clips with the same class, at least
     mean_abs: float  # of a probability, over clips and classes
     max_abs: float  # of a probability
-    features: float  # norm of the difference / norm, of any group
+    features: float  # norm of the difference / norm, of any group; more where INT8 itself costs more, see ParityCheck
     slots: float
 
 
@@ -47,6 +48,7 @@ class ParityCheck:
     against: str
     mode: str  # stepped, whole, or whole against stepped
     tolerance: Tolerance
+    rounding: ParityCheck | None = None  # what INT8 itself costs, if both ways round
     _errors: dict[str, dict[str, NDArray[np.float64]]] = field(default_factory=dict)  # part -> group -> (2, T) squares
     _found: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)  # task -> [(B, K)]
     _wanted: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
@@ -80,11 +82,25 @@ class ParityCheck:
             "mode": self.mode,
             "clips": len(next(iter(found.values()))),
             "tolerance": asdict(self.tolerance),
+            "limits": {part: {g: self._limit(part, g) for g in of} for part, of in self._errors.items()},
             "tasks": {task: difference(found[task], wanted[task]) for task in found},
-            **{part: {g: _relative(some.sum(axis=1)) for g, some in of.items()} for part, of in self._errors.items()},
+            **{part: {g: self._error(part, g) for g in of} for part, of in self._errors.items()},
             "slots_late": {g: _relative(some[:, -4:].sum(axis=1)) for g, some in self._errors["slots"].items()},
         }
         return result | {"faults": faults(self.name, result, self.tolerance, task_set)}
+
+    def _limit(self, part: str, group: str) -> float:
+        """The most that features or slots may differ by.
+
+        In a deep network a code that falls on the other side of an edge moves those behind it, until two ways to round
+        have nothing in common but what they approximate. Then they lie sqrt(2) of what rounding costs apart, the
+        distance of two independent errors of one size; what lies beyond has another cause.
+        """
+        fixed = float(getattr(self.tolerance, part))
+        return max(fixed, math.sqrt(2) * self.rounding._error(part, group)) if self.rounding else fixed
+
+    def _error(self, part: str, group: str) -> float:
+        return _relative(self._errors[part][group].sum(axis=1))
 
 
 def _squares(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
@@ -128,9 +144,9 @@ def faults(name: str, result: Mapping[str, Any], allowed: Tolerance, task_set: T
                 )
     for part in ("features", "slots"):
         for group, error in result[part].items():
-            if not error <= getattr(allowed, part):
-                limit = getattr(allowed, part)
-                said.append(f"{name}: {part} of {group}: relative error {error:.4f}, expected at most {limit}")
+            limit = result["limits"][part][group]
+            if not error <= limit:
+                said.append(f"{name}: {part} of {group}: relative error {error:.4f}, expected at most {limit:.3g}")
     return said
 
 

@@ -21,7 +21,7 @@ import onnx  # noqa: E402
 from codriver.tasks import AIDE, GROUPS, JOINTS  # noqa: E402
 from quantize.export.fake_quant import load_fake_quant  # noqa: E402
 from quantize.graphs.reference import TorchGraphs  # noqa: E402
-from quantize.graphs.stepping import stepped, whole  # noqa: E402
+from quantize.graphs.stepping import Trace, stepped, whole  # noqa: E402
 from quantize.parity.cases import STEPPED  # noqa: E402
 from quantize.parity.compare import RUNTIME, SAME_CODES, ParityCheck  # noqa: E402
 from quantize.parity.runners import EngineGraphs, IntegerReference  # noqa: E402
@@ -188,5 +188,21 @@ def test_a_number_that_is_none_fails() -> None:
     from quantize.parity.compare import faults
 
     rows = {task: {"agreement": 1.0, "flips": 0, "mean_abs": float("nan"), "max_abs": 0.0} for task in AIDE.names}
-    result = {"clips": 1, "tasks": rows, "features": {}, "slots": {JOINTS[0]: float("nan")}}
+    slots = {"slots": {JOINTS[0]: float("nan")}}
+    result = {"clips": 1, "tasks": rows, "features": {}, **slots, "limits": {"slots": {JOINTS[0]: 0.1}}}
     assert len(faults("x", result, SAME_CODES, AIDE)) == len(AIDE.names) + 1
+
+
+@pytest.mark.parametrize(("apart", "fails"), [(1.3, False), (1.6, True)])
+def test_two_ways_to_round_may_lie_as_far_apart_as_two_independent_errors(apart: float, fails: bool) -> None:
+    full, error = np.ones((16, 1, 1, 8)), np.tile([0.1, -0.1], (16, 1, 1, 4))  # a tenth of the norm
+    rounding, check = (ParityCheck("x", "a", "b", STEPPED, RUNTIME) for _ in range(2))
+    check.rounding = rounding
+
+    def trace(values: Any) -> Trace:
+        return Trace({"incar": values}, {}, {"incar": values}, {task: np.eye(2)[:1] for task in AIDE.names})
+
+    rounding.add(trace(full + error), trace(full))
+    check.add(trace(full + error + apart * error), trace(full + error))
+    found = [some for some in check.report(AIDE)["faults"] if "of incar" in some]
+    assert len(found) == (2 if fails else 0)
