@@ -188,6 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         key=args.sign,
         allow=tuple(args.allow),
         mirrored=args.other_side,
+        golden_clips=args.golden,
         dense=args.dense,
         every_s=args.every,
     )
@@ -212,6 +213,12 @@ def _lines(manifests: Mapping[Path, Manifest]) -> list[str]:
     ]
 
 
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, expected 1 or more: a device must be able to prove itself")
+    return int(text)
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m targets.build",
@@ -229,6 +236,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--other-side",
         action="store_true",
         help="the driver sits on the other side than in the data set: right-hand drive",
+    )
+    parser.add_argument(
+        "--golden",
+        type=_at_least_one,
+        metavar="N",
+        help="pack the first N golden clips alone: the lossless pictures of each take about 1.7 MB",
     )
     parser.add_argument("--dense", type=Path, metavar="Q", help="made by quantize.dense: add its maps and boxes")
     parser.add_argument("--every", type=float, default=0.0, metavar="S", help="between two looks for these (0: always)")

@@ -11,6 +11,7 @@ import pytest
 
 from codriver.sources import open_source
 from codriver.tasks import VIEWS
+from targets.build import main as build
 from targets.packing.pack import golden_files
 from targets.release import main as release
 from tests.clips import make_video
@@ -52,6 +53,18 @@ def test_of_the_golden_clips_the_first_are_packed_with_their_pictures_alone(quan
     assert set(every) == on_disk and all(
         (quantized / name).read_bytes() == one[name] for name in set(one) - {report.golden}
     )
+
+
+def test_a_bundle_is_built_with_as_many_golden_clips_as_are_asked_for(quantized: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one.bundle"
+    assert build([str(quantized), "--target", "x86-ort", "--out", str(out), "--golden", "1"]) == 0
+    assert len(json.loads((out / "golden" / "golden.json").read_text())["clips"]) == 1
+
+
+def test_a_bundle_without_golden_clips_is_refused_as_wrong_use(quantized: Path, tmp_path: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        build([str(quantized), "--target", "x86-ort", "--out", str(tmp_path / "none.bundle"), "--golden", "0"])
+    assert "expected 1 or more: a device must be able to prove itself" in capsys.readouterr().err
 
 
 def test_a_release_holds_bundle_card_and_clips_that_a_source_opens(quantized: Path, data: Path, tmp_path: Path) -> None:
