@@ -33,7 +33,7 @@ from quantize.parity.runners import FP32
 from training.data.clips import footage_kind, found, labels_of, open_clips
 from training.finder.lookout import driver_by, make_lookout
 from training.trainer.checkpoint import load_run
-from training.trainer.processes import keep_freed_memory
+from training.trainer.processes import freed_memory_kept
 from workshop.aide_splits import SPLITS, read_split, split_digest
 from workshop.artifacts import provenance, write_json
 from workshop.command import command
@@ -56,11 +56,11 @@ class ProofConfig:
     bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
 
 
+@freed_memory_kept()
 def prove(folder: Path, run_folder: Path, data: Path, dialects: Sequence[str], config: ProofConfig) -> dict[str, Any]:
     """Write the proof beside the graphs and return what proof.json holds."""
     from quantize.report.page import write_page  # matplotlib takes a second
 
-    keep_freed_memory()
     report, run = QuantizedReport.read(folder), load_run(run_folder)
     refuse_other_run(run_folder, report)
     refs = read_split(data, config.split)[: config.clips]

@@ -41,7 +41,7 @@ from training.data.clips import CONTEXT
 from training.finder.lookout import FinderLookout, make_lookout
 from training.model.uvm3tl import POINTS_OF, UVM3TL, ModelConfig
 from training.trainer.checkpoint import Run, clear, load_run, partial_folder
-from training.trainer.processes import keep_freed_memory
+from training.trainer.processes import freed_memory_kept
 from training.trainer.run_log import RunOptions
 from workshop.aide_splits import ClipRef, read_split
 from workshop.artifacts import provenance, whole_folder
@@ -76,6 +76,7 @@ class QuantizeOptions(CalibrationConfig):
     finder: Path | None = None  # run of training.finder; None: the bundle will have none
 
 
+@freed_memory_kept()
 def quantize(
     run_folder: Path, data: Path, out: Path, dialects: Sequence[str], options: QuantizeOptions | None = None
 ) -> QuantizedReport:
@@ -83,7 +84,6 @@ def quantize(
 
     With QAT, OUT.partial/ holds checkpoints until the folder is whole. After a signal: Preempted, with one written.
     """
-    keep_freed_memory()
     options = options or QuantizeOptions()
     chosen = [dialect(name) for name in dialects]
     run = load_run(run_folder)

@@ -29,7 +29,7 @@ from training.dense.evaluate import evaluate_dense, for_people, is_dense
 from training.finder.lookout import driver_by, make_lookout
 from training.report.metrics import COARSE, Scores, plain_scores, reliability, score, table
 from training.trainer.checkpoint import Run, load_run
-from training.trainer.processes import keep_freed_memory
+from training.trainer.processes import freed_memory_kept
 from workshop.aide_splits import SPLITS, ClipRef, read_split, split_digest
 from workshop.artifacts import provenance, whole_folder, write_json, write_text
 from workshop.command import command
@@ -65,6 +65,7 @@ class Predictions:
         np.savez_compressed(path, **named)
 
 
+@freed_memory_kept()
 def evaluate(
     run_folder: Path,
     data: Path,
@@ -81,7 +82,6 @@ def evaluate(
     """
     from training.report.page import page  # matplotlib takes a second, and training needs the scores alone
 
-    keep_freed_memory()
     run, refs, lookout = load_run(run_folder), read_split(data, split), make_lookout(finder) if finder else None
     task_set = run.model.task_set
     with whole_folder(out or run_folder / f"evaluation-{split}", marker=MARKER) as folder:

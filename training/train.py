@@ -38,7 +38,7 @@ from training.trainer import checkpoint
 from training.trainer.checkpoint import BEST, LAST, MARKER, Run, save_run
 from training.trainer.config import KEPT, MOMENTS, PRECISIONS, SAMPLINGS, TrainConfig
 from training.trainer.kept import MOTIONS
-from training.trainer.processes import leave, make_fabric
+from training.trainer.processes import freed_memory_kept, leave, make_fabric
 from training.trainer.record import LearnedFrom, RunRecord
 from training.trainer.run_log import RunLog, RunOptions
 from training.trainer.split_clips import clips_by_split
@@ -63,6 +63,7 @@ After SIGTERM or Ctrl-C the current step ends, a checkpoint is written, and the 
 """
 
 
+@freed_memory_kept()
 def train(
     data: Path,
     out: Path,

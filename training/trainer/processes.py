@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,19 +19,28 @@ if TYPE_CHECKING:
 
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt
+KEEP, AS_BEFORE = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}, {MMAP_MAX: 1 << 16, TRIM_THRESHOLD: 1 << 17}
 
 
-def keep_freed_memory() -> None:
-    """Have this process use freed memory again instead of giving it back to the system.
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Within the block this process uses freed memory again instead of giving it back to the system.
 
     glibc maps each tensor of more than 32 MB anew, and the kernel clears its pages: a third of the processor time of
     lessons of size edge. What it costs is memory: half as much again at the most. An allocator without mallopt is left
-    as it is.
+    as it is. Blocks do not nest.
     """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(MMAP_MAX, 0)
-        mallopt(TRIM_THRESHOLD, -1)  # never
+    libc = ctypes.CDLL(None)
+    mallopt = getattr(libc, "mallopt", None) or (lambda parameter, value: None)
+    for parameter, value in KEEP.items():
+        mallopt(parameter, value)
+    try:
+        yield
+    finally:
+        for parameter, value in AS_BEFORE.items():
+            mallopt(parameter, value)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
 
 
 def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
@@ -45,8 +54,6 @@ def make_fabric(precision: str = "32-true", device: str = "auto") -> Fabric:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "16-mixed" and device == "cpu":
         raise ConfigError("precision 16-mixed is for CUDA GPUs; on a CPU say --precision bf16-mixed or 32-true")
-    if device == "cpu":
-        keep_freed_memory()
     processes, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if device == "cuda" and here > torch.cuda.device_count():
         raise ConfigError(f"{here} processes for {torch.cuda.device_count()} GPUs; lower torchrun's --nproc-per-node")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.torch
 
 FAULTS = """
 import resource, torch
-from training.trainer.processes import keep_freed_memory
+from training.trainer.processes import freed_memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,16 +20,18 @@ def faults():
         torch.empty(1 << 24).fill_(1.0)  # 64 MiB, more than glibc keeps unasked
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-given_back = faults()
-keep_freed_memory()
-faults()
-print(given_back, faults())
+before = faults()
+with freed_memory_kept():
+    faults()
+    within = faults()
+print(before, within, faults())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc's allocator")
-def test_the_system_does_not_clear_freed_memory_again() -> None:
+def test_the_system_clears_freed_memory_again_only_outside_the_block() -> None:
     found = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
-    given_back, kept = map(int, found.stdout.split())
-    assert given_back > 1_000
-    assert kept < given_back / 10
+    before, within, after = map(int, found.stdout.split())
+    assert before > 1_000
+    assert within < before / 10
+    assert after > before / 2
