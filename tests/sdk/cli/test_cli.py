@@ -182,7 +182,6 @@ def test_bench_holds_a_step_against_its_graphs_and_its_resizing(bundle, capsys):
     assert list(parts_ms) == ["resize", "finder", "encoder", "fuser"]
     assert overhead["ratio"] == pytest.approx(overhead["step_ms"] / sum(parts_ms.values()), rel=0.02)
     assert overhead["at_most"] == 1.25 and overhead["ok"] is (overhead["ratio"] <= 1.25)
-    assert overhead["ratio"] > 1.25  # a tiny bundle's graphs take no time: what is left is ours
 
 
 def test_bench_times_steps_that_look_for_the_driver_and_steps_that_are_told_in_turns(bundle, capsys):

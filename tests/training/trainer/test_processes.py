@@ -14,17 +14,17 @@ FAULTS = """
 import resource, torch
 from training.trainer.processes import freed_memory_kept
 
-def faults():
+def faults(values=1 << 24):  # 64 MiB, more than glibc keeps unasked
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(8):
-        torch.empty(1 << 24).fill_(1.0)  # 64 MiB, more than glibc keeps unasked
+        torch.empty(values).fill_(1.0)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 before = faults()
 with freed_memory_kept():
     faults()
     within = faults()
-print(before, within, faults())
+print(before, within, faults(1 << 26))  # larger than any room that the block may have left in the heap
 """
 
 
@@ -34,4 +34,4 @@ def test_the_system_clears_freed_memory_again_only_outside_the_block() -> None:
     before, within, after = map(int, found.stdout.split())
     assert before > 1_000
     assert within < before / 10
-    assert after > before / 2
+    assert after > before
