@@ -15,6 +15,7 @@ from pathlib import Path
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest
 from codriver.bundle.variants import why_not
+from codriver.cli.shared import positive
 from codriver.device.cpu import cpu_features
 from codriver.errors import CodriverError, ConfigError, SourceError
 from codriver.perceiver import Perceiver
@@ -213,12 +214,6 @@ def _lines(manifests: Mapping[Path, Manifest]) -> list[str]:
     ]
 
 
-def _at_least_one(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text}, expected 1 or more: a device must be able to prove itself")
-    return int(text)
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m targets.build",
@@ -239,9 +234,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--golden",
-        type=_at_least_one,
+        type=positive,
         metavar="N",
-        help="pack the first N golden clips alone: the lossless pictures of each take about 1.7 MB",
+        help="pack the first N golden clips alone; lossless pictures of 320x180 take some 1.7 MB a clip",
     )
     parser.add_argument("--dense", type=Path, metavar="Q", help="made by quantize.dense: add its maps and boxes")
     parser.add_argument("--every", type=float, default=0.0, metavar="S", help="between two looks for these (0: always)")

@@ -36,6 +36,7 @@ from typing import Any
 from codriver.bundle.folder import Bundle
 from codriver.bundle.manifest import Manifest, VariantSpec
 from codriver.bundle.variants import why_not
+from codriver.cli.shared import positive
 from codriver.console import put, say
 from codriver.device.cpu import cpu_features
 from codriver.device.machine import describe_machine
@@ -278,12 +279,6 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--board", metavar="NAME", help="what the page calls this machine; default: its hostname")
     parser.add_argument("--json", action="store_true", help="print the evidence as JSON")
     return parser.parse_args(argv)
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
-    return int(text)
 
 
 if __name__ == "__main__":
