@@ -229,6 +229,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="of a plan: only say what is missing and how long it takes"
     )
+    parser.add_argument("--arm", action="append", metavar="NAME", help="of a plan: only this one; repeat for several")
     parser.add_argument("--data", type=Path, help="data set in AIDE's layout; a plan that draws its footage needs none")
     parser.add_argument("--out", type=Path, help="without a plan: folder for runs.jsonl and table.md")
     parser.add_argument("--size", choices=SIZES, default="tiny")
@@ -247,7 +248,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if args.plan:
         ways = PlanOptions(
-            data=args.data, cache=args.cache, seeds=args.seeds or (), minutes=args.minutes, dry=args.dry_run
+            data=args.data,
+            cache=args.cache,
+            seeds=args.seeds or (),
+            arms=args.arm or (),
+            minutes=args.minutes,
+            dry=args.dry_run,
         )
         sys.stdout.write(run_plan(args.plan, ways) + "\n")
         return 0

@@ -34,6 +34,7 @@ class PlanOptions:
     data: Path | None = None  # of a plan that reads its footage
     cache: Path | None = None  # folder of decoded clips: nothing is decoded again
     seeds: Sequence[int] = ()  # instead of the plan's: further ones, for example
+    arms: Sequence[str] = ()  # of these alone; all if empty
     minutes: float = math.inf  # no run begins after so many
     dry: bool = False  # only say what is there, what is missing and how long it will take
 
@@ -43,7 +44,8 @@ def run_plan(path: Path, options: PlanOptions) -> str:
     plan, here, started = read_plan(path), machine(), time.monotonic()
     footage = plan_footage(plan.footage, options.data, plan.model)
     rows = read_rows(path.with_name(RUNS), footage.digest, plan.digests)
-    todo = missing(plan.arms, options.seeds or plan.seeds, rows, here)
+    arms = chosen(plan.arms, options.arms)
+    todo = missing(arms, options.seeds or plan.seeds, rows, here)
     tqdm.write(f"{power_statement(plan)}\n{len(todo)} runs to go, {forecast(plan, rows, todo, here)}", sys.stderr)
     if options.dry or not todo:
         return report(plan, rows)
@@ -85,6 +87,14 @@ def read_rows(path: Path, clips: str, settings: Mapping[str, str]) -> list[Row]:
             f"{path}: the plan says otherwise now of {', '.join(sorted(changed))}; put it back, or begin anew"
         )
     return rows
+
+
+def chosen(arms: Sequence[Ablation], names: Sequence[str]) -> list[Ablation]:
+    known = [arm.name for arm in arms]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"the plan has no arm {', '.join(unknown)}; expected one of {', '.join(known)}")
+    return [arm for arm in arms if not names or arm.name in names]
 
 
 def missing(
