@@ -24,7 +24,7 @@ from codriver.errors import SourceError
 from codriver.files.decode import Fault, decode
 from codriver.tasks import TaskSet
 from quantize.ptq.convolutions import hold_seven_bits
-from quantize.ptq.quantizers import quantizers
+from quantize.ptq.quantizers import learnt_ranges
 from quantize.qat.ranges import MovingRanges
 from training.dense.lessons import VaryConfig, constants
 from training.dense.loss import DenseLoss
@@ -88,8 +88,7 @@ class DenseTunable(nn.Module):
 
     def ranges(self) -> list[nn.Parameter]:
         """What the quantizers learn: how far each reaches."""
-        found = {id(p): p for q in quantizers(self.graph).values() for p in q.parameters() if p.is_floating_point()}
-        return list(found.values())
+        return learnt_ranges(self.graph)
 
     def forward(self, pixels: Tensor) -> DenseAnswers:
         """(B, H, W, 3) uint8: what the model inside gave, all of it through the quantizers."""

@@ -13,6 +13,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from quantize.export.pixel_codes import take_pixels_as_codes
 from quantize.ptq.quantizers import export_as_qdq
 from quantize.rules.mend import mended
 
@@ -31,6 +32,8 @@ def onnx_bytes(
     model = onnx_from_module(module, example, inputs, outputs)
     if signed_codes:
         move_codes(model)
+    else:
+        take_pixels_as_codes(model)
     store_matrices_as_float16(model)
     shrink(model)
     onnx.checker.check_model(model, full_check=True)

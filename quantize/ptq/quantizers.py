@@ -16,6 +16,7 @@ from codriver.errors import ConfigError
 from quantize.graphs.dialects import PAIRED, TENSORRT, Dialect
 from quantize.graphs.graphs import EncoderGraph
 from quantize.graphs.tensorrt_table import tensorrt_hardware
+from quantize.ptq.pixels import give_pixels_their_range
 
 # How the range of an activation follows from what calibration saw. The first is the default: the whole range, because
 # fast motion is rare, and what tells it apart (DECISIONS.md, "Whole ranges").
@@ -56,6 +57,7 @@ def quantized_module(
         free_conv_branches(quantized)
     if some.weight_bits == 7:
         leave_the_ties(quantized)
+    give_pixels_their_range(quantized, quantizers(quantized), steps[0] if isinstance(steps[0], tuple) else (steps[0],))
     return quantized
 
 
@@ -127,6 +129,12 @@ def quantizers(model: nn.Module) -> dict[str, nn.Module]:
         return {}
     hooks = get_hook_storage(model).named_hooks(remove_duplicate=False)
     return {name: hook for name, hook in hooks if isinstance(hook, BaseQuantizer)}
+
+
+def learnt_ranges(*graphs: nn.Module) -> list[nn.Parameter]:
+    """What quantizers learn, once each: how far they reach. A picture's range is known (pixels.py)."""
+    every = [q for graph in graphs for q in quantizers(graph).values() if not getattr(q, "is_fixed", False)]
+    return list({id(p): p for q in every for p in q.parameters() if p.is_floating_point()}.values())
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from codriver.tasks import GROUPS, STREAMS, TaskSet
 from quantize.graphs.graphs import ModulePair
-from quantize.ptq.quantizers import quantizers
+from quantize.ptq.quantizers import learnt_ranges
 from training.model.clip_rows import earlier
 from training.model.uvm3tl import UVM3TL, Fused, ModelConfig
 
@@ -74,9 +74,7 @@ class Tunable(nn.Module):
 
     def ranges(self) -> list[nn.Parameter]:
         """What the quantizers learn: how far each reaches."""
-        every = [q for graph in (self.pair.encoder, self.pair.fuser) for q in quantizers(graph).values()]
-        found = {id(p): p for q in every for p in q.parameters() if p.is_floating_point()}
-        return list(found.values())
+        return learnt_ranges(self.pair.encoder, self.pair.fuser)
 
 
 class _Rows:

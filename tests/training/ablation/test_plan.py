@@ -149,13 +149,13 @@ def test_a_plan_runs_stops_goes_on_and_reports(
 ) -> None:
     text = (
         PLAN.read_text()
-        .replace("epochs = 8", "epochs = 1")
+        .replace("epochs = 16", "epochs = 1")
         .replace("batch = 32", "batch = 2")
         .replace("sparse = 1.0", "sparse = 0.0")
     )
     for name, few in (("train = 1600", "train = 2"), ("test = 400", "test = 1"), ("watch = 100", "watch = 1")):
         text = text.replace(name, few)
-    text = text.replace("validate_every = 2", "validate_every = 1")
+    text = text.replace("validate_every = 4", "validate_every = 1")
     text = text.replace("drawn = { clips = 3000, seed = 2 }", 'made_by = "synth"')
     path = tmp_path / "plan.toml"
     head, *arms = text.split("[[arms]]")
@@ -164,6 +164,10 @@ def test_a_plan_runs_stops_goes_on_and_reports(
     common = [str(path), "--data", str(dataset), "--seeds", "5"]
     assert main([*common, "--dry-run"]) == 0 and not (tmp_path / RUNS).exists()
     assert "2 runs to go" in capsys.readouterr().err
+    assert main([*common, "--dry-run", "--arm", "equal"]) == 0 and "1 runs to go" in capsys.readouterr().err
+    assert (
+        main([*common, "--arm", "equa"]) == 2 and "no arm equa; expected one of equal, AFD" in capsys.readouterr().err
+    )
     assert main([*common, "--minutes", "0"]) == 0 and not (tmp_path / RUNS).exists()
     assert main(common) == 0
     rows = [json.loads(line) for line in (tmp_path / RUNS).read_text().splitlines()]
