@@ -49,6 +49,7 @@ from targets.evidence.text import summary
 from targets.evidence.verdict import against, ran, reference_of
 from targets.list import add_profiles_argument
 from targets.profiles.profile import load_profile
+from targets.trial.clips import check_rhythm
 from targets.trial.conditions import identity
 from targets.trial.interleaved import in_turns
 from targets.trial.trial import TAIL_STEPS, EngineFailed, Trial, run_apart
@@ -83,6 +84,8 @@ def validate(bundles: Sequence[Path], data: Path, options: ValidateOptions) -> d
     opened = [
         (bundle, Bundle.open(bundle).manifest) for bundle in bundles
     ]  # what is broken is told before hours of work
+    for _, manifest in opened:
+        check_rhythm(options.every, manifest)
     for bundle, manifest in opened:
         full = manifest.metrics.get("fp32") if manifest.metrics.get("clips_sha256") == clips["sha256"] else None
         for variant, lacking in choose(manifest, options.all_variants):

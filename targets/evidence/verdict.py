@@ -20,6 +20,7 @@ from workshop.resampling import Interval
 PASS, FAIL, OPEN, MISSING = "pass", "fail", "not shown", "nothing to compare with"
 VERDICTS = {PASS: "may ship", FAIL: "may not ship", OPEN: "not shown that it may ship"}
 NOT_RUN = "not run here"
+LEAST_ANSWERED = 0.95  # share of the labelled clips; of fewer, accuracy and agreement say little of what drives
 Subject = Mapping[str, Any]
 
 
@@ -101,8 +102,8 @@ def intervals(task: Mapping[str, Any]) -> tuple[Interval, Interval]:
 
 
 def checks(subject: Subject, reference: Subject | None) -> list[BudgetCheck]:
-    """Every budget of the profile, and the golden vectors, for a subject that ran."""
-    found = _accuracy(subject, reference)
+    """Whether it answers, every budget of the profile, and the golden vectors, for a subject that ran."""
+    found = [*_answered(subject), *_accuracy(subject, reference)]
     return [*found, _golden(subject["golden"]), _latency(subject), _memory(subject)]
 
 
@@ -115,6 +116,23 @@ def verdict(found: Sequence[BudgetCheck]) -> str:
 def against(subject: Subject, reference: Subject | None) -> list[str]:
     """What keeps it from being shipped, one sentence each. What so few clips cannot show is not in it."""
     return [check.text for check in checks(subject, reference) if check.state in (FAIL, MISSING)]
+
+
+def _answered(subject: Subject) -> list[BudgetCheck]:
+    """Of the task with the fewest answers: two models that say nothing agree on everything, and lose no point."""
+    counts = {
+        name: (sum(index >= 0 for index in task["predicted"]), len(task["labels"]))
+        for name, task in subject["tasks"].items()
+    }
+    if not counts:
+        return []
+    name, (answered, n) = min(counts.items(), key=lambda item: item[1][0] / max(1, item[1][1]))
+    budget, found = f"{100 * LEAST_ANSWERED:g} %", f"{answered} of {n}"
+    text = f"{name}, the least of all, is answered on {found} labelled clips"
+    enough = n > 0 and answered >= LEAST_ANSWERED * n
+    if not enough:
+        text += f", {budget} are wanted: what else is told of it is of clips that nobody answered"
+    return [BudgetCheck(name="answers", state=PASS if enough else OPEN, found=found, budget=budget, text=text)]
 
 
 def _accuracy(subject: Subject, reference: Subject | None) -> list[BudgetCheck]:

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from codriver.bundle.manifest import Manifest
 from codriver.console import Progress
 from codriver.device.machine import summarise_ms
+from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import ClipFolder
+from codriver.sources.cameras import RATE_HZ
 from targets.trial.drivers import frames_alone
 from targets.trial.scoring import LabelledClip, TaskScore, evaluate
 from workshop.aide_splits import ClipRef
 
+EPSILON_S = 1e-6
 Scores = Mapping[str, TaskScore]  # by task
 
 
@@ -48,6 +52,16 @@ def score_clips(perceiver: Perceiver, refs: Sequence[ClipRef], *, parts: bool, e
     if perceiver.manifest.finder is not None:
         ways, certainty = frames_alone(perceiver, refs, name, parts=parts, every=every)
     return ClipScores(tasks=scores, ways=ways, certainty=certainty, times_ms=times_ms)
+
+
+def check_rhythm(every: int, manifest: Manifest) -> None:
+    """Raise a ConfigError if steps come further apart than slots, so that each slot lacks the one before it."""
+    step_s, slot_s = every / RATE_HZ, manifest.context.slot_s
+    if manifest.streams and step_s > slot_s + EPSILON_S:
+        raise ConfigError(
+            f"--every {every}: a step each {step_s:.2g} s, but slots are {slot_s:g} s apart, so nothing could be "
+            f"answered; expected {int((slot_s + EPSILON_S) * RATE_HZ)} or less"
+        )
 
 
 def _labelled(refs: Sequence[ClipRef], tasks: set[str], progress: Progress, every: int) -> Iterator[LabelledClip]:

@@ -229,6 +229,12 @@ def test_a_changed_bundle_is_refused_before_anything_runs(
     assert "changed" in capsys.readouterr().err and not out.exists()
 
 
+def test_steps_further_apart_than_slots_are_wrong_use(tmp_path: Path, data: Path, profiles: str, capsys: Any) -> None:
+    made = bundle(tmp_path, data, "patient", "fp32")
+    assert validate([str(made), "--profiles", profiles, "--data", str(data), "--every", "4"]) == 2
+    assert "--every 4: a step each 0.27 s, but slots are 0.2 s apart" in capsys.readouterr().err
+
+
 def test_a_loss_beyond_the_budget_is_exit_code_one(tmp_path: Path, data: Path, profiles: str, capsys: Any) -> None:
     worse = bundle(tmp_path, data, "patient", "ort-x86-7bit", accuracy=1.0)
     assert validate([str(worse), "--profiles", profiles, "--data", str(data), "--steps", "2"]) == 1

@@ -20,6 +20,7 @@ from targets.evidence.verdict import (
     reference_of,
     verdict,
 )
+from targets.trial.scoring import NO_ANSWER
 from workshop import statistics
 
 TASK = "driver_emotion"
@@ -36,12 +37,13 @@ class Made:
     load: float | None = 1.9
     off: float = 0.001  # of the golden vectors
     full: float | None = None  # full precision's accuracy, as the bundle records it
+    silent: int = 0  # clips, from the first, without a valid answer
 
     def json(self) -> dict[str, Any]:
         labels = np.zeros(len(self.right), int)
-        predicted = np.where(self.right, 0, 1)
+        predicted = np.where(np.arange(len(labels)) < self.silent, NO_ANSWER, np.where(self.right, 0, 1))
         shares = np.where(self.right[:, None], [9000, 1000], [1000, 9000])
-        accuracy = float(self.right.mean())
+        accuracy = float(self.right.mean()) if len(labels) else None
         task = {"classes": ["a", "b"], "labels": labels.tolist(), "predicted": predicted.tolist()}
         task |= {"probabilities_e4": shares.tolist(), "accuracy": accuracy, "macro_f1": accuracy}
         times_ms = [self.step_ms] * 1000
@@ -77,8 +79,26 @@ FULL = Made(rights(2000, slice(0, 400)), variant="fp32")
 
 def test_a_bundle_as_good_as_full_precision_may_ship() -> None:
     same = Made(FULL.right)
-    assert states(same, FULL) == dict.fromkeys(("accuracy driver_emotion", "golden", "latency p99", "memory"), PASS)
+    assert states(same, FULL) == dict.fromkeys(
+        ("answers", "accuracy driver_emotion", "golden", "latency p99", "memory"), PASS
+    )
     assert verdict(checks(same.json(), FULL.json())) == PASS
+
+
+@pytest.mark.parametrize(("silent", "state"), [(0, PASS), (30, PASS), (31, OPEN), (600, OPEN)])
+def test_models_that_agree_by_saying_nothing_may_not_ship(silent: int, state: str) -> None:
+    full = Made(rights(600, slice(0, 0)), variant="fp32", silent=silent).json()
+    int8 = Made(rights(600, slice(0, 0)), silent=silent).json()
+    for subject in (full, int8):
+        found = checks(subject, full)
+        assert verdict(found) == state
+        said = next(check for check in found if check.name == "answers")
+        assert said.found == f"{600 - silent} of 600" and ("nobody answered" in said.text) == (state is OPEN)
+
+
+def test_a_subject_of_no_labelled_clip_is_not_shown_to_answer() -> None:
+    full = Made(rights(0, slice(0, 0)), variant="fp32").json()
+    assert verdict(checks(full, full)) == OPEN
 
 
 def test_a_loss_beyond_doubt_may_not_ship_and_the_sentence_says_by_how_much() -> None:
@@ -134,6 +154,7 @@ def test_one_task_that_misses_its_golden_vectors_is_enough() -> None:
 def test_every_check_says_what_was_found_and_what_is_allowed() -> None:
     found = {check.name: (check.found, check.budget) for check in checks(Made(FULL.right).json(), FULL.json())}
     assert found == {
+        "answers": ("2000 of 2000", "95 %"),
         "accuracy driver_emotion": ("+0.0 points [-0.1, +0.1]", "-2 points"),
         "golden": ("0.0010", "0.01"),
         "latency p99": ("10.0 ms", "50 ms"),
