@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.evidence.verdict import Paired, pairs_of
+from targets.evidence.verdict import FRAMES_ALONE, Paired, pairs_of
 from workshop import statistics
 from workshop.resampling import Interval
 
-ANNOTATIONS, FRAMES_ALONE = "annotations", "frames alone"
+ANNOTATIONS = "annotations"
 THIRDS = ("least sure third", "middle third", "surest third")
 Subject = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ first that ran. Everything here follows from the evidence's JSON, so that a page
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from workshop.resampling import Interval
 PASS, FAIL, OPEN, MISSING = "pass", "fail", "not shown", "nothing to compare with"
 VERDICTS = {PASS: "may ship", FAIL: "may not ship", OPEN: "not shown that it may ship"}
 NOT_RUN = "not run here"
+FRAMES_ALONE = "frames alone"  # the way of a device: what the finder finds, and no annotation
 LEAST_ANSWERED = 0.95  # share of the labelled clips; of fewer, accuracy and agreement say little of what drives
 Subject = Mapping[str, Any]
 
@@ -118,21 +119,25 @@ def against(subject: Subject, reference: Subject | None) -> list[str]:
     return [check.text for check in checks(subject, reference) if check.state in (FAIL, MISSING)]
 
 
-def _answered(subject: Subject) -> list[BudgetCheck]:
-    """Of the task with the fewest answers: two models that say nothing agree on everything, and lose no point."""
-    counts = {
-        name: (sum(index >= 0 for index in task["predicted"]), len(task["labels"]))
-        for name, task in subject["tasks"].items()
-    }
+def _answered(subject: Subject) -> Iterator[BudgetCheck]:
+    """Two models that say nothing agree on everything, and lose no point; and annotations are what no device has."""
+    yield from _answered_of(subject["tasks"], "answers", "")
+    if "driver" in subject:
+        yield from _answered_of(subject["driver"]["ways"][FRAMES_ALONE], "answers, frames alone", " with frames alone")
+
+
+def _answered_of(tasks: Mapping[str, Any], name: str, way: str) -> Iterator[BudgetCheck]:
+    """Of the task with the fewest answers."""
+    counts = {task: (sum(index >= 0 for index in row["predicted"]), len(row["labels"])) for task, row in tasks.items()}
     if not counts:
-        return []
-    name, (answered, n) = min(counts.items(), key=lambda item: item[1][0] / max(1, item[1][1]))
+        return
+    task, (answered, n) = min(counts.items(), key=lambda item: item[1][0] / max(1, item[1][1]))
     budget, found = f"{100 * LEAST_ANSWERED:g} %", f"{answered} of {n}"
-    text = f"{name}, the least of all, is answered on {found} labelled clips"
+    text = f"{task}, the least of all, is answered on {found} labelled clips{way}"
     enough = n > 0 and answered >= LEAST_ANSWERED * n
     if not enough:
         text += f", {budget} are wanted: what else is told of it is of clips that nobody answered"
-    return [BudgetCheck(name="answers", state=PASS if enough else OPEN, found=found, budget=budget, text=text)]
+    yield BudgetCheck(name=name, state=PASS if enough else OPEN, found=found, budget=budget, text=text)
 
 
 def _accuracy(subject: Subject, reference: Subject | None) -> list[BudgetCheck]:

@@ -96,6 +96,15 @@ def test_models_that_agree_by_saying_nothing_may_not_ship(silent: int, state: st
         assert said.found == f"{600 - silent} of 600" and ("nobody answered" in said.text) == (state is OPEN)
 
 
+def test_a_finder_that_finds_nobody_may_not_ship_though_annotations_are_answered() -> None:
+    full = Made(rights(600, slice(0, 0)), variant="fp32").json()
+    for silent, state in ((0, PASS), (31, OPEN)):
+        alone = Made(rights(600, slice(0, 0)), silent=silent).json()["tasks"]
+        found = checks(full | {"driver": {"ways": {"frames alone": alone}}}, full)
+        assert verdict(found) == state
+        assert next(some for some in found if some.name == "answers, frames alone").found == f"{600 - silent} of 600"
+
+
 def test_a_subject_of_no_labelled_clip_is_not_shown_to_answer() -> None:
     full = Made(rights(0, slice(0, 0)), variant="fp32").json()
     assert verdict(checks(full, full)) == OPEN
