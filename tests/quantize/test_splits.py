@@ -20,14 +20,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("nncf")
 
 import onnx  # noqa: E402
+import onnxruntime as ort  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 
 from codriver.bundle.folder import Bundle  # noqa: E402
-from codriver.tasks import AIDE, VIEWS  # noqa: E402
+from codriver.tasks import AIDE, GROUPS, VIEWS  # noqa: E402
 from codriver.verify.golden import read_golden  # noqa: E402
 from quantize.run import main as quantize  # noqa: E402
 from targets.build import main as build  # noqa: E402
 from tests.aide import HEIGHT, WIDTH, annotation  # noqa: E402
+from training.data.clips import load_clips  # noqa: E402
 from training.train import main as train  # noqa: E402
 from training.trainer.checkpoint import load_run, save_run  # noqa: E402
 from workshop.aide_splits import read_split, split_digest  # noqa: E402
@@ -127,20 +129,39 @@ def test_a_run_is_scored_on_test_clips(line: Line) -> None:
 
 
 def test_ranges_are_calibrated_on_training_frames(line: Line) -> None:
-    """The first quantizer of an image's path reaches as far as the brightest frame that calibration saw."""
+    """A picture's own range is known; the first convolution's reaches as far as calibration's frames drive it."""
     assert set(line.report["calibration"]["ids"]) <= names_of(line, "train")
     graph = onnx.load(line.quantized / line.report["dialects"][DIALECT]["ptq"]["encoder"]["path"]).graph
     values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    values |= {n.output[0]: numpy_helper.to_array(n.attribute[0].t) for n in graph.node if n.op_type == "Constant"}
-    reached = {"outside"}
+    quantizer = first_behind(graph, "outside", "QuantizeLinear")
+    reach = float(values[quantizer.input[1]]) * (255 - int(values[quantizer.input[2]]))
+    assert 0.9 * driven(line, "train") < reach < 1.1 * driven(line, "train") < 0.8 * driven(line, "val")
+
+
+def first_behind(graph: onnx.GraphProto, name: str, kind: str) -> onnx.NodeProto:
+    reached = {name}
     for node in graph.node:
         if reached & set(node.input):
-            if node.op_type == "QuantizeLinear":
-                brightest = float(values[node.input[1]]) * (255 - int(values[node.input[2]])) * 255
-                assert LEVELS["train"] * 0.9 < brightest < LEVELS["val"] * 0.9
-                return
+            if node.op_type == kind:
+                return node
             reached |= set(node.output)
-    pytest.fail("no quantizer behind the pixels")
+    pytest.fail(f"no {kind} behind {name}")
+
+
+def driven(line: Line, split: str) -> float:
+    """The most that the first convolution of the outside views gives, behind its ReLU, in full precision."""
+    model = onnx.load(line.quantized / "fp32" / "encoder.onnx")
+    found = first_behind(model.graph, "outside", "Relu").output[0]
+    model.graph.output.append(onnx.ValueInfoProto(name=found))
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    zeros = {i.name: np.zeros(i.shape, np.uint8 if "uint8" in i.type else np.float32) for i in session.get_inputs()}
+    clips = load_clips(read_split(line.data, split), load_run(line.run).model.config, AIDE)
+    most = 0.0
+    for clip in clips:
+        for pictures in zip(*(clip.frames[stream] for stream in GROUPS["outside"]), strict=True):
+            (values,) = session.run([found], zeros | {"outside": np.stack(pictures)})
+            most = max(most, float(values.max()))
+    return most
 
 
 def test_temperatures_are_fitted_on_validation_clips(line: Line) -> None:
