@@ -11,10 +11,8 @@ WHITE = 255
 
 
 @torch.no_grad()
-def give_pixels_their_range(
-    quantized: nn.Module, quantizers: Mapping[str, nn.Module], step: Sequence[Tensor]
-) -> list[str]:
-    """Set the range of each quantizer that takes a picture's pixels over 255 to [0, 1], for good. Returns their names.
+def give_pixels_their_range(quantized: nn.Module, quantizers: Mapping[str, nn.Module], step: Sequence[Tensor]) -> None:
+    """Set the range of each quantizer that takes a picture's pixels over 255 to [0, 1], for good.
 
     Where it has 256 codes for them, a pixel is then its own code, and the exported graph need not compute one
     (quantize/export/pixel_codes.py). Pictures that calibrate seldom hold both 0 and 255.
@@ -28,8 +26,8 @@ def give_pixels_their_range(
         for key, value in {"input_low": 0.0, "input_range": 1.0, "scale": 1.0}.items():
             if key in values:
                 values[key].fill_(value)
-        quantizers[name].is_fixed = True  # QAT leaves it there
-    return found
+        quantizers[name].is_fixed = True  # no range that QAT learns,
+        quantizers[name].requires_grad_(False)  # and no weight either
 
 
 def _levels(

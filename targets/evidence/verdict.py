@@ -135,9 +135,11 @@ def _answered_of(tasks: Mapping[str, Any], name: str, way: str) -> Iterator[Budg
     budget, found = f"{100 * LEAST_ANSWERED:g} %", f"{answered} of {n}"
     text = f"{task}, the least of all, is answered on {found} labelled clips{way}"
     enough = n > 0 and answered >= LEAST_ANSWERED * n
+    beyond_doubt = n > 0 and statistics.wilson(answered, n)[1] < LEAST_ANSWERED
+    state = PASS if enough else FAIL if beyond_doubt else OPEN
     if not enough:
         text += f", {budget} are wanted: what else is told of it is of clips that nobody answered"
-    yield BudgetCheck(name=name, state=PASS if enough else OPEN, found=found, budget=budget, text=text)
+    yield BudgetCheck(name=name, state=state, found=found, budget=budget, text=text)
 
 
 def _accuracy(subject: Subject, reference: Subject | None) -> list[BudgetCheck]:

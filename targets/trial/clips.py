@@ -15,7 +15,7 @@ from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Percept
 from codriver.sources import ClipFolder
-from codriver.sources.cameras import RATE_HZ
+from codriver.sources.clip import RATE_HZ
 from targets.trial.drivers import frames_alone
 from targets.trial.scoring import LabelledClip, TaskScore, evaluate
 from workshop.aide_splits import ClipRef
@@ -59,8 +59,8 @@ def check_rhythm(every: int, manifest: Manifest) -> None:
     step_s, slot_s = every / RATE_HZ, manifest.context.slot_s
     if manifest.streams and step_s > slot_s + EPSILON_S:
         raise ConfigError(
-            f"--every {every}: a step each {step_s:.2g} s, but slots are {slot_s:g} s apart, so nothing could be "
-            f"answered; expected {int((slot_s + EPSILON_S) * RATE_HZ)} or less"
+            f"--every {every}: a step each {step_s:.2g} s, but slots are {slot_s:g} s apart, so what they "
+            f"remember would not be there; expected {int((slot_s + EPSILON_S) * RATE_HZ)} or less"
         )
 
 

@@ -101,6 +101,14 @@ def test_frozen_weights_stay_those_of_the_run_and_equal_ones_are_1(
     assert whole.loss.config.beta > 0  # the decoupling term stays
 
 
+def test_pictures_keep_their_range_while_all_else_learns(model: Tunable, run: Run, clips: list[Clip]) -> None:
+    whole = trainer(model, run, clips)
+    whole.run(AugmentConfig(), lambda *_: None, lambda record: None, workers=0)
+    pictures = [q.state_dict() for q in quantizers(model.pair.encoder).values() if getattr(q, "is_fixed", False)]
+    ends = {"input_low": 0.0, "input_range": 1.0, "scale": 1.0}
+    assert len(pictures) == 4 and all(float(p[key]) == ends[key] for p in pictures for key in ends.keys() & p.keys())
+
+
 def test_ranges_rest_in_the_last_third_while_weights_go_on(model: Tunable, run: Run, clips: list[Clip]) -> None:
     whole = trainer(model, run, clips)
     seen: list[tuple[list[Any], Any]] = [look(model)]
