@@ -10,11 +10,12 @@ import torch
 
 from codriver.tasks import AIDE, STREAMS, VIEW_OF
 from tests.formulas import afd as formulas
-from training.losses.afd import AFDLoss, LossConfig, LossParts
+from training.losses.afd import AFD, AFDLoss, LossConfig, LossParts
 from training.model.uvm3tl import Fused
 
 CLIPS, WIDTH, SLOTS, TASKS = 6, 8, 5, len(AIDE.tasks)
 CONFIG = LossConfig(
+    **AFD,
     beta=0.3,
     auxiliary=0.4,
     label_smoothing=0.1,

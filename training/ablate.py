@@ -28,6 +28,7 @@ from codriver.tasks import AIDE, JOINTS, VIEWS
 from training.ablation.planned import PlanOptions, run_plan
 from training.ablation.variant import Ablation, run_variant
 from training.data.clips import load_clips
+from training.losses.afd import AFD
 from training.model.uvm3tl import SIZES
 from training.trainer.config import TrainConfig
 from workshop.aide_splits import read_split, split_digest
@@ -44,28 +45,28 @@ def variant(family: str, name: str, *, loss: Any = None, dbscme: Any = None, mod
     return Ablation(name=name, family=family, loss=loss or {}, dbscme=dbscme or {}, model=model or {})
 
 
-# In each family the first is what the others are compared with. AFD is the default: DWA, and cosine decoupling.
+# In each family the first is what the others are compared with. AFD: the default when these ran.
 VARIANTS = (
     variant("loss", "equal weights", loss=PLAIN),
-    variant("loss", "AFD"),
-    variant("loss", "DWA = AFD without decoupling", loss={"beta": 0.0}),
-    variant("loss", "equal weights and decoupling", loss={"weighting": "equal"}),
-    variant("loss", "AFD, Gram decoupling", loss={"decoupling": "gram"}),
-    variant("loss", "AFD, difference decoupling", loss={"decoupling": "difference"}),
+    variant("loss", "AFD", loss=AFD),
+    variant("loss", "DWA = AFD without decoupling", loss=AFD | {"beta": 0.0}),
+    variant("loss", "equal weights and decoupling", loss=AFD | {"weighting": "equal"}),
+    variant("loss", "AFD, Gram decoupling", loss=AFD | {"decoupling": "gram"}),
+    variant("loss", "AFD, difference decoupling", loss=AFD | {"decoupling": "difference"}),
     variant("loss", "uncertainty", loss={"weighting": "uncertainty", "beta": 0.0}),
     variant("loss", "GradNorm", loss={"weighting": "gradnorm", "beta": 0.0}),
     variant("loss", "FAMO", loss={"weighting": "famo", "beta": 0.0}),
     variant("loss", "GLS", loss={"weighting": "gls", "beta": 0.0}),
-    variant("joint or single", "AFD"),
+    variant("joint or single", "AFD", loss=AFD),
     *(variant("joint or single", f"{SINGLE} {task}", loss=PLAIN | {"tasks": (task,)}) for task in AIDE.names),
-    variant("DB-SCME", "AFD"),
-    variant("DB-SCME", "shared branch only", dbscme={"branches": "shared"}),
-    variant("DB-SCME", "specific branches only", dbscme={"branches": "specific"}),
-    variant("DB-SCME", "off", dbscme={"branches": "none"}),
-    variant("streams", "AFD"),
-    *(variant("streams", f"without {view}", model={"streams_off": (view,)}) for view in VIEWS),
-    variant("streams", "without face and body", model={"streams_off": ("face", "body")}),
-    variant("streams", "without joints", model={"streams_off": JOINTS}),
+    variant("DB-SCME", "AFD", loss=AFD),
+    variant("DB-SCME", "shared branch only", loss=AFD, dbscme={"branches": "shared"}),
+    variant("DB-SCME", "specific branches only", loss=AFD, dbscme={"branches": "specific"}),
+    variant("DB-SCME", "off", loss=AFD, dbscme={"branches": "none"}),
+    variant("streams", "AFD", loss=AFD),
+    *(variant("streams", f"without {view}", loss=AFD, model={"streams_off": (view,)}) for view in VIEWS),
+    variant("streams", "without face and body", loss=AFD, model={"streams_off": ("face", "body")}),
+    variant("streams", "without joints", loss=AFD, model={"streams_off": JOINTS}),
 )
 FAMILIES = tuple(dict.fromkeys(some.family for some in VARIANTS))
 

@@ -32,7 +32,7 @@ from training.dense.loss import DenseLoss
 from training.dense.model import DENSE_SIZES, KINDS, DenseUVM3TL, sized
 from training.dense.scores import answers_of, is_error, scored, written
 from training.dense.train import KNOWN, LOADERS, DenseData, DenseTrainer, lessons
-from training.losses.afd import LossConfig
+from training.losses.afd import AFD, LossConfig
 from training.trainer.config import TrainConfig
 from training.trainer.processes import make_fabric
 from workshop.artifacts import add_line, provenance, write_text
@@ -40,7 +40,7 @@ from workshop.command import command
 
 RUNS, TABLE = "runs.jsonl", "table.md"
 PLAIN = LossConfig(weighting="equal", beta=0.0)
-JOINT = {"equal weights": PLAIN, "AFD-Loss": LossConfig()}
+JOINT = {"equal weights": PLAIN, "AFD-Loss": LossConfig(**AFD)}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class QATConfig:
     """All that shapes the fine-tuned weights, besides the run, the dialect and the data."""
 
     epochs: int = 6
-    loss: str = "afd"  # AFD-Loss goes on; frozen: its task weights stay as they are; equal: each task weighs 1
+    loss: str = "afd"  # the run's own goes on; frozen: its task weights stay as they are; equal: each task weighs 1
     learning_rate: float = 0.002  # at the start, as a share of the run's; falls to zero along a cosine
     range_rate: float = 0.1  # of the quantizers' ranges, as a share of the weights' learning rate
     hold_ranges: float = 1 / 3  # share of steps, the last, in which ranges stay as they are

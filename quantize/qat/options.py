@@ -15,7 +15,7 @@ def add_qat_options(parser: argparse.ArgumentParser, with_loss: bool = True) -> 
     group = parser.add_argument_group("quantization-aware training")
     group.add_argument("--qat", type=int, metavar="EPOCHS", help="fine-tune each INT8 dialect for so many epochs")
     if with_loss:
-        text = "afd: AFD-Loss goes on (default); frozen: its task weights stay; equal: each task weighs 1"
+        text = "afd: the run's own loss goes on (default); frozen: its task weights stay; equal: each task weighs 1"
         group.add_argument("--qat-loss", choices=LOSSES, default=defaults.loss, help=text)
     group.add_argument("--qat-rate", type=float, default=defaults.learning_rate, help="share of the run's own")
     group.add_argument("--qat-range-rate", type=float, default=defaults.range_rate, help="share of that, for ranges")

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
-from training.ablation.footage import plan_footage, spoilt
+from training.ablation.footage import Footage, plan_footage, spoilt
 from training.ablation.plan import AblationPlan, read_plan
 from training.ablation.variant import Ablation, run_variant
 from training.ablation.verdict import power_statement, report
@@ -41,29 +41,37 @@ class PlanOptions:
 
 def run_plan(path: Path, options: PlanOptions) -> str:
     """Run what is missing and return the report; whatever was run stays, however this ends."""
-    plan, here, started = read_plan(path), machine(), time.monotonic()
+    plan, here = read_plan(path), machine()
     footage = plan_footage(plan.footage, options.data, plan.model)
     rows = read_rows(path.with_name(RUNS), footage.digest, plan.digests)
-    arms = chosen(plan.arms, options.arms)
-    todo = missing(arms, options.seeds or plan.seeds, rows, here)
+    todo = missing(chosen(plan.arms, options.arms), options.seeds or plan.seeds, rows, here)
     tqdm.write(f"{power_statement(plan)}\n{len(todo)} runs to go, {forecast(plan, rows, todo, here)}", sys.stderr)
-    if options.dry or not todo:
+    if options.dry:
         return report(plan, rows)
+    if todo:
+        _run(todo, plan, footage, path, options)
+        rows = read_rows(path.with_name(RUNS), footage.digest, plan.digests)  # with those of a process beside this one
+    text = report(plan, rows)
+    write_text(path.with_name(TABLE), text + "\n")
+    return text
+
+
+def _run(
+    todo: Sequence[tuple[Ablation, int]], plan: AblationPlan, footage: Footage, path: Path, options: PlanOptions
+) -> None:
+    """Each row is added as it comes."""
+    started = time.monotonic()
     bars = lambda kind, items: tqdm(items, desc=kind, total=footage.counts[kind], unit="clip", disable=None)  # noqa: E731
     clips = footage.clips(options.cache, bars)
     clips["train"] = spoilt(clips["train"], plan.footage)
-    about = {"machine": here, "clips": footage.digest, "git_commit": git_commit()}
+    about = {"machine": machine(), "clips": footage.digest, "git_commit": git_commit()}
     for number, (arm, seed) in enumerate(todo, start=1):
         if time.monotonic() - started > 60 * options.minutes:
             tqdm.write(f"stopped after {options.minutes:g} minutes; the same command goes on", sys.stderr)
             break
         tqdm.write(f"{number}/{len(todo)} {arm.name}, seed {seed}", sys.stderr)
         run = run_variant(arm, seed, clips, plan.train, plan.model, plan.augment)
-        rows.append(run | about | {"settings": plan.digests[arm.name]})
-        add_line(path.with_name(RUNS), rows[-1])
-    text = report(plan, rows)
-    write_text(path.with_name(TABLE), text + "\n")
-    return text
+        add_line(path.with_name(RUNS), run | about | {"settings": plan.digests[arm.name]})
 
 
 def machine() -> str:
@@ -100,9 +108,11 @@ def chosen(arms: Sequence[Ablation], names: Sequence[str]) -> list[Ablation]:
 def missing(
     arms: Sequence[Ablation], seeds: Sequence[int], rows: Sequence[Row], here: str
 ) -> list[tuple[Ablation, int]]:
-    """(arm, seed) still to run, seed by seed, so that a stop leaves whole seeds."""
-    done = {(row["variant"], row["seed"]) for row in rows if row["machine"] == here}
-    return [(arm, seed) for seed in seeds for arm in arms if (arm.name, seed) not in done]
+    """(arm, seed) still to run, seed by seed, so that a stop leaves whole seeds. Whole on any one machine is done."""
+    done = {(row["machine"], row["seed"], row["variant"]) for row in rows}
+    machines = {machine for machine, _, _ in done}
+    whole = {s for s in seeds if any(all((m, s, arm.name) in done for arm in arms) for m in machines)}
+    return [(arm, s) for s in seeds if s not in whole for arm in arms if (here, s, arm.name) not in done]
 
 
 def forecast(plan: AblationPlan, rows: Sequence[Row], todo: Sequence[tuple[Ablation, int]], here: str) -> str:

@@ -41,7 +41,7 @@ class DenseLoss(WeightedTasks):
             weighted, weights = self.weighting(losses, here, answers.shared.float())
             terms = {"tasks": weighted}
             decoupling = TERMS[self.config.decoupling](answers.specific.float(), answers.shared.float())
-            if self.config.beta:
+            if self.config.decouples:
                 terms["decoupling"] = self.config.beta * decoupling
         if self.training:
             self._remember(losses.detach(), here * float(len(answers.shared)))

@@ -49,7 +49,7 @@ BY_TASK = ("cross_entropy", "auxiliary")  # terms that are sums over tasks
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    weighting: str = "dwa"  # one of WEIGHTINGS
+    weighting: str = "equal"  # one of WEIGHTINGS
     temperature: float = 2.0  # DWA's; higher is more even
     gradnorm_alpha: float = 1.5  # how hard GradNorm pulls slow tasks up
     gradnorm_rate: float = 0.025  # learning rate of GradNorm's weights
@@ -59,7 +59,7 @@ class LossConfig:
     dynamics_alpha: float = rule(1.0, absent=True)  # power of a task's level; 0 is equal weights
     dynamics_steps: int = rule(50, absent=True)  # over which the level is averaged
     fixed: tuple[float, ...] = rule((), absent=True)  # of weighting "fixed", one a task
-    decoupling: str = "cosine"  # one of DECOUPLINGS
+    decoupling: str = "none"  # one of DECOUPLINGS
     beta: float = 0.05  # of the decoupling term; 0 switches it off. Of summands it is only the switch
     share: float = rule(0.1, absent=True)  # of summands: part of the gradient at the embeddings that is the term's
     auxiliary: float = 1.0  # of the streams' own guesses; 0 switches them off
@@ -67,10 +67,19 @@ class LossConfig:
     class_balance: float = 0.5  # class weight = (1 / share) ** this; 0 none, 1 fully balanced
     tasks: tuple[str, ...] = ()  # train these only, the others weigh 0 and are not decoupled; empty: all
 
+    @property
+    def decouples(self) -> bool:
+        return self.beta > 0 and self.decoupling != "none"
+
     def __post_init__(self) -> None:
         for field, known in (("weighting", WEIGHTINGS), ("decoupling", DECOUPLINGS)):
             if getattr(self, field) not in known:
                 raise ConfigError(f"{field}: got {getattr(self, field)!r}, expected one of {', '.join(known)}")
+
+
+# AFD-Loss as all runs before 2026-11-30 have it: DWA, and cosines of all pairs. Shown to be worse than equal weights by
+# the experiment in docs/ablation/afd, so no longer the default.
+AFD: dict[str, Any] = {"weighting": "dwa", "decoupling": "cosine"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,7 @@ class AFDLoss(WeightedTasks):
             entropy, weights = self.weighting(losses, known.any(dim=0) & self.weighting.trained, fused.shared)
             terms, by_task = {"cross_entropy": entropy}, weights * losses
             decoupling, scaled = self._decouple(fused, entropy)
-            if self.config.beta:
+            if self.config.decouples:
                 terms["decoupling"] = scaled
             if self.config.auxiliary and fused.guesses is not None:
                 guesses = self._guess_losses(fused.guesses, labels, mask)

@@ -21,6 +21,7 @@ from quantize.qat.finetune import ClipSets, Tuned, finetune
 from quantize.qat.losses import QATConfig, QATTrainer, loss_of, train_config
 from tests.untrained import untrained_record
 from training.data.clips import Clip, class_counts
+from training.losses.afd import AFD, LossConfig
 from training.model.uvm3tl import SIZES, UVM3TL
 from training.report.metrics import Scores
 from training.trainer.checkpoint import Run
@@ -42,6 +43,7 @@ def make_run(clips: list[Clip]) -> Run:
     record = replace(
         untrained_record("tiny", nowhere, counts),
         train=TrainConfig(size="tiny", batch=2),
+        loss=LossConfig(**AFD),
         loss_state={"history": [[0.9, 0.8, 0.7, 0.6], [0.5, 0.7, 0.6, 0.55]]},
     )
     return Run(model, record)

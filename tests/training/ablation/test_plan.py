@@ -133,6 +133,13 @@ def test_what_is_missing_goes_seed_by_seed_and_other_machines_do_not_count(plan:
     assert len(todo) == 15 and todo[0] == ("AFD today", 0) and todo[7] == ("equal", 1)
 
 
+def test_a_seed_that_is_whole_on_another_machine_is_done(plan: AblationPlan) -> None:
+    rows = [row(arm.name, 0, 0.5, "elsewhere") for arm in plan.arms]
+    assert not missing(plan.arms, [0], rows, "here")
+    split = [*rows[:-1], {**rows[-1], "machine": "a third"}]
+    assert len(missing(plan.arms, [0], split, "here")) == len(plan.arms)
+
+
 def test_noise_changes_its_share_of_labels_to_other_classes_evenly() -> None:
     labels = np.zeros((4000, 4), dtype=np.int64)
     labels[:, 3] = -1
@@ -175,11 +182,13 @@ def test_a_plan_runs_stops_goes_on_and_reports(
     assert all(len(r["watched"]) == 1 and math.isfinite(sum(r["test_losses"].values())) for r in rows)
     assert "| equal | 1 |" in (tmp_path / TABLE).read_text() and "too few" in (tmp_path / TABLE).read_text()
     capsys.readouterr()
-    assert main(common) == 0 and "0 runs to go" in capsys.readouterr().err
+    (tmp_path / TABLE).unlink()
+    assert main(common) == 0 and "0 runs to go" in capsys.readouterr().err and (tmp_path / TABLE).exists()
     assert {r["settings"] for r in rows} == {read_plan(path).digests[name] for name in ("equal", "AFD today")}
-    path.write_text(path.read_text().replace("loss = {}", "loss = { beta = 0.1 }"))
+    was = path.read_text()
+    path.write_text(was.replace('weighting = "dwa"', 'weighting = "dwa", beta = 0.1'))
     assert main(common) == 2 and "otherwise now of AFD today" in capsys.readouterr().err
-    path.write_text(path.read_text().replace("loss = { beta = 0.1 }", "loss = {}"))
+    path.write_text(was)
     assert main(common[:1]) == 2 and "give --data" in capsys.readouterr().err
     other = [{**r, "clips": "others"} for r in rows]
     (tmp_path / RUNS).write_text("".join(json.dumps(r) + "\n" for r in other))

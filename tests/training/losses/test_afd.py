@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from codriver.errors import ConfigError  # noqa: E402
 from codriver.files.decode import decode, encode  # noqa: E402
 from codriver.tasks import AIDE, STREAMS  # noqa: E402
-from training.losses.afd import WEIGHTINGS, AFDLoss, LossConfig, balanced_weights  # noqa: E402
+from training.losses.afd import AFD, WEIGHTINGS, AFDLoss, LossConfig, balanced_weights  # noqa: E402
 from training.losses.decoupling import cosine, difference, gram  # noqa: E402
 from training.model.uvm3tl import Fused  # noqa: E402
 
@@ -39,7 +39,7 @@ def labels(batch: int = 3) -> torch.Tensor:
 
 
 def make(**changes: Any) -> AFDLoss:
-    plain = {"label_smoothing": 0.0, "auxiliary": 0.0, "fixed": (1.0,) * 4}
+    plain = {**AFD, "label_smoothing": 0.0, "auxiliary": 0.0, "fixed": (1.0,) * 4}
     return AFDLoss(AIDE, LossConfig(**{**plain, **changes}), COUNTS)
 
 
@@ -53,6 +53,13 @@ def test_the_total_is_the_weighted_sum_and_beta_times_the_decoupling() -> None:
     parts = loss(fused(), labels(), MASK)
     assert parts.weights.tolist() == loss.weights and parts.weights[0] != parts.weights[1]
     assert torch.allclose(parts.total, (parts.weights * parts.tasks).sum() + 0.1 * parts.decoupling)
+
+
+def test_without_being_told_tasks_weigh_alike_and_nothing_is_decoupled() -> None:
+    loss = AFDLoss(AIDE, LossConfig(), COUNTS)
+    loss.history.extend([[1.0, 2.0, 1.0, 4.0], [0.5, 2.0, 0.9, 1.0]])
+    parts = loss(fused(), labels(), MASK)
+    assert parts.weights.tolist() == [1.0] * 4 and set(parts.terms) == {"cross_entropy"}
 
 
 def test_a_tasks_loss_is_pytorchs_cross_entropy_in_units_of_guessing() -> None:

@@ -35,7 +35,7 @@ def test_people_read_the_largest_first() -> None:
 def test_a_run_says_how_much_each_term_moves_its_encoders(dataset: Path, tmp_path: Path) -> None:
     """In its first and its last epoch; the numbers do not change what is learned."""
     arguments = ["--data", str(dataset), "--size", "tiny", "--epochs", "3", "--batch", "2", "--seed", "4"]
-    assert train([*arguments, "--out", str(tmp_path / "run")]) == 0
+    assert train([*arguments, "--decoupling", "cosine", "--out", str(tmp_path / "run")]) == 0
     meta = json.loads((tmp_path / "run" / "meta.json").read_text())
     assert [row["epoch"] for row in meta[KEY]] == [1, 3] == [row["epoch"] for row in of_records(lines(tmp_path))]
     for row in meta[KEY]:
