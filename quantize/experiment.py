@@ -108,6 +108,7 @@ def experiment(
     lessons = clip_sets(data, run, plan.qat, run_options.cache, lookout)
     judge = judge_of(data, model, plan, run_options, lookout)
     judge.see("FP32", model)
+    head = _head(plan, run, origin, lessons, len(judge.clips))  # before a result makes the tree another one
     rows = []
     for setting in plan.settings:
         say(f"{setting.name}: PTQ")
@@ -123,7 +124,7 @@ def experiment(
             row[loss] = judge.against("FP32", loss) | {"against_ptq": judge.against("PTQ", loss)}
             row[loss] |= {"record": tuned.record, "seconds": round(time.monotonic() - started, 1)}
         rows.append(row)
-        yield {**_head(plan, run, origin, lessons, len(judge.clips)), "driver": driver_by(lookout), "rows": rows}
+        yield {**head, "driver": driver_by(lookout), "rows": rows}
 
 
 def _head(plan: Plan, run: Run, origin: str, lessons: ClipSets, n: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from codriver.tasks import TaskSet
 from quantize.qat.losses import LOSSES
 
-NAMES = {"PTQ": "PTQ", "afd": "QAT, AFD-Loss", "frozen": "QAT, frozen weights", "equal": "QAT, equal weights"}
+NAMES = {"PTQ": "PTQ", "afd": "QAT, the run's loss", "frozen": "QAT, frozen weights", "equal": "QAT, equal weights"}
 
 
 def page(result: Mapping[str, Any], task_set: TaskSet) -> str:
