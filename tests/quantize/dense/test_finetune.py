@@ -100,7 +100,8 @@ def test_decoupling_and_teacher_move_the_encoders_and_without_beta_decoupling_do
     shares = {}
     for beta in (0.05, 0.0):
         teacher, graph = calibrated_one(refs)
-        run = made_run(tmp_path / f"run{beta}", teacher, lessons(refs["train"], SMALL, "train")[:12], beta=beta)
+        taken = lessons(refs["train"], SMALL, "train")[:12]
+        run = made_run(tmp_path / f"run{beta}", teacher, taken, beta=beta, decoupling="cosine")
         _, told = finetune(graph, teacher, run, refs, replace(QUICK, epochs=1))
         shares[beta] = told.gradients
     assert shares[0.05]["decoupling"] > 1e-4 and shares[0.05]["teacher"] > 1e-4
