@@ -35,7 +35,7 @@ class PlanOptions:
     cache: Path | None = None  # folder of decoded clips: nothing is decoded again
     seeds: Sequence[int] = ()  # instead of the plan's: further ones, for example
     arms: Sequence[str] = ()  # of these alone; all if empty
-    minutes: float = math.inf  # no run begins after so many
+    minutes: float = math.inf  # no run begins after so many; 0: only the table anew, and no footage is drawn
     dry: bool = False  # only say what is there, what is missing and how long it will take
 
 
@@ -48,7 +48,7 @@ def run_plan(path: Path, options: PlanOptions) -> str:
     tqdm.write(f"{power_statement(plan)}\n{len(todo)} runs to go, {forecast(plan, rows, todo, here)}", sys.stderr)
     if options.dry:
         return report(plan, rows)
-    if todo:
+    if todo and options.minutes > 0:
         _run(todo, plan, footage, path, options)
         rows = read_rows(path.with_name(RUNS), footage.digest, plan.digests)  # with those of a process beside this one
     text = report(plan, rows)
