@@ -19,8 +19,9 @@ from codriver.device.machine import describe_machine
 from codriver.errors import ConfigError
 from training.ablation.footage import Footage, plan_footage, spoilt
 from training.ablation.plan import AblationPlan, read_plan
+from training.ablation.report import report
 from training.ablation.variant import Ablation, run_variant
-from training.ablation.verdict import power_statement, report
+from training.ablation.verdict import power_statement
 from workshop.artifacts import add_line, git_commit, write_text
 
 RUNS, TABLE = "runs.jsonl", "table.md"

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from codriver.tasks import AIDE
 from training.ablation.plan import AblationPlan, seeds_needed, smallest_shown
 from workshop.statistics import holm, student_half
 
@@ -29,6 +28,11 @@ def under_the_curve(row: Row) -> float:
 def test_loss(row: Row) -> float:
     """Mean over tasks, 100 is guessing; lower is better."""
     return 100 * float(np.mean(list(row["test_losses"].values())))
+
+
+def of_task(task: str) -> Measure:
+    """Accuracy of one task, in points; not a number for a model that lacks it."""
+    return lambda row: 100 * float(row["accuracy"].get(task, np.nan))
 
 
 MEASURES: dict[str, Measure] = {
@@ -103,41 +107,3 @@ def power_statement(plan: AblationPlan) -> str:
         f"t-test paired by seed; spread: standard deviation of a difference, in points.\n"
         + "\n".join(f"* {part}" for part in parts)
     )
-
-
-def report(plan: AblationPlan, rows: Sequence[Row]) -> str:
-    """The plan's tables, in Markdown."""
-    machines = sorted({row["machine"] for row in rows})
-    busy = sum(row["busy_s"] for row in rows) / 3600
-    parts = [f"{plan.question}\n\nThe bar: {plan.bar}\n", power_statement(plan), ""]
-    parts += [f"{len(rows)} runs, {busy:.1f} hours of one core; {'; '.join(machines)}.", "", *_arms(plan, rows)]
-    for name, measure in MEASURES.items():
-        parts += [f"### {name}", "", "| comparison | seeds | difference | p | p (Holm) |", "|---|---|---|---|---|"]
-        for pair, found in zip(plan.comparisons, compare(plan, rows, measure), strict=True):
-            told = "too few | | |" if found is None else _told(found)
-            parts.append(f"| {pair.arm} against {pair.against} | {told}")
-        parts.append("")
-    return "\n".join(parts)
-
-
-def _told(found: PairedDifference) -> str:
-    return f"{found.pairs} | {found.mean:+.2f} +- {found.half:.2f} | {found.p:.3f} | {found.p_holm:.3f} |"
-
-
-def _arms(plan: AblationPlan, rows: Sequence[Row]) -> list[str]:
-    titles = " | ".join(AIDE[task].title for task in AIDE.names)
-    lines = [f"| arm | seeds | {titles} | mean | core s a run |", "|---" * (len(AIDE.names) + 4) + "|"]
-    for arm in plan.arms:
-        mine = [row for row in rows if row["variant"] == arm.name]
-        if mine:
-            known = mine[0]["accuracy"]
-            cells = [_spread([100 * row["accuracy"][k] for row in mine]) if k in known else "" for k in AIDE.names]
-            cells.append(_spread([accuracy(row) for row in mine]))
-            seconds = np.median([row["busy_s"] for row in mine])
-            lines.append(f"| {arm.name} | {len(mine)} | {' | '.join(cells)} | {seconds:.0f} |")
-    return [*lines, ""]
-
-
-def _spread(values: Sequence[float]) -> str:
-    deviation = f" +- {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.1f}{deviation}"

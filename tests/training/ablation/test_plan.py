@@ -20,7 +20,8 @@ from training.ablate import main
 from training.ablation.footage import wrong_labels
 from training.ablation.plan import AblationPlan, PowerConfig, read_plan, seeds_needed, smallest_shown
 from training.ablation.planned import RUNS, TABLE, machine, missing
-from training.ablation.verdict import MEASURES, accuracy, compare, report
+from training.ablation.report import report
+from training.ablation.verdict import MEASURES, accuracy, compare
 from training.losses.afd import LossConfig
 from training.model.dbscme import DBSCMEConfig
 
