@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from training.ablation.verdict import power_statement
 from workshop.artifacts import add_line, git_commit, write_text
 
 RUNS, TABLE = "runs.jsonl", "table.md"
+KERNELS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")  # who sets them makes torch round as another processor does
 Row = Mapping[str, Any]
 
 
@@ -76,9 +78,10 @@ def _run(
 
 
 def machine() -> str:
-    """Runs pair within one: elsewhere the same seed rounds otherwise and is another run."""
+    """Runs pair within one: elsewhere, and by other kernels, the same seed rounds otherwise and is another run."""
     known = describe_machine()
-    return f"{known['cpu']}, {known['system']}, torch {torch.__version__}"
+    forced = [f"{name}={os.environ[name]}" for name in KERNELS if name in os.environ]
+    return ", ".join([str(known["cpu"]), str(known["system"]), f"torch {torch.__version__}", *forced])
 
 
 def read_rows(path: Path, clips: str, settings: Mapping[str, str]) -> list[Row]:

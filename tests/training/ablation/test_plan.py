@@ -19,7 +19,7 @@ from tests import ROOT
 from training.ablate import main
 from training.ablation.footage import wrong_labels
 from training.ablation.plan import AblationPlan, PowerConfig, read_plan, seeds_needed, smallest_shown
-from training.ablation.planned import RUNS, TABLE, machine, missing
+from training.ablation.planned import KERNELS, RUNS, TABLE, machine, missing
 from training.ablation.report import report
 from training.ablation.verdict import MEASURES, accuracy, compare
 from training.losses.afd import LossConfig
@@ -139,6 +139,14 @@ def test_a_seed_that_is_whole_on_another_machine_is_done(plan: AblationPlan) -> 
     assert not missing(plan.arms, [0], rows, "here")
     split = [*rows[:-1], {**rows[-1], "machine": "a third"}]
     assert len(missing(plan.arms, [0], split, "here")) == len(plan.arms)
+
+
+def test_runs_with_other_kernels_do_not_pair_with_those_of_the_processors_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KERNELS:
+        monkeypatch.delenv(name, raising=False)
+    own = machine()
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    assert machine() == f"{own}, ATEN_CPU_CAPABILITY=avx2"
 
 
 def test_noise_changes_its_share_of_labels_to_other_classes_evenly() -> None:
