@@ -9,6 +9,7 @@ import numpy as np
 
 from codriver.tasks import AIDE
 from training.ablation.plan import AblationPlan
+from training.ablation.variant import model_of
 from training.ablation.verdict import (
     MEASURES,
     Measure,
@@ -115,7 +116,7 @@ def _apart(found: PairedDifference) -> str:
 
 def _arms(plan: AblationPlan, rows: Sequence[Row]) -> list[str]:
     titles = " | ".join(AIDE[task].title for task in AIDE.names)
-    lines = [f"| arm | seeds | {titles} | mean | core s a run |", "|---" * (len(AIDE.names) + 4) + "|"]
+    lines = [f"| arm | seeds | {titles} | mean | parameters | core s a run |", "|---" * (len(AIDE.names) + 5) + "|"]
     for arm in plan.arms:
         mine = [row for row in rows if row["variant"] == arm.name]
         if mine:
@@ -123,7 +124,8 @@ def _arms(plan: AblationPlan, rows: Sequence[Row]) -> list[str]:
             cells = [_spread([100 * row["accuracy"][k] for row in mine]) if k in known else "" for k in AIDE.names]
             cells.append(_spread([accuracy(row) for row in mine]))
             seconds = np.median([row["busy_s"] for row in mine])
-            lines.append(f"| {arm.name} | {len(mine)} | {' | '.join(cells)} | {seconds:.0f} |")
+            size = sum(weights.numel() for weights in model_of(arm, plan.model).parameters())
+            lines.append(f"| {arm.name} | {len(mine)} | {' | '.join(cells)} | {size:,} | {seconds:.0f} |")
     return [*lines, ""]
 
 

@@ -52,7 +52,7 @@ def run_variant(
     """
     config = replace(config, seed=seed, **some.train)
     torch.manual_seed(seed)
-    model = UVM3TL(replace(size, dbscme=DBSCMEConfig(**some.dbscme), **some.model))
+    model = model_of(some, size)
     counts = class_counts(clips["train"], model.task_set)
     changed: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in some.loss.items()}  # of TOML
     loss = AFDLoss(model.task_set, LossConfig(**changed), counts)
@@ -82,6 +82,11 @@ def run_variant(
         "seconds": round(time.monotonic() - started, 1),
         "busy_s": round(time.process_time() - busy, 1),
     }
+
+
+def model_of(some: Ablation, size: ModelConfig) -> UVM3TL:
+    """Untrained."""
+    return UVM3TL(replace(size, dbscme=DBSCMEConfig(**some.dbscme), **some.model))
 
 
 def scored(
