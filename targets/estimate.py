@@ -170,7 +170,7 @@ def _sized(path: Path, shapes: Shapes) -> onnx.ModelProto:
 
 def compare_page(result: dict[str, Any], out: Path) -> str:
     profile = result["profile"]
-    keys = ("int8_dense_tops", "fp32_tflops", "bandwidth_gb_per_s", "launch_us", "recode_ns", "gather_ns")
+    keys = ("int8_dense_tops", "fp32_tflops", "bandwidth_gb_per_s", "launch_us", "recode_ns", "gather_ns", "maximum_ns")
     lines = [f"profile of this machine: {out}", "  ".join(f"{key} {profile[key]:g}" for key in keys)]
     if result["graphs"]:
         clock = "processor time" if result["threads"] == 1 else "time on the wall"

@@ -76,6 +76,9 @@ class Profile:
     gather_ns: float = rule(
         0, unit="nanoseconds", low=0, high=100, absent=True
     )  # to lay out one pixel for one place of a kernel
+    maximum_ns: float = rule(
+        0, unit="nanoseconds", low=0, high=100, absent=True
+    )  # to compare one value where a maximum over an axis is looked for
     sms: int = rule(0, unit="streaming multiprocessors", low=1, high=1000, absent=True)
     cores: int = rule(0, unit="processor cores", low=1, high=1024, absent=True)
     clock_mhz: float = rule(0, unit="megahertz", low=100, high=10000, absent=True)

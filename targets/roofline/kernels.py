@@ -76,6 +76,7 @@ class Kernel:
     elementwise: int  # operations on single elements, one for each element and node
     recoded: int  # values brought to or from 8 bits
     gathered: int  # pixels laid out for an INT8 convolution: one for each output pixel and place of its kernel
+    compared: int  # values among which a maximum is looked for
     weight_bytes: int
     read_bytes: int
     write_bytes: int
@@ -91,7 +92,7 @@ def kernels_of(graph: SizedGraph, engine: str, float_bytes: int = 4) -> list[Ker
 
 
 def _view(node: NodeProto) -> Kernel:
-    return Kernel(node.name or node.output[0], node.op_type, "float", *[0] * 7)
+    return Kernel(node.name or node.output[0], node.op_type, "float", *[0] * 8)
 
 
 class _Builder:
@@ -195,6 +196,7 @@ class _Builder:
             elementwise=sum(self._elementwise(node) for node in nodes),
             recoded=self._recoded(nodes, int8, len(sources)),
             gathered=self._gathered(nodes[0]) if int8 else 0,
+            compared=sum(self._graph.size(node.input[0]) for node in nodes if node.op_type == "ReduceMax"),
             weight_bytes=sum(self._weight_bytes(node) for node in nodes),
             read_bytes=min(read_bytes, write_bytes) if nodes[0].op_type in PARTIAL else read_bytes,
             write_bytes=write_bytes,

@@ -6,6 +6,7 @@ with more it is the clock on the wall. Each figure is the best of several repeti
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ CONVOLUTIONS = ((32, 56, 4), (64, 28, 4), (128, 14, 4))  # channels, side in pix
 INT8_CONVOLUTIONS = (((64, 28, 4), 3), ((16, 64, 3), 1), ((4, 64, 3), 3))
 DEPTH = 4  # convolutions in a row, so that what is done once a run weighs little
 ELEMENTS = 1_000_000  # of an addition: 12 MB move, as much as a large layer, and some caches hold that
+SLOTS = (1, 16, 5_000)  # of which a maximum over 16 is taken: a map's memory in a fuser
 NODES = 200  # of a chain of convolutions that compute next to nothing
 REPEATS, TOTAL_S, ROUNDS = 10, 0.2, 4  # repetitions and time of each in a round, at least
 
@@ -47,6 +49,7 @@ fp32_tflops = {fp32_tflops:.4f}
 launch_us = {launch_us:.2f}
 recode_ns = {recode_ns:.3f}
 gather_ns = {gather_ns:.3f}
+maximum_ns = {maximum_ns:.3f}
 latency_budget_ms = 100
 memory_budget_mb = 1000
 
@@ -70,14 +73,15 @@ def measured_profile(threads: int) -> str:
     """The text of this machine's profile; takes some ten seconds on an idle machine."""
     fp32 = [convolutions(*shape, int8=False) for shape in CONVOLUTIONS]
     int8 = [convolutions(*shape, int8=True, kernel=kernel) for shape, kernel in INT8_CONVOLUTIONS]
-    rest = [additions(ELEMENTS), convolutions(8, 2, 1, int8=False, kernel=1, depth=NODES)]
+    rest = [maximum(SLOTS), additions(ELEMENTS), convolutions(8, 2, 1, int8=False, kernel=1, depth=NODES)]
     took_s = best_of_rounds([*fp32, *int8, *rest], threads)
-    products_s, recode_s, gather_s = _parts(took_s[len(fp32) : -2])
+    products_s, recode_s, gather_s = _parts(took_s[len(fp32) : -3])
     rates = {
         "fp32_tflops": max(2 * _work(*shape)[0] / s for shape, s in zip(CONVOLUTIONS, took_s, strict=False)) / 1e12,
         "int8_dense_tops": 2 / products_s / 1e12,
         "recode_ns": recode_s * 1e9,
         "gather_ns": gather_s * 1e9,
+        "maximum_ns": took_s[-3] / math.prod(SLOTS) * 1e9,
         "bandwidth_gb_per_s": 3 * 4 * ELEMENTS / took_s[-2] / 1e9,
         "launch_us": took_s[-1] / NODES * 1e6,
     }
@@ -167,6 +171,11 @@ def _tensors(values: Sequence[onnx.ValueInfoProto]) -> Mapping[str, Tensor]:
 def additions(elements: int) -> onnx.ModelProto:
     nodes = [helper.make_node("Add", ["x", "y"], ["sum"])]
     return _model(nodes, {"x": (elements,), "y": (elements,)}, {"sum": (elements,)}, {})
+
+
+def maximum(shape: tuple[int, int, int]) -> onnx.ModelProto:
+    nodes = [helper.make_node("ReduceMax", ["x"], ["most"], axes=[1])]
+    return _model(nodes, {"x": shape}, {"most": (shape[0], 1, shape[2])}, {})
 
 
 def convolutions(

@@ -2,7 +2,8 @@
 
     time = max(operations / throughput, bytes / bandwidth) + launch
 
-On a CPU, what its runtime does beside an INT8 convolution's products counts as operations: `recode_ns`, `gather_ns`.
+On a CPU, what its runtime does beside an INT8 convolution's products counts as operations: `recode_ns`, `gather_ns`; so
+does a maximum over an axis, for which ONNX Runtime has no vector code: `maximum_ns`.
 A floor: throughput and bandwidth are the device's peaks, and nothing else is counted. Each kernel's tensors are taken
 to go through memory; where a cache holds them, a layer that is bound by memory can be faster.
 """
@@ -85,4 +86,5 @@ def _layer(kernel: Kernel, profile: Profile) -> KernelTime:
     # Single elements are no matrix products: they run on the ordinary units, whatever the precision.
     compute_us = 2 * kernel.macs / rate / 1e6 + kernel.elementwise / profile.fp32_tflops / 1e6
     compute_us += (kernel.recoded * profile.recode_ns + kernel.gathered * profile.gather_ns) / 1e3
+    compute_us += kernel.compared * profile.maximum_ns / 1e3
     return KernelTime(kernel, compute_us, kernel.bytes / profile.bandwidth_gb_per_s / 1e3, profile.launch_us)

@@ -84,6 +84,12 @@ def test_a_convolution_and_its_relu_are_one_kernel_with_exact_work_and_bytes() -
     assert kernel.elementwise == 2 * 4 * 4 * 4 and kernel.gathered == kernel.recoded == 0
 
 
+def test_a_maximum_over_an_axis_compares_each_value_once() -> None:
+    draft = Draft()
+    (kernel,) = draft.kernels("onnxruntime", {"x": (1, 16, 10)}, draft.add("ReduceMax", "x", axes=[1]))
+    assert kernel.compared == 160 and kernel.recoded == kernel.gathered == 0
+
+
 def test_an_int8_convolution_moves_a_byte_an_element_and_absorbs_its_quantizer() -> None:
     draft, out = conv(int8=True)
     quantize, kernel, dequantize = draft.kernels("onnxruntime", X, out)
@@ -169,7 +175,17 @@ def test_a_shape_that_the_graph_computes_is_followed() -> None:
 
 def kernel(**changes: int) -> Kernel:
     none = {
-        key: 0 for key in ("macs", "elementwise", "recoded", "gathered", "weight_bytes", "read_bytes", "write_bytes")
+        key: 0
+        for key in (
+            "macs",
+            "elementwise",
+            "recoded",
+            "gathered",
+            "compared",
+            "weight_bytes",
+            "read_bytes",
+            "write_bytes",
+        )
     }
     return Kernel(name="k", ops="Conv", precision="int8", **(none | changes))
 

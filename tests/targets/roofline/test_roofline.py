@@ -19,7 +19,9 @@ DEVICE = replace(
 
 
 def kernel(precision: str, **numbers: int) -> Kernel:
-    none = dict.fromkeys(("elementwise", "recoded", "gathered", "weight_bytes", "read_bytes", "write_bytes"), 0)
+    none = dict.fromkeys(
+        ("elementwise", "recoded", "gathered", "compared", "weight_bytes", "read_bytes", "write_bytes"), 0
+    )
     return Kernel(name="k", ops="Conv", precision=precision, **{"macs": 0, **none, **numbers})
 
 
@@ -29,17 +31,20 @@ def expected_us(some: Kernel, device: Profile) -> float:
     rate = device.int8_dense_tops if some.precision == "int8" else floats
     compute_us = 2 * some.macs / (rate * 1e6) + some.elementwise / (device.fp32_tflops * 1e6)
     compute_us += some.recoded * device.recode_ns / 1e3 + some.gathered * device.gather_ns / 1e3
+    compute_us += some.compared * device.maximum_ns / 1e3
     moved = some.weight_bytes + some.read_bytes + some.write_bytes
     return max(compute_us, moved / (device.bandwidth_gb_per_s * 1e3)) + device.launch_us
 
 
 @pytest.mark.parametrize("precision", ["int8", "float"])
 @pytest.mark.parametrize(
-    "changes", [{}, {"other_precision": "fp32"}, {"recode_ns": 0.4, "gather_ns": 0.3}], ids=["fp16", "fp32", "cpu"]
+    "changes",
+    [{}, {"other_precision": "fp32"}, {"recode_ns": 0.4, "gather_ns": 0.3, "maximum_ns": 0.5}],
+    ids=["fp16", "fp32", "cpu"],
 )
 def test_a_layers_floor_is_the_formula(precision: str, changes: dict[str, Any]) -> None:
     random, device = np.random.default_rng(0), replace(DEVICE, **changes)
-    names = ("macs", "elementwise", "recoded", "gathered", "weight_bytes", "read_bytes", "write_bytes")
+    names = ("macs", "elementwise", "recoded", "gathered", "compared", "weight_bytes", "read_bytes", "write_bytes")
     some = [kernel(precision, **{name: int(10 ** random.uniform(2, 8)) for name in names}) for _ in range(30)]
     found = [layer.time_us for layer in layers_on(some, device)]
     assert found == pytest.approx([expected_us(one, device) for one in some])
