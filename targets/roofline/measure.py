@@ -75,15 +75,16 @@ def measured_profile(threads: int) -> str:
     int8 = [convolutions(*shape, int8=True, kernel=kernel) for shape, kernel in INT8_CONVOLUTIONS]
     rest = [maximum(SLOTS), additions(ELEMENTS), convolutions(8, 2, 1, int8=False, kernel=1, depth=NODES)]
     took_s = best_of_rounds([*fp32, *int8, *rest], threads)
-    products_s, recode_s, gather_s = _parts(took_s[len(fp32) : -3])
+    products_s, recode_s, gather_s = _parts(took_s[len(fp32) : -len(rest)])
+    maximum_s, addition_s, chain_s = took_s[-len(rest) :]
     rates = {
         "fp32_tflops": max(2 * _work(*shape)[0] / s for shape, s in zip(CONVOLUTIONS, took_s, strict=False)) / 1e12,
         "int8_dense_tops": 2 / products_s / 1e12,
         "recode_ns": recode_s * 1e9,
         "gather_ns": gather_s * 1e9,
-        "maximum_ns": took_s[-3] / math.prod(SLOTS) * 1e9,
-        "bandwidth_gb_per_s": 3 * 4 * ELEMENTS / took_s[-2] / 1e9,
-        "launch_us": took_s[-1] / NODES * 1e6,
+        "maximum_ns": maximum_s / math.prod(SLOTS) * 1e9,
+        "bandwidth_gb_per_s": 3 * 4 * ELEMENTS / addition_s / 1e9,
+        "launch_us": chain_s / NODES * 1e6,
     }
     features = cpu_features()
     dialects = ["ort-arm"] if "arm" in features else ["ort-x86"] * ("vnni" in features) + ["ort-x86-7bit"]

@@ -88,3 +88,21 @@ def test_a_committed_table_is_what_its_rows_say(name: str) -> None:
     folder = ABLATION / name
     rows = [json.loads(line) for line in folder.joinpath("runs.jsonl").read_text().splitlines()]
     assert report(read_plan(folder / "plan.toml"), rows) + "\n" == folder.joinpath("table.md").read_text()
+
+
+def trained(path: str) -> dict[tuple[str, str, int], list[Any]]:
+    """What training came to, by machine, arm and seed."""
+    rows = [json.loads(line) for line in (ABLATION / path / "runs.jsonl").read_text().splitlines()]
+    told = ("accuracy", "macro_f1", "test_losses", "watched", "weights", "last_losses")
+    return {(row["machine"], row["variant"], row["seed"]): [row[name] for name in told] for row in rows}
+
+
+def test_a_seed_rounds_alike_in_two_sessions_and_by_the_same_kernels_of_another_processor() -> None:
+    """What docs/results.md says of the committed rows: to the last bit."""
+    first, again = trained("afd"), trained("afd_again")
+    both = [key for key in again if key in first and "avx512" in key[0]]
+    assert len(both) == 12 and all(again[key] == first[key] for key in both)
+    (forced,) = [key for key in again if "ATEN_CPU_CAPABILITY=avx2" in key[0]]
+    (avx2,) = [key for key in again if key[1:] == forced[1:] and key[0].startswith("AMD EPYC, Linux")]
+    (avx512,) = [key for key in again if key[1:] == forced[1:] and key[0] not in (forced[0], avx2[0])]
+    assert again[forced] == again[avx2] != again[avx512]
