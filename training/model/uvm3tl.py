@@ -114,18 +114,19 @@ SIZES = {
     "small": ModelConfig(view_px=32, crop_px=32),  # demo at half the resolution, for experiments in many runs
     "demo": ModelConfig(),
     "edge": ModelConfig(
-        view_px=224,
-        crop_px=112,
+        view_px=160,
+        crop_px=80,
         widths=(32, 48, 64),
         blocks=(0, 1, 2),
         feature=48,
         motion_blocks=2,
         joint_feature=128,
         width=96,
-        grid=7,
+        grid=5,
         narrow=8,
     ),
 }
+SIZES["edge-224"] = replace(SIZES["edge"], view_px=224, crop_px=112, grid=7)  # where a camera's far pixels matter
 SIZES["edge-tokens"] = replace(SIZES["edge"], dbscme=DBSCMEConfig(tokens=True))  # for ablation: not quantized
 
 

@@ -25,6 +25,7 @@ from torch import nn
 from codriver.errors import ConfigError, SourceError
 from codriver.files.atomic import sha256, whole_file
 from codriver.files.decode import Fault, decode, encode
+from training.model.regrid import regridded
 from training.model.uvm3tl import UVM3TL, ModelConfig
 from training.trainer.record import RunRecord
 from workshop.artifacts import write_json, write_text
@@ -94,10 +95,10 @@ def describe_weights(path: Path | None) -> dict[str, Any]:
 
 
 def begun_with(model: UVM3TL, path: Path | None) -> UVM3TL:
-    """The model with the weights of a file, of whatever precision; as it is without one."""
+    """The model with the weights of a file, of whatever precision and side; as it is without one."""
     if path is not None:
         try:
-            model.load_state_dict(load_file(str(path)))
+            model.load_state_dict(regridded(load_file(str(path)), model.config))
         except (SafetensorError, RuntimeError) as error:
             raise ConfigError(
                 f"{path} does not hold weights of this size: {one_line(error)[:200]}; give --size of its run"
