@@ -13,6 +13,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from quantize.export.columns import compute_two_columns_at_once
 from quantize.export.pixel_codes import take_pixels_as_codes
 from quantize.ptq.quantizers import export_as_qdq
 from quantize.rules.mend import mended
@@ -34,6 +35,7 @@ def onnx_bytes(
         move_codes(model)
     else:
         take_pixels_as_codes(model)
+        compute_two_columns_at_once(model)
     store_matrices_as_float16(model)
     shrink(model)
     onnx.checker.check_model(model, full_check=True)

@@ -61,5 +61,6 @@ def _encoder(bundle: LoadedBundle) -> tuple[object, ...]:
 
 def _encoder_hashes(bundle: LoadedBundle) -> list[str]:
     """Of the encoder's graph and weights; none of a bundle that was never written."""
-    files, path = bundle.manifest.files, bundle.variant.encoder
-    return [files[name].sha256 for name in (path, path and weights_of(path)) if name and name in files]
+    files, variant = bundle.manifest.files, bundle.variant
+    graphs = [graph for graph in (variant.encoder, *variant.encoders) if graph]
+    return [files[path].sha256 for graph in graphs for path in (graph, weights_of(graph)) if path and path in files]

@@ -18,6 +18,7 @@ import onnx
 from codriver.bundle.device_profile import PROFILE_NAME
 from codriver.bundle.manifest import VariantSpec
 from codriver.engines.trt.build import BuildOptions
+from targets.packing.by_stream import by_stream
 from targets.packing.fp16 import to_half
 from targets.packing.gate import GateError
 from targets.packing.leave_out import file_without
@@ -53,8 +54,13 @@ def pack(quantized: Path, profile: Profile, report: QuantizedReport, golden_clip
             variants += pair
             graphs |= {path: half_of(read(source)) for path, source in sources.items()}
         else:
-            variants.append(_variant(profile, name, report.dialects[name]))
-            graphs |= {path: read(path) for path in variants[-1].paths}
+            variant = _variant(profile, name, report.dialects[name])
+            own = {path: read(path) for path in variant.paths}
+            if variant.engine == "onnxruntime" and variant.encoder:
+                parts = by_stream(variant.encoder, own.pop(variant.encoder))
+                variant, own = replace(variant, encoder=None, encoders=tuple(parts)), own | parts
+            variants.append(variant)
+            graphs |= own
     files = graphs | golden_files(quantized, report, golden_clips)
     if in_half(profile):
         files[report.golden] = _with_twin(files[report.golden])

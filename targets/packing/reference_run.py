@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
-from codriver.bundle.loader import LoadedBundle
+from codriver.bundle.loader import LoadedBundle, with_whole_encoder
 from codriver.bundle.manifest import VariantSpec
+from codriver.device.cores import Cores
 from codriver.engines.base import GraphFiles, Signature
 from codriver.perceiver import Perceiver
 from codriver.verify.golden import GoldenDifference, check_golden
@@ -45,10 +46,12 @@ def rehearse(folder: Path, variant: VariantSpec) -> list[GoldenDifference]:
     engines: dict[str, Any] = {
         role: NodeByNode(bundle.graph(path), manifest.signature_of(role)) for role, path in variant.graphs.items()
     }
+    cores = Cores()
     loaded = LoadedBundle(
         folder=bundle,
         variant=replace(variant, engine="onnxruntime"),
-        **engines,
+        **cast(Any, with_whole_encoder(engines, manifest, cores)),
+        cores=cores,
         policy=manifest.policy,
         color=manifest.color,
     )

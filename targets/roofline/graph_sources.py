@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codriver.bundle.manifest import MANIFEST_NAME
+from codriver.bundle.manifest import MANIFEST_NAME, PART, Manifest, VariantSpec
 from codriver.bundle.manifest_json import read_manifest
 from codriver.errors import SourceError
 from targets.profiles.profile import Profile
@@ -56,12 +56,18 @@ def _of_a_step(encoder: str, fuser: str, finder: str | None) -> tuple[tuple[str,
     return (("encoder", encoder), ("fuser", fuser), *((("finder", finder),) if finder else ()))
 
 
+def _of_a_variant(manifest: Manifest, variant: VariantSpec) -> tuple[tuple[str, str], ...]:
+    """Of an encoder in parts the group's graph for each of its streams."""
+    names = {f"{PART}{g}": [f"{PART}{s.name}" for s in members] for g, members in manifest.groups.items()}
+    return tuple((name, path) for role, path in variant.graphs.items() for name in names.get(role, [role]))
+
+
 def open_source(path: Path) -> GraphSource:
     if path.is_file():
         return GraphSource(path.parent, {"": ((path.stem, path.name),)})
     if (path / MANIFEST_NAME).is_file():
-        variants = read_manifest(path).variants
-        return GraphSource(path, {v.name: tuple(v.graphs.items()) for v in variants})
+        manifest = read_manifest(path)
+        return GraphSource(path, {v.name: _of_a_variant(manifest, v) for v in manifest.variants})
     if is_dense(path):
         dialects = DenseQuantizedReport.read(path).dialects
         return GraphSource(path, {name: (("dense", some.dense.path),) for name, some in dialects.items()})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import ROLES, Manifest, VariantSpec
+from codriver.bundle.manifest import PART, ROLES, Manifest, VariantSpec
 from codriver.bundle.signature import Trust
 from codriver.bundle.variants import choose, choose_variant, variant_named, why_not
 from codriver.config import Policy, check_policy
@@ -17,6 +17,7 @@ from codriver.device.cores import Cores
 from codriver.device.cpu import cpu_features, default_threads
 from codriver.engines import open_engine
 from codriver.engines.base import ENGINES, Engine, Signature
+from codriver.engines.by_stream import ByStream
 from codriver.errors import ConfigError, EngineError
 
 COLORS = ("bgr", "rgb")
@@ -81,11 +82,12 @@ def load_bundle(
     if policy is not None:
         check_policy(policy, bundle.manifest.views)
     benchmark_ms: dict[str, float] = {}
+    cores = Cores(threads or default_threads())
     if engine == FASTEST:
-        chosen, engines, benchmark_ms = _fastest_variant(bundle, threads)
+        chosen, engines, benchmark_ms = _fastest_variant(bundle, threads, cores)
     else:
         chosen = choose(bundle, engine, variant)
-        engines = _open_engines(bundle, chosen, threads)
+        engines = _open_engines(bundle, chosen, threads, cores)
     return LoadedBundle(
         folder=bundle,
         variant=chosen,
@@ -93,7 +95,7 @@ def load_bundle(
         policy=policy or bundle.manifest.policy,
         color=color,
         threads=threads,
-        cores=Cores(threads or default_threads()),
+        cores=cores,
         benchmark_ms=benchmark_ms,
     )
 
@@ -111,21 +113,31 @@ def _check_options(engine: str, threads: int | None, color: str, min_version: in
         raise ConfigError(f"engine {engine!r}: expected auto, {FASTEST} or one of {', '.join(ENGINES)}")
 
 
-def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None) -> Engines:
+def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None, cores: Cores) -> Engines:
     """Every graph of the variant; if one does not load, those before it are closed."""
     opened: Engines = {}
     try:
         for role, path in variant.graphs.items():
             signature = bundle.manifest.signature_of(role)
-            opened[role] = open_engine(variant.engine, bundle.graph(path), signature, threads=threads)
+            own = 1 if role == "fuser" or role.startswith(PART) else threads  # a fuser's layers are too small for two
+            opened[role] = open_engine(variant.engine, bundle.graph(path), signature, threads=own)
     except BaseException:
         for engine in opened.values():
             engine.close()
         raise
-    return opened
+    return with_whole_encoder(opened, bundle.manifest, cores)
 
 
-def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, Engines, dict[str, float]]:
+def with_whole_encoder(opened: Engines, manifest: Manifest, cores: Cores) -> Engines:
+    """By role; the parts of an encoder become one."""
+    parts = {role.removeprefix(PART): engine for role, engine in opened.items() if role.startswith(PART)}
+    whole: Engines = {"encoder": ByStream(parts, manifest.encoder_signature, cores)} if parts else {}
+    return whole | {role: engine for role, engine in opened.items() if role in ROLES}
+
+
+def _fastest_variant(
+    bundle: Bundle, threads: int | None, cores: Cores
+) -> tuple[VariantSpec, Engines, dict[str, float]]:
     """The variant whose encoder is the fastest here, its engines, and everybody's median in ms."""
     features = cpu_features()
     able = [variant for variant in bundle.manifest.variants if not why_not(variant, features)]
@@ -135,8 +147,8 @@ def _fastest_variant(bundle: Bundle, threads: int | None) -> tuple[VariantSpec, 
     winner = ""
     try:
         for variant in able:
-            opened[variant.name] = _open_engines(bundle, variant, threads)
-        role = "encoder" if able[0].encoder else "dense"
+            opened[variant.name] = _open_engines(bundle, variant, threads, cores)
+        role = "encoder" if bundle.manifest.streams else "dense"
         racing = {name: engines[role] for name, engines in opened.items()}
         winner, medians_ms = fastest(racing, bundle.manifest.signature_of(role))
     finally:

@@ -22,6 +22,7 @@ from codriver.tasks import CROPS, GROUPS, JOINTS, TASK_SETS, VIEWS, Task
 SCHEMA = 3
 MANIFEST_NAME = "manifest.json"
 ROLES = ("encoder", "fuser", "finder", "dense")  # of a variant's graphs
+PART = "encoder-"  # and the group, of whose streams it takes one
 
 
 def finder_signature(*, gesture: bool) -> Signature:
@@ -110,6 +111,7 @@ class VariantSpec:
     requires: tuple[str, ...]  # features of the processor, see device/cpu.py; () runs anywhere
     # Graphs in the bundle; the weights of an .xml lie beside it, see `weights_of`. Encoder and fuser: with streams.
     encoder: str | None = rule(None, path=True, absent=True)
+    encoders: tuple[str, ...] = rule((), path=True, absent=True)  # in its place: encoder-GROUP of one stream each
     fuser: str | None = rule(None, path=True, absent=True)
     finder: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with a finder
     dense: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with maps and boxes
@@ -117,8 +119,9 @@ class VariantSpec:
 
     @property
     def graphs(self) -> dict[str, str]:
-        """Role -> path, of those that are there."""
-        return {role: path for role in ROLES if (path := getattr(self, role))}
+        """Role -> path, of those that are there; encoder-GROUP of an encoder in parts."""
+        parts = {path.rpartition("/")[2].partition(".")[0]: path for path in self.encoders}
+        return parts | {role: path for role in ROLES if (path := getattr(self, role))}
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -202,7 +205,9 @@ class Manifest:
         return Signature(inputs=inputs, outputs=outputs)
 
     def signature_of(self, role: str) -> Signature:
-        """role: of ROLES, of a graph that is there."""
+        """role: of ROLES or encoder-GROUP, of a graph that is there."""
+        if role.startswith(PART):
+            return self.encoder_signature.part(role.removeprefix(PART))
         if role == "finder":
             return finder_signature(gesture=self.finder is None or self.finder.gesture)
         if role == "dense":

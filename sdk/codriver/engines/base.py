@@ -39,6 +39,14 @@ class Signature(NamedTuple):
         """One input of zeros, to warm a graph up with."""
         return {name: np.zeros(tensor.shape, tensor.dtype) for name, tensor in self.inputs.items()}
 
+    def part(self, group: str) -> Signature:
+        """The tensors named after a group, with one row of each."""
+        inputs, outputs = (
+            {name: Tensor(t.dtype, (1, *t.shape[1:])) for name, t in some.items() if f"{name}_".startswith(f"{group}_")}
+            for some in (self.inputs, self.outputs)
+        )
+        return Signature(inputs=inputs, outputs=outputs)
+
 
 class GraphFiles(NamedTuple):
     """A graph as bytes: what was hashed is what is loaded."""
