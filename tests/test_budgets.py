@@ -34,7 +34,7 @@ STEP = (
 STEP_LINES = 2_500
 AS_IT_STANDS = 9_480  # of sdk/codriver without all that is named below; the plan was 9,500
 ROOMS = {  # that later issues added: files of their own
-    "cores": (("device/cores.py", "engines/by_stream.py"), 140),  # was 100 without the encoder in parts
+    "cores": (("device/cores.py", "engines/by_stream.py"), 145),  # was 100 without the encoder in parts
     "answers over a slot": (("answers/slot_mean.py",), 40),
     "finder": (("finder", "finder_graph.py"), 395),  # was 350 without presence over time and the mirror
     "dense answers": (("dense", "dense_tasks.py", "view/dense.py"), 755),  # was 600 without five benchmarks' tasks
