@@ -158,9 +158,9 @@ def test_bad_input_is_one_line_exit_2_and_no_folder(
 @pytest.mark.slow
 @pytest.mark.nncf
 @pytest.mark.parametrize("size", ["demo", "edge"])
-def test_an_int8_encoder_takes_at_most_305_thousandths_of_full_precisions_bytes(size: str) -> None:
+def test_an_int8_encoder_takes_at_most_31_hundredths_of_full_precisions_bytes(size: str) -> None:
     """Ranges are of noise here: they change values and no byte count. What is over .3 is joints' mixing along time, in
-    half (DECISIONS.md, 2026-11-28)."""
+    half, and kernels of two columns at once, 6 kB (DECISIONS.md, 2026-11-28 and 2026-11-30)."""
     torch.manual_seed(0)
     model = folded(UVM3TL(SIZES[size]).eval())
     example = example_step(model.config)
@@ -169,4 +169,4 @@ def test_an_int8_encoder_takes_at_most_305_thousandths_of_full_precisions_bytes(
     half = EncoderGraph(with_vectors_in_half(model)).eval()
     for dialect in ("ort-x86", "tensorrt"):
         encoder = quantized_encoder(half, [step], DIALECTS[dialect])
-        assert len(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)) <= 0.305 * whole
+        assert len(onnx_bytes(encoder, example, ENCODER_INPUTS, ENCODER_OUTPUTS)) <= 0.31 * whole

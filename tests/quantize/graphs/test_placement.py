@@ -17,6 +17,7 @@ from tests.formulas import placement as formulas  # noqa: E402
 from tests.formulas.placement import Operator  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.nncf]
+TO_NHWC = [0, 2, 3, 1]
 PAIRS = ("QuantizeLinear", "DequantizeLinear")
 BRANCH = (
     "second",
@@ -41,15 +42,24 @@ def constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
 def outline(graph: onnx.GraphProto, as_codes: bool = False) -> tuple[list[Operator], set[str], set[str]]:
     """The operators without quantizers, the values that a quantizer sits on, and the graph's outputs.
 
-    as_codes: without what makes numbers of a picture's pixels.
+    as_codes: without what makes numbers of a picture's pixels. What lays two columns side by side, and the two of the
+    answer apart again (quantize/export/columns.py), moves nothing and is left out.
     """
     known, values, operators, quantized = constants(graph), {some.name: some.name for some in graph.input}, [], set()
+    beside = set[str]()  # codes while their columns are moved
     pixels = {some.name for some in graph.input if some.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
     for node in graph.node:
         data = [name for name in node.input if name in values]
         if pixels & set(node.input) and node.op_type in ("Transpose", "Cast", "Mul"):
             pixels |= set(node.output)
-        if as_codes and pixels & set(node.output) and node.op_type != "Transpose":
+        moves = node.op_type == "Reshape" and (pixels | beside) & set(node.input)
+        if moves or list(node.attribute[0].ints if node.op_type == "Transpose" else []) == TO_NHWC:
+            beside |= set(node.output)
+            pixels |= set(node.output) if pixels & set(node.input) else set()
+            values[node.output[0]] = values[data[0]]
+        elif node.op_type == "Transpose" and (beside - pixels) & set(node.input):
+            values[node.output[0]] = values[data[0]]
+        elif as_codes and pixels & set(node.output) and node.op_type != "Transpose":
             values[node.output[0]] = values[data[0]]
         elif node.op_type in PAIRS:
             if data:
@@ -93,4 +103,21 @@ def stored(graph: onnx.GraphProto) -> tuple[list[np.ndarray], list[np.ndarray]]:
     known, maker = constants(graph), {name: node for node in graph.node for name in node.output}
     pairs = [maker[node.input[1]] for node in graph.node if node.op_type == "Conv"]
     codes = [known[pair.input[0]].astype(int) for pair in pairs]
-    return codes, [np.atleast_1d(known[pair.input[1]]) for pair in pairs]
+    scales = [np.atleast_1d(known[pair.input[1]]) for pair in pairs]
+    wide = [code.shape[2:] == (3, 2) for code in codes]
+    return (
+        [one_column(code) if two else code for code, two in zip(codes, wide, strict=True)],
+        [scale[: len(scale) // 2] if two else scale for scale, two in zip(scales, wide, strict=True)],
+    )
+
+
+def one_column(codes: np.ndarray) -> np.ndarray:
+    """(2 O, 4 C, 3, 2) of two columns at once -> (O, C, 3, 3): the same kernel for both, and zeros around it."""
+    lanes = codes.reshape(2, len(codes) // 2, 4, -1, 3, 2)  # column of output, O, column of a group, C, row, group
+    first, second = (
+        np.stack([lanes[column, :, lane, :, :, group] for lane, group in places], axis=-1)
+        for column, places in enumerate((((3, 0), (0, 1), (1, 1)), ((1, 1), (2, 1), (3, 1))))
+    )
+    np.testing.assert_array_equal(first, second)
+    assert np.count_nonzero(codes) == 2 * np.count_nonzero(first)
+    return first
