@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from quantize.export.pixel_codes import drop_unread
 from quantize.rules.qdq import weight_pair
 from quantize.rules.view import Node, Scope
 
@@ -43,6 +44,8 @@ def compute_two_columns_at_once(model: onnx.ModelProto) -> int:
     stems = [stem for node in Scope(model.graph).nodes if (stem := _stem(node)) is not None]
     for stem in stems:
         _rewrite(model.graph, stem)
+    if stems:
+        drop_unread(model.graph)
     return len(stems)
 
 

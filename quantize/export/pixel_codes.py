@@ -21,7 +21,7 @@ def take_pixels_as_codes(model: onnx.ModelProto) -> int:
     found = {node.outputs[0]: picture for node in scope.nodes if (picture := _picture_of(node)) is not None}
     for node in model.graph.node:
         node.input[:] = [found.get(name, name) for name in node.input]
-    _drop_unread(model.graph)
+    drop_unread(model.graph)
     return len(found)
 
 
@@ -50,10 +50,12 @@ def _is_uint8(cast: Node) -> bool:
     return bool(kinds.get(name) == TensorProto.UINT8)
 
 
-def _drop_unread(graph: onnx.GraphProto) -> None:
-    """Nodes that nobody reads any more, from the end."""
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Nodes that nobody reads any more, from the end, and constants."""
     read = {value.name for value in graph.output} | {name for node in graph.node for name in node.input}
     for node in reversed(list(graph.node)):
         if not read & set(node.output):
             graph.node.remove(node)
             read = {value.name for value in graph.output} | {name for left in graph.node for name in left.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(tensor)

@@ -78,3 +78,11 @@ def test_another_stride_or_side_is_left_as_it_is(stride: int, shape: tuple[int, 
     model = as_codes(Camera(stride), pictures(*shape))
     text = model.SerializeToString()
     assert compute_two_columns_at_once(model) == 0 and model.SerializeToString() == text
+
+
+def test_nothing_of_the_old_kernel_is_left() -> None:
+    model = as_codes(Camera(), pictures())
+    compute_two_columns_at_once(model)
+    read = {name for node in model.graph.node for name in node.input}
+    assert {tensor.name for tensor in model.graph.initializer} <= read
+    assert all(set(node.output) & (read | {"y"}) for node in model.graph.node)
