@@ -19,7 +19,7 @@ from codriver.files.decode import FieldRule, encode, rule
 from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX, points_of
 from codriver.tasks import CROPS, GROUPS, JOINTS, TASK_SETS, VIEWS, Task
 
-SCHEMA = 3
+SCHEMAS = (3, 4)  # 4 where an encoder is in parts, which a codriver of before cannot read
 MANIFEST_NAME = "manifest.json"
 ROLES = ("encoder", "fuser", "finder", "dense")  # of a variant's graphs
 PART = "encoder-"  # and the group, of whose streams it takes one
@@ -218,7 +218,8 @@ class Manifest:
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""
         ordered = replace(self, files=dict(sorted(self.files.items())))
-        return json.dumps({"schema": SCHEMA} | encode(ordered), indent=1, allow_nan=False) + "\n"
+        schema = SCHEMAS[any(variant.encoders for variant in self.variants)]
+        return json.dumps({"schema": schema} | encode(ordered), indent=1, allow_nan=False) + "\n"
 
     def with_id(self) -> Manifest:
         """The same manifest under its id: its name and a hash over all of it, the files' hashes included."""

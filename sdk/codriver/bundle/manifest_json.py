@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from codriver.bundle.manifest import MANIFEST_NAME, SCHEMA, Manifest
+from codriver.bundle.manifest import MANIFEST_NAME, SCHEMAS, Manifest
 from codriver.bundle.rules import check_manifest
 from codriver.errors import BundleError
 from codriver.files.decode import Fault, decode, from_json, take_schema
@@ -39,9 +39,9 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         content = from_json(data)
         schema = take_schema(content)
-        if schema != SCHEMA:
-            way_out = "update codriver" if schema > SCHEMA else "rebuild the bundle"
-            what = f"{MANIFEST_NAME}: schema {schema}, this codriver reads schema {SCHEMA}; {way_out}"
+        if schema not in SCHEMAS:
+            way_out = "update codriver" if schema > max(SCHEMAS) else "rebuild the bundle"
+            what = f"{MANIFEST_NAME}: schema {schema}, this codriver reads {' and '.join(map(str, SCHEMAS))}; {way_out}"
             raise BundleError(what, code="manifest-schema")
         manifest = decode(Manifest, content)
         check_manifest(manifest)

@@ -43,9 +43,8 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int], *, found: bool =
 def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
     """What a step on these frames cannot do without, by itself: "resize", and each of its graphs on zeros, by role."""
     manifest = bundle.manifest
-    roles = {role.partition("-")[0] for role in bundle.variant.graphs}
-    there = [role for role in ("finder", "encoder", "fuser", "dense") if role in roles]
-    zeros = {role: manifest.signature_of(role).zeros() for role in there}
+    roles = {role.partition("-")[0] for role in bundle.variant.graphs}  # an encoder in parts is one
+    zeros = {r: manifest.signature_of(r).zeros() for r in ("finder", "encoder", "fuser", "dense") if r in roles}
     clock = StageClock()
     bundle.cores.each(lambda view: stream_inputs({view: frames[view]}, driver, manifest.sizes_px), frames)
     clock.end("resize")

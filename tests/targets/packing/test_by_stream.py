@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,11 @@ def test_a_part_that_fails_is_an_engine_error_and_the_others_still_work() -> Non
     engine.close()
     with pytest.raises(EngineError, match="closed"):
         engine.infer(inputs)
+
+
+def test_parts_raise_the_schema_so_that_a_codriver_of_before_says_update_codriver(tmp_path: Path) -> None:
+    folders = bundle_in_parts(tmp_path / "parts"), make_tiny_bundle(tmp_path / "whole", golden=False)
+    assert [json.loads((folder / "manifest.json").read_text())["schema"] for folder in folders] == [4, 3]
 
 
 def test_an_estimate_counts_a_groups_graph_for_each_of_its_streams(tmp_path: Path) -> None:
