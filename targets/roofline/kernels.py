@@ -15,6 +15,7 @@ from onnx import NodeProto
 
 from targets.roofline.graph import OUTSIDE, VIEWS, SizedGraph
 
+COPY_BYTES = 32  # that one instruction moves; a shorter row of a patch costs a copy all the same
 PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid"})
 POINTWISE = ACTIVATIONS | {
@@ -75,7 +76,7 @@ class Kernel:
     macs: int  # multiply-accumulates
     elementwise: int  # operations on single elements, one for each element and node
     recoded: int  # values brought to or from 8 bits
-    gathered: int  # pixels laid out for an INT8 convolution: one for each output pixel and place of its kernel
+    gathered: int  # copies that lay out an INT8 convolution's patches, see `_gathered`
     compared: int  # values among which a maximum is looked for
     weight_bytes: int
     read_bytes: int
@@ -244,11 +245,14 @@ class _Builder:
         return size * sum(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in nodes)
 
     def _gathered(self, node: NodeProto) -> int:
+        """For each output pixel a copy for each place of the kernel, and one for a whole row of few channels."""
         graph = self._graph
         if node.op_type != "Conv":
             return 0
-        channels, places = graph.shape(node.input[1])[0], math.prod(graph.shape(node.input[1])[2:])
-        return graph.size(node.output[0]) // channels * places if places > 1 else 0
+        outputs, inputs, *kernel = graph.shape(node.input[1])
+        rows, columns = math.prod(kernel[:-1]), kernel[-1]  # a row of a patch lies in one piece
+        copies = rows * min(columns, max(1, columns * inputs // COPY_BYTES))
+        return graph.size(node.output[0]) // outputs * copies if rows * columns > 1 else 0
 
     def _elementwise(self, node: NodeProto) -> int:
         if node.op_type in PRODUCTS | MOVES:

@@ -96,8 +96,18 @@ def test_an_int8_convolution_moves_a_byte_an_element_and_absorbs_its_quantizer()
     assert (quantize.ops, quantize.read_bytes, quantize.write_bytes) == ("QuantizeLinear", 384 * 4, 384)
     assert (kernel.ops, kernel.precision, kernel.macs) == ("Conv+Relu+QuantizeLinear", "int8", MACS)
     assert (kernel.weight_bytes, kernel.read_bytes, kernel.write_bytes) == (108, 384, 128)
-    assert kernel.gathered == 2 * 4 * 4 * 9 and kernel.recoded == 128
+    assert kernel.gathered == 2 * 4 * 4 * 3 and kernel.recoded == 128  # a row of three pixels is nine bytes: one copy
     assert (dequantize.ops, dequantize.read_bytes, dequantize.write_bytes) == ("DequantizeLinear", 128, 128 * 4)
+
+
+@pytest.mark.parametrize(("channels", "copies"), [(3, 3), (8, 3), (22, 6), (32, 9), (128, 9)])
+def test_a_patch_is_laid_out_in_a_copy_for_each_place_and_one_for_a_row_of_few_channels(
+    channels: int, copies: int
+) -> None:
+    draft = Draft()
+    out = draft.coded(draft.add("Conv", draft.coded("x"), draft.weights(4, channels, 3, 3, int8=True), pads=[1] * 4))
+    found = {k.ops: k for k in draft.kernels("onnxruntime", {"x": (2, channels, 8, 8)}, out)}
+    assert found["Conv+QuantizeLinear"].gathered == 2 * 8 * 8 * copies
 
 
 @pytest.mark.parametrize(("engine", "precision"), [("onnxruntime", "float"), ("tensorrt", "int8")])
