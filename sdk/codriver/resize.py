@@ -17,14 +17,15 @@ def resize(image: Image, size_px: int, out: Image | None = None) -> Image:
 def resize_to(image: Image, width_px: int, height_px: int, out: Image | None = None) -> Image:
     """(H, W, 3) uint8 -> (height_px, width_px, 3) uint8, in `out` if there is one.
 
-    A side of twice the size or more is halved by averaging, again and again; the rest is interpolated. That
-    takes an eighth of the time of OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), which for
-    the six images of a step would be as much as their encoding.
+    A picture of twice the size or more is halved by averaging, again and again, and so is a side that alone is over
+    twice as long; the rest is interpolated, which at 2:1 is the mean of two. That takes an eighth of the time of
+    OpenCV's averaging at once (720p on one core: 0.5 ms for 3.7 ms), which for the six images of a step would be as
+    much as their encoding.
     """
     import cv2
 
     height, width = image.shape[:2]
-    while height >= 2 * height_px or width >= 2 * width_px:
+    while (times := sorted((height / height_px, width / width_px)))[0] >= 2 or times[1] > 2:
         rows, columns = 2 if height >= 2 * height_px else 1, 2 if width >= 2 * width_px else 1
         height, width = height // rows, width // columns
         whole = image[: height * rows, : width * columns]  # an odd last row or column goes
