@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from codriver.answers.results import _invalid, filled_slots, is_gathering, over_a_slot, task_results, with_steady
+from codriver.answers.results import _invalid, filled_slots, is_gathering, task_results, with_steady
 from codriver.answers.slot_mean import SlotMean
 from codriver.answers.smoothing import LabelSmoother
 from codriver.arrays import Arrays, Rows
@@ -82,8 +82,8 @@ class Answers:
         filled = filled_slots(rows.values())
         self._was_full |= not manifest.tasks or not is_gathering(manifest.context, filled)
         starting = not self._was_full and is_starting(views)
-        tasks = task_results(manifest, logits, rows, starting, driver.reason)
-        tasks = with_steady(over_a_slot(manifest.tasks, tasks, self._means, t), self._smoothers, t)
+        tasks = task_results(manifest, logits, rows, starting, self._means, t, driver.reason)
+        tasks = with_steady(tasks, self._smoothers, t)
         self._views = dict(views)
         self.sequence += 1
         return Percept(

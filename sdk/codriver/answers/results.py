@@ -28,9 +28,15 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 
 def task_results(
-    manifest: Manifest, logits: Arrays, rows: Rows, starting: bool, no_driver: str = ""
+    manifest: Manifest,
+    logits: Arrays,
+    rows: Rows,
+    starting: bool,
+    means: Mapping[str, SlotMean],
+    t: float,
+    no_driver: str = "",
 ) -> dict[str, TaskResult]:
-    """Every task's answer, or why there is none.
+    """Every task's answer by its mean over a slot, or why there is none, which has the mean start anew.
 
     logits: (1, K) by task. rows: of each view. starting: see is_starting. no_driver: why there is none to tell of.
     """
@@ -42,7 +48,11 @@ def task_results(
         views = task.needs_any
         lacking = no_driver if is_of_driver(task) else ""
         reason = early or _missing_view(context, task, seen[views]) or lacking or gathering[views]
-        results[task.name] = _invalid(reason) if reason else _answer(task, _calibrated(task, logits))
+        if reason:
+            means[task.name].clear()
+            results[task.name] = _invalid(reason)
+        else:
+            results[task.name] = _answer(task, means[task.name].of(_calibrated(task, logits), t))
     return results
 
 
@@ -97,20 +107,6 @@ def _answer(task: TaskSpec, probabilities: Sequence[float]) -> TaskResult:
         valid=True,
         reason="" if known else f"{likeliest} is likeliest at {probability:.2f}, below {task.unknown_below:g}",
     )
-
-
-def over_a_slot(
-    tasks: Iterable[TaskSpec], results: Mapping[str, TaskResult], means: Mapping[str, SlotMean], t: float
-) -> dict[str, TaskResult]:
-    """The same answers by the mean of their probabilities over a slot. Where there is no answer it starts anew."""
-    found = dict(results)
-    for task in tasks:
-        result, mean = results[task.name], means[task.name]
-        if result.valid:
-            found[task.name] = _answer(task, mean.of(tuple(result.probabilities.values()), t))
-        else:
-            mean.clear()
-    return found
 
 
 def with_steady(

@@ -11,7 +11,7 @@ from codriver.errors import EngineError
 from codriver.finder.peaks import Sight, in_a_mirror, read_sight
 from codriver.finder.presence import Presence
 from codriver.finder.smooth import Smoother
-from codriver.finder.told import Found, driver_sight, is_whole
+from codriver.finder.told import Found, certainties, driver_sight, is_whole
 from codriver.finder_graph import HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX
 from codriver.percept import Driver, DriverSight
 from codriver.resize import resize_to
@@ -37,6 +37,7 @@ class DriverFinder:
         self._looked_s: float | None = None
         self._found: Found | None = None
         self._last = NOT_YET
+        self._told_px: tuple[int, ...] | None = None  # of what frame `_last` is the finder's word alone
         self._smoother.clear()
         for presence in self._present.values():
             presence.clear()
@@ -50,16 +51,15 @@ class DriverFinder:
 
         given: what the caller says of the driver, which stands part by part over what is found.
         """
-        if frame is None:
+        if frame is None or (given is None and frame.shape == self._told_px and not self.is_due(t)):
             return self._last
-        given = given or Driver()
-        if self._engine is None or is_whole(given):
-            self._last = driver_sight(None, given, frame, self._spec)
-        else:
-            if self.is_due(t):
-                self._looked_s = t
-                self._found = self._judged(self._seen(self._engine, frame), t)
-            self._last = driver_sight(self._found, given, frame, self._spec)
+        only_found, given = given is None, given or Driver()
+        engine = None if is_whole(given) else self._engine
+        if engine is not None and self.is_due(t):
+            self._looked_s = t
+            self._found = self._judged(self._seen(engine, frame), t)
+        self._last = driver_sight(self._found if engine else None, given, frame, self._spec)
+        self._told_px = frame.shape if engine and only_found else None
         return self._last
 
     def _seen(self, engine: Engine, frame: Image) -> Sight:
@@ -83,4 +83,4 @@ class DriverFinder:
             sight = Sight(points, sight.certainty, sight.presence)
         elif self._found is not None:  # a frame that seems empty moves nothing
             sight = Sight(self._found.sight.points, self._found.sight.certainty, sight.presence)
-        return Found(sight, **there)
+        return Found(sight, **there, certainty=certainties(sight))

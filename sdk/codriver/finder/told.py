@@ -27,6 +27,7 @@ class Found(NamedTuple):
     driver: bool
     face: bool
     camera: bool
+    certainty: Mapping[str, float]  # of each part that is looked for; see `certainties`
 
 
 def is_whole(given: Driver) -> bool:
@@ -39,7 +40,7 @@ def driver_sight(found: Found | None, given: Driver, frame: Image, spec: FinderS
     of_given = {"face": given.face_px, "body": given.body_px, "posture": given.keypoints, "gesture": given.keypoints}
     sources = {part: "none" if value is None else "given" for part, value in of_given.items()}
     is_given = "given" in sources.values()
-    certainty = {} if found is None else _certainties(found.sight)
+    certainty = {} if found is None else found.certainty
     reasons = {} if found is None else _reasons(found, certainty, spec)
     visible = found is not None and found.driver and found.camera
     for part in DRIVER_PARTS:
@@ -64,11 +65,10 @@ def _why_nobody(found: Found | None) -> str:
     return "" if found.driver else NO_DRIVER
 
 
-def _certainties(sight: Sight) -> dict[str, float]:
+def certainties(sight: Sight) -> dict[str, float]:
     """Of each part that is looked for: a box's less certain corner, the middle joint."""
-    face, body = sight.box_certainty
     joints = {part: float(np.median(sight.certainty[rows])) for part, rows in _rows(sight).items()}
-    return {"face": face, "body": body, **joints}
+    return dict(zip(("face", "body"), sight.box_certainty, strict=True)) | joints
 
 
 def _rows(sight: Sight) -> dict[str, slice]:
@@ -76,7 +76,7 @@ def _rows(sight: Sight) -> dict[str, slice]:
     return {part: rows for part, rows in PART_ROWS.items() if rows.stop <= sight.joints}
 
 
-def _reasons(found: Found, certainty: dict[str, float], spec: FinderSpec) -> dict[str, str]:
+def _reasons(found: Found, certainty: Mapping[str, float], spec: FinderSpec) -> dict[str, str]:
     """Why a part is not to be used."""
     unsure = {
         part: f"the finder is {sure:.2f} sure of it, below {spec.sure:g}"

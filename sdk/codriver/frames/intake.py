@@ -11,7 +11,7 @@ from codriver.counts import StageClock, Tally
 from codriver.device.cores import Cores
 from codriver.frames.check import Request, check_step
 from codriver.frames.health import Health, Look, look_at
-from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints, stream_inputs
+from codriver.frames.preprocess import MAX_BAD_JOINTS, bad_joints, joint_inputs, stream_inputs
 from codriver.frames.sync import jump_s, refusals, skews
 from codriver.percept import Driver, DriverSight, ViewStatus
 from codriver.tasks import JOINTS
@@ -53,6 +53,7 @@ class Intake:
         self._policy, self._timing = policy, policy.timing
         self._health = Health(policy, views)
         self._last_t: float | None = None
+        self._told: tuple[DriverSight, tuple[int, ...], Arrays] | None = None  # and the joints for that size of frame
 
     def take(self, frames: object, t: object, driver: object) -> Taken:
         """Check a step and sort its frames. A FrameError leaves all as it was, but for the counts."""
@@ -109,12 +110,19 @@ class Intake:
                 clock.end("find")
                 driver = sights[0].driver
             if image is not None:
-                inputs.update(stream_inputs({view: image}, driver, self._sizes_px, self._places))
+                joints = self._joints_of(sights[0], image) if driver else {}
+                inputs.update(stream_inputs({view: image}, driver, self._sizes_px, self._places, joints))
                 looks[view] = look_at(image)
 
         self._cores.each(look, ["incar", *(view for view in request.frames if view != "incar")])
         clock.end("preprocess")
         return sights[0], inputs, {view: looks[view] for view in request.frames}
+
+    def _joints_of(self, sight: DriverSight, incar: Image) -> Arrays:
+        """Found anew where the driver was: between two looks of the finder nothing moves."""
+        if self._told is None or self._told[0] is not sight or self._told[1] != incar.shape:
+            self._told = sight, incar.shape, joint_inputs(incar, sight.driver)
+        return self._told[2]
 
     def _notes(self, driver: Driver, found: Collection[str]) -> list[str]:
         """What to say of the driver's parts that are left out. found: those that could be had, or have a reason."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codriver.arrays import Box, Image
+from codriver.arrays import Arrays, Box, Image
 from codriver.frames.check import check_keypoints
 from codriver.percept import Driver
 from codriver.resize import resize
@@ -17,6 +16,8 @@ from codriver.tasks import GESTURE_POINTS, JOINTS, POSTURE_POINTS, VIEWS
 MIN_BODY_PX = (10, 20)  # width, height below which AIDE's loader calls a box unusable (dataset.py)
 MIN_FACE_PX = (10, 10)
 MAX_BAD_JOINTS = 0.5  # share of a stream's points; with more of them missing there is no body to read
+_POINTS = np.array([*POSTURE_POINTS, *GESTURE_POINTS])
+_LEAST, _MOST = np.array([-0.25, -0.25, 0.0], np.float32), np.array([1.25, 1.25, 1.0], np.float32)
 POINTS_OF = dict(zip(JOINTS, (POSTURE_POINTS, GESTURE_POINTS), strict=True))
 
 
@@ -44,31 +45,35 @@ def joints_from_keypoints(
     keypoints: (136, 3) x, y in pixels of the in-car frame, score. A point that is not finite becomes zeros.
     AIDE's y can exceed the frame and most scores are low, so neither means "missing" (UbH-GCN's statistics).
     """
-    keypoints = check_keypoints(keypoints)
-    scaled = keypoints / np.array([width_px, height_px, 1.0], dtype=np.float32)
-    known = np.isfinite(scaled).all(axis=1, keepdims=True)
-    clipped = np.clip(np.where(known, scaled, 0.0), [-0.25, -0.25, 0.0], [1.25, 1.25, 1.0]).astype(np.float32)
-    return clipped[list(POSTURE_POINTS)], clipped[list(GESTURE_POINTS)]
+    points = check_keypoints(keypoints)[_POINTS] / np.array([width_px, height_px, 1.0], np.float32)
+    finite = np.isfinite(points)
+    if not finite.all():
+        points[~finite.all(axis=1)] = 0.0
+    np.maximum(points, _LEAST, out=points)
+    np.minimum(points, _MOST, out=points)
+    return points[: len(POSTURE_POINTS)], points[len(POSTURE_POINTS) :]
 
 
 def stream_inputs(
-    frames: Mapping[str, Image], driver: Driver | None, size_px: Mapping[str, int], out: Mapping[str, Image] = {}
-) -> dict[str, NDArray[Any]]:
+    frames: Mapping[str, Image],
+    driver: Driver | None,
+    size_px: Mapping[str, int],
+    out: Mapping[str, Image] = {},
+    joints: Arrays | None = None,
+) -> Arrays:
     """One set of frames -> what the encoder takes, for every stream that can be had from it.
 
     frames: view -> (H, W, 3) uint8. size_px: image stream -> side in pixels; others are left out. out: image stream ->
-    where to write it, (size, size, 3); others are new arrays.
+    where to write it, (size, size, 3); others are new arrays. joints: as joint_inputs, where that is known already.
     Returns image streams (size, size, 3) uint8, channels as in the frames, and joint streams (P, 3) float32.
-    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent. A stream of
-    joints is absent too when more than half of its points are not finite, or all of them are zero.
+    Boxes and keypoints lie in the in-car frame, so without that frame the driver's streams are absent.
     """
     images = {view: frames[view] for view in VIEWS if view in frames}
-    joints: dict[str, NDArray[Any]] = {}
     if driver is not None and "incar" in frames:
         images |= _crops(frames["incar"], driver)
-        joints = _joints(frames["incar"], driver)
+        joints = joint_inputs(frames["incar"], driver) if joints is None else joints
     wanted = [stream for stream in images if stream in size_px]
-    return {stream: resize(images[stream], size_px[stream], out.get(stream)) for stream in wanted} | joints
+    return {stream: resize(images[stream], size_px[stream], out.get(stream)) for stream in wanted} | (joints or {})
 
 
 def _crops(incar: Image, driver: Driver) -> dict[str, Image]:
@@ -80,7 +85,9 @@ def _crops(incar: Image, driver: Driver) -> dict[str, Image]:
     return crops
 
 
-def _joints(incar: Image, driver: Driver) -> dict[str, NDArray[Any]]:
+def joint_inputs(incar: Image, driver: Driver) -> Arrays:
+    """The joint streams, (P, 3) float32. One is absent when more than half of its points are not finite, or all of
+    them are zero. incar: only its size counts."""
     if driver.keypoints is None:
         return {}
     height, width = incar.shape[:2]

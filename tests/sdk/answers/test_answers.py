@@ -12,6 +12,7 @@ import pytest
 
 from codriver.answers.answers import Answers
 from codriver.answers.results import softmax, task_results, with_steady
+from codriver.answers.slot_mean import SlotMean
 from codriver.answers.smoothing import LabelSmoother
 from codriver.bundle.manifest import TaskSpec
 from codriver.bundle.manifest_json import read_manifest
@@ -41,7 +42,8 @@ def answer(
     logits: list[float], rows: dict[str, np.ndarray] = FULL, starting: bool = False, **task: float
 ) -> TaskResult:
     manifest = replace(tiny_manifest(), tasks=(replace(TASK, **task),))
-    return task_results(manifest, {"traffic": np.array([logits], np.float32)}, rows, starting)["traffic"]
+    means = {"traffic": SlotMean(manifest.context.slot_s)}
+    return task_results(manifest, {"traffic": np.array([logits], np.float32)}, rows, starting, means, 0.0)["traffic"]
 
 
 def test_a_temperature_flattens_probabilities_and_leaves_the_label() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from codriver.answers.results import over_a_slot
+from codriver.answers.results import task_results
 from codriver.answers.slot_mean import SlotMean
 from codriver.bundle.manifest import TaskSpec
 from codriver.percept import TaskResult
+from tests.tiny import tiny_manifest
 
 SLOT_S = 0.2
 
@@ -55,28 +58,28 @@ def test_they_still_sum_to_one() -> None:
         assert sum(mean.of(rng.dirichlet(np.ones(7)).tolist(), number / 30)) == pytest.approx(1.0)
 
 
-TASK = TaskSpec(name="traffic", labels=("a", "b", "c"), needs_any=("front",), unknown_below=0.5)
+MANIFEST = replace(
+    tiny_manifest(), tasks=(TaskSpec(name="traffic", labels=("a", "b", "c"), needs_any=("front",), unknown_below=0.5),)
+)
 
 
-def result(*probabilities: float) -> TaskResult:
-    """As one step answers, by probabilities alone."""
-    known = dict(zip("abc", probabilities, strict=True))
-    return TaskResult(label="?", index=None, probability=None, probabilities=known, valid=True, reason="")
-
-
-NO_ANSWER = TaskResult(label=None, index=None, probability=None, probabilities={}, valid=False, reason="no frame")
+def result(mean: SlotMean, t: float, *probabilities: float, seen: bool = True) -> TaskResult:
+    """The answer to a step whose own probabilities are these."""
+    logits = {"traffic": np.log(np.array([probabilities], np.float32) + np.float32(1e-30))}
+    rows = {"front": [seen] * MANIFEST.context.slots}
+    return task_results(MANIFEST, logits, rows, False, {"traffic": mean}, t)["traffic"]
 
 
 def test_label_and_reason_follow_the_mean() -> None:
-    means = {"traffic": SlotMean(SLOT_S)}
-    over_a_slot([TASK], {"traffic": result(0.9, 0.1, 0.0)}, means, 0.0)
-    found = over_a_slot([TASK], {"traffic": result(0.0, 0.7, 0.3)}, means, 1 / 15)["traffic"]
+    mean = SlotMean(SLOT_S)
+    result(mean, 0.0, 0.9, 0.1, 0.0)
+    found = result(mean, 1 / 15, 0.0, 0.7, 0.3)
     assert (found.label, found.reason) == ("unknown", "a is likeliest at 0.45, below 0.5")
     assert found.probabilities == pytest.approx({"a": 0.45, "b": 0.4, "c": 0.15})
 
 
 def test_a_step_without_an_answer_stays_one_and_what_was_before_counts_no_more() -> None:
-    means = {"traffic": SlotMean(SLOT_S)}
-    over_a_slot([TASK], {"traffic": result(1.0, 0.0, 0.0)}, means, 0.0)
-    assert over_a_slot([TASK], {"traffic": NO_ANSWER}, means, 0.05) == {"traffic": NO_ANSWER}
-    assert over_a_slot([TASK], {"traffic": result(0.0, 1.0, 0.0)}, means, 0.1)["traffic"].label == "b"
+    mean = SlotMean(SLOT_S)
+    result(mean, 0.0, 1.0, 0.0, 0.0)
+    assert not result(mean, 0.05, 1.0, 0.0, 0.0, seen=False).valid
+    assert result(mean, 0.1, 0.0, 1.0, 0.0).label == "b"

@@ -181,6 +181,35 @@ def test_the_finder_looks_at_its_own_rate() -> None:
     assert drive.finder.looks == 4  # at 0, 0.6, 1.2 and 1.8 s
 
 
+def test_between_looks_the_driver_is_told_as_at_the_last_one_in_pixels_of_each_frame() -> None:
+    drive = Drive(every_s=0.6)
+    looked, next_one = drive.steps(2)
+    assert drive.finder.looks == 1 and next_one.driver is looked.driver
+    small = {view: np.zeros((50, 100, 3), np.uint8) for view in VIEWS}
+    halved = drive.perceiver.step(small, drive.t)
+    assert drive.finder.looks == 1
+    assert halved.driver.face_px == pytest.approx([side / 2 for side in looked.driver.face_px])
+    assert halved.driver.keypoints[:, :2] == pytest.approx(looked.driver.keypoints[:, :2] / 2)
+
+
+def test_what_is_given_between_two_looks_is_told_and_gone_with_the_next_step() -> None:
+    drive = Drive(every_s=10)
+    looked = drive.steps(1)[0]
+    given, after = drive.steps(1, Driver(face_px=(1, 2, 30, 40)))[0], drive.steps(1)[0]
+    assert (given.driver.face_px, given.driver.sources["face"]) == ((1, 2, 30, 40), "given")
+    assert after.driver.sources["face"] == "found" and after.driver.to_dict() == looked.driver.to_dict()
+
+
+def test_keypoints_that_their_owner_moves_in_place_are_read_anew_at_each_step() -> None:
+    drive, points = Drive(), np.full((KEYPOINTS, 3), 10, np.float32)
+    whole = replace(WHOLE, keypoints=points)
+    drive.steps(1, whole)
+    points[:, :2] *= 2
+    drive.steps(1, whole)
+    posture = drive.perceiver._graphs._inputs.arrays["posture"][0]
+    assert posture[0] == pytest.approx([20 / 200, 20 / 100, 1.0])
+
+
 def test_without_an_in_car_frame_nobody_looks_and_nothing_is_cut(drive: Drive) -> None:
     drive.steps(12)
     looks = drive.finder.looks
