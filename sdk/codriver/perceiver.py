@@ -44,7 +44,7 @@ class Perceiver(Closing):
     def __init__(self, bundle: LoadedBundle) -> None:
         self.bundle, manifest = bundle, bundle.manifest  # closed by close()
         self._graphs = Graphs(bundle)
-        self._context = Context(manifest)
+        self._context = Context(manifest, bundle.variant.kept)
         self._finder = DriverFinder(manifest.finder, bundle.finder, swap=bundle.color != manifest.color)
         self._dense: DenseSight | None = None
         if manifest.dense and bundle.dense:

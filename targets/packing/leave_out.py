@@ -41,6 +41,16 @@ def graph_without(model: onnx.ModelProto, tasks: Collection[str]) -> onnx.ModelP
     """The same graph without these outputs, without what only they needed, and without their names."""
     graph = model.graph
     _keep(graph.output, lambda output: output.name not in tasks)
+    keep_needed(graph)
+    _keep(graph.value_info, lambda _: False)
+    for task in tasks:
+        _forget_name(graph, task)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def keep_needed(graph: onnx.GraphProto) -> None:
+    """Take out the nodes and the weights that no output needs."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(graph.node):  # in a graph, whoever gives comes before whoever takes
@@ -50,11 +60,6 @@ def graph_without(model: onnx.ModelProto, tasks: Collection[str]) -> onnx.ModelP
     del graph.node[:]
     graph.node.extend(reversed(kept))
     _keep(graph.initializer, lambda tensor: tensor.name in needed)
-    _keep(graph.value_info, lambda _: False)
-    for task in tasks:
-        _forget_name(graph, task)
-    onnx.checker.check_model(model, full_check=True)
-    return model
 
 
 def _keep(items: Any, wanted: Any) -> None:

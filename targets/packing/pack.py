@@ -19,9 +19,12 @@ from codriver.bundle.device_profile import PROFILE_NAME
 from codriver.bundle.manifest import VariantSpec
 from codriver.engines.trt.build import BuildOptions
 from targets.packing.by_stream import by_stream
+from targets.packing.codes import in_codes
 from targets.packing.fp16 import to_half
 from targets.packing.gate import GateError
 from targets.packing.leave_out import file_without
+from targets.packing.pooled import pooled
+from targets.packing.stacked import stacked
 from targets.profiles.profile import Profile
 from workshop.emitted_dialect import EmittedDialect
 from workshop.quantized_report import QuantizedReport
@@ -57,8 +60,7 @@ def pack(quantized: Path, profile: Profile, report: QuantizedReport, golden_clip
             variant = _variant(profile, name, report.dialects[name])
             own = {path: read(path) for path in variant.paths}
             if variant.engine == "onnxruntime" and variant.encoder:
-                parts = by_stream(variant.encoder, own.pop(variant.encoder))
-                variant, own = replace(variant, encoder=None, encoders=tuple(parts)), own | parts
+                variant, own = _in_parts(variant, own)
             variants.append(variant)
             graphs |= own
     files = graphs | golden_files(quantized, report, golden_clips)
@@ -120,6 +122,26 @@ def _variant(profile: Profile, name: str, entry: EmittedDialect) -> VariantSpec:
         finder=entry.finder.path if entry.finder else None,
         versions=profile.tensorrt if entry.engine == "tensorrt" else (),
     )
+
+
+def _in_parts(variant: VariantSpec, graphs: Mapping[str, bytes]) -> tuple[VariantSpec, dict[str, bytes]]:
+    """The same for ONNX Runtime: its encoder a graph for each group, its fuser with the tasks' branches stacked and
+    handed means and maxima, and between them codes in place of numbers; of these what the graphs allow."""
+    encoder, fuser = variant.encoder, variant.fuser
+    assert encoder and fuser
+    encoders = by_stream(encoder, graphs[encoder])
+    others = {path: data for path, data in graphs.items() if path not in (encoder, fuser)}
+    variant, found = replace(variant, encoder=None, encoders=tuple(encoders)), others | encoders
+    one = stacked(graphs[fuser])
+    rest = pooled(fuser, one)
+    if rest is None:
+        return variant, found | {fuser: one}
+    path, graph = rest
+    variant = replace(variant, fuser=None, pooled=path)
+    coded = in_codes(encoders, graph)
+    if coded is None:
+        return variant, found | {path: graph}
+    return replace(variant, codes=True), found | coded[0] | {path: coded[1]}
 
 
 def _in_half(profile: Profile, report: QuantizedReport) -> tuple[tuple[VariantSpec, ...], dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from codriver.arrays import Arrays
 from codriver.bundle.folder import Bundle
-from codriver.bundle.loader import LoadedBundle, with_whole_encoder
+from codriver.bundle.loader import LoadedBundle, as_wholes
 from codriver.bundle.manifest import VariantSpec
 from codriver.device.cores import Cores
 from codriver.engines.base import GraphFiles, Signature
@@ -44,13 +44,14 @@ def rehearse(folder: Path, variant: VariantSpec) -> list[GoldenDifference]:
     bundle = Bundle.open(folder)
     manifest = bundle.manifest
     engines: dict[str, Any] = {
-        role: NodeByNode(bundle.graph(path), manifest.signature_of(role)) for role, path in variant.graphs.items()
+        role: NodeByNode(bundle.graph(path), manifest.signature_of(role, variant.kept))
+        for role, path in variant.graphs.items()
     }
     cores = Cores()
     loaded = LoadedBundle(
         folder=bundle,
         variant=replace(variant, engine="onnxruntime"),
-        **cast(Any, with_whole_encoder(engines, manifest, cores)),
+        **cast(Any, as_wholes(engines, manifest.encoder_signature_in(variant.kept), cores)),
         cores=cores,
         policy=manifest.policy,
         color=manifest.color,

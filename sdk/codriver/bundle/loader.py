@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from codriver.bundle.folder import Bundle
-from codriver.bundle.manifest import PART, ROLES, Manifest, VariantSpec
+from codriver.bundle.manifest import PART, REST, ROLES, Manifest, VariantSpec
 from codriver.bundle.signature import Trust
 from codriver.bundle.variants import choose, choose_variant, variant_named, why_not
 from codriver.config import Policy, check_policy
@@ -46,12 +46,17 @@ class LoadedBundle:
     def manifest(self) -> Manifest:
         return self.folder.manifest
 
+    def signature_of(self, role: str) -> Signature:
+        """role: of ROLES, of a graph that is there."""
+        spelled = REST if role == "fuser" and self.variant.pooled else role
+        return self.manifest.signature_of(spelled, self.variant.kept)
+
     def warm_up(self, runs: int) -> None:
         """Run each graph on zeros."""
         for _ in range(runs):
             for role in ROLES:
                 if (engine := getattr(self, role)) is not None:
-                    engine.infer(self.manifest.signature_of(role).zeros())
+                    engine.infer(self.signature_of(role).zeros())
 
     def close(self) -> list[EngineError]:
         """Let go of each graph; returns why one did not."""
@@ -118,20 +123,21 @@ def _open_engines(bundle: Bundle, variant: VariantSpec, threads: int | None, cor
     opened: Engines = {}
     try:
         for role, path in variant.graphs.items():
-            signature = bundle.manifest.signature_of(role)
-            own = 1 if role == "fuser" or role.startswith(PART) else threads  # a fuser's layers are too small for two
+            signature = bundle.manifest.signature_of(role, variant.kept)
+            own = 1 if role.startswith(("fuser", PART)) else threads  # a fuser's layers are too small for two
             opened[role] = open_engine(variant.engine, bundle.graph(path), signature, threads=own)
     except BaseException:
         for engine in opened.values():
             engine.close()
         raise
-    return with_whole_encoder(opened, bundle.manifest, cores)
+    return as_wholes(opened, bundle.manifest.encoder_signature_in(variant.kept), cores)
 
 
-def with_whole_encoder(opened: Engines, manifest: Manifest, cores: Cores) -> Engines:
-    """By role; the parts of an encoder become one."""
+def as_wholes(opened: Engines, encoder: Signature, cores: Cores) -> Engines:
+    """By role; the parts of an encoder become one, and a fuser is one whether it pools or not."""
     parts = {role.removeprefix(PART): engine for role, engine in opened.items() if role.startswith(PART)}
-    whole: Engines = {"encoder": ByStream(parts, manifest.encoder_signature, cores)} if parts else {}
+    whole: Engines = {"encoder": ByStream(parts, encoder, cores)} if parts else {}
+    whole |= {"fuser": opened[REST]} if REST in opened else {}
     return whole | {role: engine for role, engine in opened.items() if role in ROLES}
 
 
@@ -150,7 +156,8 @@ def _fastest_variant(
             opened[variant.name] = _open_engines(bundle, variant, threads, cores)
         role = "encoder" if bundle.manifest.streams else "dense"
         racing = {name: engines[role] for name, engines in opened.items()}
-        winner, medians_ms = fastest(racing, bundle.manifest.signature_of(role))
+        signatures = {variant.name: bundle.manifest.signature_of(role, variant.kept) for variant in able}
+        winner, medians_ms = fastest(racing, signatures)
     finally:
         for name, engines in opened.items():
             if name != winner:
@@ -160,7 +167,7 @@ def _fastest_variant(
 
 
 def fastest(
-    engines: Mapping[str, Engine], signature: Signature, *, runs: int = 50, warm_up_runs: int = 5
+    engines: Mapping[str, Engine], signatures: Mapping[str, Signature], *, runs: int = 50, warm_up_runs: int = 5
 ) -> tuple[str, dict[str, float]]:
     """The name of the fastest, and each one's median in ms: INT8 does not always beat FP16 (reference/int8.md 2.2).
 
@@ -169,12 +176,12 @@ def fastest(
     """
     from statistics import median  # takes 5 ms to import
 
-    inputs = signature.zeros()
+    inputs = {name: signatures[name].zeros() for name in engines}
     times_s: dict[str, list[float]] = {name: [] for name in engines}
     for run in range(warm_up_runs + runs):
         for name, engine in engines.items():
             start_s = time.perf_counter()
-            engine.infer(inputs)
+            engine.infer(inputs[name])
             if run >= warm_up_runs:
                 times_s[name].append(time.perf_counter() - start_s)
     medians_ms = {name: median(times) * 1e3 for name, times in times_s.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,10 +20,12 @@ from codriver.files.decode import FieldRule, encode, rule
 from codriver.finder_graph import BINS_X, BINS_Y, HEIGHT_PX, PIXELS, PRESENCE, WIDTH_PX, points_of
 from codriver.tasks import CROPS, GROUPS, JOINTS, TASK_SETS, VIEWS, Task
 
-SCHEMAS = (3, 4)  # 4 where an encoder is in parts, which a codriver of before cannot read
+SCHEMAS = (3, 4, 5)  # 4 where an encoder is in parts, 5 where a fuser is: a codriver of before cannot read them
 MANIFEST_NAME = "manifest.json"
 ROLES = ("encoder", "fuser", "finder", "dense")  # of a variant's graphs
 PART = "encoder-"  # and the group, of whose streams it takes one
+REST = "fuser-pooled"  # of a fuser without the pooling
+POOLED = {"image": "maps", "joints": "vectors"}  # kind of streams -> its input for their means and maxima
 
 
 def finder_signature(*, gesture: bool) -> Signature:
@@ -113,6 +116,8 @@ class VariantSpec:
     encoder: str | None = rule(None, path=True, absent=True)
     encoders: tuple[str, ...] = rule((), path=True, absent=True)  # in its place: encoder-GROUP of one stream each
     fuser: str | None = rule(None, path=True, absent=True)
+    pooled: str | None = rule(None, path=True, absent=True)  # in its place: takes means and maxima over slots
+    codes: bool = rule(False, absent=True)  # features, motions and slots are 8-bit codes, of what only graphs know
     finder: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with a finder
     dense: str | None = rule(None, path=True, absent=True)  # in every variant of a bundle with maps and boxes
     versions: tuple[str, ...] = rule((), absent=True)  # of the runtime that may run it, as "10.3"; () any
@@ -121,7 +126,13 @@ class VariantSpec:
     def graphs(self) -> dict[str, str]:
         """Role -> path, of those that are there; encoder-GROUP of an encoder in parts."""
         parts = {path.rpartition("/")[2].partition(".")[0]: path for path in self.encoders}
-        return parts | {role: path for role in ROLES if (path := getattr(self, role))}
+        rest = {REST: self.pooled} if self.pooled else {}
+        return parts | rest | {role: path for role in ROLES if (path := getattr(self, role))}
+
+    @property
+    def kept(self) -> str:
+        """The type of features, motions and slots; zero means zero."""
+        return "uint8" if self.codes else "float32"
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -181,14 +192,20 @@ class Manifest:
 
     @property
     def encoder_signature(self) -> Signature:
+        return self.encoder_signature_in("float32")
+
+    def encoder_signature_in(self, kept: str) -> Signature:
         """By group of n streams: frames (n, H, W, 3) uint8 or (n, P, 3) float32, and what each stream's feature and
-        motion were one slot earlier, (n, *feature) and (n, *slot), zeros where unknown -> features, motions, slots."""
+        motion were one slot earlier, (n, *feature) and (n, *slot), zeros where unknown -> features, motions, slots.
+
+        kept: the type of what is remembered.
+        """
         inputs, features, slots = {}, {}, {}
         for group, members in self.groups.items():
             n, first = len(members), members[0]
             inputs[group] = Tensor(first.dtype, (n, *first.input))
-            features[group] = Tensor("float32", (n, *first.feature))
-            slots[group] = Tensor("float32", (n, *first.slot))
+            features[group] = Tensor(kept, (n, *first.feature))
+            slots[group] = Tensor(kept, (n, *first.slot))
         before = {f"{group}_before": tensor for group, tensor in features.items()}
         before |= {f"{group}_motion_before": tensor for group, tensor in slots.items()}
         outputs = {f"{group}_feature": tensor for group, tensor in features.items()}
@@ -204,21 +221,33 @@ class Manifest:
         outputs = {task.name: Tensor("float32", (1, len(task.labels))) for task in self.tasks}
         return Signature(inputs=inputs, outputs=outputs)
 
-    def signature_of(self, role: str) -> Signature:
-        """role: of ROLES or encoder-GROUP, of a graph that is there."""
+    @property
+    def pooled_signature(self) -> Signature:
+        """float32 (1, 2n, numbers) for n streams of a kind, of each mean and maximum over its slots, and mask ->
+        as the fuser."""
+        whole, inputs = self.fuser_signature, dict[str, Tensor]()
+        for kind, name in POOLED.items():
+            if slots := [stream.slot for stream in self.streams if stream.kind == kind]:
+                inputs[name] = Tensor("float32", (1, 2 * len(slots), math.prod(slots[0])))
+        return Signature(inputs=inputs | {"mask": whole.inputs["mask"]}, outputs=whole.outputs)
+
+    def signature_of(self, role: str, kept: str = "float32") -> Signature:
+        """role: of ROLES, encoder-GROUP or REST, of a graph that is there. kept: see VariantSpec."""
         if role.startswith(PART):
-            return self.encoder_signature.part(role.removeprefix(PART))
+            return self.encoder_signature_in(kept).part(role.removeprefix(PART))
+        if role == REST:
+            return self.pooled_signature
         if role == "finder":
             return finder_signature(gesture=self.finder is None or self.finder.gesture)
         if role == "dense":
             assert self.dense is not None
             return self.dense.signature
-        return self.encoder_signature if role == "encoder" else self.fuser_signature
+        return self.encoder_signature_in(kept) if role == "encoder" else self.fuser_signature
 
     def to_json(self) -> str:
         """The text of manifest.json, always the same for the same content."""
         ordered = replace(self, files=dict(sorted(self.files.items())))
-        schema = SCHEMAS[any(variant.encoders for variant in self.variants)]
+        schema = SCHEMAS[max(2 * bool(variant.pooled) or bool(variant.encoders) for variant in self.variants)]
         return json.dumps({"schema": schema} | encode(ordered), indent=1, allow_nan=False) + "\n"
 
     def with_id(self) -> Manifest:

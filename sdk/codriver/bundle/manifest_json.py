@@ -41,7 +41,7 @@ def parse_manifest(data: bytes) -> Manifest:
         schema = take_schema(content)
         if schema not in SCHEMAS:
             way_out = "update codriver" if schema > max(SCHEMAS) else "rebuild the bundle"
-            what = f"{MANIFEST_NAME}: schema {schema}, this codriver reads {' and '.join(map(str, SCHEMAS))}; {way_out}"
+            what = f"{MANIFEST_NAME}: schema {schema}, this codriver reads {SCHEMAS[0]} to {SCHEMAS[-1]}; {way_out}"
             raise BundleError(what, code="manifest-schema")
         manifest = decode(Manifest, content)
         check_manifest(manifest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from codriver.bundle.manifest import MANIFEST_NAME, PART, Manifest, TaskSpec
+from codriver.bundle.manifest import MANIFEST_NAME, PART, REST, Manifest, TaskSpec
 from codriver.config import check_policy
 from codriver.errors import ConfigError
 from codriver.files.decode import Fault
@@ -46,12 +46,19 @@ def _check_roles(manifest: Manifest) -> None:
     parts = {"encoder": manifest.streams, "fuser": manifest.tasks, "finder": manifest.finder, "dense": manifest.dense}
     for variant in manifest.variants:
         for role, declared in parts.items():
-            there = getattr(variant, role) or (role == "encoder" and variant.encoders)
+            instead = {"encoder": variant.encoders, "fuser": variant.pooled}.get(role)
+            there = getattr(variant, role) or instead
             has, declares = (f"a {role}" if some else f"no {role}" for some in (there, declared))
             _require(has == declares, f"variant {variant.name} has {has}, the bundle declares {declares}")
-        own, all_parts = sorted(set(variant.graphs) - {*parts}), sorted(f"{PART}{group}" for group in manifest.groups)
+        own, all_parts = (
+            sorted(set(variant.graphs) - {*parts, REST}),
+            sorted(f"{PART}{group}" for group in manifest.groups),
+        )
         right = (own, len(variant.encoders), variant.encoder) == (all_parts, len(all_parts), None)
         expected = f"expected one encoder or {', '.join(all_parts)}"
+        _require(not (variant.fuser and variant.pooled), f"variant {variant.name} has a fuser and a pooled one")
+        whole = bool(variant.encoder or variant.fuser)
+        _require(not (variant.codes and whole), f"variant {variant.name} has codes, which a whole graph does not take")
         _require(right or not variant.encoders, f"variant {variant.name} has {', '.join(variant.encoders)}, {expected}")
 
 

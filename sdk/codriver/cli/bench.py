@@ -18,7 +18,7 @@ from codriver.device.machine import PERCENTILES, describe_machine, runtime_versi
 from codriver.errors import ConfigError
 from codriver.perceiver import Perceiver
 from codriver.percept import Driver, Percept
-from codriver.verify.timed_stream import RATE_HZ, Step, floor_ms, random_steps
+from codriver.verify.timed_stream import RATE_HZ, Step, StepFloor, random_steps
 
 EXAMPLE = """example:
   codriver bench demo.bundle --steps 500 --size 1920x1080 --threads 2"""
@@ -110,12 +110,12 @@ def _measured(percepts: list[Percept], took_s: float) -> dict[str, Any]:
 def _overhead(perceiver: Perceiver, steps: Iterator[Step], count: int) -> dict[str, Any]:
     """The median step against the medians of its parts, in turns with it and on other frames, so that both find theirs
     in no cache."""
-    totals_ms, parts_ms = [], []
+    totals_ms, parts_ms, floor = [], [], StepFloor(perceiver.bundle)
     for _ in range(count):
         frames, t, driver = next(steps)
         totals_ms.append(perceiver.step(frames, t, driver).latency_ms["total"])
         others, _, driver = next(steps)
-        parts_ms.append(floor_ms(perceiver.bundle, others, driver))
+        parts_ms.append(floor.ms(others, driver))
     medians = {name: float(np.median([parts[name] for parts in parts_ms])) for name in parts_ms[0]}
     total, ratio = float(np.median(totals_ms)), float(np.median(totals_ms)) / sum(medians.values())
     rounded = {name: round(value, 3) for name, value in medians.items()}

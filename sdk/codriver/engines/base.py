@@ -37,7 +37,11 @@ class Signature(NamedTuple):
 
     def zeros(self) -> Arrays:
         """One input of zeros, to warm a graph up with."""
-        return {name: np.zeros(tensor.shape, tensor.dtype) for name, tensor in self.inputs.items()}
+        return _zeros(self.inputs)
+
+    def room(self) -> Arrays:
+        """Arrays that a graph's outputs can be written to."""
+        return _zeros(self.outputs)
 
     def part(self, group: str) -> Signature:
         """The tensors named after a group, with one row of each."""
@@ -46,6 +50,10 @@ class Signature(NamedTuple):
             for some in (self.inputs, self.outputs)
         )
         return Signature(inputs=inputs, outputs=outputs)
+
+
+def _zeros(tensors: Mapping[str, Tensor]) -> Arrays:
+    return {name: np.zeros(tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
 
 
 class GraphFiles(NamedTuple):

@@ -6,6 +6,7 @@ is weakly typed, so it may take FP16 for what our graph wants in FP32. Not run o
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from codriver.arrays import Arrays
@@ -13,6 +14,7 @@ from codriver.device.cpu import default_threads
 from codriver.device.imports import load
 from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.engines.graphcheck.onnx import check_graph
+from codriver.engines.in_place import Run
 from codriver.errors import BackendMissing, EngineError
 
 CPU = "CPUExecutionProvider"
@@ -36,21 +38,64 @@ class OrtEngine:
         self._session = _session(graph.model, threads or default_threads(), PROVIDERS[name])
         check_tensors("the graph's inputs", _tensors(self._session.get_inputs()), signature.inputs)
         check_tensors("the graph's outputs", _tensors(self._session.get_outputs()), signature.outputs)
-        self._inputs = signature.inputs
+        self._signature = signature
         self._outputs = list(signature.outputs)
+        self._runs: weakref.WeakSet[_Run] = weakref.WeakSet()
 
     def infer(self, inputs: Arrays) -> Arrays:
-        if self._session is None:
-            raise EngineError("this engine is closed; open the bundle again")
         try:
-            values = self._session.run(self._outputs, inputs)
+            values = self.session.run(self._outputs, inputs)
         except Exception as error:  # its exceptions share no base class
-            check_tensors("inputs given", describe(inputs), self._inputs)
-            raise EngineError(f"ONNX Runtime failed while running the graph: {error}") from error
+            raise self.failed(error, inputs) from error
         return dict(zip(self._outputs, values, strict=True))
 
+    def bind(self, inputs: Arrays, outputs: Arrays) -> Run:
+        """See engines.in_place."""
+        check_tensors("inputs given", describe(inputs), self._signature.inputs)
+        check_tensors("outputs given", describe(outputs), self._signature.outputs)
+        if not all(values.flags.c_contiguous for values in (*inputs.values(), *outputs.values())):
+            raise EngineError("arrays to bind must lie in memory in one piece; give np.ascontiguousarray(values)")
+        from onnxruntime import OrtValue
+
+        binding = self.session.io_binding()
+        for name, values in inputs.items():
+            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(values))
+        for name, values in outputs.items():
+            binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(values))
+        run = _Run(self, binding, inputs)
+        self._runs.add(run)
+        return run
+
+    @property
+    def session(self) -> Any:
+        if self._session is None:
+            raise EngineError("this engine is closed; open the bundle again")
+        return self._session
+
+    def failed(self, error: Exception, inputs: Arrays) -> EngineError:
+        """What to say of an error that came of these inputs."""
+        if isinstance(error, EngineError):
+            return error
+        check_tensors("inputs given", describe(inputs), self._signature.inputs)
+        return EngineError(f"ONNX Runtime failed while running the graph: {error}")
+
     def close(self) -> None:
+        for run in self._runs:
+            run.binding = None
         self._session = None  # memory and threads go with the last reference
+
+
+class _Run:
+    """A session on arrays of its caller."""
+
+    def __init__(self, engine: OrtEngine, binding: Any, inputs: Arrays) -> None:
+        self.binding, self._engine, self._inputs = binding, engine, inputs
+
+    def __call__(self) -> None:
+        try:
+            self._engine.session.run_with_iobinding(self.binding)
+        except Exception as error:
+            raise self._engine.failed(error, self._inputs) from error
 
 
 def _session(graph: bytes, threads: int, wanted: tuple[str, ...]) -> Any:

@@ -1,4 +1,4 @@
-"""What all streams remember together, and the graphs' inputs that are filled from it."""
+"""What all streams remember together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from codriver.arrays import Arrays, Feature, Rows
+from codriver.arrays import Feature
 from codriver.bundle.manifest import Manifest
 from codriver.network.memory import Memory
 from codriver.tasks import VIEW_OF
@@ -24,19 +24,16 @@ class Encoded(NamedTuple):
 
 
 class Context:
-    """Per stream, features and motions for one slot's time, and slots for the whole context; buffers that every step
-    writes anew."""
+    """Per stream, features and motions for one slot's time, and slots for the whole context."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, kept: str = "float32") -> None:
+        """kept: the type of all that is remembered."""
         config = manifest.context
-        self.inputs: Arrays = manifest.fuser_signature.zeros()  # (1, T, *slot) per stream, mask (1, S, T)
-        self._filled: Rows = {}  # what the mask says
         before = replace(config, slots=2)  # reaches one slot back
         self._slot_s, self._span_s, self._span_before_s = config.slot_s, config.span_s, before.span_s
-        self._features = {s.name: Memory(before, s.feature) for s in manifest.streams}
-        self._motions = {s.name: Memory(before, s.slot) for s in manifest.streams}
-        self._slots = {s.name: Memory(config, s.slot) for s in manifest.streams}
-        self._buffers = {s.name: self.inputs[s.slot_name][0] for s in manifest.streams}
+        self._features = {s.name: Memory(before, s.feature, kept) for s in manifest.streams}
+        self._motions = {s.name: Memory(before, s.slot, kept) for s in manifest.streams}
+        self._slots = {s.name: Memory(config, s.slot, kept) for s in manifest.streams}
 
     def before(self, stream: str, t: float) -> tuple[Feature | None, Feature | None]:
         """The stream's feature and its motion one slot before `t`, None where none is near enough."""
@@ -60,19 +57,14 @@ class Context:
                 for memories in (self._slots, self._motions, self._features):
                     memories[name].forget_from(t)
 
-    def recall(self, t: float) -> Rows:
-        """Fill `inputs` with the context that ends at `t`; return which of the T slots each stream fills."""
+    def until(self, t: float) -> Mapping[str, Memory]:
+        """By stream, the slots, without what the context that ends at `t` has no use for."""
         oldest_s = t - self._span_before_s
         for memory in (*self._features.values(), *self._motions.values()):  # of a stream that stays away too
             memory.forget_before(oldest_s)
-        oldest_s, filled = t - self._span_s, {}
-        for name, memory in self._slots.items():
-            memory.forget_before(oldest_s)
-            filled[name] = memory.fill(t, self._buffers[name])
-        if filled != self._filled:
-            self.inputs["mask"][0] = list(filled.values())  # (S, T)
-            self._filled = filled
-        return filled
+        for memory in self._slots.values():
+            memory.forget_before(t - self._span_s)
+        return self._slots
 
     def clear(self) -> None:
         for memory in (*self._features.values(), *self._motions.values(), *self._slots.values()):

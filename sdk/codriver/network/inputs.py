@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from codriver.arrays import Arrays
 from codriver.bundle.manifest import Manifest
+from codriver.engines.base import Signature
 from codriver.network.context import Context, Encoded
 from codriver.tasks import VIEW_OF
 
@@ -14,8 +15,8 @@ class EncoderInputs:
     """Buffers by group of streams that share an encoder, a row per stream: frames, features and motions one
     slot earlier."""
 
-    def __init__(self, manifest: Manifest, color: str) -> None:
-        self.arrays: Arrays = manifest.encoder_signature.zeros()
+    def __init__(self, manifest: Manifest, signature: Signature, color: str) -> None:
+        self.arrays: Arrays = signature.zeros()
         self._swap = color != manifest.color
         self._rows = [(g, row, s) for g, members in manifest.groups.items() for row, s in enumerate(members)]
         names = ("{}", "{}_before", "{}_motion_before")

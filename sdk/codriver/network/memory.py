@@ -51,14 +51,14 @@ class Memory:
     soon as they are free, so that the array takes no more of the machine's memory than the camera's rate asks for.
     """
 
-    def __init__(self, config: ContextConfig, shape: tuple[int, ...]) -> None:
+    def __init__(self, config: ContextConfig, shape: tuple[int, ...], dtype: str = "float32") -> None:
         self.config = config
         self._one_slot = replace(config, slots=1)
         self._span_s, self._spacing_s = config.span_s, 1.0 / config.max_rate_hz - EPSILON_S
         self._times_s: deque[float] = deque()
         self._rows: deque[int] = deque()  # of `_store`; NOTHING where a time has no feature
         most = math.ceil(config.span_s * config.max_rate_hz) + 3  # times that can be remembered, and a new one
-        self._store = np.zeros((1 + most, *shape), np.float32)
+        self._store = np.zeros((1 + most, *shape), dtype)
         self._free = list(range(most, NOTHING, -1))
 
     def push(self, feature: Feature | None, t_s: float) -> None:

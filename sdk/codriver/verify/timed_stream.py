@@ -9,7 +9,10 @@ import numpy as np
 from codriver.arrays import Image
 from codriver.bundle.loader import LoadedBundle
 from codriver.counts import StageClock
+from codriver.engines.in_place import bind
 from codriver.frames.preprocess import stream_inputs
+from codriver.network.context import Context
+from codriver.network.fuser_inputs import FuserInputs
 from codriver.percept import Driver
 from codriver.tasks import KEYPOINTS
 
@@ -40,17 +43,32 @@ def random_steps(views: tuple[str, ...], size: tuple[int, int], *, found: bool =
         number += 1
 
 
-def floor_ms(bundle: LoadedBundle, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
-    """What a step on these frames cannot do without, by itself: "resize", and each of its graphs on zeros, by role."""
-    manifest = bundle.manifest
-    roles = {role.partition("-")[0] for role in bundle.variant.graphs}  # an encoder in parts is one
-    zeros = {r: manifest.signature_of(r).zeros() for r in ("finder", "encoder", "fuser", "dense") if r in roles}
-    clock = StageClock()
-    bundle.cores.each(lambda view: stream_inputs({view: frames[view]}, driver, manifest.sizes_px), frames)
-    clock.end("resize")
-    for role, inputs in zeros.items():
-        getattr(bundle, role).infer(inputs)
-        clock.end(role)
-    parts = clock.latency_ms()
-    del parts["total"]
-    return parts
+class StepFloor:
+    """What a step cannot do without, each by itself: its pictures, and its graphs on zeros, the fuser's out of an empty
+    memory."""
+
+    def __init__(self, bundle: LoadedBundle) -> None:
+        self._bundle, manifest, kept = bundle, bundle.manifest, bundle.variant.kept
+        self._nothing = Context(manifest, kept)
+        roles = {role.partition("-")[0] for role in bundle.variant.graphs}  # an encoder in parts is one
+        signatures = {r: bundle.signature_of(r) for r in ("finder", "encoder", "fuser", "dense") if r in roles}
+        self._slots = FuserInputs(manifest, signatures["fuser"], kept) if "fuser" in roles else None
+        zeros = {role: signature.zeros() for role, signature in signatures.items()}
+        if self._slots:
+            zeros["fuser"] = self._slots.arrays
+        self._runs = {r: bind(getattr(bundle, r), zeros[r], signatures[r].room()) for r in signatures}
+
+    def ms(self, frames: Mapping[str, Image], driver: Driver | None) -> dict[str, float]:
+        """ "resize", of these frames, and each graph by role."""
+        bundle, clock = self._bundle, StageClock()
+        sizes_px = bundle.manifest.sizes_px
+        bundle.cores.each(lambda view: stream_inputs({view: frames[view]}, driver, sizes_px, joints={}), frames)
+        clock.end("resize")
+        for role, run in self._runs.items():
+            if self._slots and role == "fuser":
+                self._slots.fill(self._nothing, 0.0)
+            run()
+            clock.end(role)
+        parts = clock.latency_ms()
+        del parts["total"]
+        return parts

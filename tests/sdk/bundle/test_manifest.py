@@ -98,8 +98,8 @@ def rename_file(path: str) -> Change:
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
-    "newer schema": (put("schema", 5), "schema 5, this codriver reads 3 and 4; update codriver"),
-    "older schema": (put("schema", 2), "schema 2, this codriver reads 3 and 4; rebuild the bundle"),
+    "newer schema": (put("schema", 6), "schema 6, this codriver reads 3 to 5; update codriver"),
+    "older schema": (put("schema", 2), "schema 2, this codriver reads 3 to 5; rebuild the bundle"),
     "schema of another type": (put("schema", "1"), "schema is the text '1', expected a whole number"),
     "schema as truth": (put("schema", True), "schema is true, expected a whole number"),
     "missing key": (lambda c: c.pop("seed"), "lacks seed"),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from codriver.engines.base import (
     check_tensors,
     describe,
 )
+from codriver.engines.in_place import bind
 from codriver.errors import BackendMissing, ConfigError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUPS
@@ -118,6 +120,51 @@ def test_inputs_are_not_written_to(engine: Engine, signature: Signature) -> None
     engine.infer(inputs)
     for name in inputs:
         np.testing.assert_array_equal(inputs[name], kept[name])
+
+
+def test_bound_to_arrays_it_reads_and_writes_them_as_they_are_at_each_run(engine: Engine, signature: Signature) -> None:
+    inputs, outputs = random_inputs(signature), signature.room()
+    run = bind(engine, inputs, outputs)
+    for seed in (1, 2):
+        for name, values in random_inputs(signature, seed).items():
+            inputs[name][...] = values
+        run()
+        expected = engine.infer(random_inputs(signature, seed))
+        for name, values in outputs.items():
+            np.testing.assert_array_equal(values, expected[name])
+
+
+def test_bound_to_arrays_a_closed_engine_says_so_and_keeps_no_graph(engine: Engine, signature: Signature) -> None:
+    run = bind(engine, signature.zeros(), signature.room())
+    engine.close()
+    for _ in range(2):
+        with pytest.raises(EngineError, match="closed"):
+            run()
+
+
+def test_onnxruntime_binds_no_arrays_that_do_not_fit(signature_and_graph: tuple[Signature, GraphFiles]) -> None:
+    """It would read and write beyond their ends."""
+    signature, graph = signature_and_graph
+    engine, name = opened("onnxruntime", graph, signature), next(iter(signature.outputs))
+    short = signature.room() | {name: np.zeros((1, 1), np.float32)}
+    with pytest.raises(EngineError, match=rf"outputs given .*{name}"):
+        bind(engine, signature.zeros(), short)
+    with pytest.raises(EngineError, match=r"inputs given .* is missing"):
+        bind(engine, {}, signature.room())
+    spread = {name: np.zeros((*t.shape, 2), t.dtype)[..., 0] for name, t in signature.outputs.items()}
+    with pytest.raises(EngineError, match="in one piece"):
+        bind(engine, signature.zeros(), spread)
+    engine.close()
+
+
+def test_a_closed_onnxruntime_frees_its_session_although_somebody_holds_what_was_bound() -> None:
+    engine = opened("onnxruntime", FUSER, MANIFEST.fuser_signature)
+    assert isinstance(engine, ort.OrtEngine)
+    run, session = bind(engine, MANIFEST.fuser_signature.zeros(), MANIFEST.fuser_signature.room()), engine.session
+    gone = weakref.ref(session)
+    del session
+    engine.close()
+    assert gone() is None and run
 
 
 @pytest.mark.parametrize("fault", ["missing", "shape", "dtype"])

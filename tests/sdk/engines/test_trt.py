@@ -312,5 +312,7 @@ def test_the_fastest_of_several_engines_is_named_with_each_ones_time() -> None:
 
         def close(self) -> None: ...
 
-    name, medians_ms = fastest({"int8": Slow(0.004), "fp16": Slow(0.0)}, SIGNATURE, runs=5, warm_up_runs=1)
+    name, medians_ms = fastest(
+        {"int8": Slow(0.004), "fp16": Slow(0.0)}, {"int8": SIGNATURE, "fp16": SIGNATURE}, runs=5, warm_up_runs=1
+    )
     assert name == "fp16" and medians_ms["int8"] >= 4.0 > medians_ms["fp16"]

@@ -9,6 +9,7 @@ import pytest
 
 from codriver.config import ContextConfig
 from codriver.network.context import Context, Encoded
+from codriver.network.fuser_inputs import FuserInputs
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUP_OF, STREAMS, VIEWS
 from tests.spies import Spy, spied
@@ -220,6 +221,11 @@ def filled_context() -> tuple[Context, Encoded, Encoded]:
     return Context(manifest), Encoded(features, {}, {}), Encoded(features, slots, slots)
 
 
+def recalled(context: Context, t: float) -> dict[str, list[bool]]:
+    manifest = tiny_manifest()
+    return FuserInputs(manifest, manifest.fuser_signature).fill(context, t)
+
+
 def at_once(t: float) -> dict[str, float]:
     return dict.fromkeys(VIEWS, t)
 
@@ -234,7 +240,7 @@ def test_what_was_not_the_world_is_no_feature_before_the_next_frame_either() -> 
     context.forget_from("left", 0.1)
     assert there("left", 0.4) == [False, False] and there("left", 0.2) == [True, False]
     assert there("right", 0.4) == [True, True]
-    filled = context.recall(0.2)
+    filled = recalled(context, 0.2)
     assert not filled["left"][-1] and filled["right"][-1]
 
 
@@ -242,8 +248,8 @@ def test_an_instant_that_gave_no_slot_is_empty_and_not_its_neighbours() -> None:
     context, first, seen = filled_context()
     context.remember(seen, at_once(0.2))
     context.remember(first, at_once(0.25))
-    assert not any(row[-1] for row in context.recall(0.25).values())
-    assert all(row[-1] for row in context.recall(0.2).values())
+    assert not any(row[-1] for row in recalled(context, 0.25).values())
+    assert all(row[-1] for row in recalled(context, 0.2).values())
 
 
 def test_reset_lets_go_of_everything(spies: Spies) -> None:

@@ -15,6 +15,7 @@ from codriver.device.cores import Cores
 from codriver.engines import open_engine
 from codriver.engines.base import GraphFiles
 from codriver.engines.by_stream import ByStream
+from codriver.engines.in_place import bind
 from codriver.errors import BundleError, EngineError
 from codriver.perceiver import Perceiver
 from codriver.tasks import GROUPS
@@ -64,6 +65,19 @@ def test_parts_give_the_bits_of_the_whole(threads: int) -> None:
     assert found.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_bound_parts_write_each_streams_row(threads: int) -> None:
+    random, engine = np.random.default_rng(0), in_parts(threads, parts_of(WHOLE))
+    inputs, outputs = MANIFEST.encoder_signature.zeros(), MANIFEST.encoder_signature.room()
+    run = bind(engine, inputs, outputs)
+    for _ in range(3):
+        for values in inputs.values():
+            values[...] = random.integers(0, 256, values.shape)
+        run()
+        for name, values in engine.infer(inputs).items():
+            np.testing.assert_array_equal(outputs[name], values)
 
 
 def test_a_part_holds_nothing_of_another_group() -> None:
