@@ -64,7 +64,7 @@ ADDED = {
     "maps and boxes": 157,
     "a fuser in INT8": 65,
     "cores": 64,
-    "what a step does beside its products": 129,  # means, codes and arrays handed on, a driver told once a look
+    "what a step does beside its products": 131,  # means, codes and arrays handed on, a driver told once a look
     "live, serve, buses": 20,
     "clips at the rate of slots, mutants": 13,
 }

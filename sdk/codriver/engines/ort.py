@@ -14,7 +14,7 @@ from codriver.device.cpu import default_threads
 from codriver.device.imports import load
 from codriver.engines.base import GraphFiles, Signature, Tensor, check_tensors, describe
 from codriver.engines.graphcheck.onnx import check_graph
-from codriver.engines.in_place import Run
+from codriver.engines.in_place import Run, by_copy
 from codriver.errors import BackendMissing, EngineError
 
 CPU = "CPUExecutionProvider"
@@ -38,7 +38,7 @@ class OrtEngine:
         self._session = _session(graph.model, threads or default_threads(), PROVIDERS[name])
         check_tensors("the graph's inputs", _tensors(self._session.get_inputs()), signature.inputs)
         check_tensors("the graph's outputs", _tensors(self._session.get_outputs()), signature.outputs)
-        self._signature = signature
+        self._signature, self._on_gpu = signature, CPU not in PROVIDERS[name]
         self._outputs = list(signature.outputs)
         self._runs: weakref.WeakSet[_Run] = weakref.WeakSet()
 
@@ -55,6 +55,8 @@ class OrtEngine:
         check_tensors("outputs given", describe(outputs), self._signature.outputs)
         if not all(values.flags.c_contiguous for values in (*inputs.values(), *outputs.values())):
             raise EngineError("arrays to bind must lie in memory in one piece; give np.ascontiguousarray(values)")
+        if self._on_gpu:  # its answers are there when it says so, which a bound run may not wait for; not run yet
+            return by_copy(self, inputs, outputs)
         from onnxruntime import OrtValue
 
         binding = self.session.io_binding()
@@ -62,7 +64,7 @@ class OrtEngine:
             binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(values))
         for name, values in outputs.items():
             binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(values))
-        run = _Run(self, binding, inputs)
+        run = _Run(self, binding, inputs, outputs)
         self._runs.add(run)
         return run
 
@@ -86,10 +88,11 @@ class OrtEngine:
 
 
 class _Run:
-    """A session on arrays of its caller."""
+    """A session on arrays of its caller, which it keeps: ONNX Runtime 1.23 does not, and writes where they were."""
 
-    def __init__(self, engine: OrtEngine, binding: Any, inputs: Arrays) -> None:
-        self.binding, self._engine, self._inputs = binding, engine, inputs
+    def __init__(self, engine: OrtEngine, binding: Any, inputs: Arrays, outputs: Arrays) -> None:
+        self.binding, self._engine = binding, engine
+        self._inputs, self._outputs = dict(inputs), dict(outputs)
 
     def __call__(self) -> None:
         try:

@@ -142,6 +142,16 @@ def test_bound_to_arrays_a_closed_engine_says_so_and_keeps_no_graph(engine: Engi
             run()
 
 
+def test_arrays_that_are_bound_stay_although_nobody_else_holds_them(engine: Engine, signature: Signature) -> None:
+    inputs, outputs = signature.zeros(), signature.room()
+    run, arrays = bind(engine, inputs, outputs), [*inputs.values(), *outputs.values()]
+    if isinstance(engine, ort.OrtEngine):
+        run.binding = None  # newer ONNX Runtimes keep them in there; 1.23 wrote where they had been
+    held = [weakref.ref(values) for values in arrays]
+    del inputs, outputs, arrays
+    assert all(ref() is not None for ref in held) and run
+
+
 def test_onnxruntime_binds_no_arrays_that_do_not_fit(signature_and_graph: tuple[Signature, GraphFiles]) -> None:
     """It would read and write beyond their ends."""
     signature, graph = signature_and_graph
